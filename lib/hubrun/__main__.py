@@ -1,0 +1,3 @@
+from hubrun.cli import main
+
+main()

@@ -1,0 +1,60 @@
+"""Checks: what must be true, what was seen, and what to do when they differ. They assert, or they are none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hubrun.display import Card, Row
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. cause: the likely cause with its remedy, where it is not ok."""
+
+    name: str
+    ok: bool
+    expected: str
+    came: str
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class Test:
+    """A check that a shell script makes on the server, as root.
+
+    It passes when the script ends with 0 (with `fails=True`: when it does not), and, where `prints` is given, when
+    that regular expression is found in what it prints (standard output and errors).
+    """
+
+    __test__ = False  # pytest: this is no test case
+
+    title: str
+    script: str
+    prints: str = ""
+    fails: bool = False
+    remedy: str = ""
+
+    def judge(self, exit_code: int, text: str) -> Check:
+        wanted = "an error" if self.fails else "exit code 0"
+        if self.prints:
+            wanted += f" and output with {self.prints}"
+        ok = (exit_code != 0) == self.fails and bool(re.search(self.prints, text, re.MULTILINE))
+        last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no output")
+        return Check(self.title, ok, wanted, f"exit code {exit_code}, {last[:200]}", "" if ok else self.remedy)
+
+
+def check_card(checks: Sequence[Check]) -> Card:
+    """The card of some checks; what was expected and what came is folded for those that passed."""
+    bad = sum(not check.ok for check in checks)
+    title = f"{bad} of {len(checks)} checks failed" if bad else f"{len(checks)} checks passed"
+    rows = [
+        Row(
+            "ok" if check.ok else "failed", check.name, "",
+            f"expected: {check.expected}\ncame:     {check.came}" + (f"\ndo:       {check.cause}" if check.cause else ""),
+        )
+        for check in checks
+    ]  # fmt: skip
+    data = [{"check": check.name, "ok": check.ok, "expected": check.expected, "came": check.came} for check in checks]
+    return Card(title, rows, {"checks": data})

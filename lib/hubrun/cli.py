@@ -1,0 +1,177 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hubrun import params, params_help, progress
+from hubrun.errors import BadInput, HubrunError
+from hubrun.notebook import PROJECT, SITE_FILE
+from hubrun.practice.cli import practice
+from hubrun.record import run as record
+from hubrun.server import Server
+
+RECORDS = PROJECT / "records"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def hubrun() -> None:
+    """Executable runbooks that set up a JupyterHub which Canvas can launch.
+
+    \b
+    Try it, on a practice server:    ./hubrun practice
+    A server of your own:            cp params/example.yaml params/SITE.yaml, fill it in, then
+      what would be done:            ./hubrun plan params/SITE.yaml
+      do it:                         ./hubrun install params/SITE.yaml
+      or step by step, in a browser: ./hubrun lab params/SITE.yaml
+    """
+
+
+def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = [value.partition("=") for value in values]
+    for name, sign, _text in pairs:
+        if not sign:
+            raise click.BadParameter(f"{name!r} is not of the form name=value")
+    return {name: text for name, _sign, text in pairs}
+
+
+def run_options(command: Any) -> Any:
+    for option in reversed(
+        [
+            click.argument("site_file", metavar="params/SITE.yaml", type=click.Path(path_type=Path)),
+            click.option("--from", "first", default="", metavar="NN", help="Begin with this runbook, such as 03."),
+            click.option("--only", default="", metavar="NN", help="Run this runbook alone."),
+            click.option(
+                "--set",
+                "overrides",
+                multiple=True,
+                metavar="NAME=VALUE",
+                callback=_assignments,
+                help="Another value for a parameter; may be given more than once.",
+            ),
+            click.option(
+                "--records",
+                type=click.Path(path_type=Path),
+                default=RECORDS,
+                show_default="records",
+                help="Folder that keeps the records.",
+            ),
+            click.option("--json", "as_json", is_flag=True, help="Print the run's manifest as JSON at the end."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@hubrun.command()
+@run_options
+@click.option("--check", is_flag=True, help="Show what would change, and touch nothing (the same as `plan`).")
+def install(check: bool, **options: Any) -> int:
+    """Run the runbooks against a server, and keep the record."""
+    return run_site(mode="check" if check else "install", **options)
+
+
+@hubrun.command()
+@run_options
+def plan(**options: Any) -> int:
+    """Show what `install` would do, and change nothing. Ends with 0 when nothing is to be done, 2 when something is."""
+    return run_site(mode="check", **options)
+
+
+def run_site(
+    site_file: Path, mode: str, first: str = "", only: str = "", overrides: dict[str, str] | None = None,
+    records: Path = RECORDS, as_json: bool = False,
+) -> int:  # fmt: skip
+    """Run the runbooks for the site in `site_file`; the exit code that DESIGN.md promises."""
+    site = params.load(site_file, overrides)
+    books = record.runbooks(first, only)
+    show = progress.Progress(site)
+    with show.waiting(f"connecting to {site.ssh_user}@{site.host}:{site.ssh_port}"), Server.connect(site):
+        pass  # what keeps us out is said here, before a runbook begins
+    run = record.new_run(site, mode, records.absolute())
+    try:
+        record.execute(run, books, show.listen)
+    finally:
+        show.end(run, site_file)
+        if as_json:
+            click.echo(json.dumps(run.manifest(), indent=2))
+    return {"failed": 1, "would change": 2}.get(run.status, 0)
+
+
+@hubrun.command("params")
+@click.option("--yaml", "as_yaml", is_flag=True, help="As a params file with comments (params/example.yaml).")
+@click.option("--cell", metavar="NN", help="As the parameters cell of a runbook, such as 03.")
+def params_command(as_yaml: bool, cell: str | None) -> None:
+    """Explain every parameter of a site."""
+    click.echo(params_help.cell(cell) if cell else params_help.example() if as_yaml else params_help.table(), nl=False)
+    if cell:
+        click.echo()
+
+
+@hubrun.command()
+@click.argument("site_file", metavar="[params/SITE.yaml]", type=click.Path(path_type=Path), required=False)
+@click.option("--port", type=int, default=8888, show_default=True, help="Port of JupyterLab on this machine.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+def lab(site_file: Path | None, port: int, no_browser: bool) -> int:
+    """Open the runbooks in JupyterLab, to step through them for a site."""
+    environment = dict(os.environ)
+    if site_file:
+        params.load(site_file)
+        environment[SITE_FILE] = str(site_file.absolute())
+    command = [
+        sys.executable, "-m", "jupyterlab", "--ServerApp.root_dir=runbooks", f"--port={port}",
+        # pairs each notebook with its .py twin, so that saving one writes the other
+        "--ServerApp.contents_manager_class=jupytext.TextFileContentsManager", "--LabApp.default_url=/lab/tree/01_server.ipynb",
+        *(["--no-browser"] if no_browser else []), *(["--allow-root"] if os.geteuid() == 0 else []),
+    ]  # fmt: skip
+    return subprocess.run(command, cwd=PROJECT, env=environment).returncode
+
+
+@hubrun.command()
+@click.option("--fast", is_flag=True, help="Only what needs no server: under a minute.")
+@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
+def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
+    """Run everything that CI runs: format, lint, types, and the tests. Arguments behind -- go to pytest."""
+    environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+    commands = [
+        ["ruff", "format", "--check", "-q", "lib", "tests"],
+        ["ruff", "check", "-q", "lib", "tests"],
+        ["mypy", "--no-error-summary"],
+        ["pytest", "-q", *(["-m", "not server"] if fast else []), *pytest_arguments],
+    ]
+    failed = [
+        tool[0]
+        for tool in commands
+        if subprocess.run([sys.executable, "-m", *tool], cwd=PROJECT, env=environment).returncode
+    ]
+    if failed:
+        click.echo(f"hubrun test: failed: {', '.join(failed)}", err=True)
+    return 1 if failed else 0
+
+
+hubrun.add_command(practice)
+
+
+def main() -> None:
+    """Run the command line and end with the exit code of DESIGN.md: 0, 1, 2, or 130 after an interrupt."""
+    try:
+        code = hubrun(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("hubrun: interrupted", err=True)
+        code = 130
+    except HubrunError as error:
+        click.echo(f"hubrun: {error}", err=True)
+        if error.detail and not isinstance(error, BadInput):
+            click.echo("\n".join(f"    {line}" for line in error.detail.splitlines()[-20:]), err=True)
+        code = error.exit_code
+    sys.exit(code if isinstance(code, int) else 0)

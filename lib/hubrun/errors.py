@@ -1,0 +1,56 @@
+"""One shallow tree of errors: each says what failed, on what, and what to do next."""
+
+from __future__ import annotations
+
+
+class HubrunError(Exception):
+    """What failed (`what`), where it failed (`where`), and what to do next (`remedy`).
+
+    `exit_code` is what a command ends with: 1 for a failure, 2 for bad input (DESIGN.md, Contract).
+    `detail` is the evidence (the end of a command's output), shown below the line.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, where: str = "", remedy: str = "", detail: str = "") -> None:
+        super().__init__(what, where, remedy, detail)
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+        self.detail = detail
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        if self.remedy:
+            text += f". {self.remedy}"
+        return text
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython shows this in place of a traceback: a reader needs the reason, not our frames."""
+        return [f"{type(self).__name__}: {self}", *self.detail.splitlines()[-30:]]
+
+
+class BadInput(HubrunError):
+    """A parameter, a file or an option that cannot be right; nothing was touched."""
+
+    exit_code = 2
+
+
+class Unreachable(BadInput):
+    """The server cannot be logged in to: wrong address, key, host key or sudo password."""
+
+
+class ConnectionLost(HubrunError):
+    """The SSH connection ended while something ran on the server."""
+
+
+class CommandFailed(HubrunError):
+    """A command on the server ended with an error or ran out of time."""
+
+
+class CheckFailed(HubrunError):
+    """A check found something else than what must be true."""
+
+
+class EngineMissing(HubrunError):
+    """The practice server's Docker engine cannot be had on this machine."""

@@ -1,0 +1,65 @@
+"""Loads a JupyterHub configuration as the hub would, and names every key that no class knows.
+
+Runs on the server with the hub's own Python: traitlets passes over a key of the wrong class without a word, and the hub
+then runs with a default (the guide's `c.LTIAuthenticator.consumers` made every launch a 401).
+"""
+
+import difflib
+import sys
+import traceback
+
+from jupyterhub.app import JupyterHub
+from traitlets import TraitError
+from traitlets.config import Config
+
+
+def load(path: str) -> Config:
+    app = JupyterHub()
+    app.raise_config_file_errors = True
+    app.load_config_file(path)
+    return app.config
+
+
+def problems(config: Config) -> list[str]:
+    app = JupyterHub(config=config)
+    used = [JupyterHub, *app.classes, app.authenticator_class, app.spawner_class, app.proxy_class]
+    known = {cls.__name__: cls for base in used for cls in base.__mro__ if hasattr(cls, "class_traits")}
+    found = []
+    for section, keys in config.items():
+        if section not in known:
+            near = difflib.get_close_matches(section, known, 1)
+            found.append(
+                f"c.{section}: no class in use has this name" + (f"; did you mean c.{near[0]}?" if near else "")
+            )
+            continue
+        traits = known[section].class_traits(config=True)
+        for key in keys:
+            if key not in traits:
+                near = difflib.get_close_matches(key, traits, 1)
+                found.append(f"c.{section}.{key}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+    if not found:
+        app.authenticator_class(config=config)
+        app.spawner_class(config=config, _mock=True)
+    return found
+
+
+def main() -> int:
+    try:
+        found = problems(load(sys.argv[1]))
+    except TraitError as error:
+        found = [str(error)]
+    except BaseException as error:  # an operator's file can raise anything, SystemExit too
+        frames = [
+            frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith("/etc/jupyterhub")
+        ]
+        place = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else sys.argv[1]
+        if isinstance(error, SyntaxError) and error.filename:
+            place = f"{error.filename}, line {error.lineno}"
+        found = [f"{place}: {type(error).__name__}: {error}"]
+    for line in found:
+        print(line)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The hub's configuration on the server: where things are, and the text of its files."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files as resource_files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hubrun.params import Site
+from hubrun.plan import Resource, quote
+from hubrun.resources.files import Directory, File
+
+VENV = "/opt/jupyterhub"
+CONFIG = "/etc/jupyterhub/jupyterhub_config.py"
+CONF_D = "/etc/jupyterhub/conf.d"
+LTI_ENV = "/etc/jupyterhub/lti.env"
+PROXY_ENV = "/etc/jupyterhub/proxy.env"
+STATE = "/var/lib/jupyterhub"
+NETWORK = "jupyterhub"
+CHECKER = "/usr/local/lib/hubrun/check_config.py"
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("hubrun.hub"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=False,  # Python and unit files, no HTML  # noqa: S701
+    )  # fmt: skip
+
+
+def render(template: str, site: Site) -> str:
+    """The text of a file from hub/templates for this site."""
+    return _templates().get_template(f"{template}.j2").render(site=site, conf_d=CONF_D, config=CONFIG, network=NETWORK)
+
+
+def pinned(name: str) -> str:
+    """The text of a file of pins, such as "hub.txt" or "proxy/package.json"."""
+    return resource_files("hubrun.hub").joinpath("requirements", *name.split("/")).read_text()
+
+
+def check_command(site: Site) -> str:
+    """Shell that loads the configuration in the hub's own Python as its own user, and fails for any unknown key."""
+    return quote("cd / && runuser -u {} -- {}/bin/python {} {}", site.hub_user, VENV, CHECKER, CONFIG)
+
+
+def checker() -> list[Resource]:
+    """The program that `check_command` runs, on the server."""
+    text = resource_files("hubrun.hub").joinpath("check_config.py").read_text()
+    return [Directory("/usr/local/lib/hubrun"), File(CHECKER, text)]
+
+
+def part(site: Site, name: str) -> Resource:
+    """One file of conf.d ("20-hub.py"). It stays only when the whole configuration loads with it."""
+    return File(
+        f"{CONF_D}/{name}", render(name, site), owner=f"root:{site.hub_user}", mode=0o640, check=check_command(site)
+    )
+
+
+def main_file(site: Site) -> Resource:
+    return File(CONFIG, render("jupyterhub_config.py", site), owner=f"root:{site.hub_user}", mode=0o640)
+
+
+def local_file(site: Site) -> Resource:
+    """conf.d/90-local.py: the operator's own; made once, and left alone from then on."""
+    text = "# Yours: settings here win over hubrun's, and hubrun never changes this file.\nc = get_config()  # noqa: F821\n"
+    return File(f"{CONF_D}/90-local.py", text, owner=f"root:{site.hub_user}", mode=0o640, create_only=True)
+
+
+def unit(site: Site, name: str) -> Resource:
+    """The systemd unit file of the hub or of its proxy."""
+    return File(
+        f"/etc/systemd/system/{name}", render(name, site), check=f"systemd-analyze verify /etc/systemd/system/{name}"
+    )

@@ -1,0 +1,56 @@
+"""What a runbook calls first: its parameters, checked, as a site."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hubrun import params
+from hubrun.errors import BadInput
+from hubrun.params import Site
+
+PROJECT = Path(__file__).resolve().parents[2]
+# Names of a parameters cell that are of the run, not of the site.
+RUN_PARAMETERS = {"check": bool}
+# `./hubrun lab params/site.yaml` says here which site the open notebooks are about.
+SITE_FILE = "HUBRUN_SITE"
+_PLAIN = (str, int, float, bool, list, dict, type(None))
+
+
+def site_from(namespace: Mapping[str, Any]) -> Site:
+    """The site that a notebook's variables describe: call it as `site_from(globals())`, after the parameters cell.
+
+    In `./hubrun lab`, the site's file comes first and a value that was changed in the cell goes over it.
+    Raises BadInput for an unknown name, a wrong type, or a missing value.
+    """
+    # Papermill starts in the project's folder, JupyterLab in runbooks/: relative paths mean the same in both.
+    os.chdir(PROJECT)
+    given = {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("_") and name not in ("In", "Out") and isinstance(value, _PLAIN)
+    }
+    for name, kind in RUN_PARAMETERS.items():
+        value = given.pop(name, kind())
+        if not isinstance(value, kind):
+            raise BadInput(f"{name} is {value!r}: must be true or false", "parameters cell")
+    file = os.environ.get(SITE_FILE, "")
+    if not file:
+        return params.build(
+            {name: value for name, value in given.items() if value != "" or name not in _REQUIRED}, "parameters"
+        )
+    values, lines = params.read_yaml(file)
+    changed = {name: value for name, value in given.items() if not _is_default(name, value)}
+    return params.build({**values, **changed}, f"{file} and the parameters cell", lines)
+
+
+_REQUIRED = tuple(name for name, field in Site.model_fields.items() if field.is_required())
+
+
+def _is_default(name: str, value: Any) -> bool:
+    field = Site.model_fields.get(name)
+    if field is None:
+        return False
+    return bool(value == ("" if field.is_required() else field.default))

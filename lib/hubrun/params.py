@@ -1,0 +1,333 @@
+"""The one schema of a site: names, types, defaults and help of every parameter.
+
+YAML files in `params/`, the parameters cells of the runbooks and the README's table are checked against it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from hubrun.errors import BadInput
+from hubrun.secret import Secret
+
+# A host name: RFC 1123 section 2.1, at least two labels, since no CA certifies a single one.
+DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+# What useradd accepts on Debian and Ubuntu: adduser.conf(5), NAME_REGEX.
+LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _param(runbooks: str, help: str, default: Any = ..., **rules: Any) -> Any:
+    """A parameter: the runbooks that use it ("all", or numbers such as "03 06"), its help, its default."""
+    return Field(default, description=help, json_schema_extra={"runbooks": runbooks}, **rules)
+
+
+class Site(BaseModel):
+    """One JupyterHub server. Flat, so that a YAML file and a parameters cell say it the same way."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    # -- the site and how it is reached
+    site: str = _param(
+        "all", "name of the site; its records are kept under this name", pattern=r"^[a-z0-9][a-z0-9-]{0,40}$"
+    )
+    domain: str = _param("all", "the hub's host name, as in https://DOMAIN/")
+    public_address: str = _param(
+        "03 05 06",
+        "connect to this address when testing from outside; empty: what DNS says of the domain",
+        "",
+    )
+    http_port: Port = _param("03 06", "port on which the world reaches the server's port 80", 80)
+    https_port: Port = _param("02 03 05 06", "port on which the world reaches the server's port 443", 443)
+    trust_ca_file: str = _param(
+        "03 05 06",
+        "file here with the CA that signed the site's certificate; empty: this machine's own list",
+        "",
+    )
+
+    # -- SSH
+    ssh_host: str = _param("all", "host name or address for SSH; empty: the domain", "")
+    ssh_port: Port = _param("all", "SSH port", 22)
+    ssh_user: str = _param("all", "login: root, or a user who may use sudo", "root")
+    ssh_key_file: str = _param("all", "private key file here; empty: the SSH agent and the usual keys", "")
+    ssh_known_hosts_file: str = _param("all", "known_hosts file; empty: ~/.ssh/known_hosts", "")
+    ssh_host_fingerprint: str = _param(
+        "all", "SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides", ""
+    )
+    sudo_password_env: str = _param("all", "environment variable here that holds the sudo password; empty: none", "")
+    sudo_password_file: str = _param("all", "file here that holds the sudo password; empty: none", "")
+
+    # -- 01 server
+    ca_certificates: list[str] = _param(
+        "01 02 04",
+        "PEM files here with CAs that the server must trust (an institution's proxy or registry)",
+        [],
+    )
+    upgrade: Literal["none", "security", "full"] = _param(
+        "01", "which updates to install: none, security or full", "full"
+    )
+    extra_packages: list[str] = _param("01", "Debian packages to install besides ours", [])
+    admin_user: str = _param("01", "person's login to create, with sudo; empty: none", "")
+    admin_ssh_key_file: str = _param("01", "public key file here for admin_user to log in with", "")
+    hub_user: str = _param("01 02 04", "system account that runs the hub; it gets no sudo", "jupyterhub")
+    swap_mb: int = _param("01", "size of /swapfile in MB; 0: none", 2048, ge=0, le=65536)
+    min_memory_mb: int = _param("01", "refuse a server with less memory than this, in MB", 1800, ge=0)
+    min_disk_gb: int = _param("01", "refuse a server with less free disk than this, in GB", 12, ge=0)
+
+    # -- 02 hub and LTI
+    lti_version: Literal["1.1"] = _param("02 05 06", "version of LTI that Canvas uses to launch", "1.1")
+    lti_username_key: str = _param(
+        "02 05 06",
+        "launch field that becomes the hub user's name (see 02 before you change it)",
+        "lis_person_sourcedid",
+        pattern=r"^[a-z][a-z0-9_]*$",
+    )
+    admin_users: list[str] = _param("02", "hub users who administer the hub", [])
+    idle_minutes: int = _param("02", "stop a student's server after this many idle minutes; 0: never", 60, ge=0)
+
+    # -- 03 HTTPS
+    tls: Literal["acme", "files"] = _param(
+        "03", "where the certificate comes from: acme, or files on the server", "acme"
+    )
+    acme_email: str = _param("03", "address for the certificate authority's notices; empty: none", "")
+    acme_directory: str = _param(
+        "03", "ACME directory of the certificate authority", "https://acme-v02.api.letsencrypt.org/directory"
+    )
+    acme_ca_file: str = _param("03", "PEM file here: CA of the ACME server's own HTTPS; empty: the usual ones", "")
+    acme_eab_kid: str = _param("03", "key id for external account binding, where the CA asks for it", "")
+    acme_eab_hmac_env: str = _param("03", "environment variable here that holds the binding's HMAC key", "")
+    acme_eab_hmac_file: str = _param("03", "file here that holds the binding's HMAC key", "")
+    tls_certificate: str = _param("03", "tls: files. Path on the server of the certificate with its chain, PEM", "")
+    tls_key: str = _param("03", "tls: files. Path on the server of the private key, PEM", "")
+    hsts_seconds: int = _param(
+        "03", "how long browsers shall insist on HTTPS, in seconds; 0: do not say", 31536000, ge=0
+    )
+    upload_limit_mb: int = _param("03", "largest upload that nginx lets through, in MB", 512, ge=1)
+
+    # -- 04 Docker and DockerSpawner
+    docker_channel: Literal["distro", "docker-ce"] = _param(
+        "04", "Docker from the distribution, or from Docker's own apt repository", "docker-ce"
+    )
+    docker_apt_url: str = _param(
+        "04", "docker-ce: the repository or a mirror of it", "https://download.docker.com/linux"
+    )
+    docker_subnet: str = _param(
+        "04", "network of the students' containers; must be free on the server", "172.29.0.0/16"
+    )
+    base_image: str = _param(
+        "04", "image that the students' image is built on", "quay.io/jupyter/scipy-notebook:2025-12-31"
+    )
+    image_name: str = _param("04", "name of the students' image, built on the server", "hubrun-singleuser")
+    nbgrader: bool = _param("04", "install nbgrader (assignments and grading)", True)
+    nbgitpuller: bool = _param("04", "install nbgitpuller (hand out notebooks by git)", True)
+    jupyterlab_git: bool = _param("04", "install jupyterlab-git and nbdime", True)
+    tensorflow: bool = _param("04", "install TensorFlow (about 2 GB)", False)
+    pytorch: Literal["none", "cpu", "cuda"] = _param("04", "install PyTorch: none, cpu, or cuda (about 6 GB)", "none")
+    extra_pip_packages: list[str] = _param("04", "further packages for students, as pip requirements", [])
+    user_memory_mb: int = _param("04 06", "memory limit of one student's server, in MB", 1024, ge=256)
+    user_cpus: float = _param("04", "CPU limit of one student's server, in cores", 1.0, gt=0)
+    user_processes: int = _param("04", "limit on processes and threads of one student's server", 512, ge=64)
+
+    # -- 05 Canvas
+    canvas_tool_name: str = _param("05", "name of the tool in Canvas", "JupyterHub", min_length=1, max_length=255)
+
+    @field_validator("user_cpus", mode="before")
+    @classmethod
+    def _whole_cpus(cls, value: object) -> object:
+        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("domain")
+    @classmethod
+    def _domain(cls, value: str) -> str:
+        if not DOMAIN.fullmatch(value):
+            raise ValueError("a host name in lower case such as hub.example.edu, without https:// or a port")
+        return value
+
+    @field_validator("hub_user", "admin_user")
+    @classmethod
+    def _login(cls, value: str) -> str:
+        if value and not LOGIN.fullmatch(value):
+            raise ValueError("a login name: lower-case letters, digits, - and _, at most 31")
+        if value == "root":
+            raise ValueError("another account than root")
+        return value
+
+    @field_validator("docker_subnet")
+    @classmethod
+    def _subnet(cls, value: str) -> str:
+        try:
+            network = ipaddress.IPv4Network(value)
+        except ValueError as error:
+            raise ValueError(f"an IPv4 network such as 172.29.0.0/16 ({error})") from None
+        if not network.is_private or network.prefixlen > 28:
+            raise ValueError("a private IPv4 network with room for the class, such as 172.29.0.0/16")
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Site:
+        if not self.hub_user:
+            raise ValueError("hub_user must not be empty")
+        if self.hub_user == self.admin_user:
+            raise ValueError("hub_user and admin_user must differ: the hub's account gets no sudo")
+        if self.tls == "files" and not (self.tls_certificate and self.tls_key):
+            raise ValueError("tls: files needs tls_certificate and tls_key (paths on the server)")
+        if self.acme_eab_kid and not (self.acme_eab_hmac_env or self.acme_eab_hmac_file):
+            raise ValueError("acme_eab_kid needs acme_eab_hmac_env or acme_eab_hmac_file")
+        return self
+
+    # -- what follows from the parameters
+    @property
+    def host(self) -> str:
+        return self.ssh_host or self.domain
+
+    @property
+    def url(self) -> str:
+        """https://DOMAIN, with the port where it is not 443; no slash at the end."""
+        return f"https://{self.domain}" + (f":{self.https_port}" if self.https_port != 443 else "")
+
+    @property
+    def launch_url(self) -> str:
+        return f"{self.url}/hub/lti/launch"
+
+    @property
+    def gateway(self) -> str:
+        """The server's own address on the network of the students' containers: the first one."""
+        return str(ipaddress.IPv4Network(self.docker_subnet)[1])
+
+    def sudo_password(self) -> Secret | None:
+        """The sudo password, from where the parameters say it is; None when they say nothing."""
+        return _secret_from("sudo_password", self.sudo_password_env, self.sudo_password_file)
+
+    def acme_eab_hmac(self) -> Secret | None:
+        return _secret_from("acme_eab_hmac", self.acme_eab_hmac_env, self.acme_eab_hmac_file)
+
+    def ca_pems(self) -> list[str]:
+        """The certificates of `ca_certificates`, one PEM text each. Raises BadInput where a file is none."""
+        pems: list[str] = []
+        for path in self.ca_certificates:
+            text = read_local("ca_certificates", path)
+            found = re.findall(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", text, re.DOTALL)
+            if not found:
+                raise BadInput(f"{path} holds no PEM certificate", "parameter ca_certificates")
+            pems += [pem + "\n" for pem in found]
+        return pems
+
+
+def read_local(name: str, path: str) -> str:
+    """Text of the file here that the parameter `name` points at. Raises BadInput when it cannot be read."""
+    try:
+        return Path(path).expanduser().read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise BadInput(f"cannot read {path}: {reason}", f"parameter {name}", "Name a file on this machine") from None
+
+
+def _secret_from(name: str, env: str, file: str) -> Secret | None:
+    if env:
+        if env not in os.environ:
+            raise BadInput(
+                f"the environment variable {env} is not set", f"parameter {name}_env", f"export {env}=… first"
+            )
+        return Secret(os.environ[env], name)
+    return Secret(read_local(f"{name}_file", file).rstrip("\n"), name) if file else None
+
+
+# -- reading ---------------------------------------------------------------------------------------------------
+
+
+def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Site:
+    """The site in the YAML file `path`, with `overrides` (name → text, typed by the schema) laid over it.
+
+    Raises BadInput that names the file, the line and the parameter.
+    """
+    values, lines = read_yaml(path)
+    typed = {name: _typed(name, text) for name, text in (overrides or {}).items()}
+    return build({**values, **typed}, str(path), {name: line for name, line in lines.items() if name not in typed})
+
+
+def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """Values and line numbers of a flat YAML file. Raises BadInput for a missing, broken or nested one."""
+    path = Path(path)
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], 1)
+        remedy = f"Did you mean {path.parent / near[0]}?" if near else "Copy params/example.yaml and fill it in"
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise BadInput(f"cannot read the params file: {reason}", str(path), remedy) from None
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}" if mark else str(path)
+        raise BadInput(f"not valid YAML: {getattr(error, 'problem', error)}", where) from None
+    if not isinstance(node, yaml.MappingNode):
+        raise BadInput("a params file holds lines of the form `name: value`", str(path))
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        if key.value in lines:
+            raise BadInput(f"{key.value} is given twice", f"{path}, line {key.start_mark.line + 1}")
+        lines[key.value] = key.start_mark.line + 1
+    return cast(dict[str, Any], values), lines
+
+
+def build(values: Mapping[str, Any], source: str, lines: Mapping[str, int] | None = None) -> Site:
+    """A site from plain values; `source` and `lines` (name → line) say in errors where they came from."""
+    try:
+        return Site(**values)
+    except ValidationError as error:
+        problems = [_explain(problem, lines or {}) for problem in error.errors()]
+        raise BadInput("; ".join(problems), source, "./hubrun params explains every parameter") from None
+
+
+def _typed(name: str, text: str) -> Any:
+    """`text` from a command line as the schema's type for `name` (YAML syntax for lists)."""
+    field = Site.model_fields.get(name)
+    if field is None or field.annotation is str or "Literal" in str(field.annotation):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _explain(problem: ErrorDetails, lines: Mapping[str, int]) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    at = f" (line {lines[name]})" if name in lines else ""
+    given = problem.get("input")
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, Site.model_fields, 1)
+        return f"unknown parameter {name}{at}" + (f", did you mean {near[0]}?" if near else "")
+    if problem["type"] == "missing":
+        return f"{name} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    if not name:
+        return message
+    wanted = {
+        "string_type": "must be text; put it in quotes",
+        "int_type": "must be a whole number",
+        "bool_type": "must be true or false",
+        "list_type": "must be a list, such as [a, b]",
+    }.get(problem["type"], f"must be {message}" if problem["type"] == "value_error" else message)
+    return f"{name}{at} is {given!r}: {wanted}"
+
+
+def fields(runbook: str) -> Iterator[tuple[str, FieldInfo]]:
+    """Name and field of each parameter that the runbook (such as "03") uses."""
+    for name, field in Site.model_fields.items():
+        users = cast(dict[str, Any], field.json_schema_extra)["runbooks"]
+        if users == "all" or runbook in users.split():
+            yield name, field

@@ -1,0 +1,190 @@
+"""Files, directories and links."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from hubrun.plan import Action, Resource, facts, quote, unified
+
+# A file larger than this is compared by its digest alone, and its diff is not shown.
+SHOWN_BYTES = 65536
+
+# In a container /etc/hosts and the like are bind mounts: a rename over them fails (EBUSY), so they are written in place.
+_WRITE = """
+path={} mode={} owner={}
+candidate=$(mktemp "$(dirname "$path")/.hubrun.XXXXXX")
+trap 'rm -f "$candidate" "$candidate.old"' EXIT
+cat > "$candidate"
+chmod "$mode" "$candidate"
+chown "$owner" "$candidate"
+"""
+_MOVE = """
+put() { mv -fT "$1" "$path" 2>/dev/null || cat "$1" > "$path"; }
+if [ -e "$path" ]; then cp -a "$path" "$candidate.old"; fi
+put "$candidate"
+"""
+# What was there comes back when the check fails: a broken configuration never stays.
+_CHECK_IN_PLACE = """
+if ! ( {check} ) 2>&1; then
+    if [ -e "$candidate.old" ]; then put "$candidate.old"; else rm -f "$path"; fi
+    exit 1
+fi
+"""
+
+
+@dataclass(frozen=True)
+class File(Resource):
+    """A file with this content, mode and owner ("user:group").
+
+    check: a command that must succeed before the content stays. With {} in it, it is given the candidate before it is
+    moved into place (`visudo -cf {}`); without, it runs with the candidate in place, and the old file comes back when
+    it fails (`nginx -t`). create_only: an existing file's content is left alone.
+    """
+
+    path: str
+    content: str
+    mode: int = 0o644
+    owner: str = "root:root"
+    check: str = ""
+    create_only: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"file {self.path}"
+
+    def probe(self) -> str:
+        return quote(
+            """path={}
+            if [ -e "$path" ] || [ -L "$path" ]; then
+                stat -Lc 'kind=%F
+mode=%a
+owner=%U:%G
+size=%s' "$path" || echo kind=broken
+                if [ -f "$path" ]; then
+                    echo "sha256=$(sha256sum < "$path" | cut -d' ' -f1)"
+                    if [ "$(stat -Lc %s "$path")" -le {} ]; then echo "text=$(base64 -w0 < "$path")"; fi
+                fi
+            fi""",
+            self.path, SHOWN_BYTES,
+        )  # fmt: skip
+
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found)
+        wanted = self.content.encode()
+        same = now.get("sha256") == hashlib.sha256(wanted).hexdigest() or (self.create_only and "sha256" in now)
+        if not same:
+            old = base64.b64decode(now.get("text", "")).decode(errors="replace")
+            return [
+                Action(
+                    f"write {self.path}" if now else f"create {self.path}",
+                    self._script(),
+                    f"editor {self.path}   # {self.mode:o} {self.owner}",
+                    wanted,
+                    unified(self.path, old, self.content),
+                )
+            ]
+        actions = []
+        if now["mode"] != f"{self.mode:o}":
+            actions.append(
+                _simple(
+                    f"mode {now['mode']} → {self.mode:o} of {self.path}",
+                    "chmod {} {}",
+                    f"{self.mode:o}",
+                    self.path,
+                )
+            )
+        if now["owner"] != self.owner:
+            actions.append(
+                _simple(
+                    f"owner {now['owner']} → {self.owner} of {self.path}",
+                    "chown {} {}",
+                    self.owner,
+                    self.path,
+                )
+            )
+        return actions
+
+    def _script(self) -> str:
+        write = quote(_WRITE, self.path, f"{self.mode:o}", self.owner)
+        if "{}" in self.check:
+            return write + self.check.replace("{}", '"$candidate"') + "\n" + _MOVE
+        return write + _MOVE + (_CHECK_IN_PLACE.replace("{check}", self.check) if self.check else "")
+
+
+@dataclass(frozen=True)
+class Directory(Resource):
+    """A directory with this mode and owner ("user:group")."""
+
+    path: str
+    mode: int = 0o755
+    owner: str = "root:root"
+
+    @property
+    def label(self) -> str:
+        return f"directory {self.path}"
+
+    def probe(self) -> str:
+        return quote("stat -Lc 'state=%F|%a|%U:%G' {}", self.path)
+
+    def plan(self, found: str) -> list[Action]:
+        if facts(found).get("state") == f"directory|{self.mode:o}|{self.owner}":
+            return []
+        user, _, group = self.owner.partition(":")
+        return [
+            _simple(
+                f"make {self.path}",
+                "install -d -m {} -o {} -g {} {}",
+                f"{self.mode:o}",
+                user,
+                group,
+                self.path,
+            )
+        ]
+
+
+@dataclass(frozen=True)
+class Link(Resource):
+    """A symbolic link at `path` to `target`. check: as in File, without {}."""
+
+    path: str
+    target: str
+    check: str = ""
+
+    @property
+    def label(self) -> str:
+        return f"link {self.path}"
+
+    def probe(self) -> str:
+        return quote("echo target=$(readlink {})", self.path)
+
+    def plan(self, found: str) -> list[Action]:
+        if facts(found).get("target") == self.target:
+            return []
+        script = quote("ln -sfnT {} {}", self.target, self.path)
+        undo = quote("rm -f {}", self.path)
+        checked = f"{script}\nif ! ( {self.check} ) 2>&1; then {undo}; exit 1; fi" if self.check else script
+        return [Action(f"link {self.path} → {self.target}", checked, script)]
+
+
+@dataclass(frozen=True)
+class Absent(Resource):
+    """Nothing at `path`. A file or link goes; a directory is never removed with what is in it."""
+
+    path: str
+
+    @property
+    def label(self) -> str:
+        return f"no {PurePosixPath(self.path)}"
+
+    def probe(self) -> str:
+        return quote("if [ -e {} ] || [ -L {} ]; then echo there=yes; fi", self.path, self.path)
+
+    def plan(self, found: str) -> list[Action]:
+        return [_simple(f"remove {self.path}", "rm -f -d {}", self.path)] if facts(found) else []
+
+
+def _simple(title: str, template: str, *args: object) -> Action:
+    return Action(title, quote(template, *args))

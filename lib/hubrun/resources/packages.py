@@ -1,0 +1,138 @@
+"""Debian packages, updates, and where packages come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hubrun.plan import Action, Resource, facts, quote
+
+# dpkg's lock is waited for by apt itself; the lists' lock is another one, which it does not wait for.
+LOCK_SECONDS = 600
+APT = f"apt-get -q -o DPkg::Lock::Timeout={LOCK_SECONDS} -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+# A run that was killed in the middle of dpkg leaves packages half configured; apt refuses to go on until this is done.
+MEND = """
+if [ -n "$(dpkg --audit)" ]; then echo "finishing an interrupted dpkg"; dpkg --configure -a --force-confold; fi
+"""
+UPDATE = f"""
+deadline=$(( $(date +%s) + {LOCK_SECONDS} ))
+while ! out=$({APT} -o APT::Update::Error-Mode=any update 2>&1); do
+    case $out in *"Could not get lock"*|*"Unable to lock"*) ;; *) printf '%s\\n' "$out"; exit 1;; esac
+    [ "$(date +%s)" -lt "$deadline" ] || {{ printf '%s\\n' "$out"; exit 1; }}
+    echo "waiting for another apt to end"; sleep 3
+done
+printf '%s\\n' "$out" | tail -n 1
+"""
+# Lists younger than this are not fetched again, unless a source is newer.
+FRESH_MINUTES = 60
+REFRESH = f"""
+if [ -z "$(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -{FRESH_MINUTES} 2>/dev/null | head -n 1)" ] \\
+    || [ -n "$(find /etc/apt/sources.list /etc/apt/sources.list.d -newer /var/lib/apt/lists -type f 2>/dev/null)" ]; then
+{UPDATE}
+fi
+"""
+
+
+class Packages(Resource):
+    """Debian packages that are installed, without their recommendations; in one transaction."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = tuple(dict.fromkeys(names))
+
+    @property
+    def label(self) -> str:
+        return "packages " + ", ".join(self.names)
+
+    def probe(self) -> str:
+        return quote("dpkg-query -W -f '${Package} ${db:Status-Status}\\n' {}", self.names)
+
+    def plan(self, found: str) -> list[Action]:
+        installed = {line.split()[0] for line in found.splitlines() if line.endswith(" installed")}
+        missing = [name for name in self.names if name not in installed]
+        if not missing:
+            return []
+        install = quote(f"{APT} install -y --no-install-recommends {{}}", missing)
+        shown = quote("apt-get install --no-install-recommends {}", missing)
+        return [Action("install " + ", ".join(missing), MEND + REFRESH + install, shown, seconds=1800)]
+
+
+@dataclass(frozen=True)
+class NoPackages(Resource):
+    """Debian packages that are not installed. Their configuration stays."""
+
+    names: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return "no packages " + ", ".join(self.names)
+
+    def probe(self) -> str:
+        return quote("dpkg-query -W -f '${Package} ${db:Status-Status}\\n' {}", self.names)
+
+    def plan(self, found: str) -> list[Action]:
+        there = [line.split()[0] for line in found.splitlines() if line.endswith(" installed")]
+        if not there:
+            return []
+        return [
+            Action(
+                "remove " + ", ".join(there),
+                MEND + quote(f"{APT} remove -y {{}}", there),
+                quote("apt-get remove {}", there),
+                seconds=600,
+            )
+        ]
+
+
+@dataclass(frozen=True)
+class Updates(Resource):
+    """No update waiting: level "security" (those from a security archive), "full" (all), or "none"."""
+
+    level: str
+
+    @property
+    def label(self) -> str:
+        return f"updates ({self.level})"
+
+    def probe(self) -> str:
+        # -s simulates; `Inst name [old] (new Origin:Suite/… [arch])` is what it prints for each update.
+        return "find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -1440 | head -n 1 | sed 's/^/fresh=/'; apt-get -s -o Debug::NoLocking=1 dist-upgrade | grep '^Inst'"
+
+    def plan(self, found: str) -> list[Action]:
+        if self.level == "none":
+            return []
+        actions = []
+        if "fresh=" not in found:
+            actions.append(Action("fetch the package lists", MEND + UPDATE, "apt-get update", seconds=900))
+        waiting = [line for line in found.splitlines() if line.startswith("Inst ")]
+        if self.level == "security":
+            waiting = [line for line in waiting if "-security" in line or "Debian-Security" in line]
+        names = [line.split()[1] for line in waiting]
+        if not names and not actions:
+            return []
+        shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+        if self.level == "full":
+            # Also when none is known of yet: fresh lists may name some.
+            actions.append(
+                Action(
+                    f"update {shown or 'what the new lists name'}",
+                    MEND + f"{APT} dist-upgrade -y",
+                    "apt-get dist-upgrade",
+                    seconds=3600,
+                )
+            )
+        else:
+            script = (
+                """
+names=$(apt-get -s dist-upgrade | awk '/^Inst/ && /-security|Debian-Security/ {print $2}')
+if [ -n "$names" ]; then %s install -y --only-upgrade $names; fi
+"""
+                % APT
+            )
+            actions.append(
+                Action(
+                    f"update {shown or 'what the new lists name'}",
+                    MEND + script,
+                    "unattended-upgrade",
+                    seconds=3600,
+                )
+            )
+        return actions

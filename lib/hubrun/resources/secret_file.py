@@ -1,0 +1,61 @@
+"""Secrets that are made on the server and stay there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hubrun.plan import Action, Resource, facts, quote
+
+# Only the names are printed, never a value. `printf` is the shell's own: nothing appears among the processes.
+_PROBE = """
+path={}
+if [ -f "$path" ]; then
+    stat -c 'state=%a|%U:%G' "$path"
+    echo "names=$(sed -n 's/^\\([A-Z_][A-Z0-9_]*\\)=..*/\\1/p' "$path" | tr '\\n' ' ')"
+fi
+"""
+_MAKE = """
+path={}
+umask 077
+candidate=$(mktemp "$(dirname "$path")/.hubrun.XXXXXX")
+trap 'rm -f "$candidate"' EXIT
+if [ -f "$path" ]; then cat "$path" > "$candidate"; fi
+for name in {}; do
+    value=$(head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \\n')
+    [ ${#value} -eq 64 ] || exit 1
+    printf '%s=%s\\n' "$name" "$value" >> "$candidate"
+done
+chown {} "$candidate"
+chmod 0600 "$candidate"
+mv -fT "$candidate" "$path"
+"""
+
+
+@dataclass(frozen=True)
+class SecretFile(Resource):
+    """A file of NAME=value lines (mode 0600), each value 256 random bits in hex, made on the server.
+
+    Values that are there are kept, so that a second run changes none.
+    """
+
+    path: str
+    names: tuple[str, ...]
+    owner: str
+
+    @property
+    def label(self) -> str:
+        return f"secrets {self.path}"
+
+    def probe(self) -> str:
+        return quote(_PROBE, self.path)
+
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found)
+        missing = [name for name in self.names if name not in now.get("names", "").split()]
+        if missing:
+            script = quote(_MAKE, self.path, missing, self.owner)
+            return [Action(f"make {', '.join(missing)} in {self.path}", script, "openssl rand -hex 32   # for each")]
+        if now["state"] != f"600|{self.owner}":
+            script = quote("chown {} {}\nchmod 0600 {}", self.owner, self.path, self.path)
+            return [Action(f"close {self.path} to others (now {now['state']})", script)]
+        return []

@@ -1,0 +1,83 @@
+"""systemd services."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hubrun.plan import Action, Resource, facts, quote
+
+# When the process began is kept by systemd in µs since boot; when a file changed, in seconds since 1970: /proc/uptime
+# joins them. 50 ms cover its resolution of 10 ms.
+_PROBE = """
+unit={} reloads={}
+systemctl show "$unit" -p LoadState,ActiveState,UnitFileState,NeedDaemonReload
+since=$(systemctl show "$unit" -p ExecMainStartTimestampMonotonic --value)
+[ "$reloads" = yes ] && since=$(systemctl show "$unit" -p StateChangeTimestampMonotonic --value)
+now=$(date +%s.%N)
+read -r uptime _ < /proc/uptime
+for file in {}; do
+    [ -e "$file" ] || continue
+    find "$file" -maxdepth 1 -type f -printf '%T@ %p\\n'
+done | awk -v now="$now" -v up="$uptime" -v since="$since" \\
+    '$1 > now - up + since / 1000000 + 0.05 {print "newer=" $2; exit}'
+"""
+
+
+@dataclass(frozen=True)
+class Service(Resource):
+    """A systemd unit that runs (or does not) and starts at boot (or does not).
+
+    watches: files, or directories of files, that it reads at its start: when one is newer than the process, it is
+    restarted (reloads=True: reloaded, which keeps connections). A run that was killed between the writing and the
+    restart is thus carried on by the next.
+    settle: seconds for which it must stay up after a start; a unit that dies at once is a failure here, not later.
+    """
+
+    name: str
+    running: bool = True
+    enabled: bool = True
+    watches: tuple[str, ...] = ()
+    reloads: bool = False
+    settle: float = 1.0
+
+    @property
+    def label(self) -> str:
+        return f"service {self.name}"
+
+    def probe(self) -> str:
+        return quote(_PROBE, self.name, "yes" if self.reloads else "no", self.watches)
+
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found)
+        actions = []
+        if now.get("NeedDaemonReload") == "yes" or now.get("LoadState") == "not-found":
+            actions.append(Action("read the unit files again", "systemctl daemon-reload"))
+        if self.enabled != (now.get("UnitFileState") in ("enabled", "static", "alias", "indirect")):
+            verb = "enable" if self.enabled else "disable"
+            actions.append(Action(f"{verb} {self.name}", quote(f"systemctl {verb} {{}}", self.name)))
+        active = now.get("ActiveState") in ("active", "activating", "reloading")
+        if self.running and not active:
+            actions.append(self._do("start"))
+        elif self.running and self.reloads and "newer" in now:
+            actions.append(self._do("reload", now["newer"]))
+        elif self.running and ("newer" in now or now.get("NeedDaemonReload") == "yes"):
+            actions.append(self._do("restart", now.get("newer", "its unit file")))
+        elif not self.running and active:
+            actions.append(Action(f"stop {self.name}", quote("systemctl stop {}", self.name)))
+        return actions
+
+    def _do(self, verb: str, because: str = "") -> Action:
+        # A start that fails says little; the journal's last lines say why.
+        script = quote(
+            """unit={}
+            systemctl reset-failed "$unit" 2>/dev/null || true
+            if systemctl {} "$unit"; then
+                sleep {}
+                systemctl is-active --quiet "$unit" && exit 0
+            fi
+            journalctl -u "$unit" -n 25 --no-pager -o cat
+            exit 1""",
+            self.name, verb, self.settle,
+        )  # fmt: skip
+        title = f"{verb} {self.name}" + (f" ({because} is newer)" if because else "")
+        return Action(title, script, quote(f"systemctl {verb} {{}}", self.name))

@@ -1,0 +1,171 @@
+"""What belongs to the machine as a whole: host name, swap, clock, certificate authorities."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from hubrun.plan import Action, Resource, facts, quote
+from hubrun.resources.packages import APT, MEND, REFRESH
+
+CA_FOLDER = "/usr/local/share/ca-certificates"
+
+
+@dataclass(frozen=True)
+class HostEntry(Resource):
+    """A line of /etc/hosts that gives `address` the name `name`; other lines stay."""
+
+    address: str
+    name: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} in /etc/hosts"
+
+    def probe(self) -> str:
+        return quote(
+            "awk -v name={} '!/^#/ {for (i = 2; i <= NF; i++) if ($i == name) {print \"address=\" $1; exit}}' /etc/hosts",
+            self.name,
+        )
+
+    def plan(self, found: str) -> list[Action]:
+        # Whatever address it has there, the name resolves, which is what sudo and the hub need.
+        if "address" in facts(found):
+            return []
+        # In place: /etc/hosts may be a bind mount. The empty printf mends a missing last newline.
+        script = quote(
+            "[ -z \"$(tail -c1 /etc/hosts)\" ] || echo >> /etc/hosts\nprintf '%s\\t%s\\n' {} {} >> /etc/hosts",
+            self.address,
+            self.name,
+        )
+        return [
+            Action(
+                f"name {self.name} in /etc/hosts",
+                script,
+                f"echo {self.address} {self.name} | sudo tee -a /etc/hosts",
+            )
+        ]
+
+
+@dataclass(frozen=True)
+class Swap(Resource):
+    """A swap file of `megabytes` that is used after a reboot too. Where swap is refused (a container), it is left out."""
+
+    megabytes: int
+    path: str = "/swapfile"
+
+    @property
+    def label(self) -> str:
+        return f"swap {self.path}, {self.megabytes} MB"
+
+    def probe(self) -> str:
+        return quote(
+            """echo "container=$(systemd-detect-virt --container)"
+            echo "used=$(awk 'NR > 1' /proc/swaps | wc -l)"
+            grep -q "^{} " /etc/fstab && echo fstab=yes""".replace("{}", self.path)
+        )
+
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found)
+        # Swap that is there already, of whatever kind, is the operator's choice.
+        if not self.megabytes or now.get("container") not in ("none", None) or (now.get("used", "0") != "0"):
+            return []
+        script = quote(
+            """path={}
+            rm -f "$path"
+            fallocate -l {}M "$path"
+            chmod 0600 "$path"
+            mkswap "$path" >/dev/null
+            swapon "$path"
+            grep -q "^$path " /etc/fstab || printf '%s none swap sw 0 0\\n' "$path" >> /etc/fstab""",
+            self.path, self.megabytes,
+        )  # fmt: skip
+        return [
+            Action(
+                f"add {self.megabytes} MB of swap",
+                script,
+                f"fallocate -l {self.megabytes}M {self.path}; mkswap {self.path}; swapon {self.path}",
+            )
+        ]
+
+
+@dataclass(frozen=True)
+class CertificateAuthorities(Resource):
+    """Certificate authorities that programs on the server trust: PEM texts, one certificate each."""
+
+    pems: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return f"{len(self.pems)} certificate authorities of the site"
+
+    def probe(self) -> str:
+        # The list counts too: a file that was put there without update-ca-certificates is trusted by nobody.
+        return quote(
+            """for path in {}; do
+                [ -f "$path" ] || continue
+                line=$(sed -n 2p "$path")
+                grep -qF -- "$line" /etc/ssl/certs/ca-certificates.crt && echo "$path=$(sha256sum < "$path" | cut -d' ' -f1)"
+            done""",
+            [self._path(pem) for pem in self.pems],
+        )
+
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found)
+        missing = [pem for pem in self.pems if now.get(self._path(pem)) != _sha256(pem)]
+        shown = "cp CA.crt /usr/local/share/ca-certificates/; update-ca-certificates"
+        actions = [
+            Action(
+                f"trust {self._path(pem)}",
+                quote("install -d {}\ncat > {}", CA_FOLDER, self._path(pem)),
+                "cp CA.crt /usr/local/share/ca-certificates/",
+                pem.encode(),
+            )
+            for pem in missing
+        ]
+        return (
+            [*actions, Action("bring the list of authorities up to date", "update-ca-certificates")] if actions else []
+        )
+
+    @staticmethod
+    def _path(pem: str) -> str:
+        return f"{CA_FOLDER}/hubrun-{_sha256(pem)[:16]}.crt"
+
+
+@dataclass(frozen=True)
+class TimeSync(Resource):
+    """The clock is kept right: LTI refuses a launch whose time is more than 30 s off.
+
+    chrony or ntpd is left to do it where it runs; else systemd-timesyncd does. A container has its host's clock.
+    """
+
+    @property
+    def label(self) -> str:
+        return "time synchronisation"
+
+    def probe(self) -> str:
+        return """
+echo "container=$(systemd-detect-virt --container)"
+for unit in chrony chronyd ntp ntpsec ntpd systemd-timesyncd openntpd; do
+    systemctl is-active --quiet "$unit" && systemctl is-enabled --quiet "$unit" && echo "runs=$unit"
+done
+echo "timesyncd=$(systemctl show systemd-timesyncd -p LoadState --value)"
+"""
+
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found)
+        if now.get("container", "none") != "none" or "runs" in now:
+            return []
+        install = "" if now.get("timesyncd") == "loaded" else MEND + REFRESH + f"{APT} install -y systemd-timesyncd\n"
+        return [
+            Action(
+                "start systemd-timesyncd",
+                install + "systemctl enable --now systemd-timesyncd",
+                "systemctl enable --now systemd-timesyncd",
+                seconds=600,
+            )
+        ]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,121 @@
+"""Accounts and groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hubrun.plan import Action, Resource, facts, quote
+
+
+@dataclass(frozen=True)
+class User(Resource):
+    """An account. system: no login shell and no password, for a service. groups: it is in these, besides others."""
+
+    name: str
+    system: bool = False
+    home: str = ""
+    groups: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return f"user {self.name}"
+
+    @property
+    def _home(self) -> str:
+        return self.home or f"/home/{self.name}"
+
+    @property
+    def _shell(self) -> str:
+        return "/usr/sbin/nologin" if self.system else "/bin/bash"
+
+    def probe(self) -> str:
+        return quote(
+            'getent passwd {} | awk -F: \'{print "home=" $6 "\\nshell=" $7}\'\necho "groups=$(id -Gn {})"',
+            self.name,
+            self.name,
+        )
+
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found)
+        if not now.get("home"):
+            kind = (
+                ("--system", "--user-group", "--no-create-home") if self.system else ("--create-home", "--user-group")
+            )
+            script = quote("useradd {} --home-dir {} --shell {} {}", kind, self._home, self._shell, self.name)
+            return [Action(f"create the account {self.name}", script), *self._join([])]
+        actions = []
+        if now["shell"] != self._shell:
+            actions.append(
+                Action(
+                    f"shell {self._shell} for {self.name}",
+                    quote("usermod --shell {} {}", self._shell, self.name),
+                )
+            )
+        return actions + self._join(now["groups"].split())
+
+    def _join(self, present: list[str]) -> list[Action]:
+        missing = [group for group in self.groups if group not in present]
+        if not missing:
+            return []
+        script = quote("usermod --append --groups {} {}", ",".join(missing), self.name)
+        return [Action(f"add {self.name} to {', '.join(missing)}", script)]
+
+
+@dataclass(frozen=True)
+class NotInGroups(Resource):
+    """An account that is in none of these groups."""
+
+    name: str
+    groups: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return f"user {self.name} outside {', '.join(self.groups)}"
+
+    def probe(self) -> str:
+        return quote('echo "groups=$(id -Gn {})"', self.name)
+
+    def plan(self, found: str) -> list[Action]:
+        inside = [group for group in facts(found).get("groups", "").split() if group in self.groups]
+        return [
+            Action(f"take {self.name} out of {group}", quote("gpasswd --delete {} {}", self.name, group))
+            for group in inside
+        ]
+
+
+@dataclass(frozen=True)
+class AuthorizedKey(Resource):
+    """A public key that may log in as `user` (one line, as in a .pub file). Other keys stay."""
+
+    user: str
+    key: str
+
+    @property
+    def label(self) -> str:
+        return f"SSH key of {self.user}"
+
+    def probe(self) -> str:
+        return quote(
+            'home=$(getent passwd {} | cut -d: -f6)\ngrep -qF -- {} "$home/.ssh/authorized_keys" && echo there=yes',
+            self.user,
+            self._material,
+        )
+
+    def plan(self, found: str) -> list[Action]:
+        if facts(found):
+            return []
+        script = quote(
+            """user={}
+            home=$(getent passwd "$user" | cut -d: -f6)
+            install -d -m 0700 -o "$user" -g "$user" "$home/.ssh"
+            printf '%s\\n' {} >> "$home/.ssh/authorized_keys"
+            chown "$user:$user" "$home/.ssh/authorized_keys"
+            chmod 0600 "$home/.ssh/authorized_keys" """,
+            self.user, self.key.strip(),
+        )  # fmt: skip
+        return [Action(f"let a key log in as {self.user}", script, f"ssh-copy-id {self.user}@…")]
+
+    @property
+    def _material(self) -> str:
+        # type and key; the comment behind them may differ
+        return " ".join(self.key.split()[:2])

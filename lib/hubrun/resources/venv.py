@@ -1,0 +1,99 @@
+"""A Python virtual environment on the server, from pins with hashes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from hubrun.plan import Action, Resource, facts, quote
+
+_PROBE = """
+path={}
+echo "python=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+echo "venv=$(sed -n 's/^version = \\([0-9]*\\.[0-9]*\\).*/\\1/p' "$path/pyvenv.cfg")"
+for info in "$path"/lib/python3*/site-packages/*.dist-info; do
+    [ -f "$info/RECORD" ] && basename "$info" .dist-info
+done
+"""
+# The server's own list of CAs, which holds the site's ca_certificates too; pip and uv bring lists of their own.
+_CERTIFICATES = "export PIP_CERT=/etc/ssl/certs/ca-certificates.crt SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt\n"
+
+
+def pins(requirements: str, python: str) -> dict[str, str]:
+    """Name → version of the pins that hold on Linux with `python` ("3.11"), from a requirements file with hashes."""
+    environment = {
+        "python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux", "os_name": "posix",
+        "platform_system": "Linux", "implementation_name": "cpython", "platform_python_implementation": "CPython",
+    }  # fmt: skip
+    found = {}
+    for line in requirements.splitlines():
+        if re.match(r"[A-Za-z0-9]", line):
+            requirement = Requirement(line.rstrip("\\ "))
+            if requirement.marker is None or requirement.marker.evaluate(environment):
+                found[canonicalize_name(requirement.name)] = str(requirement.specifier).removeprefix("==")
+    return found
+
+
+@dataclass(frozen=True)
+class Venv(Resource):
+    """A virtual environment made with the system's python3 that holds every pin of `requirements`.
+
+    requirements, uv: texts of requirements files with hashes; uv names the installer, which goes in first.
+    """
+
+    path: str
+    requirements: str
+    uv: str
+
+    @property
+    def label(self) -> str:
+        return f"virtual environment {self.path}"
+
+    def probe(self) -> str:
+        return quote(_PROBE, self.path)
+
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found)
+        # Without python3 (a fresh server in check mode) any version serves: everything is missing.
+        python = now.get("python") or "3.11"
+        made = now.get("venv") == python
+        there = {}
+        for line in found.splitlines():
+            name, dash, version = line.rpartition("-")
+            if dash and "=" not in line and made:
+                there[canonicalize_name(name)] = version
+        actions = []
+        if not made:
+            actions.append(
+                Action(f"make {self.path}", quote("/usr/bin/python3 -m venv --clear {}", self.path), seconds=300)
+            )
+        actions += self._install("pip", self.uv, python, there)
+        actions += self._install("uv", self.requirements, python, there)
+        return actions
+
+    def _install(self, tool: str, requirements: str, python: str, there: dict[str, str]) -> list[Action]:
+        wanted = pins(requirements, python)
+        missing = [f"{name} {version}" for name, version in wanted.items() if there.get(name) != version]
+        if not missing:
+            return []
+        if tool == "pip":
+            install = quote(
+                "{}/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r /dev/stdin",
+                self.path,
+            )
+        else:
+            # Compiled now: the hub's account cannot write here, and would compile at each start.
+            install = quote(
+                "{}/bin/uv pip install --no-progress --compile-bytecode --python {}/bin/python --require-hashes -r -",
+                self.path, self.path,
+            )  # fmt: skip
+        shown = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
+        return [
+            Action(
+                f"install {shown}", _CERTIFICATES + install, f"{self.path}/bin/pip install {' '.join(m.replace(' ', '==') for m in missing[:6])} …",
+                requirements.encode(), seconds=900,
+            )
+        ]  # fmt: skip

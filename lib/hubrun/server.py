@@ -1,0 +1,381 @@
+"""The machine being set up, reached over one SSH connection."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from paramiko import Channel
+from paramiko.ssh_exception import SSHException
+
+from hubrun import connection
+from hubrun.checks import Check, Test, check_card
+from hubrun.display import Card, Live, Row, results_card
+from hubrun.errors import CheckFailed, CommandFailed, ConnectionLost, HubrunError, Unreachable
+from hubrun.params import Site
+from hubrun.plan import Action, Resource, Result, facts, quote
+from hubrun.remedies import remedy_for
+from hubrun.secret import Secret
+
+_PREAMBLE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+
+_FACTS = """
+. /etc/os-release
+echo "os=$ID"; echo "version=$VERSION_ID"; echo "codename=${VERSION_CODENAME:-}"; echo "name=$PRETTY_NAME"
+echo "hostname=$(hostname)"; echo "kernel=$(uname -r)"; echo "arch=$(dpkg --print-architecture 2>/dev/null || uname -m)"
+echo "uid=$(id -u)"; echo "cpus=$(nproc)"
+awk '/^MemTotal/ {printf "memory_mb=%d\\n", $2 / 1024}' /proc/meminfo
+"""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command printed, and its exit code."""
+
+    exit_code: int
+    stdout: str
+    stderr: str = ""
+
+
+class Server:
+    """One server. Made by `Server.connect(site)`; `check_mode` probes and plans, and touches nothing."""
+
+    def __init__(self, site: Site, check_mode: bool = False) -> None:
+        self.site = site
+        self.check_mode = check_mode
+        self.pending: list[str] = []  # what would change, in check mode
+        self.results: list[Result] = []
+        self.facts: dict[str, str] = {}
+        self.fingerprint = ""
+        self._connection: Any = None
+        self._sudo = ""
+        self._password: Secret | None = None
+
+    @classmethod
+    def connect(cls, site: Site, check_mode: bool = False) -> Server:
+        """Log in, become root, and read what the server is.
+
+        Raises Unreachable (wrong host, key, host key, sudo password) or BadInput (a parameter points nowhere).
+        """
+        server = cls(site, check_mode)
+        server._connection, server.fingerprint = connection.open(site)
+        try:
+            server._become_root()
+            server.facts = facts(server.run(_FACTS).stdout)
+        except HubrunError:
+            server.close()
+            raise
+        return server
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # -- running commands -------------------------------------------------------------------------------------
+
+    def run(self, template: str, *args: object, data: bytes = b"", seconds: float = 60, check: bool = True) -> Output:
+        """Run a shell script as root; {} in it are replaced by the quoted arguments.
+
+        data: bytes for its standard input. seconds: time limit. check: raise when it ends with an error.
+        Raises CommandFailed, ConnectionLost.
+        """
+        output = self._execute(quote(template, *args), data, seconds)
+        if check and output.exit_code != 0:
+            raise self._failure(
+                template.strip().splitlines()[0], output.exit_code, output.stdout + output.stderr, seconds
+            )
+        return output
+
+    def probe(self, *snippets: str, seconds: float = 120) -> list[Output]:
+        """Run read-only snippets in one round trip; the output and exit code of each."""
+        mark = secrets.token_hex(8)
+        body = "".join(f"(\n{snippet}\n)\nprintf '\\n%s %d\\n' {mark} $?\n" for snippet in snippets)
+        text = self._execute("sh -s 2>/dev/null", (_PREAMBLE + body).encode(), seconds).stdout
+        outputs: list[Output] = []
+        lines: list[str] = []
+        for line in text.split("\n"):
+            if line.startswith(mark + " "):
+                outputs.append(Output(int(line.split()[1]), "\n".join(lines).removesuffix("\n")))
+                lines = []
+            else:
+                lines.append(line)
+        if len(outputs) != len(snippets):
+            raise CommandFailed("a probe ended early", self.site.host, "Run it again", "\n".join(lines))
+        return outputs
+
+    def _execute(
+        self, script: str, data: bytes, seconds: float, on_output: Callable[[str], None] | None = None
+    ) -> Output:
+        # `timeout` ends it on the server too: without a terminal, closing the channel would leave it running.
+        command = quote("timeout -k 10 {} sh -c {}", int(seconds) + 1, _PREAMBLE + script)
+        if self._password:
+            data = self._password.reveal().encode() + b"\n" + data
+        return self._channel(f"{self._sudo}{command}", data, seconds + 15, on_output)
+
+    def _channel(
+        self, command: str, data: bytes, seconds: float, on_output: Callable[[str], None] | None = None
+    ) -> Output:
+        """One command over one SSH channel: 2 round trips and the output. Raises ConnectionLost, CommandFailed."""
+        try:
+            channel = self._connection.transport.open_session(timeout=20)
+            channel.settimeout(1.0)
+            channel.exec_command(command)
+            errors: list[bytes] = []
+            workers = [
+                threading.Thread(target=_feed, args=(channel, data), daemon=True),
+                threading.Thread(target=_drain, args=(channel, errors), daemon=True),
+            ]
+            for worker in workers:
+                worker.start()
+            chunks: list[bytes] = []
+            deadline = time.monotonic() + seconds
+            while True:
+                try:
+                    chunk = channel.recv(1 << 16)
+                except TimeoutError:
+                    if time.monotonic() > deadline:
+                        channel.close()
+                        raise CommandFailed(f"no end after {seconds:.0f} s", self.site.host) from None
+                    if on_output:
+                        on_output("")
+                    continue
+                if not chunk:
+                    break
+                chunks.append(chunk)
+                if on_output:
+                    on_output(chunk.decode(errors="replace"))
+            for worker in workers:
+                worker.join(5)
+            exit_code = channel.recv_exit_status() if channel.exit_status_ready() or self._alive() else -1
+            channel.close()
+        except (SSHException, EOFError, OSError) as error:
+            raise self._lost(str(error)) from None
+        if exit_code == -1 and not self._alive():
+            raise self._lost("the server closed it")
+        return Output(exit_code, b"".join(chunks).decode(errors="replace"), b"".join(errors).decode(errors="replace"))
+
+    def _alive(self) -> bool:
+        transport = self._connection.transport
+        return bool(transport and transport.is_active())
+
+    def _lost(self, reason: str) -> ConnectionLost:
+        return ConnectionLost(
+            f"the SSH connection was lost ({reason or 'no reason given'})",
+            f"{self.site.host}:{self.site.ssh_port}",
+            "Run it again: it carries on from what is there",
+        )
+
+    def _become_root(self) -> None:
+        site = self.site
+        if self._channel("id -u", b"", 30).stdout.strip() == "0":
+            return
+        if self._channel("sudo -n true", b"", 30).exit_code == 0:
+            self._sudo = "sudo -n -- "
+            return
+        where = f"{site.ssh_user}@{site.host}"
+        password = site.sudo_password()
+        if password is None:
+            raise Unreachable(
+                f"{site.ssh_user} is not root and sudo asks for a password",
+                where,
+                "Say where it is: sudo_password_env or sudo_password_file",
+            )
+        # -k: always ask, so that the first line of standard input is always the password and never a command's.
+        sudo = "sudo -k -S -p '' -- "
+        if self._channel(sudo + "true", password.reveal().encode() + b"\n", 30).exit_code != 0:
+            raise Unreachable(
+                "sudo refused the password, or the user",
+                where,
+                "Check sudo_password_env / sudo_password_file",
+            )
+        self._sudo, self._password = sudo, password
+
+    # -- desired state ----------------------------------------------------------------------------------------
+
+    def ensure(self, *resources: Resource) -> None:
+        """Bring the server to the state that the resources name, and show what was done.
+
+        Probes all of them at once, plans, applies one after another, and probes again what it changed.
+        Raises CommandFailed when an action fails (what was there before it stays), or when a resource still
+        differs after its actions.
+        """
+        live, started = Live(), time.monotonic()
+        live.line("looking at " + ", ".join(resource.label for resource in resources))
+        found = self.probe(*(resource.probe() for resource in resources))
+        results = []
+        for resource, output in zip(resources, found, strict=True):
+            actions = resource.plan(output.stdout)
+            status = "ok" if not actions else "would change" if self.check_mode else "changed"
+            results.append(Result(resource.label, status, actions))  # type: ignore[arg-type]
+        self.results += results
+        try:
+            if self.check_mode:
+                self.pending += [result.label for result in results if result.actions]
+                return
+            for result in results:
+                self._apply(result, live)
+            self._confirm([(r, s) for r, s in zip(results, resources, strict=True) if r.actions])
+        finally:
+            live.finish(results_card(results, time.monotonic() - started))
+
+    def _apply(self, result: Result, live: Live) -> None:
+        started = time.monotonic()
+        for action in result.actions:
+            log: list[str] = []
+            try:
+                output = self._execute(
+                    "exec 2>&1\nset -eu\n" + action.script,
+                    action.data,
+                    action.seconds,
+                    _follow(action, live, log),
+                )
+            except HubrunError:
+                result.status = "failed"
+                raise
+            finally:
+                result.log = Secret.redact(result.log + "".join(log))
+                result.seconds = time.monotonic() - started
+            if output.exit_code != 0:
+                result.status = "failed"
+                if output.exit_code in action.answers:
+                    what, remedy = action.answers[output.exit_code]
+                    raise CommandFailed(what, result.label, remedy, Secret.redact(output.stdout))
+                raise self._failure(action.title, output.exit_code, output.stdout, action.seconds, result.label)
+
+    def _confirm(self, changed: Sequence[tuple[Result, Resource]]) -> None:
+        if not changed:
+            return
+        for (result, resource), output in zip(changed, self.probe(*(r.probe() for _, r in changed)), strict=True):
+            left = resource.plan(output.stdout)
+            if left:
+                result.status = "failed"
+                raise CommandFailed(
+                    f"still differs after it was changed: {left[0].title}",
+                    result.label,
+                    "Something else on the server changes it back, or refuses it",
+                    left[0].diff,
+                )
+
+    def _failure(self, title: str, code: int, text: str, seconds: float, where: str = "") -> CommandFailed:
+        text = Secret.redact(text)
+        if code in (124, 137):
+            return CommandFailed(
+                f"{title}: no end after {seconds:.0f} s", where or self.site.host, "Run it again", text
+            )
+        last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), f"exit code {code}")
+        return CommandFailed(f"{title}: {last[:300]}", where or self.site.host, remedy_for(text), text)
+
+    # -- checks -----------------------------------------------------------------------------------------------
+
+    def check(self, *tests: Test) -> None:
+        """Run tests on the server, all in one round trip, and show them. Raises CheckFailed when any fails.
+
+        In check mode, when something is still to be changed, they are named and not run.
+        """
+        if self.check_mode and self.pending:
+            Live().finish(
+                Card(
+                    "would be known after the changes above",
+                    [Row("not checked", test.title) for test in tests],
+                )
+            )
+            return
+        outputs = self.probe(*(f"exec 2>&1\n{test.script}" for test in tests))
+        self.require(*(test.judge(out.exit_code, out.stdout) for test, out in zip(tests, outputs, strict=True)))
+
+    def require(self, *checks: Check) -> None:
+        """Show the checks. Raises CheckFailed that names each that failed, its cause and remedy."""
+        Live().finish(check_card(checks))
+        failed = [check for check in checks if not check.ok]
+        if failed:
+            raise CheckFailed(
+                "; ".join(f"{check.name}: expected {check.expected}, came {check.came}" for check in failed),
+                self.site.host,
+                "; ".join(dict.fromkeys(check.cause for check in failed if check.cause)),
+            )
+
+    def summary(self) -> dict[str, Any]:
+        """What this runbook did, as plain data for the record: counts by status, and what was changed."""
+        changed = [result.summary() for result in self.results if result.actions]
+        return {
+            "site": self.site.site,
+            "server": self.facts | {"host_key": self.fingerprint},
+            "counts": {
+                status: sum(r.status == status for r in self.results) for status in ("ok", "changed", "would change")
+            },
+            "changes": changed,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Server {self.site.ssh_user}@{self.site.host}:{self.site.ssh_port}>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
+        site, known = self.site, self.facts
+        rows = [
+            Row("site", f"{site.site}: {site.url}"),
+            Row("server", f"{site.ssh_user}@{site.host}:{site.ssh_port}, host key {self.fingerprint}"),
+            Row(
+                "system",
+                f"{known['name']} on {known['hostname']}, {known['arch']}, {known['cpus']} CPUs, {known['memory_mb']} MB",
+            ),
+            Row(
+                "mode",
+                "check: nothing will be changed" if self.check_mode else "install: what differs will be changed",
+            ),
+        ]
+        return Card("Target", rows, {"server": known | {"host_key": self.fingerprint}})._repr_mimebundle_()
+
+
+def _feed(channel: Channel, data: bytes) -> None:
+    # Paramiko's sendall, not a file: invoke writes a string's bytes one by one.
+    with contextlib.suppress(OSError, SSHException, socket.timeout):
+        for start in range(0, len(data), 1 << 15):
+            piece = data[start : start + (1 << 15)]
+            while piece:
+                try:
+                    piece = piece[channel.send(piece) :]
+                except TimeoutError:
+                    if channel.closed:
+                        return
+        channel.shutdown_write()
+
+
+def _drain(channel: Channel, into: list[bytes]) -> None:
+    while True:
+        try:
+            chunk = channel.recv_stderr(1 << 16)
+        except TimeoutError:
+            if channel.closed:
+                return
+            continue
+        except (OSError, SSHException):
+            return
+        if not chunk:
+            return
+        into.append(chunk)
+
+
+def _follow(action: Action, live: Live, log: list[str]) -> Callable[[str], None]:
+    """A listener that keeps the log and shows its last line with the time that has gone by."""
+    started = time.monotonic()
+    last = [""]
+
+    def listen(text: str) -> None:
+        log.append(text)
+        lines = [line for line in text.replace("\r", "\n").splitlines() if line.strip()]
+        last[0] = lines[-1].strip() if lines else last[0]
+        live.line(f"{action.title} ({time.monotonic() - started:.0f} s): {last[0]}")
+
+    live.line(action.title)
+    return listen

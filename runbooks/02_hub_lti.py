@@ -1,0 +1,198 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 02 · JupyterHub and LTI
+#
+# **About.** Installs JupyterHub with its proxy as two services that start at boot, makes the key and secret that Canvas will use, and configures LTI 1.1: who comes from Canvas is logged in under the name that Canvas gives.
+#
+# **Before.** `01_server`.
+#
+# **After.** The hub runs, and answers only on the server itself. Nobody can start a notebook yet: that takes `04_docker_spawner`. Go on with `03_https`.
+
+# %% [markdown]
+# ## Parameters
+#
+# From your file in `params/`. About **`lti_username_key`**: the launch field that becomes the hub user's name, and with it the name of the student's files. `lis_person_sourcedid` is the student's SIS id; `custom_canvas_user_login_id` the login; `user_id` an opaque id that Canvas always sends. Canvas sends the first two only when the tool's privacy is *public*, and the first only for users who have a SIS id. Choose before the first launch: under another name a student finds an empty home.
+
+# %% tags=["parameters"]
+site: str = ""  # name of the site; its records are kept under this name
+domain: str = ""  # the hub's host name, as in https://DOMAIN/
+https_port: int = 443  # port on which the world reaches the server's port 443
+ssh_host: str = ""  # host name or address for SSH; empty: the domain
+ssh_port: int = 22  # SSH port
+ssh_user: str = "root"  # login: root, or a user who may use sudo
+ssh_key_file: str = ""  # private key file here; empty: the SSH agent and the usual keys
+ssh_known_hosts_file: str = ""  # known_hosts file; empty: ~/.ssh/known_hosts
+ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides
+sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
+sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
+ca_certificates: list = []  # PEM files here with CAs that the server must trust (an institution's proxy or registry)
+hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
+lti_version: str = "1.1"  # version of LTI that Canvas uses to launch
+lti_username_key: str = "lis_person_sourcedid"  # launch field that becomes the hub user's name (see 02 before you change it)
+admin_users: list = []  # hub users who administer the hub
+idle_minutes: int = 60  # stop a student's server after this many idle minutes; 0: never
+check: bool = False  # True: show what would change and touch nothing
+
+# %% [markdown]
+# ## Target
+#
+# The server that will be changed. **Is it the right one?**
+
+# %%
+from hubrun import Server, Test, site_from
+
+site = site_from(globals())
+server = Server.connect(site, check_mode=check)
+server
+
+# %% [markdown]
+# ## Is the configuration that is there sound?
+#
+# On a server that has a hub already: its configuration is loaded in the hub's own Python before anything is changed. A mistake in `conf.d/90-local.py`, the file that is yours, is named here with its line. On a fresh server there is nothing to load.
+
+# %%
+from hubrun.hub import config
+
+server.ensure(*config.checker())
+server.check(
+    Test(
+        "the present configuration loads",
+        f"test ! -e {config.CONFIG} || ({config.check_command(site)})",
+        remedy="Mend the file that is named, and run it again. Nothing was changed",
+    )
+)
+
+# %% [markdown]
+# ## JupyterHub
+#
+# A virtual environment of its own in `/opt/jupyterhub`, from versions that were tested together (each file that is downloaded is compared with a known hash): JupyterHub, the LTI authenticator, DockerSpawner, `python-dotenv`, and the culler that stops idle servers. nbgrader and nbgitpuller go into the students' image, in `04_docker_spawner`.
+#
+# By hand: `python3 -m venv /opt/jupyterhub && . /opt/jupyterhub/bin/activate && pip install jupyterhub jupyterhub-ltiauthenticator dockerspawner python-dotenv`
+
+# %%
+from hubrun.resources.venv import Venv
+
+server.ensure(Venv(config.VENV, requirements=config.pinned("hub.txt"), uv=config.pinned("uv.txt")))
+
+# %% [markdown]
+# ## The proxy
+#
+# `configurable-http-proxy` passes each request to the hub or to the right student's server. It needs Node, which came with the virtual environment: Debian's `npm` would bring hundreds of packages.
+#
+# By hand: `sudo npm install -g configurable-http-proxy`
+
+# %%
+from hubrun.resources.node import NodePackages
+
+server.ensure(
+    NodePackages(
+        f"{config.VENV}/proxy",
+        venv=config.VENV,
+        package=config.pinned("proxy/package.json"),
+        lock=config.pinned("proxy/package-lock.json"),
+    )
+)
+
+# %% [markdown]
+# ## Key and secret
+#
+# The pair that Canvas signs launches with, and the token between hub and proxy. They are made on the server, from its random numbers, into files that only the hub can read. They are never shown here; `05_canvas` says how you read them on the server. Run again, this step keeps them.
+#
+# By hand: `echo "LTI_CLIENT_KEY=$(openssl rand -hex 32)" >> lti.env`, and the same for `LTI_CLIENT_SECRET`
+
+# %%
+from hubrun.resources.files import Directory
+from hubrun.resources.secret_file import SecretFile
+
+owner = f"{site.hub_user}:{site.hub_user}"
+server.ensure(
+    Directory("/etc/jupyterhub", owner=f"root:{site.hub_user}", mode=0o750),
+    SecretFile(config.LTI_ENV, ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"), owner),
+    SecretFile(config.PROXY_ENV, ("CONFIGPROXY_AUTH_TOKEN",), owner),
+)
+
+# %% [markdown]
+# ## Configuration
+#
+# `jupyterhub_config.py` reads the parts in `conf.d`, one for each subject; `90-local.py` is yours. Each part is tested before it stays: the whole configuration is loaded in the hub's own Python, and every setting must be one that its class knows. (The guide's `c.LTIAuthenticator.consumers` belongs to a class that is not in use; nobody says so, and every launch is refused.)
+#
+# By hand: `jupyterhub --generate-config`, then `sudo nano jupyterhub_config.py`
+
+# %%
+server.ensure(
+    Directory(config.CONF_D, owner=f"root:{site.hub_user}", mode=0o750),
+    config.local_file(site),
+    config.main_file(site),
+    config.part(site, "20-hub.py"),
+    config.part(site, "25-lti.py"),
+)
+server.check(Test("every setting is known to its class", config.check_command(site)))
+
+# %% [markdown]
+# ## Two services
+#
+# The hub and its proxy are services of the server: they start at boot, and again when they fail. They are two, so that the hub can be restarted while students work: their connections run through the proxy. (In the guide the hub ends with the shell that started it.)
+#
+# By hand: `jupyterhub -f /path/to/jupyterhub_config.py`
+
+# %%
+from hubrun.resources.services import Service
+
+unit_folder = "/etc/systemd/system"
+server.ensure(
+    config.unit(site, "jupyterhub-proxy.service"),
+    config.unit(site, "jupyterhub.service"),
+    Service("jupyterhub-proxy.service", watches=(f"{unit_folder}/jupyterhub-proxy.service", config.PROXY_ENV)),
+    Service(
+        "jupyterhub.service",
+        watches=(f"{unit_folder}/jupyterhub.service", config.CONFIG, config.CONF_D, config.LTI_ENV, config.PROXY_ENV),
+    ),
+)
+
+# %% [markdown]
+# ## Check
+#
+# The hub answers through its proxy, an unsigned launch is refused, and no port is open to the outside: 8000 is the proxy, 8001 its interface, 8081 the hub.
+
+# %%
+server.check(
+    Test(
+        "the hub answers through its proxy",
+        "curl -fsS --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/hub/health",
+        remedy="journalctl -u jupyterhub -u jupyterhub-proxy -n 50",
+    ),
+    Test(
+        "an unsigned launch is refused",
+        "curl -s -o /dev/null -w '%{http_code}' -X POST http://127.0.0.1:8000/hub/lti/launch",
+        prints="^(400|401|403)$",
+    ),
+    Test("the hub must not run as root", "ps -o user= -p \"$(systemctl show jupyterhub -p MainPID --value)\" | grep -qx root", fails=True),
+    Test(
+        "8000, 8001 and 8081 must not be open to the outside",
+        "ss -ltnH | awk '{print $4}' | grep -E '^(0\\.0\\.0\\.0|\\*|\\[::\\]):(8000|8001|8081)$'",
+        fails=True,
+    ),
+    Test("others must not be able to read the secrets", f"runuser -u nobody -- cat {config.LTI_ENV}", fails=True),
+)
+
+# %% [markdown]
+# ## Summary
+#
+# Kept in the record. Next: `03_https`.
+
+# %%
+import scrapbook as sb
+
+sb.glue("summary", server.summary())
