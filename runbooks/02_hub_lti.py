@@ -108,7 +108,7 @@ server.ensure(
 # %% [markdown]
 # ## Key and secret
 #
-# The pair that Canvas signs launches with, and the token between hub and proxy. They are made on the server, from its random numbers, into files that only the hub can read. They are never shown here; `05_canvas` says how you read them on the server. Run again, this step keeps them.
+# The pair that Canvas signs launches with, the token between hub and proxy, and one with which `06_verify` may remove its own test users and nothing else. They are made on the server, from its random numbers, into files that only the hub can read. They are never shown here; `05_canvas` says how you read them on the server. Run again, this step keeps them.
 #
 # By hand: `echo "LTI_CLIENT_KEY=$(openssl rand -hex 32)" >> lti.env`, and the same for `LTI_CLIENT_SECRET`
 
@@ -121,6 +121,7 @@ server.ensure(
     Directory("/etc/jupyterhub", owner=f"root:{site.hub_user}", mode=0o750),
     SecretFile(config.LTI_ENV, ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"), owner),
     SecretFile(config.PROXY_ENV, ("CONFIGPROXY_AUTH_TOKEN",), owner),
+    SecretFile(config.VERIFY_ENV, ("HUBRUN_VERIFY_TOKEN",), owner),
 )
 
 # %% [markdown]
@@ -157,7 +158,7 @@ server.ensure(
     Service("jupyterhub-proxy.service", watches=(f"{unit_folder}/jupyterhub-proxy.service", config.PROXY_ENV)),
     Service(
         "jupyterhub.service",
-        watches=(f"{unit_folder}/jupyterhub.service", config.CONFIG, config.CONF_D, config.LTI_ENV, config.PROXY_ENV),
+        watches=(f"{unit_folder}/jupyterhub.service", config.CONFIG, config.CONF_D, config.LTI_ENV, config.PROXY_ENV, config.VERIFY_ENV),
     ),
 )
 

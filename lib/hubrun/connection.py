@@ -126,6 +126,5 @@ def _tune(transport: Any) -> None:
 
 
 def _reason(error: OSError) -> str:
-    if isinstance(error, NoValidConnectionsError):
-        error = next(iter(error.errors.values()))
-    return (error.strerror or str(error)).lower()
+    cause = next(iter(error.errors.values())) if isinstance(error, NoValidConnectionsError) else error
+    return (getattr(cause, "strerror", None) or str(cause)).lower()

@@ -99,17 +99,19 @@ class Site(BaseModel):
 
     # -- 03 HTTPS
     tls: Literal["acme", "files"] = _param(
-        "03", "where the certificate comes from: acme, or files on the server", "acme"
+        "01 03 05 06", "where the certificate comes from: acme, or files on the server", "acme"
     )
     acme_email: str = _param("03", "address for the certificate authority's notices; empty: none", "")
     acme_directory: str = _param(
-        "03", "ACME directory of the certificate authority", "https://acme-v02.api.letsencrypt.org/directory"
+        "01 03", "ACME directory of the certificate authority", "https://acme-v02.api.letsencrypt.org/directory"
     )
     acme_ca_file: str = _param("03", "PEM file here: CA of the ACME server's own HTTPS; empty: the usual ones", "")
     acme_eab_kid: str = _param("03", "key id for external account binding, where the CA asks for it", "")
     acme_eab_hmac_env: str = _param("03", "environment variable here that holds the binding's HMAC key", "")
     acme_eab_hmac_file: str = _param("03", "file here that holds the binding's HMAC key", "")
-    tls_certificate: str = _param("03", "tls: files. Path on the server of the certificate with its chain, PEM", "")
+    tls_certificate: str = _param(
+        "03 05 06", "tls: files. Path on the server of the certificate with its chain, PEM", ""
+    )
     tls_key: str = _param("03", "tls: files. Path on the server of the private key, PEM", "")
     hsts_seconds: int = _param(
         "03", "how long browsers shall insist on HTTPS, in seconds; 0: do not say", 31536000, ge=0
@@ -118,18 +120,24 @@ class Site(BaseModel):
 
     # -- 04 Docker and DockerSpawner
     docker_channel: Literal["distro", "docker-ce"] = _param(
-        "04", "Docker from the distribution, or from Docker's own apt repository", "docker-ce"
+        "01 04", "Docker from the distribution, or from Docker's own apt repository", "docker-ce"
     )
     docker_apt_url: str = _param(
-        "04", "docker-ce: the repository or a mirror of it", "https://download.docker.com/linux"
+        "01 04", "docker-ce: the repository or a mirror of it", "https://download.docker.com/linux"
+    )
+    docker_apt_key: str = _param(
+        "04",
+        "docker-ce: fingerprint of the repository's key; another key is refused",
+        "9DC858229FC7DD38854AE2D88D81803C0EBFCD88",
+        pattern=r"^[0-9A-F]{40}$",
     )
     docker_subnet: str = _param(
-        "04", "network of the students' containers; must be free on the server", "172.29.0.0/16"
+        "04 05 06", "network of the students' containers; must be free on the server", "172.29.0.0/16"
     )
     base_image: str = _param(
-        "04", "image that the students' image is built on", "quay.io/jupyter/scipy-notebook:2025-12-31"
+        "01 04", "image that the students' image is built on", "quay.io/jupyter/scipy-notebook:2026-07-28"
     )
-    image_name: str = _param("04", "name of the students' image, built on the server", "hubrun-singleuser")
+    image_name: str = _param("04 06", "name of the students' image, built on the server", "hubrun-singleuser")
     nbgrader: bool = _param("04", "install nbgrader (assignments and grading)", True)
     nbgitpuller: bool = _param("04", "install nbgitpuller (hand out notebooks by git)", True)
     jupyterlab_git: bool = _param("04", "install jupyterlab-git and nbdime", True)

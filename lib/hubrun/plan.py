@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -59,6 +60,15 @@ class Resource(ABC):
     @abstractmethod
     def plan(self, found: str) -> list[Action]:
         """The actions that lead from what the probe printed to the desired state; empty when nothing differs."""
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Paths on the server that its actions write."""
+        return ()
+
+    def foresee(self, found: str, written: Collection[str]) -> str:
+        """What the probe will print once earlier resources have written these paths."""
+        return found
 
 
 @dataclass

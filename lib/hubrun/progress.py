@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hubrun.params import Site
-from hubrun.record.steps import Listener, Step
 from hubrun.record.run import Part, Run
+from hubrun.record.steps import Listener, Step
 
 STYLE = {"ok": "green", "changed": "yellow", "would change": "blue", "failed": "bold red", "interrupted": "bold red"}
 # In a log, where no line can be updated in place, a sign of life at least this often, in seconds.

@@ -213,9 +213,10 @@ class Server:
         live, started = Live(), time.monotonic()
         live.line("looking at " + ", ".join(resource.label for resource in resources))
         found = self.probe(*(resource.probe() for resource in resources))
-        results = []
+        results, written = [], set[str]()
         for resource, output in zip(resources, found, strict=True):
-            actions = resource.plan(output.stdout)
+            actions = resource.plan(resource.foresee(output.stdout, written))
+            written.update(resource.writes if actions else ())
             status = "ok" if not actions else "would change" if self.check_mode else "changed"
             results.append(Result(resource.label, status, actions))  # type: ignore[arg-type]
         self.results += results

@@ -7,6 +7,7 @@ then runs with a default (the guide's `c.LTIAuthenticator.consumers` made every 
 import difflib
 import sys
 import traceback
+from types import SimpleNamespace
 
 from jupyterhub.app import JupyterHub
 from traitlets import TraitError
@@ -39,7 +40,7 @@ def problems(config: Config) -> list[str]:
                 found.append(f"c.{section}.{key}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
     if not found:
         app.authenticator_class(config=config)
-        app.spawner_class(config=config, _mock=True)
+        app.spawner_class(config=config, _mock=True, user=SimpleNamespace(name="check", escaped_name="check", url="/"))
     return found
 
 

@@ -16,6 +16,7 @@ CONFIG = "/etc/jupyterhub/jupyterhub_config.py"
 CONF_D = "/etc/jupyterhub/conf.d"
 LTI_ENV = "/etc/jupyterhub/lti.env"
 PROXY_ENV = "/etc/jupyterhub/proxy.env"
+VERIFY_ENV = "/etc/jupyterhub/verify.env"
 STATE = "/var/lib/jupyterhub"
 NETWORK = "jupyterhub"
 CHECKER = "/usr/local/lib/hubrun/check_config.py"
@@ -25,7 +26,7 @@ CHECKER = "/usr/local/lib/hubrun/check_config.py"
 def _templates() -> Environment:
     return Environment(
         loader=PackageLoader("hubrun.hub"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True, autoescape=False,  # Python and unit files, no HTML  # noqa: S701
+        keep_trailing_newline=True, autoescape=False,  # Python and unit files, no HTML
     )  # fmt: skip
 
 

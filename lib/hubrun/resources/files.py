@@ -55,6 +55,10 @@ class File(Resource):
     def label(self) -> str:
         return f"file {self.path}"
 
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return (self.path,)
+
     def probe(self) -> str:
         return quote(
             """path={}
@@ -157,6 +161,10 @@ class Link(Resource):
     def label(self) -> str:
         return f"link {self.path}"
 
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return (self.path,)
+
     def probe(self) -> str:
         return quote("echo target=$(readlink {})", self.path)
 
@@ -178,6 +186,10 @@ class Absent(Resource):
     @property
     def label(self) -> str:
         return f"no {PurePosixPath(self.path)}"
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return (self.path,)
 
     def probe(self) -> str:
         return quote("if [ -e {} ] || [ -L {} ]; then echo there=yes; fi", self.path, self.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hubrun.plan import Action, Resource, facts, quote
+from hubrun.plan import Action, Resource, quote
 
 # dpkg's lock is waited for by apt itself; the lists' lock is another one, which it does not wait for.
 LOCK_SECONDS = 600
@@ -120,12 +120,10 @@ class Updates(Resource):
                 )
             )
         else:
+            # Named only now, from the lists just fetched.
             script = (
-                """
-names=$(apt-get -s dist-upgrade | awk '/^Inst/ && /-security|Debian-Security/ {print $2}')
-if [ -n "$names" ]; then %s install -y --only-upgrade $names; fi
-"""
-                % APT
+                "names=$(apt-get -s dist-upgrade | awk '/^Inst/ && /-security|Debian-Security/ {print $2}')\n"
+                f'if [ -n "$names" ]; then {APT} install -y --only-upgrade $names; fi'
             )
             actions.append(
                 Action(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from hubrun.plan import Action, Resource, facts, quote
 
@@ -46,6 +48,12 @@ class Service(Resource):
 
     def probe(self) -> str:
         return quote(_PROBE, self.name, "yes" if self.reloads else "no", self.watches)
+
+    def foresee(self, found: str, written: Collection[str]) -> str:
+        for path in written:
+            if any(path == watched or PurePosixPath(path).parent == PurePosixPath(watched) for watched in self.watches):
+                return f"{found}\nnewer={path}"
+        return found
 
     def plan(self, found: str) -> list[Action]:
         now = facts(found)

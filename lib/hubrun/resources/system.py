@@ -113,7 +113,6 @@ class CertificateAuthorities(Resource):
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         missing = [pem for pem in self.pems if now.get(self._path(pem)) != _sha256(pem)]
-        shown = "cp CA.crt /usr/local/share/ca-certificates/; update-ca-certificates"
         actions = [
             Action(
                 f"trust {self._path(pem)}",

@@ -28,7 +28,7 @@ def pins(requirements: str, python: str) -> dict[str, str]:
         "python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux", "os_name": "posix",
         "platform_system": "Linux", "implementation_name": "cpython", "platform_python_implementation": "CPython",
     }  # fmt: skip
-    found = {}
+    found: dict[str, str] = {}
     for line in requirements.splitlines():
         if re.match(r"[A-Za-z0-9]", line):
             requirement = Requirement(line.rstrip("\\ "))
@@ -60,7 +60,7 @@ class Venv(Resource):
         # Without python3 (a fresh server in check mode) any version serves: everything is missing.
         python = now.get("python") or "3.11"
         made = now.get("venv") == python
-        there = {}
+        there: dict[str, str] = {}
         for line in found.splitlines():
             name, dash, version = line.rpartition("-")
             if dash and "=" not in line and made:

@@ -1,0 +1,105 @@
+"""Executing code in a running kernel through the websocket that JupyterLab uses."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import ClientConnection, connect
+
+from hubrun.errors import CheckFailed
+from hubrun.hub.connect_to import Route
+
+
+def execute(route: Route, url: str, headers: Mapping[str, str], code: str, timeout_s: float) -> str:
+    """Execute `code` and return what it printed, then the text of its last value, stripped at the end.
+
+    `url` is the kernel's channels (wss://…/api/kernels/<id>/channels), `headers` the browser's cookies.
+    Messages are those of https://jupyter-client.readthedocs.io/en/stable/messaging.html, in the JSON form
+    that Jupyter Server speaks when no subprotocol is asked for. Raises CheckFailed when the websocket is
+    refused or closes, the code raises, or `timeout_s` seconds go by.
+    """
+    deadline = time.monotonic() + timeout_s
+    try:
+        with _open(route, url, headers, timeout_s) as channels:
+            return _execute(channels, code, deadline)
+    except TimeoutError as error:
+        raise CheckFailed(
+            f"the kernel did not finish within {timeout_s:g} s", url, "Look at the memory and load of the server."
+        ) from error
+    except (WebSocketException, OSError) as error:
+        raise CheckFailed(
+            f"the websocket of the kernel failed: {error}",
+            url,
+            "nginx must pass Upgrade and Connection on (proxy_http_version 1.1) and wait long (proxy_read_timeout).",
+        ) from error
+
+
+def _open(route: Route, url: str, headers: Mapping[str, str], timeout_s: float) -> ClientConnection:
+    secure = route.ssl_context() if url.startswith("wss:") else None
+    sock = socket.create_connection(route.target(_http(url)), timeout=timeout_s) if route.is_direct else None
+    return connect(
+        url, sock=sock, ssl=secure, additional_headers=headers, open_timeout=timeout_s, close_timeout=2, max_size=None
+    )
+
+
+def _http(url: str) -> str:
+    return "http" + url.removeprefix("ws")
+
+
+def _execute(channels: ClientConnection, code: str, deadline: float) -> str:
+    request = _execute_request(code)
+    channels.send(json.dumps(request))
+    printed: list[str] = []
+    value = ""
+    error = ""
+    replied = idle = False
+    # the reply and the outputs travel on two channels: either may be the last to arrive
+    while not (replied and idle):
+        message = json.loads(channels.recv(timeout=max(0.0, deadline - time.monotonic())))
+        if message["parent_header"].get("msg_id") != request["header"]["msg_id"]:
+            continue
+        content = message["content"]
+        match message["msg_type"]:
+            case "stream":
+                printed.append(content["text"])
+            case "execute_result":
+                value = content["data"].get("text/plain", "")
+            case "error":
+                error = f"{content['ename']}: {content['evalue']}"
+            case "execute_reply":
+                replied = True
+            case "status":
+                idle = content["execution_state"] == "idle"
+    if error:
+        raise CheckFailed(f"the cell ended with {error}", "kernel", detail="".join(printed))
+    return ("".join(printed) + value).rstrip()
+
+
+def _execute_request(code: str) -> dict[str, Any]:
+    return {
+        "channel": "shell",
+        "header": {
+            "msg_id": uuid.uuid4().hex,
+            "msg_type": "execute_request",
+            "session": uuid.uuid4().hex,
+            "username": "",
+            "version": "5.3",
+        },
+        "parent_header": {},
+        "metadata": {},
+        "content": {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        },
+        "buffers": [],
+    }

@@ -1,0 +1,128 @@
+"""LTI 1.1 launches in the shape that Canvas sends, still without a signature.
+
+The secret is on the server only, so signing happens there: `SIGNER` is the program that does it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from urllib.parse import parse_qsl, urlsplit
+
+from hubrun.errors import BadInput, CheckFailed
+
+# The names in /etc/jupyterhub/lti.env; sign_launch.py, which cannot import this module, has them too.
+CLIENT_KEY = "LTI_CLIENT_KEY"
+CLIENT_SECRET = "LTI_CLIENT_SECRET"
+
+LAUNCH_PATH = "/hub/lti/launch"
+
+SIGNER = files(__package__).joinpath("sign_launch.py").read_text(encoding="utf-8")
+
+# Canvas's role of a course → what it says about the person as a whole (ext_roles)
+_EXT_ROLES = {
+    "Learner": "urn:lti:instrole:ims/lis/Student,urn:lti:role:ims/lis/Learner,urn:lti:sysrole:ims/lis/User",
+    "Instructor": "urn:lti:instrole:ims/lis/Instructor,urn:lti:role:ims/lis/Instructor,urn:lti:sysrole:ims/lis/User",
+}
+
+
+@dataclass(frozen=True)
+class LaunchRequest:
+    """One launch for `SIGNER` to sign.
+
+    `key` in place of the site's consumer key, `wrong_secret` in place of its secret, and a time stamp `age_s`
+    seconds old make launches that a hub must refuse.
+    """
+
+    url: str
+    form: dict[str, str]
+    key: str | None = None
+    wrong_secret: bool = False
+    age_s: int = 0
+
+
+def canvas_launch(
+    launch_url: str,
+    *,
+    username: str,
+    user_id: str,
+    username_key: str = "lis_person_sourcedid",
+    course: str = "Verification of the hub",
+    role: str = "Learner",
+) -> dict[str, str]:
+    """Return the fields of a Canvas launch with privacy level "public", unsigned, in Canvas's order.
+
+    `username` is the value of the field `username_key`, which becomes the JupyterHub user (lower-cased);
+    `user_id` is the opaque identifier that Canvas gives the person. `role` is Learner or Instructor.
+
+    Raises BadInput for a `username_key` that Canvas does not send: the hub would silently take `user_id` in
+    its place and give each student another, empty home.
+
+    The fields are those of instructure/canvas-lms, gems/lti_outbound/lib/lti_outbound/tool_launch.rb
+    (`generate`), and of its doc/lti/05_lti_1_1_launches.md; what the query of the launch URL says is copied
+    into the form as lib/lti/security.rb (`generate_params_deprecated`) does.
+    """
+    if role not in _EXT_ROLES:
+        raise BadInput(f"no role {role!r}", "LTI launch", f"Roles are {', '.join(_EXT_ROLES)}.")
+    url = urlsplit(launch_url)
+    context_id = hashlib.sha1(course.encode(), usedforsecurity=False).hexdigest()
+    form = {
+        "lti_message_type": "basic-lti-launch-request",
+        "lti_version": "LTI-1p0",
+        "resource_link_id": context_id,
+        "resource_link_title": "JupyterHub",
+        "user_id": user_id,
+        "roles": role,
+        "ext_roles": _EXT_ROLES[role],
+        "custom_canvas_enrollment_state": "active",
+        "lis_person_name_given": "Test",
+        "lis_person_name_family": "Student",
+        "lis_person_name_full": "Test Student",
+        "lis_person_contact_email_primary": f"{username}@example.edu",
+        "user_image": "https://canvas.example.edu/images/messages/avatar-50.png",
+        "custom_canvas_user_id": "1001",
+        "lis_person_sourcedid": username,
+        "custom_canvas_user_login_id": username,
+        "custom_canvas_course_id": "101",
+        "custom_canvas_api_domain": "canvas.example.edu",
+        "context_id": context_id,
+        "context_title": course,
+        "context_label": "VERIFY-101",
+        "launch_presentation_locale": "en",
+        "launch_presentation_document_target": "iframe",
+        "launch_presentation_return_url": "https://canvas.example.edu/courses/101/external_content/success/external_tool_redirect",
+        "tool_consumer_instance_guid": "hubrun.canvas.example.edu",
+        "tool_consumer_instance_name": "Example University",
+        "tool_consumer_instance_contact_email": "notifications@example.edu",
+        "tool_consumer_info_product_family_code": "canvas",
+        "tool_consumer_info_version": "cloud",
+    }
+    if username_key not in form and not username_key.startswith("custom_"):
+        raise BadInput(
+            f"Canvas sends no field {username_key!r}",
+            "lti_username_key",
+            "With privacy level public it sends lis_person_sourcedid (people with an SIS id), "
+            "custom_canvas_user_login_id, custom_canvas_user_id, lis_person_contact_email_primary and user_id; "
+            "others are custom_… fields of the tool.",
+        )
+    form[username_key] = username
+    for name, value in parse_qsl(url.query):
+        form.setdefault(name, value)
+    return form
+
+
+def signer_input(env_file: str, launches: Sequence[LaunchRequest]) -> str:
+    """Return what `SIGNER` reads on its standard input; `env_file` is a path on the server."""
+    return json.dumps({"env_file": env_file, "launches": [asdict(launch) for launch in launches]})
+
+
+def signer_output(text: str) -> list[dict[str, str]]:
+    """Return the signed forms that `SIGNER` printed. Raises CheckFailed when it printed something else."""
+    try:
+        forms: list[dict[str, str]] = json.loads(text)
+    except ValueError as error:
+        raise CheckFailed("the launches were not signed", "LTI launch", detail=text) from error
+    return forms

@@ -1,0 +1,244 @@
+"""Checks of a site from outside, as a student's browser, an LMS and a stranger see it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from hubrun.checks import Check
+from hubrun.errors import CheckFailed
+from hubrun.hub.browser import Browser, Launch, unanswered
+from hubrun.hub.causes import launch_cause
+from hubrun.hub.connect_to import Route
+from hubrun.hub.lti import LAUNCH_PATH, LaunchRequest
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The leaf certificate that a site presents, after the chain was verified.
+
+    `sha256` is the fingerprint in lower-case hex without colons; `days_left` counts from now.
+    """
+
+    sha256: str
+    subject: str
+    issuer: str
+    days_left: int
+
+
+# What an operator can run into on the way to a valid chain; the key is part of OpenSSL's reason.
+_CERTIFICATE_CAUSES = {
+    "certificate has expired": "The certificate was not renewed: `systemctl list-timers`, `certbot renew --dry-run`.",
+    "Hostname mismatch": "The certificate is for another name; nginx may answer with another server block's.",
+    "IP address mismatch": "The certificate is for a name and the URL has an address: use the domain.",
+    "self-signed certificate in certificate chain": "The authority is not in trust_ca_file or the system's store.",
+    "self-signed certificate": "nginx presents a self-signed certificate: was the issued one put in place?",
+    "unable to get local issuer certificate": "The authority is not in trust_ca_file or the system's store, or the "
+    "intermediate certificate is missing: nginx needs the full chain (fullchain.pem).",
+    "certificate is not yet valid": "One of the two clocks is wrong: `timedatectl` on the server and here.",
+}
+
+
+def presented_certificate(route: Route) -> Certificate:
+    """Return the certificate that the site presents. Raises CheckFailed when its chain does not verify."""
+    try:
+        with route.client() as client, client.stream("GET", route.url) as response:
+            tls = response.extensions["network_stream"].get_extra_info("ssl_object")
+    except httpx.HTTPError as error:
+        for reason, remedy in _CERTIFICATE_CAUSES.items():
+            if reason in str(error):
+                raise CheckFailed(f"the certificate is not valid: {reason}", route.url, remedy) from error
+        raise unanswered(route, error, "The TLS handshake") from error
+    if tls is None:
+        raise CheckFailed("no certificate is presented: the URL is plain http", route.url)
+    leaf = x509.load_der_x509_certificate(tls.getpeercert(True))
+    return Certificate(
+        leaf.fingerprint(hashes.SHA256()).hex(),
+        leaf.subject.rfc4514_string(),
+        leaf.issuer.rfc4514_string(),
+        (leaf.not_valid_after_utc - datetime.now(UTC)).days,
+    )
+
+
+def check_certificate(route: Route, file_sha256: str, min_days: int = 7) -> Check:
+    """Check that the chain verifies, that `min_days` are left and that the leaf is the file on the server.
+
+    `file_sha256` may be as `openssl x509 -noout -fingerprint -sha256` prints it.
+    """
+    expected = f"a verified chain, the certificate on the server, {min_days} days or more left"
+    try:
+        leaf = presented_certificate(route)
+    except CheckFailed as failure:
+        return Check("certificate", False, expected, failure.what, failure.remedy)
+    came = f"a verified chain from {leaf.issuer}, {leaf.days_left} days left, sha256 {leaf.sha256[:16]}…"
+    cause = ""
+    if leaf.sha256 != file_sha256.strip().rpartition("=")[2].replace(":", "").lower():
+        cause = "nginx presents another certificate than the file: reload it (`systemctl reload nginx`)."
+    elif leaf.days_left < min_days:
+        cause = "The certificate was not renewed: `systemctl list-timers`, `certbot renew --dry-run`."
+    return Check("certificate", not cause, expected, came, cause)
+
+
+def check_redirect(route: Route, http_port: int = 80) -> Check:
+    """Check that plain http leads to the same page over https. `http_port` is the site's public http port."""
+    http_url = f"http://{route.host}:{http_port}/hub/health" if http_port != 80 else f"http://{route.host}/hub/health"
+    expected = f"a redirect to {route.url}/hub/health"
+    answer = _answer(route, http_url)
+    if isinstance(answer, CheckFailed):
+        return Check("redirect to https", False, expected, answer.what, answer.remedy)
+    location = answer.headers.get("location", "")
+    ok = answer.status_code in (301, 302, 307, 308) and _same_url(location, f"{route.url}/hub/health")
+    cause = "" if ok else "nginx's server block for port 80 does not redirect, or to a URL without the public port."
+    return Check("redirect to https", ok, expected, f"{answer.status_code} {location}".rstrip(), cause)
+
+
+def check_health(route: Route) -> Check:
+    """Check that the hub answers its health page (/hub/health) with 200."""
+    answer = _answer(route, f"{route.url}/hub/health")
+    if isinstance(answer, CheckFailed):
+        return Check("hub health", False, "200", answer.what, answer.remedy)
+    cause = "" if answer.status_code == 200 else launch_cause(answer.status_code, False, "")
+    return Check("hub health", answer.status_code == 200, "200", str(answer.status_code), cause)
+
+
+def check_launch_get(route: Route) -> Check:
+    """Check that opening the launch URL is 405: the LTI handler is there, and takes launches only."""
+    answer = _answer(route, route.url + LAUNCH_PATH)
+    if isinstance(answer, CheckFailed):
+        return Check("launch URL", False, "405", answer.what, answer.remedy)
+    ok = answer.status_code == 405
+    return Check(
+        "launch URL", ok, "405", str(answer.status_code), "" if ok else launch_cause(answer.status_code, False, "")
+    )
+
+
+def check_closed(address: str, port: int, timeout_s: float = 3.0) -> Check:
+    """Check that nothing can be reached at a TCP port: refused, or no answer within `timeout_s` seconds."""
+    name, expected = f"port {port} closed", "refused or filtered"
+    try:
+        socket.create_connection((address, port), timeout=timeout_s).close()
+    except ConnectionRefusedError:
+        return Check(name, True, expected, "refused")
+    except TimeoutError:
+        return Check(name, True, expected, "filtered")
+    except OSError as error:
+        # a router's or firewall's ICMP answer says that the port is filtered; anything else says nothing about it
+        filtered = error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPERM)
+        cause = "" if filtered else f"{address} cannot be reached from here at all: the port was not tested."
+        return Check(name, filtered, expected, f"no connection ({error})", cause)
+    cause = f"A service listens beyond loopback (`ss -ltnp 'sport = :{port}'`), or Docker publishes the port past ufw."
+    return Check(name, False, expected, "open", cause)
+
+
+def check_private(browser: Browser, owner: str, path: str) -> Check:
+    """Check that the student of `browser` gets neither the JupyterLab of `owner` nor the file `path` in its home.
+
+    A browser that is not logged in proves nothing: launch first.
+    """
+    name, expected = f"{browser.user} cannot see {owner}'s files", "403 or 404, twice"
+    home = browser.path_of(owner)
+    pages = [browser.get(f"{home}lab"), browser.get(f"{home}files/{path}")]
+    came = ", ".join(str(page.status_code) for page in pages)
+    ok = bool(browser.user) and all(page.status_code in (403, 404) for page in pages)
+    cause = "" if ok else "A role gives students access:servers, or both launches became the same user."
+    return Check(name, ok, expected, came, cause)
+
+
+def check_accepted(launch: Launch, username: str) -> Check:
+    """Check that a launch logged `username` in (the hub lower-cases names)."""
+    expected = f"a login as {username.lower()}"
+    came = f"{launch.status}, login as {launch.user}" if launch.cookie else f"{launch.status}, no login"
+    ok = launch.cookie and launch.user == username.lower()
+    cause = ""
+    if launch.cookie and not ok:
+        cause = "The field that username_key names is empty or missing in the launch, so the hub took user_id."
+    elif not ok:
+        cause = launch_cause(launch.status, launch.cookie, launch.text)
+    return Check("launch", ok, expected, _with_text(came, launch), cause)
+
+
+def check_refused(name: str, launch: Launch, status: int) -> Check:
+    """Check that a launch which must fail came to `status` and to no login."""
+    ok = launch.status == status and not launch.cookie
+    came = f"{launch.status}, {f'login as {launch.user}' if launch.cookie else 'no login'}"
+    cause = ""
+    if launch.cookie:
+        cause = "The hub lets unproven launches in: it runs another authenticator than LTI11Authenticator."
+    elif not ok:
+        cause = launch_cause(launch.status, launch.cookie, launch.text)
+    return Check(f"{name} launch refused", ok, f"{status}, no login", _with_text(came, launch), cause)
+
+
+def check_refusals(
+    route: Route,
+    form: dict[str, str],
+    sign: Callable[[Sequence[LaunchRequest]], list[dict[str, str]]],
+) -> list[Check]:
+    """Launch in each way that a hub must refuse, each in a browser of its own, and return the checks.
+
+    `form` is a `canvas_launch`; `sign` has `SIGNER` sign launches on the server, all at once. The replayed
+    launch is first accepted, which is a check as well. The codes are those of jupyterhub-ltiauthenticator
+    1.6.3, lti11/validator.py: 400 for a form that lacks a field of OAuth, 401 for everything else; it allows
+    30 s between the clocks.
+    """
+    url = route.url + LAUNCH_PATH
+    good, tampered, stale, wrong_key, wrong_secret = sign(
+        [
+            LaunchRequest(url, form),
+            LaunchRequest(url, form),
+            LaunchRequest(url, form, age_s=40),
+            LaunchRequest(url, form, key="not-the-consumer-key"),
+            LaunchRequest(url, form, wrong_secret=True),
+        ]
+    )
+    tampered["user_id"] += "x"
+    checks = []
+    # the good launch and its replay come first: the signature is good for 30 s
+    with Browser(route) as browser:
+        launch = browser.launch(url, good)
+        ok = launch.cookie
+        cause = "" if ok else launch_cause(launch.status, launch.cookie, launch.text)
+        checks.append(Check("signed launch", ok, "a login", _with_text(str(launch.status), launch), cause))
+    for name, fields, status in (
+        ("replayed", good, 401),
+        ("unsigned", form, 400),
+        ("tampered", tampered, 401),
+        ("stale", stale, 401),
+        ("wrong-key", wrong_key, 401),
+        ("wrong-secret", wrong_secret, 401),
+    ):
+        with Browser(route) as browser:
+            checks.append(check_refused(name, browser.launch(url, fields), status))
+    return checks
+
+
+def _answer(route: Route, url: str) -> httpx.Response | CheckFailed:
+    try:
+        with route.client() as client:
+            return client.get(url)
+    except httpx.HTTPError as error:
+        return unanswered(route, error, f"GET {url}")
+
+
+def _same_url(one: str, other: str) -> bool:
+    # the default port may be written out
+    a, b = urlsplit(one), urlsplit(other)
+    port = {"https": 443, "http": 80}
+    return (a.scheme, a.hostname, a.port or port.get(a.scheme), a.path) == (
+        b.scheme,
+        b.hostname,
+        b.port or port.get(b.scheme),
+        b.path,
+    )
+
+
+def _with_text(came: str, launch: Launch) -> str:
+    return f"{came} ({launch.text})" if launch.text else came

@@ -1,0 +1,82 @@
+"""Containers of a practice server: files put into them, and waiting for them."""
+
+from __future__ import annotations
+
+import io
+import socket
+import tarfile
+import time
+from collections.abc import Mapping
+
+from hubrun.errors import HubrunError
+from hubrun.practice.engine import Engine
+
+
+def put_files(engine: Engine, container: str, files: Mapping[str, tuple[str, int]]) -> None:
+    """Write files, path → (text, mode), owned by root, into a container that need not run."""
+    archive = io.BytesIO()
+    now = int(time.time())
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for path, (text, mode) in files.items():
+            data = text.encode()
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.size, entry.mode, entry.mtime = len(data), mode, now
+            tar.addfile(entry, io.BytesIO(data))
+    engine.run("cp", "-", f"{container}:/", stdin=archive.getvalue())
+
+
+def server_options(os_name: str, cgroup: int) -> list[str]:
+    """The `docker create` options under which systemd runs as PID 1 in a container.
+
+    Not --privileged: that is refused where the engine itself lacks CAP_SYS_RESOURCE, which systemd can do
+    without.
+    systempaths=unconfined leaves /proc/sys writable, for the Docker engine inside.
+    """
+    options = ["--cap-add=ALL", "--cap-drop=SYS_RESOURCE"]
+    options += [f"--security-opt={name}=unconfined" for name in ("seccomp", "apparmor", "systempaths")]
+    options += ["--tmpfs=/run", "--env=container=docker"]
+    if cgroup == 2:
+        return [*options, "--cgroupns=private"]
+    options += ["--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw"]
+    if os_name == "debian-13":
+        # systemd 256 and later refuse control groups v1 without this word (its NEWS, "CHANGES WITH 256").
+        legacy = "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
+        options += [
+            f"--env={legacy}",
+            f"--env=SYSTEMD_PROC_CMDLINE=systemd.unified_cgroup_hierarchy=0 {legacy}",
+        ]
+    return options
+
+
+def server_command(cgroup: int) -> list[str]:
+    """What the container starts. Docker mounts control groups v2 read-only without --privileged."""
+    if cgroup == 2:
+        return ["/bin/sh", "-c", "mount -o remount,rw /sys/fs/cgroup && exec /sbin/init"]
+    return ["/sbin/init"]
+
+
+def wait_for_ssh(port: int, limit: float, where: str) -> None:
+    """Wait until an SSH server presents itself on 127.0.0.1. `limit` in seconds."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+                if connection.recv(4) == b"SSH-":
+                    return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise HubrunError(
+        f"no SSH server answers on 127.0.0.1:{port} after {limit:.0f} s", where, "Run: ./hubrun practice reset"
+    )
+
+
+def free(port: int) -> bool:
+    """Whether nothing listens on a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

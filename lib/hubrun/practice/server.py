@@ -1,0 +1,208 @@
+"""One practice server: where its parts are, and what its site's parameters are."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hubrun.errors import BadInput
+from hubrun.practice import acme
+from hubrun.practice.image import RELEASES
+
+PROJECT = Path(__file__).resolve().parents[3]
+STATE = PROJECT / ".practice"
+PARAMS = PROJECT / "params" / "practice.yaml"
+
+BASE_IMAGE = "jupyter/scipy-notebook:2026-11-02"
+
+
+@dataclass(frozen=True)
+class Practice:
+    """A practice server. `index` gives it its addresses and ports; `made` says that it has booted once."""
+
+    name: str
+    os: str
+    index: int
+    made: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return STATE / self.name
+
+    @property
+    def site_file(self) -> Path:
+        """The parameters of its site, for `papermill -f` and `./hubrun install`."""
+        return self.folder / "site.yaml"
+
+    @property
+    def container(self) -> str:
+        return f"hubrun-{self.name}"
+
+    @property
+    def services(self) -> str:
+        """The container beside it, with ACME server, DNS and image registry."""
+        return f"hubrun-{self.name}-acme"
+
+    @property
+    def label(self) -> str:
+        return f"hubrun.practice={self.name}"
+
+    @property
+    def subnet(self) -> str:
+        # Outside 172.16.0.0/12, where the Docker engine inside the server makes its own networks.
+        return f"10.213.{self.index}.0/24"
+
+    @property
+    def services_address(self) -> str:
+        return f"10.213.{self.index}.2"
+
+    @property
+    def address(self) -> str:
+        """The server's own address, as the domain resolves on the server and for the ACME server."""
+        return f"10.213.{self.index}.3"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Published ports on 127.0.0.1. Below 32768, where Linux begins to give ports to clients (ip(7))."""
+        first = 20000 + 100 * self.index
+        return {"ssh": first + 22, "http": first + 80, "https": first + 43, "registry": first + 50}
+
+    @property
+    def domain(self) -> str:
+        """Under .localhost (RFC 6761, 6.3): browsers resolve that to this machine, with no entry in /etc/hosts."""
+        return f"hub.{self.name}.localhost"
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.domain}:{self.ports['https']}/"
+
+    def host(self, service: str) -> str:
+        """DNS name of a service beside the server."""
+        return f"{service}.{self.name}.test"
+
+    def names(self) -> dict[str, str]:
+        """What its DNS answers itself: name → address."""
+        return {
+            self.domain: self.address,
+            self.host("acme"): self.services_address,
+            self.host("registry"): self.services_address,
+        }
+
+    def info(self) -> dict[str, Any]:
+        """What other programs need to use it; the form is part of the project's contract (DESIGN.md)."""
+        return {
+            "ssh": {
+                "host": "127.0.0.1",
+                "port": self.ports["ssh"],
+                "user": "root",
+                "key": str(self.folder / "ssh_key"),
+                "known_hosts": str(self.folder / "known_hosts"),
+            },
+            "domain": self.domain,
+            "url": self.url,
+            "address": "127.0.0.1",
+            "https_port": self.ports["https"],
+            "ca_bundle": str(self.folder / "ca_bundle.pem"),
+            "container": self.container,
+            "site": str(self.site_file),
+        }
+
+    def site(self) -> dict[str, Any]:
+        """The site's parameters: params/practice.yaml and what only this server knows."""
+        values = dict(yaml.safe_load(PARAMS.read_text()))
+        values |= {
+            "site": self.name,
+            "domain": self.domain,
+            "public_address": "127.0.0.1",
+            "http_port": self.ports["http"],
+            "https_port": self.ports["https"],
+            "ssh_host": "127.0.0.1",
+            "ssh_port": self.ports["ssh"],
+            "ssh_user": "root",
+            "ssh_key_file": str(self.folder / "ssh_key"),
+            "ssh_known_hosts_file": str(self.folder / "known_hosts"),
+            "ca_certificates": [str(path) for path in sorted((self.folder / "ca").glob("*.pem"))],
+            "trust_ca_file": str(self.folder / "ca_bundle.pem"),
+            "acme_directory": f"https://{self.host('acme')}:14000/dir",
+            "acme_ca_file": str(self.folder / "ca" / "practice.pem"),
+            "base_image": f"{self.host('registry')}:5000/{BASE_IMAGE}",
+        }
+        return values
+
+    def write_site(self) -> None:
+        heading = "# Written by `./hubrun practice up`: params/practice.yaml and what only this server knows.\n"
+        write(self.site_file, heading + yaml.safe_dump(self.site(), sort_keys=False))
+
+    def save(self, **changes: Any) -> Practice:
+        """Remember it, with `changes` to its fields; returns it as remembered."""
+        changed = replace(self, **changes)
+        write(self.folder / "state.json", json.dumps(asdict(changed)))
+        return changed
+
+    def chain(self) -> acme.Chain:
+        """The certificates of the services beside it, made once and kept over resets."""
+        parts = ("ca/practice.pem", "services.pem", "services.key")
+        ca, certificate, key = (self.folder / part for part in parts)
+        if not (ca.exists() and certificate.exists() and key.exists()):
+            made = acme.make_chain(f"hubrun practice CA ({self.name})", [self.host("acme"), self.host("registry")])
+            for path, text in ((key, made.key), (certificate, made.certificate), (ca, made.ca)):
+                write(path, text)
+        return acme.Chain(ca.read_text(), certificate.read_text(), key.read_text())
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file of the state folder whole or not at all, readable for its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = path.with_name(path.name + ".part")
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    part.replace(path)
+
+
+def check_name(name: str) -> None:
+    """BadInput unless `name` can be part of container and domain names (a DNS label, RFC 1123)."""
+    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?", name):
+        raise BadInput(
+            f"{name!r} is no name for a practice server",
+            "--name",
+            "Use at most 30 lower-case letters, digits and hyphens, a letter first",
+        )
+    if name.endswith("-acme"):
+        raise BadInput(f"{name!r} is how the container beside a server ends", "--name", "Choose another name")
+
+
+def check_os(os_name: str) -> None:
+    """BadInput unless a practice server can run that system."""
+    if os_name not in RELEASES:
+        raise BadInput(f"no practice server runs {os_name!r}", "--os", f"Choose from: {', '.join(RELEASES)}")
+
+
+def read(name: str) -> Practice | None:
+    """The remembered practice server of that name, made or half made; None when there is none."""
+    try:
+        return Practice(**json.loads((STATE / name / "state.json").read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def every() -> list[Practice]:
+    """All remembered practice servers."""
+    found = (read(path.parent.name) for path in sorted(STATE.glob("*/state.json")))
+    return [practice for practice in found if practice]
+
+
+def load(name: str = "practice") -> Practice:
+    """The practice server of that name as it was last brought up. BadInput when there is none."""
+    check_name(name)
+    practice = read(name)
+    if practice is None or not practice.made:
+        option = "" if name == "practice" else f" --name {name}"
+        remedy = f"Run: ./hubrun practice up{option}"
+        raise BadInput(f"there is no practice server {name!r}", "practice", remedy)
+    return practice

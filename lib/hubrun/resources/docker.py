@@ -1,0 +1,147 @@
+"""Docker: settings of the daemon, networks, and images built on the server."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hubrun.plan import Action, Resource, facts, quote
+from hubrun.resources.files import File
+
+DAEMON_JSON = "/etc/docker/daemon.json"
+# The label that says from which inputs an image was built.
+CONTEXT_LABEL = "hubrun.context"
+
+
+@dataclass(frozen=True)
+class DaemonSettings(Resource):
+    """Settings in /etc/docker/daemon.json. Other settings there stay; the file is tested by dockerd before it stays."""
+
+    settings: tuple[tuple[str, Any], ...]
+
+    @property
+    def label(self) -> str:
+        return f"Docker settings {', '.join(name for name, _ in self.settings)}"
+
+    def probe(self) -> str:
+        return self._file("").probe()
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return (DAEMON_JSON,)
+
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found)
+        old = base64.b64decode(now.get("text", "")).decode() or "{}"
+        try:
+            present = json.loads(old)
+        except ValueError:
+            # Not ours to throw away; dockerd would not start with it either.
+            return [Action(f"read {DAEMON_JSON}", f"echo '{DAEMON_JSON} is not valid JSON'; exit 1")]
+        wanted = present | dict(self.settings)
+        if wanted == present:
+            return []
+        return self._file(json.dumps(wanted, indent=2) + "\n").plan(found)
+
+    def _file(self, content: str) -> File:
+        # --validate is there since Docker 23; the older engine says at its restart what is wrong.
+        check = "! dockerd --help | grep -q -- --validate || dockerd --validate --config-file {}"
+        return File(DAEMON_JSON, content, check=check)
+
+
+@dataclass(frozen=True)
+class Network(Resource):
+    """A bridge network whose containers reach the server and the outside, and not one another (enable_icc=false)."""
+
+    name: str
+    subnet: str
+    gateway: str
+
+    @property
+    def label(self) -> str:
+        return f"Docker network {self.name}"
+
+    def probe(self) -> str:
+        return quote(
+            "docker network inspect {} --format '{{range .IPAM.Config}}subnet={{.Subnet}}\ngateway={{.Gateway}}\n{{end}}"
+            'icc={{index .Options "com.docker.network.bridge.enable_icc"}}\nused={{len .Containers}}\'',
+            self.name,
+        )
+
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found)
+        wanted = {"subnet": self.subnet, "gateway": self.gateway, "icc": "false"}
+        if {name: now.get(name) for name in wanted} == wanted:
+            return []
+        create = quote(
+            "docker network create --driver bridge --subnet {} --gateway {} -o com.docker.network.bridge.enable_icc=false {}",
+            self.subnet, self.gateway, self.name,
+        )  # fmt: skip
+        if "subnet" not in now:
+            return [Action(f"create the network {self.name} ({self.subnet})", create)]
+        # A network cannot be changed, and not removed while containers are in it: then Docker says so, and nothing is lost.
+        remove = quote("docker network rm {}", self.name)
+        return [Action(f"make the network {self.name} anew ({self.subnet})", f"{remove}\n{create}")]
+
+
+@dataclass(frozen=True)
+class Image(Resource):
+    """An image built on the server from `context` (path → content), rebuilt only when its inputs change.
+
+    digest: of all inputs; kept as a label of the image. folder: where the context is kept on the server.
+    """
+
+    name: str
+    context: Mapping[str, bytes]
+    build_args: Mapping[str, str]
+    digest: str
+    dockerfile: str
+    folder: str = "/srv/jupyterhub/image"
+
+    @property
+    def label(self) -> str:
+        return f"image {self.name}"
+
+    def probe(self) -> str:
+        return quote(
+            f"""docker image inspect {{}} --format 'digest={{{{index .Config.Labels "{CONTEXT_LABEL}"}}}}'""", self.name
+        )
+
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found)
+        if now.get("digest") == self.digest:
+            return []
+        arguments = [word for name, value in self.build_args.items() for word in ("--build-arg", f"{name}={value}")]
+        build = quote(
+            "docker build --label {} {} -f {} -t {} .",
+            f"{CONTEXT_LABEL}={self.digest}", arguments, self.dockerfile, self.name,
+        )  # fmt: skip
+        script = (
+            quote(
+                """folder={}
+            rm -rf "$folder"
+            install -d -m 0755 "$folder"
+            tar -xf - -C "$folder"
+            cd "$folder"
+            export BUILDKIT_PROGRESS=plain
+            """,
+                self.folder,
+            )
+            + build
+        )
+        why = "its inputs changed" if now.get("digest") else "it is not there"
+        return [Action(f"build {self.name} ({why})", script, build, self._tar(), seconds=3600)]
+
+    def _tar(self) -> bytes:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            for path, content in sorted(self.context.items()):
+                entry = tarfile.TarInfo(path)
+                entry.size, entry.mode = len(content), 0o644
+                archive.addfile(entry, io.BytesIO(content))
+        return buffer.getvalue()

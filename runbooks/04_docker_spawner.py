@@ -1,0 +1,202 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 04 · Docker and DockerSpawner
+#
+# **About.** Gives each student a container of their own: Docker, the image that students get, a network in which they do not reach one another, limits, and a volume that keeps a student's files when the container goes.
+#
+# **Before.** `01_server`, `02_hub_lti`. (`03_https` may come before or after.)
+#
+# **After.** A launch starts JupyterLab. Go on with `05_canvas`.
+
+# %% [markdown]
+# ## Parameters
+#
+# From your file in `params/`. The students' image is built on `base_image`; keep a dated tag, and raise it between terms. `tensorflow` and `pytorch` make the image large: look at the free disk first.
+
+# %% tags=["parameters"]
+site: str = ""  # name of the site; its records are kept under this name
+domain: str = ""  # the hub's host name, as in https://DOMAIN/
+ssh_host: str = ""  # host name or address for SSH; empty: the domain
+ssh_port: int = 22  # SSH port
+ssh_user: str = "root"  # login: root, or a user who may use sudo
+ssh_key_file: str = ""  # private key file here; empty: the SSH agent and the usual keys
+ssh_known_hosts_file: str = ""  # known_hosts file; empty: ~/.ssh/known_hosts
+ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides
+sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
+sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
+ca_certificates: list = []  # PEM files here with CAs that the server must trust (an institution's proxy or registry)
+hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
+docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docker's own apt repository
+docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it
+docker_apt_key: str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"  # docker-ce: fingerprint of the repository's key; another key is refused
+docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
+base_image: str = "quay.io/jupyter/scipy-notebook:2025-12-31"  # image that the students' image is built on
+image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
+nbgrader: bool = True  # install nbgrader (assignments and grading)
+nbgitpuller: bool = True  # install nbgitpuller (hand out notebooks by git)
+jupyterlab_git: bool = True  # install jupyterlab-git and nbdime
+tensorflow: bool = False  # install TensorFlow (about 2 GB)
+pytorch: str = "none"  # install PyTorch: none, cpu, or cuda (about 6 GB)
+extra_pip_packages: list = []  # further packages for students, as pip requirements
+user_memory_mb: int = 1024  # memory limit of one student's server, in MB
+user_cpus: float = 1.0  # CPU limit of one student's server, in cores
+user_processes: int = 512  # limit on processes and threads of one student's server
+check: bool = False  # True: show what would change and touch nothing
+
+# %% [markdown]
+# ## Target
+#
+# The server that will be changed. **Is it the right one?**
+
+# %%
+from hubrun import Server, Test, site_from
+
+site = site_from(globals())
+server = Server.connect(site, check_mode=check)
+server
+
+# %% [markdown]
+# ## Docker
+#
+# `docker_channel: docker-ce` takes Docker from its own repository, whose key must be the one with the fingerprint `docker_apt_key`; `distro` takes the distribution's, with its security updates. Packages of the other kind are removed first; images, containers and volumes stay.
+#
+# By hand: `sudo apt-get remove docker.io containerd runc`, add the key and the repository, then `sudo apt-get install docker-ce docker-ce-cli containerd.io`
+
+# %%
+from hubrun.hub import docker
+from hubrun.resources.services import Service
+from hubrun.systems import system_of
+
+server.ensure(*docker.engine(site, system_of(server.facts)))
+
+# %% [markdown]
+# ## Docker's settings
+#
+# A container's log is bounded (a student's endless `print` must not fill the disk), and containers run on while the daemon restarts (`live-restore`). Other settings in `/etc/docker/daemon.json` stay.
+#
+# By hand: `sudo nano /etc/docker/daemon.json && sudo systemctl restart docker`
+
+# %%
+from hubrun.resources.docker import DAEMON_JSON, Network
+from hubrun.resources.files import Directory
+
+server.ensure(
+    Directory("/etc/docker"),
+    docker.DAEMON,
+    Service("docker.service", watches=(DAEMON_JSON,)),
+)
+server.check(Test("Docker answers", "docker version --format 'engine {{.Server.Version}}'"))
+
+# %% [markdown]
+# ## The hub may use Docker
+#
+# The hub's account joins the group `docker`. **What that means:** whoever may talk to Docker can become root on this server. So the hub's account runs the hub and nothing else; it has no shell, no password and no `sudo`. Students' containers never see Docker's socket.
+#
+# By hand: `sudo usermod -aG docker jupyterhub`
+
+# %%
+from hubrun.resources.users import User
+
+server.ensure(User(site.hub_user, system=True, home="/var/lib/jupyterhub", groups=("docker",)))
+server.check(Test(f"{site.hub_user} can use Docker without sudo", f"runuser -u {site.hub_user} -- docker ps"))
+
+# %% [markdown]
+# ## A network for the students
+#
+# Containers on it reach the hub and the outside, and not one another. (On Docker's default network every student can talk to every other student's server.)
+#
+# By hand: `sudo docker network create -o com.docker.network.bridge.enable_icc=false jupyterhub`
+
+# %%
+from hubrun.hub import config
+from hubrun.resources.firewall import FirewallRule
+
+server.ensure(
+    Network(config.NETWORK, subnet=site.docker_subnet, gateway=site.gateway),
+    FirewallRule(8081, source=site.docker_subnet, destination=site.gateway),
+)
+
+# %% [markdown]
+# ## The students' image
+#
+# `Dockerfile.singleuser` is built here on the server, and again only when something in it changes. It brings JupyterHub in the hub's own version and what the parameters choose: nbgrader, nbgitpuller, jupyterlab-git, TensorFlow, PyTorch, `extra_pip_packages`. The first build takes minutes; its last line is shown while it goes on.
+#
+# By hand: `docker build -t hubrun-singleuser -f Dockerfile.singleuser .`
+
+# %%
+server.ensure(
+    Directory("/srv/jupyterhub"),
+    docker.singleuser_image(site),
+)
+server.check(
+    Test(
+        "the image has the hub's own version of JupyterHub",
+        f"test \"$(docker run --rm --network none {site.image_name} jupyterhub-singleuser --version | tail -n 1)\" = \"$({config.VENV}/bin/jupyterhub --version)\"",
+    ),
+    Test(
+        "a student must not be root in the container",
+        f"docker run --rm --network none {site.image_name} id -u | tail -n 1 | grep -qx 0",
+        fails=True,
+    ),
+)
+
+# %% [markdown]
+# ## DockerSpawner
+#
+# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. The container goes when it stops; the volume stays. The hub now listens on its address in the students' network, where containers reach it and the outside does not.
+#
+# By hand: `sudo nano /etc/jupyterhub/conf.d/40-docker.py && sudo systemctl restart jupyterhub`
+
+# %%
+server.ensure(
+    config.part(site, "40-docker.py"),
+    Service("jupyterhub.service", watches=(config.CONFIG, config.CONF_D)),
+)
+
+# %% [markdown]
+# ## Check
+#
+# The hub is up, containers reach it, and the outside does not.
+
+# %%
+server.check(
+    Test(
+        "the hub answers through its proxy",
+        "curl -fsS --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/hub/health",
+        remedy="journalctl -u jupyterhub -n 50",
+    ),
+    Test("every setting is known to its class", config.check_command(site)),
+    Test(
+        "a container reaches the hub",
+        f"docker run --rm --network {config.NETWORK} {site.image_name} python -c \"import urllib.request as r; print(r.urlopen('http://{site.gateway}:8081/hub/health', timeout=10).status)\"",
+        prints="^200$",
+        remedy="A firewall on the server may drop it: allow the containers' network to reach port 8081",
+    ),
+    Test(
+        "the hub must not listen on every address",
+        "ss -ltnH | awk '{print $4}' | grep -E '^(0\\.0\\.0\\.0|\\*|\\[::\\]):(8000|8001|8081)$'",
+        fails=True,
+    ),
+)
+
+# %% [markdown]
+# ## Summary
+#
+# Kept in the record. Next: `05_canvas`.
+
+# %%
+import scrapbook as sb
+
+sb.glue("summary", server.summary())

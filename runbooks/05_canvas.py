@@ -1,0 +1,121 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 05 · Canvas
+#
+# **About.** What you enter in Canvas so that a course can launch the hub: the exact values for this site, as a form to copy from and as XML to paste. This runbook changes nothing on the server.
+#
+# **Before.** `02_hub_lti`, `03_https`, `04_docker_spawner`, and the right to add apps in Canvas (for an account or for your course).
+#
+# **After.** Students open the hub from a module. Go on with `06_verify`, which plays Canvas.
+
+# %% [markdown]
+# ## Parameters
+#
+# From your file in `params/`.
+
+# %% tags=["parameters"]
+site: str = ""  # name of the site; its records are kept under this name
+domain: str = ""  # the hub's host name, as in https://DOMAIN/
+public_address: str = ""  # connect to this address when testing from outside; empty: what DNS says of the domain
+https_port: int = 443  # port on which the world reaches the server's port 443
+trust_ca_file: str = ""  # file here with the CA that signed the site's certificate; empty: this machine's own list
+ssh_host: str = ""  # host name or address for SSH; empty: the domain
+ssh_port: int = 22  # SSH port
+ssh_user: str = "root"  # login: root, or a user who may use sudo
+ssh_key_file: str = ""  # private key file here; empty: the SSH agent and the usual keys
+ssh_known_hosts_file: str = ""  # known_hosts file; empty: ~/.ssh/known_hosts
+ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides
+sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
+sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
+lti_version: str = "1.1"  # version of LTI that Canvas uses to launch
+lti_username_key: str = "lis_person_sourcedid"  # launch field that becomes the hub user's name (see 02 before you change it)
+tls: str = "acme"  # where the certificate comes from: acme, or files on the server
+tls_certificate: str = ""  # tls: files. Path on the server of the certificate with its chain, PEM
+docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
+canvas_tool_name: str = "JupyterHub"  # name of the tool in Canvas
+check: bool = False  # True: show what would change and touch nothing
+
+# %% [markdown]
+# ## Target
+#
+# The site that Canvas will launch. **Is it the right one?**
+
+# %%
+from hubrun import Server, Test, site_from
+
+site = site_from(globals())
+server = Server.connect(site, check_mode=check)
+server
+
+# %% [markdown]
+# ## Does the launch URL answer as Canvas expects?
+#
+# Canvas only takes a secured address. The launch URL must be there, over HTTPS with a certificate that browsers trust, and it must refuse to be opened like a page (405): it takes signed launches only.
+
+# %%
+from hubrun.hub.verify import Verification
+
+server.require(*Verification(server).outside())
+server.check(
+    Test(
+        "key and secret are on the server",
+        "test \"$(grep -cE '^LTI_CLIENT_(KEY|SECRET)=.{32,}' /etc/jupyterhub/lti.env)\" = 2",
+        remedy="Run 02_hub_lti",
+    )
+)
+
+# %% [markdown]
+# ## The values
+#
+# Key and secret stay on the server; read them there when you fill in the form. Whoever has the secret can log in as anybody, so paste it into Canvas and nowhere else.
+
+# %%
+from hubrun.hub import canvas
+
+canvas.table(site)
+
+# %% [markdown]
+# ## Add the app
+#
+# Tick off what you have done (double-click this text and put an `x` between the brackets):
+#
+# - [ ] Canvas → **Admin** → **Settings** → **Apps** → **View App Configurations** (for one course: the course's **Settings** → **Apps**)
+# - [ ] **+ App**, Configuration Type **Manual Entry** with the values above; or **Paste XML** with the text below, and key and secret in the fields beside it
+# - [ ] Privacy is **Public**: otherwise Canvas sends no names, and students would be named by an opaque id
+# - [ ] **Submit**; the app stands in the list
+
+# %%
+print(canvas.xml(site))
+
+# %% [markdown]
+# ## Put it into a course
+#
+# - [ ] In the course: **Modules** → **+** → **External Tool** → the app
+# - [ ] Tick **Load in a new tab**: the hub refuses to be shown inside Canvas's own page
+# - [ ] **Publish** the item, and the module
+# - [ ] Open it as a student (**Student View** has no SIS id, so test with a real account in the course)
+#
+# When a launch fails, the page says why, and `sudo journalctl -u jupyterhub -n 50` on the server says it in full. `06_verify` names the likely cause.
+
+# %% [markdown]
+# ## Summary
+#
+# Kept in the record. Next: `06_verify`.
+
+# %%
+import scrapbook as sb
+
+sb.glue("summary", server.summary())
+sb.glue("launch_url", site.launch_url)

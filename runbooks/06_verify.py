@@ -1,0 +1,137 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 06 · Verify
+#
+# **About.** Proves from the outside that the hub works, and that what must be refused is refused. It plays Canvas: test students are launched over HTTPS, exactly as Canvas would launch them, and work in their notebooks. Launches are signed on the server, where the secret is; it never comes here.
+#
+# **Before.** `01_server` to `04_docker_spawner`.
+#
+# **After.** Nothing is left behind: the test students (`hubruntest1` to `3`), their containers and volumes are removed. Run it after each change, and before each term.
+#
+# A check that fails says what was expected, what came, and the likely cause with its remedy.
+
+# %% [markdown]
+# ## Parameters
+#
+# From your file in `params/`.
+
+# %% tags=["parameters"]
+site: str = ""  # name of the site; its records are kept under this name
+domain: str = ""  # the hub's host name, as in https://DOMAIN/
+public_address: str = ""  # connect to this address when testing from outside; empty: what DNS says of the domain
+http_port: int = 80  # port on which the world reaches the server's port 80
+https_port: int = 443  # port on which the world reaches the server's port 443
+trust_ca_file: str = ""  # file here with the CA that signed the site's certificate; empty: this machine's own list
+ssh_host: str = ""  # host name or address for SSH; empty: the domain
+ssh_port: int = 22  # SSH port
+ssh_user: str = "root"  # login: root, or a user who may use sudo
+ssh_key_file: str = ""  # private key file here; empty: the SSH agent and the usual keys
+ssh_known_hosts_file: str = ""  # known_hosts file; empty: ~/.ssh/known_hosts
+ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides
+sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
+sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
+lti_version: str = "1.1"  # version of LTI that Canvas uses to launch
+lti_username_key: str = "lis_person_sourcedid"  # launch field that becomes the hub user's name (see 02 before you change it)
+tls: str = "acme"  # where the certificate comes from: acme, or files on the server
+tls_certificate: str = ""  # tls: files. Path on the server of the certificate with its chain, PEM
+docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
+image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
+user_memory_mb: int = 1024  # memory limit of one student's server, in MB
+check: bool = False  # True: show what would change and touch nothing
+
+# %% [markdown]
+# ## Target
+#
+# The site that is tested. **Is it the right one?**
+
+# %%
+from hubrun import Server, Test, site_from
+
+site = site_from(globals())
+server = Server.connect(site, check_mode=check)
+server
+
+# %% [markdown]
+# ## As anybody sees it
+#
+# The hub is healthy, its certificate is trusted and is the one on the server, plain HTTP leads to HTTPS, and the launch URL is there.
+#
+# By hand: `curl -I https://YOUR.DOMAIN/hub/health`
+
+# %%
+from hubrun.hub.verify import Verification
+
+verification = Verification(server)
+server.require(*verification.clean_up())
+server.require(*verification.outside())
+
+# %% [markdown]
+# ## Launches
+#
+# A launch that Canvas signed is accepted. One that is unsigned, changed on the way, sent twice, 40 seconds old, or signed with another key or secret is refused and leaves nobody logged in.
+
+# %%
+server.require(*verification.refusals())
+
+# %% [markdown]
+# ## A student works
+#
+# A test student is launched, gets JupyterLab in a container of their own, runs `6*7` in a notebook's kernel, and finds a file again after the server was stopped and started.
+
+# %%
+server.require(*verification.work())
+
+# %% [markdown]
+# ## Students are separated
+#
+# A second student sees neither the first one's JupyterLab nor files, and from their container reaches neither the first one's container nor the inner ports of hub and proxy.
+
+# %%
+server.require(*verification.privacy())
+
+# %% [markdown]
+# ## On the server
+#
+# Nothing but nginx and SSH is open to the world; hub and proxy listen on the server itself and on the students' network.
+
+# %%
+server.check(
+    Test(
+        "8000, 8001 and 8081 must not listen on an outside address",
+        f"ss -ltnH | awk '{{print $4}}' | grep -E ':(8000|8001|8081)$' | grep -vE '^(127\\.0\\.0\\.1|{site.gateway}):'",
+        fails=True,
+    ),
+    Test("the hub and its proxy start at boot", "systemctl is-enabled jupyterhub jupyterhub-proxy nginx docker"),
+    Test("the secrets are closed to others", "test \"$(stat -c %a /etc/jupyterhub/lti.env /etc/jupyterhub/proxy.env | sort -u)\" = 600"),
+)
+
+# %% [markdown]
+# ## Clean up
+#
+# The test students go, with their containers and volumes.
+
+# %%
+server.require(*verification.clean_up())
+
+# %% [markdown]
+# ## Summary
+#
+# Kept in the record.
+
+# %%
+import scrapbook as sb
+
+sb.glue("summary", server.summary())
+sb.glue("verified", not check)

@@ -1,0 +1,229 @@
+"""The students' image: what goes into its build, and what makes it be built again."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from hubrun.errors import BadInput, HubrunError
+from hubrun.hub import image
+from hubrun.hub.image import ImageChoices, build_args, build_context, context_digest
+from hubrun.params import Site
+
+CHOICES = ImageChoices(base_image="example/base:1")
+DOCKERFILE = image.PROJECT / "Dockerfile.singleuser"
+PINS = resources.files("hubrun.hub").joinpath("requirements")
+
+
+def authority(name: str) -> tuple[str, str]:
+    """A CA certificate and its private key, PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    start = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return certificate.public_bytes(Encoding.PEM).decode(), private.decode()
+
+
+def pinned(name: str) -> dict[str, str]:
+    """Package → version of a file of pins."""
+    return dict(re.findall(r"^([a-z0-9-]+)==([^\s;\\]+)", PINS.joinpath(name).read_text(), re.M))
+
+
+def copied(text: str) -> set[str]:
+    """The sources of a Dockerfile's COPY instructions."""
+    lines = re.findall(r"^COPY (.*)$", text.replace("\\\n", ""), re.M)
+    return {word for line in lines for word in line.split()[:-1] if not word.startswith("--")}
+
+
+def test_the_context_holds_what_the_dockerfile_copies_and_nothing_else() -> None:
+    files = build_context(replace(CHOICES, extra_pip_packages=("rich",), ca_certificates=(authority("A")[0],)))
+    sources = copied(files.pop("Dockerfile").decode())
+    assert "lib/hubrun/hub/requirements/singleuser.txt" in sources
+    matched = {name for name in files if any(Path(name).match(source) for source in sources)}
+    assert matched == set(files)
+    plain = {source for source in sources if "[" not in source}
+    assert plain <= set(files)
+
+
+def test_without_extras_and_certificates_the_context_has_neither() -> None:
+    assert not [name for name in build_context(CHOICES) if name.startswith(("extra", "ca-"))]
+
+
+def test_the_arguments_are_those_that_the_dockerfile_declares() -> None:
+    declared = dict(re.findall(r"^ARG (\w+)=(.*)$", DOCKERFILE.read_text(), re.M))
+    inside = {name for name in declared if name.startswith("UV_")}
+    assert set(build_args(CHOICES)) == set(declared) - inside
+    # By hand one gets what a site gets that says nothing.
+    chosen = [field.name for field in fields(ImageChoices)][:-2]
+    site = ImageChoices(**{name: Site.model_fields[name].default for name in chosen})
+    assert build_args(site) == {name: value for name, value in declared.items() if name not in inside}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"base_image": "example/base:2"},
+        {"nbgrader": False},
+        {"nbgitpuller": False},
+        {"jupyterlab_git": False},
+        {"tensorflow": True},
+        {"pytorch": "cpu"},
+        {"pytorch": "cuda"},
+        {"extra_pip_packages": ("rich",)},
+        {"extra_pip_packages": ("rich==14",)},
+        {"ca_certificates": (authority("A")[0],)},
+    ],
+    ids=lambda change: "-".join(f"{value}"[:12].split("\n")[0] for value in change.values()),
+)
+def test_each_choice_makes_a_new_image(change: dict[str, Any]) -> None:
+    assert context_digest(replace(CHOICES, **change)) != context_digest(CHOICES)
+
+
+def test_a_changed_pin_makes_a_new_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = context_digest(CHOICES)
+    for name, content in build_context(CHOICES).items():
+        target = tmp_path / name.replace("Dockerfile", image.DOCKERFILE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    monkeypatch.setattr(image, "PROJECT", tmp_path)
+    assert context_digest(CHOICES) == before
+    pins = tmp_path / image.REQUIREMENTS / "singleuser.txt"
+    pins.write_text(pins.read_text().replace("nbgrader==", "nbgrader==9"))
+    assert context_digest(CHOICES) != before
+
+
+def test_the_same_choices_make_the_same_image_in_another_process() -> None:
+    code = (
+        "from hubrun.hub.image import *;"
+        "print(context_digest(ImageChoices('example/base:1', extra_pip_packages=('rich', 'attrs'))))"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert other.strip() == context_digest(replace(CHOICES, extra_pip_packages=("rich", "attrs")))
+
+
+def test_a_bundle_is_split_because_the_system_wants_one_certificate_a_file() -> None:
+    one, two = authority("A")[0], authority("B")[0]
+    bundle = replace(CHOICES, ca_certificates=(f"# A\n{one}# B\n{two}",))
+    files = {name: text for name, text in build_context(bundle).items() if name.startswith("ca-")}
+    assert sorted(files.values()) == sorted([one.encode(), two.encode()])
+    assert context_digest(bundle) == context_digest(replace(CHOICES, ca_certificates=(two, one)))
+
+
+def test_a_private_key_beside_a_certificate_stays_out_of_the_image() -> None:
+    certificate, key = authority("A")
+    files = build_context(replace(CHOICES, ca_certificates=(key + certificate,)))
+    assert not [name for name, content in files.items() if b"PRIVATE" in content]
+
+
+@pytest.mark.parametrize("pem", ["", "not a certificate", authority("A")[1], authority("A")[0][:200]])
+def test_what_is_no_certificate_is_refused(pem: str) -> None:
+    with pytest.raises(BadInput, match="ca_certificates"):
+        build_context(replace(CHOICES, ca_certificates=(pem,)))
+
+
+@pytest.mark.parametrize("package", ["rich", "pandas>=2,<3", "uvicorn[standard]==0.30.1", "a; python_version<'3.13'"])
+def test_requirements_are_taken(package: str) -> None:
+    lines = build_context(replace(CHOICES, extra_pip_packages=("attrs", package)))["extra-packages.txt"].decode()
+    assert lines.splitlines()[0] == "attrs"
+    assert lines.splitlines()[1].startswith(package[0])
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        "",
+        "-e .",
+        "--index-url https://example.org/simple",
+        "rich --index-url https://example.org/simple",
+        "rich\n--index-url https://example.org/simple",
+        "-r other.txt",
+        "./local",
+        "pandas=2",
+        "rich # comment",
+        "$(id)",
+    ],
+)
+def test_options_and_nonsense_are_refused_as_packages(package: str) -> None:
+    with pytest.raises(BadInput, match="extra_pip_packages") as caught:
+        build_context(replace(CHOICES, extra_pip_packages=(package,)))
+    assert repr(package) in str(caught.value)
+
+
+def test_a_missing_dockerfile_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(image, "PROJECT", tmp_path)
+    with pytest.raises(HubrunError, match=r"Dockerfile\.singleuser"):
+        build_context(CHOICES)
+
+
+def test_hub_and_image_run_the_same_jupyterhub() -> None:
+    assert pinned("singleuser.txt")["jupyterhub"] == pinned("hub.txt")["jupyterhub"]
+
+
+@pytest.mark.parametrize("name", ["hub", "uv", "singleuser"])
+def test_the_pins_hold_every_package_that_is_asked_for(name: str) -> None:
+    asked = re.findall(r"^([a-z0-9-]+)(==[^\s;]+)?", PINS.joinpath(f"{name}.in").read_text(), re.M)
+    have = pinned(f"{name}.txt")
+    assert asked
+    for package, version in asked:
+        assert package in have
+        assert not version or f"=={have[package]}" == version
+
+
+@pytest.mark.parametrize("name", ["hub.txt", "uv.txt"])
+def test_what_runs_as_root_on_the_server_is_pinned_by_hash(name: str) -> None:
+    entries = re.split(r"\n(?=\S)", PINS.joinpath(name).read_text().strip())
+    assert all("--hash=sha256:" in entry for entry in entries)
+
+
+def test_the_proxy_is_pinned_by_hash_and_names_no_registry() -> None:
+    wanted = json.loads(PINS.joinpath("proxy/package.json").read_text())["dependencies"]
+    lock = json.loads(PINS.joinpath("proxy/package-lock.json").read_text())["packages"]
+    assert lock.pop("")["dependencies"] == wanted
+    assert lock["node_modules/configurable-http-proxy"]["version"] == wanted["configurable-http-proxy"]
+    assert all(entry["integrity"].startswith("sha512-") for entry in lock.values())
+    assert not [name for name, entry in lock.items() if "resolved" in entry]
+
+
+def test_the_build_by_hand_sends_the_engine_no_records_and_no_environment() -> None:
+    ignore = (image.PROJECT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in ignore if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    assert all(rule.startswith("!") for rule in rules[1:])
+    allowed = [rule[1:] for rule in rules[1:]]
+    for source in copied(DOCKERFILE.read_text()):
+        name = source.replace("[s]", "s").replace("[t]", "t").replace("*", "x")
+        assert any(Path(name).match(rule) for rule in allowed), source
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([hadolint, "--no-color", DOCKERFILE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_builder_of_docker_20_10_understands_the_dockerfile() -> None:
+    text = DOCKERFILE.read_text()
+    instructions = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    # Both came with BuildKit; a server whose Docker is the distribution's may not have it.
+    assert not re.search(r"--mount|<<", instructions)
+    assert not re.search(r"^# *syntax *=", text, re.M)

@@ -1,0 +1,357 @@
+"""The parts of the practice server that need no engine."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.x509.verification import PolicyBuilder, Store
+
+from hubrun.errors import BadInput, EngineMissing, HubrunError
+from hubrun.practice import acme, container, engine, image, lifecycle, machine, server
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / ".practice"
+    monkeypatch.setattr(server, "STATE", folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["practice", "a", "team-2", "x" * 30])
+def test_a_name_that_fits_a_domain_is_taken(name: str) -> None:
+    server.check_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "Team", "2nd", "a_b", "a b", "../x", "-a", "a-", "x" * 31, "a-acme", "a\n"])
+def test_a_name_that_fits_no_domain_is_bad_input(name: str) -> None:
+    with pytest.raises(BadInput) as error:
+        server.load(name)
+    assert error.value.where == "--name" and error.value.remedy
+
+
+def test_a_system_that_no_practice_server_runs_is_bad_input_before_anything_is_made(state: Path) -> None:
+    with pytest.raises(BadInput, match="debian-12, debian-13"):
+        lifecycle.up("practice", "windows-95", lambda _: None)
+    assert not state.exists()
+
+
+def test_a_server_keeps_the_system_it_was_made_with(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.Practice("practice", "debian-13", 1, made=True).save()
+    monkeypatch.setattr(engine, "ensure", lambda *_: pytest.fail("the engine was asked for"))
+    with pytest.raises(BadInput, match="debian-13"):
+        lifecycle.up("practice", "debian-12", lambda _: None)
+
+
+def test_a_server_that_was_never_brought_up_says_how_to(state: Path) -> None:
+    with pytest.raises(BadInput, match="practice up --name team"):
+        server.load("team")
+    server.Practice("team", "debian-12", 3).save()  # half made
+    with pytest.raises(BadInput):
+        server.load("team")
+    server.Practice("team", "debian-12", 3, made=True).save()
+    assert server.load("team").index == 3
+
+
+def test_info_has_the_form_of_the_contract(state: Path) -> None:
+    info = server.Practice("practice", "debian-12", 1).info()
+    assert list(info) == ["ssh", "domain", "url", "address", "https_port", "ca_bundle", "container", "site"]
+    assert list(info["ssh"]) == ["host", "port", "user", "key", "known_hosts"]
+    assert info["url"] == f"https://{info['domain']}:{info['https_port']}/"
+
+
+def test_two_servers_share_no_address_port_or_name() -> None:
+    first, second = server.Practice("a", "debian-12", 1), server.Practice("b", "debian-12", 2)
+    assert not set(first.ports.values()) & set(second.ports.values())
+    assert not set(first.names()) & set(second.names())
+    assert first.subnet != second.subnet
+
+
+def test_the_last_server_stays_below_the_ports_of_clients() -> None:
+    assert max(server.Practice("z", "debian-12", lifecycle.MOST).ports.values()) < 32768
+
+
+def test_the_site_file_is_whole_private_and_names_files_absolutely(state: Path) -> None:
+    practice = server.Practice("practice", "debian-12", 1)
+    practice.chain()
+    practice.write_site()
+    site = yaml.safe_load(practice.site_file.read_text())
+    assert site["site"] == "practice" and site["tls"] == "acme"
+    assert site["base_image"].startswith("registry.practice.test:5000/jupyter/scipy-notebook:20")
+    files = [site[key] for key in ("ssh_key_file", "ssh_known_hosts_file", "acme_ca_file", "trust_ca_file")]
+    assert all(Path(path).is_absolute() for path in files + site["ca_certificates"])
+    assert site["acme_ca_file"] in site["ca_certificates"]  # the server's Docker trusts the registry by it
+    private = [path for path in practice.folder.rglob("*") if path.is_file()]
+    assert private and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in private)
+
+
+def test_what_only_a_running_server_knows_is_not_in_the_committed_parameters() -> None:
+    committed = yaml.safe_load(server.PARAMS.read_text())
+    assert not {"domain", "ssh_host", "ssh_port", "base_image", "acme_directory"} & set(committed)
+
+
+def test_the_services_certificate_holds_for_their_names_and_no_others() -> None:
+    chain = acme.make_chain("test CA", ["acme.a.test", "registry.a.test"])
+    store = Store([x509.load_pem_x509_certificate(chain.ca.encode())])
+    leaf = x509.load_pem_x509_certificate(chain.certificate.encode())
+    for name in ("acme.a.test", "registry.a.test", "localhost"):
+        PolicyBuilder().store(store).build_server_verifier(x509.DNSName(name)).verify(leaf, [])
+    with pytest.raises(x509.verification.VerificationError):
+        PolicyBuilder().store(store).build_server_verifier(x509.DNSName("acme.b.test")).verify(leaf, [])
+
+
+def test_the_services_certificate_is_made_once(state: Path) -> None:
+    practice = server.Practice("practice", "debian-12", 1)
+    made = practice.chain()
+    assert practice.chain() == made
+    (practice.folder / "services.key").unlink()
+    assert practice.chain().ca != made.ca
+
+
+def test_the_acme_server_validates_on_the_real_ports_and_binds_accounts_that_ask() -> None:
+    chain = acme.make_chain("test CA", ["acme.a.test"])
+    files = acme.configuration(chain, {"hub.a.localhost": "10.213.1.3"}, "key")
+    pebble = json.loads(files[f"{acme.ETC}/pebble.json"][0])["pebble"]
+    assert (pebble["httpPort"], pebble["tlsPort"]) == (80, 443)
+    assert pebble["externalAccountMACKeys"] == {acme.EAB_KEY_ID: "key"}
+    assert pebble["externalAccountBindingRequired"] is False
+    assert "address=/hub.a.localhost/10.213.1.3\n" in files[f"{acme.ETC}/dnsmasq.conf"][0]
+    assert {mode for path, (_, mode) in files.items() if path.endswith((".key", "pebble.json"))} == {0o600}
+
+
+DEB822 = """\
+# URIs: http://commented.example/debian
+Types: deb deb-src
+URIs: http://mirror.example.edu/debian/
+Suites: bookworm bookworm-updates
+Components: main
+
+Types: deb
+URIs: http://mirror.example.edu/debian-security
+Suites: bookworm-security
+Components: main
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, machine.Mirror()),
+        (
+            {"sources.list.d/debian.sources": DEB822},
+            machine.Mirror("http://mirror.example.edu/debian", "http://mirror.example.edu/debian-security"),
+        ),
+        ({"sources.list.d/debian.sources": DEB822.replace("Types", "Enabled: no\nTypes")}, machine.Mirror()),
+        (
+            {
+                "sources.list": "deb [arch=amd64] https://a.example/debian bookworm main contrib\n"
+                "deb [arch=amd64] https://a.example/debian bookworm-updates main\n"
+                "# deb http://b.example/debian-security bookworm-security main\n"
+            },
+            machine.Mirror("https://a.example/debian"),
+        ),
+        # Third parties name suites after releases too; they have no -updates.
+        (
+            {"sources.list.d/docker.list": "deb https://download.docker.example/linux/debian bookworm main\n"},
+            machine.Mirror(),
+        ),
+        (
+            {"sources.list": "deb http://archive.ubuntu.com/ubuntu noble-updates main universe\n"},
+            machine.Mirror(),
+        ),
+    ],
+)
+def test_only_debians_own_mirror_is_taken_from_the_machine(
+    tmp_path: Path, files: dict[str, str], expected: machine.Mirror
+) -> None:
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert machine.mirror(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("environ", "apt_config", "expected"),
+    [
+        ({}, "", {}),
+        ({"http_proxy": "http://e:1"}, "", {"http": "http://e:1"}),
+        ({"HTTPS_PROXY": "http://e:1"}, "", {"https": "http://e:1"}),
+        ({"http_proxy": "http://e:1"}, 'Acquire::http::Proxy "http://a:2";\n', {"http": "http://a:2"}),
+        ({"http_proxy": "http://e:1"}, 'Acquire::http::proxy "DIRECT";\n', {}),
+        ({}, 'Acquire::http::Proxy::mirror.example "http://a:2";\n', {}),
+    ],
+)
+def test_apts_own_proxy_comes_before_the_environments(
+    environ: dict[str, str], apt_config: str, expected: dict[str, str]
+) -> None:
+    assert machine.proxies(environ, apt_config) == expected
+
+
+def test_a_fresh_server_has_proxy_and_ca_for_apt_only_where_this_machine_needs_them() -> None:
+    plain = machine.apt_files("trixie", machine.Mirror(), {}, ["PEM\n"])
+    assert list(plain) == ["sources.list.d/debian.sources"]
+    assert "Suites: trixie trixie-updates\n" in plain["sources.list.d/debian.sources"]
+    behind = machine.apt_files("trixie", machine.Mirror("https://m/debian"), {"http": "http://p:3128"}, ["PEM\n"])
+    assert behind["mirror-ca.pem"] == "PEM\n"
+    assert 'Acquire::http::Proxy "http://p:3128";' in behind["apt.conf.d/80provider"]
+    assert "CAInfo" in behind["apt.conf.d/80provider"]
+
+
+def test_the_machines_own_certificates_are_those_that_mozilla_does_not_have(tmp_path: Path) -> None:
+    public, own = (acme.make_chain(name, ["a.test"]).ca for name in ("public", "own"))
+    (tmp_path / "mozilla").mkdir()
+    (tmp_path / "bundle.pem").write_text(f"# public\n{public}\n# own\n{own}{own}")
+    bundle, mozilla = tmp_path / "bundle.pem", tmp_path / "mozilla"
+    (mozilla / "public.crt").write_text(public)
+    assert machine.certificates(bundle, mozilla, tmp_path / "none") == [own]
+    # With nothing to compare with, the bundle says nothing: the administrator's folder does.
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "own.crt").write_text(own)
+    assert machine.certificates(bundle, tmp_path / "none", tmp_path / "local") == [own]
+    assert machine.certificates(bundle, tmp_path / "none", tmp_path / "none") == []
+
+
+def test_debian_13_gets_its_word_on_control_groups_v1_only() -> None:
+    def legacy(os_name: str, cgroup: int) -> bool:
+        return any("LEGACY_FORCE" in option for option in container.server_options(os_name, cgroup))
+
+    assert [legacy("debian-12", 1), legacy("debian-13", 1), legacy("debian-13", 2)] == [False, True, False]
+    for cgroup in (1, 2):
+        options = container.server_options("debian-12", cgroup)
+        assert "--privileged" not in options and "--cap-drop=SYS_RESOURCE" in options
+    assert container.server_command(1) == ["/sbin/init"]
+    assert "remount,rw /sys/fs/cgroup" in container.server_command(2)[2]
+
+
+def test_every_image_is_made_again_when_a_template_or_the_mirror_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = engine.Engine("docker", 1)
+    monkeypatch.setattr(machine, "mirror", machine.Mirror)
+
+    def name() -> str:
+        return image.Images(nobody, "debian-12", print).name("server")
+
+    before = name()
+    assert re.fullmatch(r"hubrun-practice/server:debian-12-[0-9a-f]{10}", before) and name() == before
+    monkeypatch.setattr(machine, "mirror", lambda: machine.Mirror("http://other.example/debian"))
+    other_mirror = name()
+    (tmp_path / "server.Dockerfile").write_text("FROM scratch\n")
+    monkeypatch.setattr(image, "TEMPLATES", tmp_path)
+    assert len({before, other_mirror, name()}) == 3
+
+
+def script(path: Path, text: str) -> str:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_client_without_an_engine_is_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"ServerVersion": "26.1", "CgroupVersion": "2"}
+    good = script(tmp_path / "good", f"echo '{json.dumps(answers)}'")
+    # Newer clients print an answer without a server, and exit 0.
+    script(tmp_path / "docker", """echo '{"ServerVersion": "", "ServerErrors": ["no"]}'""")
+    monkeypatch.setattr(engine.shutil, "which", lambda *_, **__: str(tmp_path / "docker"))
+    monkeypatch.setattr(engine.os, "access", lambda path, _: not path.startswith("/usr/"))
+    assert engine.find() is None
+    monkeypatch.setattr(engine.shutil, "which", lambda *_, **__: good)
+    assert engine.find() == engine.Engine(good, 2)
+
+
+def test_without_rights_to_start_an_engine_one_command_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "find", lambda: None)
+    monkeypatch.setattr(engine, "_start", lambda _: pytest.fail("started"))
+    monkeypatch.setattr(engine, "install_packages", lambda *_, **__: pytest.fail("installed"))
+    monkeypatch.setattr(engine.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(engine.shutil, "which", lambda name, **_: f"/usr/bin/{name}")
+    with pytest.raises(EngineMissing, match="sudo ./hubrun practice"):
+        engine.ensure(tmp_path, lambda _: None)
+    monkeypatch.setattr(engine.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(EngineMissing, match="get.docker.com"):
+        engine.ensure(tmp_path, lambda _: None)
+
+
+def test_an_engine_started_here_is_remembered_and_stopped_and_no_other_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = engine.Engine("docker", 1)
+    answers = iter([None, None, running])
+    monkeypatch.setattr(engine, "find", lambda: next(answers))
+    monkeypatch.setattr(engine.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(engine.shutil, "which", lambda name, **_: f"/usr/bin/{name}")
+    sleep = ["sleep", "60"]
+    monkeypatch.setattr(engine, "_start", lambda state: engine.start_by_hand(sleep, state / "dockerd.log"))
+    assert engine.ensure(tmp_path, lambda _: None) == running
+    started = json.loads((tmp_path / "engine.json").read_text())
+    engine.stop_by_hand({**started, "started": "1"})  # the pid has gone to another process
+    assert engine._started(started["pid"]) == started["started"]
+    engine.stop(tmp_path, lambda _: None)
+    assert engine._started(started["pid"]) == ""
+    assert list(tmp_path.iterdir()) == []
+    engine.stop(tmp_path, lambda _: pytest.fail("nothing was started, nothing is stopped"))
+
+
+def test_a_failing_docker_command_says_which_and_why(tmp_path: Path) -> None:
+    client = script(tmp_path / "docker", "echo working; echo 'Error: port is taken' >&2; exit 1")
+    with pytest.raises(HubrunError) as error:
+        engine.Engine(client, 1).run("start", "hubrun-x", "--secret=1")
+    assert error.value.what == "Error: port is taken" and "secret" not in str(error.value)
+    with pytest.raises(HubrunError, match="no end after 0 s"):
+        engine.Engine(script(tmp_path / "slow", "exec sleep 5"), 1).run("start", timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    ("client", "pulled"),
+    [
+        ("echo 'bookworm: Pulling from library/debian'; echo done", True),
+        ("echo 'bookworm: Pulling from library/debian'; exit 1", False),
+        ("exit 1", False),
+        ("exec sleep 30", False),
+    ],
+)
+def test_a_registry_that_does_not_answer_soon_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str, pulled: bool
+) -> None:
+    monkeypatch.setattr(image, "REGISTRY_ANSWERS_WITHIN", 0.5)
+    start = time.monotonic()
+    assert image.pull(engine.Engine(script(tmp_path / "docker", client), 1), "debian:bookworm") is pulled
+    assert time.monotonic() - start < 5
+
+
+def test_a_second_practice_command_waits_for_the_first(state: Path) -> None:
+    state.mkdir()
+    code = (
+        "import fcntl, sys, time\n"
+        f"lock = open({str(state / 'lock')!r}, 'w'); fcntl.flock(lock, fcntl.LOCK_EX)\n"
+        "print('held', flush=True); time.sleep(0.5)"
+    )
+    said: list[str] = []
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
+        assert other.stdout and other.stdout.readline()
+        with lifecycle._alone(said.append):
+            assert other.wait(5) == 0
+    assert said == ["waiting for another practice command to end"]
+
+
+def test_a_new_server_has_a_new_host_key_and_the_old_login_key(state: Path) -> None:
+    practice = server.Practice("practice", "debian-12", 1)
+    first = lifecycle._keys(practice)
+    noted = (practice.folder / "known_hosts").read_text()
+    host_key = first["/etc/ssh/ssh_host_ed25519_key.pub"][0].rsplit(" ", 1)[0]
+    assert noted == f"[127.0.0.1]:{practice.ports['ssh']} {host_key}\n"
+    second = lifecycle._keys(practice)
+    assert second["/root/.ssh/authorized_keys"] == first["/root/.ssh/authorized_keys"]
+    assert second["/etc/ssh/ssh_host_ed25519_key"] != first["/etc/ssh/ssh_host_ed25519_key"]
+    assert {mode for path, (_, mode) in second.items() if not path.endswith(".pub")} == {0o600}
