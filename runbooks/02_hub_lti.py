@@ -116,12 +116,11 @@ server.ensure(
 from hubrun.resources.files import Directory
 from hubrun.resources.secret_file import SecretFile
 
-owner = f"{site.hub_user}:{site.hub_user}"
 server.ensure(
     Directory("/etc/jupyterhub", owner=f"root:{site.hub_user}", mode=0o750),
-    SecretFile(config.LTI_ENV, ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"), owner),
-    SecretFile(config.PROXY_ENV, ("CONFIGPROXY_AUTH_TOKEN",), owner),
-    SecretFile(config.VERIFY_ENV, ("HUBRUN_VERIFY_TOKEN",), owner),
+    SecretFile(config.LTI_ENV, ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"), config.owner(site)),
+    SecretFile(config.PROXY_ENV, ("CONFIGPROXY_AUTH_TOKEN",), config.owner(site)),
+    SecretFile(config.VERIFY_ENV, ("HUBRUN_VERIFY_TOKEN",), config.owner(site)),
 )
 
 # %% [markdown]
@@ -151,14 +150,13 @@ server.check(Test("every setting is known to its class", config.check_command(si
 # %%
 from hubrun.resources.services import Service
 
-unit_folder = "/etc/systemd/system"
 server.ensure(
-    config.unit(site, "jupyterhub-proxy.service"),
-    config.unit(site, "jupyterhub.service"),
-    Service("jupyterhub-proxy.service", watches=(f"{unit_folder}/jupyterhub-proxy.service", config.PROXY_ENV)),
+    config.unit(site, config.PROXY_UNIT),
+    config.unit(site, config.HUB_UNIT),
+    Service("jupyterhub-proxy.service", watches=(config.PROXY_UNIT, config.PROXY_ENV)),
     Service(
         "jupyterhub.service",
-        watches=(f"{unit_folder}/jupyterhub.service", config.CONFIG, config.CONF_D, config.LTI_ENV, config.PROXY_ENV, config.VERIFY_ENV),
+        watches=(config.HUB_UNIT, config.CONFIG, config.CONF_D, config.LTI_ENV, config.PROXY_ENV, config.VERIFY_ENV),
     ),
 )
 

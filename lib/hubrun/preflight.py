@@ -89,7 +89,7 @@ def preflight(site: Site) -> list[Test]:
             "the server reaches its package mirror",
             """
             proxy=$(apt-config dump --format '%v' Acquire::http::Proxy)
-            url=${proxy:-$(apt-get indextargets --format '$(SITE)' 2>/dev/null | head -n 1)}
+            url=${proxy:-$(apt-get -o Debug::NoLocking=1 update --print-uris 2>/dev/null | sed -n "s/^'\\([^']*\\)'.*/\\1/p" | head -n 1)}
             host=${url#*://}; host=${host%%/*}; port=${host##*:}; [ "$port" = "$host" ] && port=80
             case $url in https:*) [ "$port" = 80 ] && port=443;; esac
             echo "$host"; timeout 10 bash -c "exec 3<>/dev/tcp/${host%%:*}/$port"

@@ -16,7 +16,14 @@ from hubrun.params import Site
 from hubrun.record.run import Part, Run
 from hubrun.record.steps import Listener, Step
 
-STYLE = {"ok": "green", "changed": "yellow", "would change": "blue", "failed": "bold red", "interrupted": "bold red"}
+STYLE = {
+    "ok": "green",
+    "changed": "yellow",
+    "would change": "blue",
+    "not checked": "dim",
+    "failed": "bold red",
+    "interrupted": "bold red",
+}
 # In a log, where no line can be updated in place, a sign of life at least this often, in seconds.
 SIGN_OF_LIFE = 10
 
@@ -60,6 +67,8 @@ class Progress:
         if step.checks:
             good = sum(check["ok"] for check in step.checks)
             seen = ", ".join(filter(None, [seen, f"{good} of {len(step.checks)} checks"]))
+        if step.unchecked:
+            seen = ", ".join(filter(None, [seen, f"{len(step.unchecked)} checks left for later"]))
         line = Text.assemble(
             ("  "),
             (f"{step.status:<12}", STYLE[step.status]),

@@ -23,7 +23,7 @@ from hubrun.plan import Action, Resource, Result, facts, quote
 from hubrun.remedies import remedy_for
 from hubrun.secret import Secret
 
-_PREAMBLE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+_PREAMBLE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n"
 
 _FACTS = """
 . /etc/os-release
@@ -284,19 +284,20 @@ class Server:
 
         In check mode, when something is still to be changed, they are named and not run.
         """
-        if self.check_mode and self.pending:
-            Live().finish(
-                Card(
-                    "would be known after the changes above",
-                    [Row("not checked", test.title) for test in tests],
-                )
-            )
+        if self.pending:
+            self._unchecked([test.title for test in tests])
             return
         outputs = self.probe(*(f"exec 2>&1\n{test.script}" for test in tests))
         self.require(*(test.judge(out.exit_code, out.stdout) for test, out in zip(tests, outputs, strict=True)))
 
     def require(self, *checks: Check) -> None:
-        """Show the checks. Raises CheckFailed that names each that failed, its cause and remedy."""
+        """Show the checks. Raises CheckFailed that names each that failed, its cause and remedy.
+
+        No checks at all is what a step answers that was left out in check mode; it is shown as not checked.
+        """
+        if not checks:
+            self._unchecked(["what this step tests"])
+            return
         Live().finish(check_card(checks))
         failed = [check for check in checks if not check.ok]
         if failed:
@@ -305,6 +306,16 @@ class Server:
                 self.site.host,
                 "; ".join(dict.fromkeys(check.cause for check in failed if check.cause)),
             )
+
+    def _unchecked(self, titles: list[str]) -> None:
+        if not self.check_mode:
+            raise CheckFailed("a step was left out", self.site.host, "This is a fault of hubrun: report it")
+        why = (
+            "would be known after the changes above"
+            if self.pending
+            else "not done in check mode: it would leave traces"
+        )
+        Live().finish(Card(why, [Row("not checked", title) for title in titles], {"unchecked": titles}))
 
     def summary(self) -> dict[str, Any]:
         """What this runbook did, as plain data for the record: counts by status, and what was changed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files as resource_files
+from pathlib import PurePosixPath
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -19,6 +20,8 @@ PROXY_ENV = "/etc/jupyterhub/proxy.env"
 VERIFY_ENV = "/etc/jupyterhub/verify.env"
 STATE = "/var/lib/jupyterhub"
 NETWORK = "jupyterhub"
+HUB_UNIT = "/etc/systemd/system/jupyterhub.service"
+PROXY_UNIT = "/etc/systemd/system/jupyterhub-proxy.service"
 CHECKER = "/usr/local/lib/hubrun/check_config.py"
 
 
@@ -68,8 +71,11 @@ def local_file(site: Site) -> Resource:
     return File(f"{CONF_D}/90-local.py", text, owner=f"root:{site.hub_user}", mode=0o640, create_only=True)
 
 
-def unit(site: Site, name: str) -> Resource:
-    """The systemd unit file of the hub or of its proxy."""
-    return File(
-        f"/etc/systemd/system/{name}", render(name, site), check=f"systemd-analyze verify /etc/systemd/system/{name}"
-    )
+def owner(site: Site) -> str:
+    """Owner and group of what the hub alone may read."""
+    return f"{site.hub_user}:{site.hub_user}"
+
+
+def unit(site: Site, path: str) -> Resource:
+    """The unit file HUB_UNIT or PROXY_UNIT; systemd must understand it before it stays."""
+    return File(path, render(PurePosixPath(path).name, site), check=f"systemd-analyze verify {path}")

@@ -76,10 +76,15 @@ class Verification:
         self.site = server.site
         self.route = Route(self.site.url, self.site.public_address, trust_ca_file=self.site.trust_ca_file)
         self._live = Live()
+        running = "systemctl is-active -q nginx jupyterhub jupyterhub-proxy docker"
+        if server.check_mode and server.run(running, check=False).exit_code != 0:
+            server.pending.append("what 02 to 04 install")
 
     # -- what anybody sees
     def outside(self) -> list[Check]:
         """Health, certificate chain (and that it is the file on the server), redirect, the launch URL."""
+        if self.server.pending:
+            return []
         fingerprint = self.server.run(
             "openssl x509 -in {} -noout -fingerprint -sha256", https.paths(self.site)[0], check=False
         ).stdout

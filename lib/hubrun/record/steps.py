@@ -14,13 +14,15 @@ from hubrun.display import MIME
 
 @dataclass
 class Step:
-    """One heading of a runbook, with what its cells reported. status: ok, changed, would change or failed."""
+    """One heading of a runbook, with what its cells reported. status: ok, changed, would change,
+    not checked (check mode: would be known after the changes) or failed."""
 
     title: str
     status: str = "ok"
     seconds: float = 0.0
     results: list[dict[str, Any]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -50,7 +52,9 @@ def report(step: Step, cell: NotebookNode) -> None:
         data = output.get("data", {}).get(MIME, {})
         step.results += data.get("results", [])
         step.checks += data.get("checks", [])
+        step.unchecked += data.get("unchecked", [])
     if step.status == "failed":
         return
     statuses = {result["status"] for result in step.results}
-    step.status = next((status for status in ("changed", "would change") if status in statuses), "ok")
+    unchecked = "not checked" if step.unchecked else "ok"
+    step.status = next((status for status in ("changed", "would change") if status in statuses), unchecked)

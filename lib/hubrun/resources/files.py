@@ -1,4 +1,4 @@
-"""Files, directories and links."""
+"""Files and directories."""
 
 from __future__ import annotations
 
@@ -147,34 +147,6 @@ class Directory(Resource):
                 self.path,
             )
         ]
-
-
-@dataclass(frozen=True)
-class Link(Resource):
-    """A symbolic link at `path` to `target`. check: as in File, without {}."""
-
-    path: str
-    target: str
-    check: str = ""
-
-    @property
-    def label(self) -> str:
-        return f"link {self.path}"
-
-    @property
-    def writes(self) -> tuple[str, ...]:
-        return (self.path,)
-
-    def probe(self) -> str:
-        return quote("echo target=$(readlink {})", self.path)
-
-    def plan(self, found: str) -> list[Action]:
-        if facts(found).get("target") == self.target:
-            return []
-        script = quote("ln -sfnT {} {}", self.target, self.path)
-        undo = quote("rm -f {}", self.path)
-        checked = f"{script}\nif ! ( {self.check} ) 2>&1; then {undo}; exit 1; fi" if self.check else script
-        return [Action(f"link {self.path} → {self.target}", checked, script)]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ now=$(date +%s.%N)
 read -r uptime _ < /proc/uptime
 for file in {}; do
     [ -e "$file" ] || continue
-    find "$file" -maxdepth 1 -type f -printf '%T@ %p\\n'
+    find -L "$file" -maxdepth 1 -type f -printf '%T@ %p\\n'
 done | awk -v now="$now" -v up="$uptime" -v since="$since" \\
     '$1 > now - up + since / 1000000 + 0.05 {print "newer=" $2; exit}'
 """

@@ -1,0 +1,148 @@
+"""Whether the domain leads to the server: what DNS says, and whether a file put there arrives."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import socket
+from collections.abc import Mapping, Sequence
+
+import httpx
+
+from hubrun.checks import Check
+from hubrun.hub.connect_to import Route
+from hubrun.params import Site
+from hubrun.resources.certificate import WEBROOT
+from hubrun.resources.files import File
+from hubrun.server import Server
+
+_PATH = "/.well-known/acme-challenge/hubrun-token"
+FOLDER = f"{WEBROOT}/.well-known/acme-challenge"
+# They serve pages from machines of their own: a name below them cannot lead to this server.
+PAGE_HOSTS = ("netlify.app", "vercel.app", "github.io", "pages.dev", "gitlab.io")
+SUBDOMAIN_SERVICES = {
+    "duckdns.org": "www.duckdns.org (log in, put the address into `current ip`, press `update ip`)",
+    "dynu.net": "www.dynu.com (Control Panel, DDNS Services)",
+    "freeddns.org": "www.dynu.com (Control Panel, DDNS Services)",
+}
+
+# Addresses of containers' bridges are nobody's outside.
+_OWN = "ip -o addr show scope global 2>/dev/null | awk '$2 !~ /^(docker|br-|veth|virbr)/ {sub(/\\/.*/, \"\", $4); print $4}'"
+_RESOLVED = "getent ahosts {} | awk '{print $1}' | sort -u"
+_FETCH = """
+for address in {}; do
+    case $address in *:*) to="[$address]";; *) to=$address;; esac
+    body=$(curl -sS -m 8 --noproxy '*' --resolve {}"$to" {} 2>/dev/null | head -c 200 | tr -d '\\n') && :
+    printf '%s %s\\n' "$address" "$body"
+done
+"""
+
+
+def resolve_checks(server: Server) -> list[Check]:
+    """What the domain resolves to, asked from the server and from here, beside the server's own addresses.
+
+    Only a name that leads nowhere fails: behind a cloud's NAT the public address is none of the server's own.
+    """
+    site = server.site
+    own = server.run(_OWN).stdout.split()
+    there = server.run(_RESOLVED, site.domain).stdout.split()
+    return [resolved(site, own, there, _resolve_here(site))]
+
+
+def resolved(site: Site, own: Sequence[str], there: Sequence[str], here: Sequence[str] | None) -> Check:
+    """Judge: the server's own addresses, what the domain is on the server, and what it is here (None: not asked)."""
+    # A server whose host name is the domain finds it in its own /etc/hosts, as a loopback address: that is no DNS.
+    found = sorted({a for a in there if not ipaddress.ip_address(a).is_loopback} | set(here or ()))
+    name, expected = f"{site.domain} has a DNS record", "an address, seen from the server or from here"
+    if not found:
+        return Check(name, False, expected, "no address", record_to_set(site.domain, own))
+    came = f"it is {', '.join(found)}"
+    if set(found) & set(own):
+        came += ", this server's own"
+    else:
+        came += f", none of this server's own ({', '.join(own) or 'none known'}): right behind a provider's NAT"
+    return Check(name, True, expected, came)
+
+
+def token(server: Server) -> File:
+    """A small file below the challenge's address that says which server this is."""
+    return File(WEBROOT + _PATH, _token(server) + "\n")
+
+
+def reach_checks(server: Server) -> list[Check]:
+    """Whether that file arrives over http://DOMAIN, for each address that the domain has, from the server and from here.
+
+    Either will do: some networks let a machine not reach its own public address, and some offices let nothing out.
+    """
+    site, wanted = server.site, _token(server)
+    here = [site.public_address] if site.public_address else _resolve_here(site) or []
+    there = server.run(_RESOLVED, site.domain).stdout.split()
+    there = [address for address in there if not ipaddress.ip_address(address).is_loopback]
+    seen = {f"{address} from here": _fetch(site, address) for address in here}
+    if there:
+        url = f"http://{site.domain}{_PATH}"
+        for line in server.run(_FETCH, there, f"{site.domain}:80:", url, seconds=20 * len(there)).stdout.splitlines():
+            address, _, body = line.partition(" ")
+            seen[f"{address} from the server"] = body
+    own = server.run(_OWN).stdout.split()
+    return [reached(site, wanted, seen, own)]
+
+
+def reached(site: Site, wanted: str, seen: Mapping[str, str], own: Sequence[str]) -> Check:
+    """Judge what came for "ADDRESS from WHERE": the token `wanted`, another text, or "" for no answer."""
+    name, expected = f"http://{site.domain} leads to this server", "the file that was put there"
+    says = {wanted: "the file", "": "no answer"}
+    came = (
+        "; ".join(f"{where}: {says.get(body, 'something else')}" for where, body in seen.items()) or "no address to ask"
+    )
+    right = {where.split()[0] for where, body in seen.items() if body == wanted}
+    wrong = sorted({where.split()[0] for where, body in seen.items() if body not in says} - right)
+    if wrong:
+        cause = (
+            f"{', '.join(wrong)} is another machine, or another program has port 80. {record_to_set(site.domain, own)}"
+        )
+        return Check(name, False, expected, came, cause)
+    if not right:
+        cause = f"Open TCP port 80 in the provider's firewall (security group). {record_to_set(site.domain, own)}"
+        return Check(name, False, expected, came, cause)
+    return Check(name, True, expected, came)
+
+
+def record_to_set(domain: str, own: Sequence[str]) -> str:
+    """Which record the domain needs and where it is set, for a person; `own` are the server's addresses."""
+    for host in PAGE_HOSTS:
+        if domain.endswith(f".{host}"):
+            return f"Take another domain: names below {host} lead to its own machines and cannot lead to this server"
+    public = [ipaddress.ip_address(a) for a in own if ipaddress.ip_address(a).is_global]
+    records = [f"{'A' if a.version == 4 else 'AAAA'} record to {a}" for a in public]
+    if not any(a.version == 4 for a in public):
+        records.insert(0, "A record to this server's public IPv4 address (the provider's console shows it)")
+    for suffix, where in SUBDOMAIN_SERVICES.items():
+        if domain.endswith(f".{suffix}"):
+            return f"Set the {' and '.join(records)}, for {domain}, at {where}; it takes minutes"
+    zone = domain.split(".", 1)[1]
+    return (
+        f"Set the {' and '.join(records)}, for {domain}, where the DNS of {zone} is kept "
+        "(registrar or your institution's IT); it takes minutes to hours. Remove records that lead elsewhere"
+    )
+
+
+def _token(server: Server) -> str:
+    return "hubrun " + hashlib.sha256(f"{server.site.domain} {server.fingerprint}".encode()).hexdigest()
+
+
+def _resolve_here(site: Site) -> list[str] | None:
+    if site.public_address:
+        return None
+    try:
+        return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(site.domain, 80, type=socket.SOCK_STREAM)})
+    except OSError:
+        return []
+
+
+def _fetch(site: Site, address: str) -> str:
+    try:
+        with Route(f"http://{site.domain}", address, site.http_port).client(8) as client:
+            return client.get(f"http://{site.domain}{_PATH}").text.strip()[:200] or "an empty page"
+    except httpx.HTTPError:
+        return ""

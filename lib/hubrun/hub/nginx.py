@@ -1,0 +1,132 @@
+"""nginx in front of the hub: its two sites as text, for the nginx that is installed, and tests of what it does."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hubrun.checks import Test
+from hubrun.hub import https
+from hubrun.params import Site
+from hubrun.plan import quote
+from hubrun.resources.certificate import WEBROOT
+from hubrun.server import Server
+from hubrun.systems import system_of
+
+# In conf.d and not in sites-available: one file is the whole state, so that a file that `nginx -t` refuses can be
+# put back by itself. Debian's and Ubuntu's nginx.conf include both.
+HTTP_FILE = "/etc/nginx/conf.d/jupyterhub-http.conf"
+HTTPS_FILE = "/etc/nginx/conf.d/jupyterhub-https.conf"
+DEFAULT_SITE = "/etc/nginx/sites-enabled/default"
+
+# `nginx -t` whose last line names the fault, its file and its line.
+VALID = """out=$(nginx -t 2>&1) || { printf '%s\\n' "$out" | sed '/ test failed$/d'; exit 1; }"""
+
+# nginx CHANGES: "Feature: the http2 directive" in 1.25.1, "Feature: the ssl_reject_handshake directive" in 1.19.4.
+_HTTP2_DIRECTIVE = (1, 25, 1)
+_REJECT_HANDSHAKE = (1, 19, 4)
+# See the template for their source.
+_CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+)
+_TEMPLATES = Environment(
+    loader=PackageLoader("hubrun.hub"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+)
+
+
+@dataclass(frozen=True)
+class Nginx:
+    """The nginx of a server: its version, and whether the server has IPv6 (else it cannot listen on [::])."""
+
+    version: tuple[int, int, int]
+    ipv6: bool
+
+    @classmethod
+    def on(cls, server: Server) -> Nginx:
+        """The nginx that is installed; before it is, the one that the server's system will bring.
+
+        Raises HubrunError for a system that is none of ours.
+        """
+        seen = server.run("nginx -v 2>&1 || true\ngrep -qs . /proc/net/if_inet6 && echo ipv6 || true").stdout
+        found = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", seen)
+        version = (int(found[1]), int(found[2]), int(found[3])) if found else system_of(server.facts).nginx
+        return cls(version, "ipv6" in seen.splitlines())
+
+    def http_site(self, site: Site) -> str:
+        """The site on port 80: challenges from the webroot, everything else sent to HTTPS."""
+        return self._render("nginx-http.conf.j2", domain=site.domain, webroot=WEBROOT, url=site.url)
+
+    def https_site(self, site: Site) -> str:
+        """The site on port 443: TLS, and the way to the hub's proxy."""
+        certificate, key = https.paths(site)
+        directive = self.version >= _HTTP2_DIRECTIVE
+        return self._render(
+            "nginx-https.conf.j2", domain=site.domain, certificate=certificate, key=key, ciphers=_CIPHERS,
+            listen_http2="" if directive else " http2", http2_directive=directive,
+            reject_handshake=self.version >= _REJECT_HANDSHAKE,
+            hsts_seconds=site.hsts_seconds, upload_limit_mb=site.upload_limit_mb,
+        )  # fmt: skip
+
+    def _render(self, template: str, **values: Any) -> str:
+        return _TEMPLATES.get_template(template).render(ipv6=self.ipv6, **values)
+
+
+def http_tests(site: Site) -> list[Test]:
+    """Tests of port 80, made on the server itself."""
+    here = f"{site.domain}:80:127.0.0.1"
+    return [
+        Test("the configuration of nginx is valid", VALID, remedy="Mend the file that is named, then: nginx -t"),
+        Test(
+            f"http://{site.domain}/ leads to {site.url}/",
+            quote("curl -sS -m 10 --noproxy '*' -o /dev/null -w '%{http_code} %{redirect_url}\n' --resolve {} {}", here, f"http://{site.domain}/hub/?a=b"),
+            prints=re.escape(f"301 {site.url}/hub/?a=b"),
+            remedy=f"See {HTTP_FILE}; another site in /etc/nginx may have the same name",
+        ),
+        Test(
+            "another name gets no answer on port 80",
+            "curl -sS -m 10 --noproxy '*' -H 'Host: unknown.invalid' http://127.0.0.1/",
+            fails=True, prints="Empty reply",
+            remedy=f"Another site in /etc/nginx takes unknown names: is there a {DEFAULT_SITE}?",
+        ),
+    ]  # fmt: skip
+
+
+def https_tests(site: Site) -> list[Test]:
+    """Tests of port 443, made on the server itself. Whether the chain is trusted is seen from outside (`https.accepted`)."""
+    curl = quote("curl -sS -k -m 20 --noproxy '*' --resolve {} ", f"{site.domain}:443:127.0.0.1")
+    root = f"https://{site.domain}"
+    fault = f"See {HTTPS_FILE} and /var/log/nginx/error.log"
+    tests = [
+        Test(
+            "HTTP/2 is spoken", curl + quote("--http2 -o /dev/null -w 'HTTP/%{http_version}\n' {}", root),
+            prints="^HTTP/2$", remedy=fault,
+        ),
+        Test(
+            "TLS 1.1 is refused",
+            quote("openssl s_client -tls1_1 -cipher 'ALL:@SECLEVEL=0' -connect 127.0.0.1:443 -servername {} < /dev/null", site.domain),
+            fails=True, prints="alert protocol version", remedy=fault,
+        ),
+        Test(
+            "another name gets no certificate and no answer on port 443",
+            "curl -sS -k -m 10 --noproxy '*' --resolve unknown.invalid:443:127.0.0.1 https://unknown.invalid/",
+            # curl(1): 35 the handshake was refused, 52 no reply, 92 the HTTP/2 stream was cut
+            fails=True, prints=r"^curl: \((35|52|92)\)", remedy="Another site in /etc/nginx takes unknown names",
+        ),
+        Test(
+            "the hub answers through nginx: its launch URL says 405 to a GET",
+            curl + quote("-o /dev/null -w '%{http_code}\n' {}", f"{root}/hub/lti/launch"),
+            prints="^405$", remedy="502: the hub or its proxy is down (systemctl status jupyterhub jupyterhub-proxy)",
+        ),
+    ]  # fmt: skip
+    if site.hsts_seconds:
+        header = rf"(?i)^strict-transport-security: max-age={site.hsts_seconds}\s*$"
+        tests.append(
+            Test(
+                "browsers are told to insist on HTTPS", curl + quote("-D - -o /dev/null {}", root), header, remedy=fault
+            )
+        )
+    return tests

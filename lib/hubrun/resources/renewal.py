@@ -1,0 +1,133 @@
+"""Renewal of certificates: the hook, the proof that it works, and that nginx serves the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hubrun.plan import Action, Resource, facts, quote
+from hubrun.resources.certificate import ANSWERS, CERTBOT, LETSENCRYPT
+
+HOOK = "/etc/letsencrypt/renewal-hooks/deploy/hubrun-nginx"
+HOOK_TEXT = """#!/bin/sh
+# Written by hubrun. certbot runs this after each renewal: nginx goes on with the old certificate until it reloads.
+set -e
+nginx -t -q
+systemctl reload nginx
+"""
+# What a renewal depends on: when none of it has changed since one succeeded, the next will too. The unit's Environment
+# holds the drop-in; `account` the right to renew. Serial numbers and versions change with each renewal and stay out.
+_INPUTS = """
+domain={}
+conf=/etc/letsencrypt/renewal/$domain.conf
+inputs() {
+    grep -E "^(server|account|authenticator|webroot_path|$domain) = " "$conf" 2>/dev/null
+    cat /etc/letsencrypt/acme-ca.pem /etc/letsencrypt/renewal-hooks/*/* 2>/dev/null
+    systemctl show certbot.service -p Environment
+}
+digest=$(inputs | sha256sum | cut -d' ' -f1)
+"""
+_STAMP = "/etc/letsencrypt/hubrun-renewal-proven"
+_SERIAL = """
+served() { openssl s_client -connect 127.0.0.1:443 -servername "$domain" < /dev/null 2>/dev/null | openssl x509 -noout -serial 2>/dev/null || true; }
+kept() { openssl x509 -in "/etc/letsencrypt/live/$domain/cert.pem" -noout -serial; }
+"""
+_FORCED = """
+old=$(kept)
+{renew}
+new=$(kept)
+[ "$new" != "$old" ] || { echo "certbot renewed nothing: still $old"; exit 41; }
+"""
+# A dry run runs no deploy hook (certbot --help renew), so the hook is run by itself.
+_DRY = """
+{renew}
+RENEWED_LINEAGE=/etc/letsencrypt/live/$domain RENEWED_DOMAINS=$domain {hook}
+new=$(kept)
+"""
+_SEEN = """
+for try in 1 2 3 4 5 6 7 8 9 10; do
+    [ "$(served)" = "$new" ] && break
+    sleep 1
+done
+[ "$(served)" = "$new" ] || { echo "nginx serves $(served), the certificate on disk is $new"; exit 42; }
+echo "nginx serves the certificate on disk, $new"
+"""
+
+
+# As the timer will run it: with what the drop-in sets, and only that.
+_ENVIRONMENT = """
+environment=$(systemctl show certbot.service -p Environment --value)
+[ -z "$environment" ] || export $environment
+"""
+
+
+@dataclass(frozen=True)
+class RenewalProof(Resource):
+    """Renewal has been seen to work with the present set-up: certbot renewed, the hook ran, nginx serves the result.
+
+    Done once for each set-up (ACME server, account, webroot, hooks, environment of certbot.service), in that unit's
+    environment. Let's Encrypt gives a set of names 5 certificates in 7 days (letsencrypt.org/docs/rate-limits, "New
+    Certificates per Exact Set of Identifiers"), so with it the renewal is a dry run, against its staging server.
+    """
+
+    domain: str
+    directory: str = LETSENCRYPT
+
+    @property
+    def label(self) -> str:
+        return f"proof that the certificate for {self.domain} renews"
+
+    def probe(self) -> str:
+        return quote(_INPUTS, self.domain) + f'echo "digest=$digest"\necho "proven=$(cat {_STAMP})"\n'
+
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found)
+        if now.get("digest") and now.get("proven") == now.get("digest"):
+            return []
+        dry = self.directory == LETSENCRYPT
+        mode = "--dry-run" if dry else "--force-renewal"
+        # certbot renew waits up to eight minutes where it has no terminal (certbot/_internal/main.py, renew).
+        command = quote("certbot renew {} --cert-name {} --no-random-sleep-on-renew", mode, self.domain)
+        renew = _ENVIRONMENT + CERTBOT.replace("{command}", command).replace("{otherwise}", "")
+        step = (_DRY if dry else _FORCED).replace("{renew}", renew).replace("{hook}", HOOK)
+        script = quote(_INPUTS, self.domain) + _SERIAL + step + _SEEN + f'echo "$digest" > {_STAMP}\n'
+        answers = ANSWERS | {
+            41: ("certbot ran and renewed nothing", f"See certbot renew --cert-name {self.domain} -v"),
+            42: ("nginx does not serve the renewed certificate", f"Run {HOOK} by hand, and see journalctl -u nginx"),
+        }
+        return [Action(f"renew the certificate once ({mode})", script, command, seconds=600, answers=answers)]
+
+
+@dataclass(frozen=True)
+class ServedCertificate(Resource):
+    """nginx serves, for `domain` on this server's port 443, the certificate that the file `path` holds now.
+
+    It reads certificates at its start and reload only: one that was replaced since needs a reload.
+    """
+
+    domain: str
+    path: str
+
+    @property
+    def label(self) -> str:
+        return f"nginx serves {self.path}"
+
+    def probe(self) -> str:
+        return quote(
+            """print() { openssl x509 -noout -fingerprint -sha256 | tr = ' '; }
+            echo "kept=$(print < {})"
+            echo "served=$(openssl s_client -connect 127.0.0.1:443 -servername {} < /dev/null | print)" """,
+            self.path, self.domain,
+        )  # fmt: skip
+
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found)
+        if now.get("kept") and now["kept"] == now.get("served"):
+            return []
+        # New connections reach the new workers a moment after the reload.
+        return [
+            Action(
+                "reload nginx, which has another certificate",
+                "nginx -t -q\nsystemctl reload nginx\nsleep 1",
+                "systemctl reload nginx",
+            )
+        ]
