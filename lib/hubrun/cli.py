@@ -162,7 +162,7 @@ hubrun.add_command(practice)
 def main() -> None:
     """Run the command line and end with the exit code of DESIGN.md: 0, 1, 2, or 130 after an interrupt."""
     try:
-        code = hubrun(standalone_mode=False)
+        code = hubrun(standalone_mode=False, prog_name="./hubrun")
     except click.ClickException as error:
         error.show()
         code = error.exit_code

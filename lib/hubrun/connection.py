@@ -74,8 +74,7 @@ def open(site: Site) -> tuple[Any, str]:
         raise Unreachable(
             f"the server's host key has changed: it is {fingerprint(error.key)}, known is {fingerprint(error.expected_key)}",
             where,
-            "Somebody may listen in. If the server was made anew, remove its line: "
-            f"ssh-keygen -R '[{site.host}]:{site.ssh_port}'",
+            f"Somebody may listen in. If the server was made anew, remove its line: {_forget(site)}",
         ) from None
     except PasswordRequiredException:
         raise Unreachable(
@@ -101,6 +100,8 @@ def open(site: Site) -> tuple[Any, str]:
                 where,
                 "Pin the one your provider shows with ssh_host_fingerprint, or log in once with ssh and compare it",
             ) from None
+        if "private key" in str(error):
+            raise BadInput(f"{site.ssh_key_file} cannot be used: {error}", "parameter ssh_key_file") from None
         raise Unreachable(f"the SSH connection failed: {error}", where) from None
     _tune(connection.transport)
     return connection, fingerprint(connection.transport.get_remote_server_key())
@@ -116,6 +117,12 @@ def _trust(client: SSHClient, site: Site) -> None:
     elif site.ssh_known_hosts_file:
         raise BadInput(f"there is no file {known_hosts}", "parameter ssh_known_hosts_file")
     client.set_missing_host_key_policy(RejectPolicy())
+
+
+def _forget(site: Site) -> str:
+    """The command that takes the server's line out of known_hosts: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT."""
+    name = site.host if site.ssh_port == 22 else f"[{site.host}]:{site.ssh_port}"
+    return f"ssh-keygen -R '{name}'" + (f" -f {site.ssh_known_hosts_file}" if site.ssh_known_hosts_file else "")
 
 
 def _tune(transport: Any) -> None:

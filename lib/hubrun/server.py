@@ -217,8 +217,7 @@ class Server:
         for resource, output in zip(resources, found, strict=True):
             actions = resource.plan(resource.foresee(output.stdout, written))
             written.update(resource.writes if actions else ())
-            status = "ok" if not actions else "would change" if self.check_mode else "changed"
-            results.append(Result(resource.label, status, actions))  # type: ignore[arg-type]
+            results.append(Result(resource.label, "would change" if actions else "ok", actions))
         self.results += results
         try:
             if self.check_mode:
@@ -253,6 +252,7 @@ class Server:
                     what, remedy = action.answers[output.exit_code]
                     raise CommandFailed(what, result.label, remedy, Secret.redact(output.stdout))
                 raise self._failure(action.title, output.exit_code, output.stdout, action.seconds, result.label)
+        result.status = "changed" if result.actions else "ok"
 
     def _confirm(self, changed: Sequence[tuple[Result, Resource]]) -> None:
         if not changed:

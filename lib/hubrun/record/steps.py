@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING, Any
 
 from hubrun.display import MIME
+
+if TYPE_CHECKING:  # nbformat takes a second to import, and the command line must not wait for it
+    from nbformat import NotebookNode
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hubrun.plan import Action, Resource, facts, quote
 from hubrun.resources.packages import UPDATE
 
-_FINGERPRINT = "gpg --batch --show-keys --with-colons {} | awk -F: '/^fpr/ {print $10; exit}'"
+_FINGERPRINT = "gpg --batch --no-keyring --trust-model always --show-keys --with-colons {} | awk -F: '/^fpr/ {print $10; exit}'"
 
 # The key is looked at before apt may trust it; when apt then refuses the repository, nothing of it stays.
 _ADD = """
@@ -71,7 +71,7 @@ class AptSource(Resource):
         )
 
     def probe(self) -> str:
-        # GNUPGHOME=/nonexistent: gpg must not make a ~/.gnupg while we only look.
+        # GNUPGHOME=/nonexistent: gpg must not make a ~/.gnupg while we only look. It insists on one for keyring or trust.
         return quote(
             "export GNUPGHOME=/nonexistent\necho \"source=$(sha256sum < {} | cut -d' ' -f1)\"\n"
             f'echo "key=$({_FINGERPRINT})"',

@@ -41,8 +41,10 @@ class DaemonSettings(Resource):
         try:
             present = json.loads(old)
         except ValueError:
+            present = None
+        if not isinstance(present, dict):
             # Not ours to throw away; dockerd would not start with it either.
-            return [Action(f"read {DAEMON_JSON}", f"echo '{DAEMON_JSON} is not valid JSON'; exit 1")]
+            return [Action(f"read {DAEMON_JSON}", f"echo '{DAEMON_JSON} is not valid JSON of settings'; exit 1")]
         wanted = present | dict(self.settings)
         if wanted == present:
             return []

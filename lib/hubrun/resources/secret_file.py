@@ -20,6 +20,7 @@ umask 077
 candidate=$(mktemp "$(dirname "$path")/.hubrun.XXXXXX")
 trap 'rm -f "$candidate"' EXIT
 if [ -f "$path" ]; then cat "$path" > "$candidate"; fi
+[ -z "$(tail -c1 "$candidate")" ] || echo >> "$candidate"
 for name in {}; do
     value=$(head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \\n')
     [ ${#value} -eq 64 ] || exit 1

@@ -108,6 +108,7 @@ class AuthorizedKey(Resource):
             """user={}
             home=$(getent passwd "$user" | cut -d: -f6)
             install -d -m 0700 -o "$user" -g "$user" "$home/.ssh"
+            [ -z "$(tail -c1 "$home/.ssh/authorized_keys" 2>/dev/null)" ] || echo >> "$home/.ssh/authorized_keys"
             printf '%s\\n' {} >> "$home/.ssh/authorized_keys"
             chown "$user:$user" "$home/.ssh/authorized_keys"
             chmod 0600 "$home/.ssh/authorized_keys" """,
