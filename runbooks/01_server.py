@@ -47,6 +47,11 @@ hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sud
 swap_mb: int = 2048  # size of /swapfile in MB; 0: none
 min_memory_mb: int = 1800  # refuse a server with less memory than this, in MB
 min_disk_gb: int = 12  # refuse a server with less free disk than this, in GB
+tls: str = "acme"  # where the certificate comes from: acme, or files on the server
+acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"  # ACME directory of the certificate authority
+docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docker's own apt repository
+docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it
+base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on
 check: bool = False  # True: show what would change and touch nothing
 
 # %% [markdown]

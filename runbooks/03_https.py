@@ -114,7 +114,7 @@ server.ensure(
     Directory(dns.FOLDER),
     dns.token(server),
     File(HTTP_FILE, nginx.http_site(site), check=VALID),
-    Service("nginx", watches=("/etc/nginx/nginx.conf", "/etc/nginx/conf.d", DEFAULT_SITE), reloads=True),
+    Service("nginx", watches=("/etc/nginx/nginx.conf", "/etc/nginx/conf.d", DEFAULT_SITE), reloads=True, check=VALID),
 )
 
 # %%
@@ -161,7 +161,7 @@ from hubrun.resources.renewal import RenewalProof, ServedCertificate
 
 server.ensure(
     File(HTTPS_FILE, nginx.https_site(site), check=VALID),
-    Service("nginx", watches=("/etc/nginx/nginx.conf", "/etc/nginx/conf.d"), reloads=True),
+    Service("nginx", watches=("/etc/nginx/nginx.conf", "/etc/nginx/conf.d"), reloads=True, check=VALID),
 )
 server.ensure(ServedCertificate(site.domain, https.paths(site)[0]))
 

@@ -48,7 +48,11 @@ class Test:
 def check_card(checks: Sequence[Check]) -> Card:
     """The card of some checks; what was expected and what came is folded for those that passed."""
     bad = sum(not check.ok for check in checks)
-    title = f"{bad} of {len(checks)} checks failed" if bad else f"{len(checks)} check{'s' if len(checks) != 1 else ''} passed"
+    title = (
+        f"{bad} of {len(checks)} checks failed"
+        if bad
+        else f"{len(checks)} check{'s' if len(checks) != 1 else ''} passed"
+    )
     rows = [
         Row(
             "ok" if check.ok else "failed", check.name, "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -134,11 +135,27 @@ def lab(site_file: Path | None, port: int, no_browser: bool) -> int:
     return subprocess.run(command, cwd=PROJECT, env=environment).returncode
 
 
+# Programs that the tests call beside .venv, with their Debian packages.
+TEST_TOOLS = {"gpg": "gnupg", "openssl": "openssl", "ps": "procps"}
+
+
+def install_test_tools() -> None:
+    """Install what the tests call and a bare Debian lacks. Raises BadInput where that cannot be done from here."""
+    missing = [package for tool, package in TEST_TOOLS.items() if not shutil.which(tool)]
+    if not missing:
+        return
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise BadInput(f"the tests need {', '.join(missing)}", "this machine", f"sudo {' '.join(install)}")
+    subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
+
+
 @hubrun.command()
 @click.option("--fast", is_flag=True, help="Only what needs no server: under a minute.")
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
     """Run everything that CI runs: format, lint, types, and the tests. Arguments behind -- go to pytest."""
+    install_test_tools()
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     commands = [
         ["ruff", "format", "--check", "-q", "lib", "tests"],

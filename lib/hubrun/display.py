@@ -56,13 +56,11 @@ class Card:
     def _html(self) -> str:
         rows = "".join(
             f"<tr><td style='{_CELL};color:{_COLOUR.get(row.status, 'inherit')};white-space:nowrap'><b>{row.status}</b></td>"
-            f"<td style='{_CELL}'>{html.escape(row.what)}{self._more(row)}</td>"
-            f"<td style='{_CELL};white-space:nowrap'>{html.escape(row.seen)}</td></tr>"
+            f"<td style='{_CELL}'>{_escaped(row.what)}{self._more(row)}</td>"
+            f"<td style='{_CELL};white-space:nowrap'>{_escaped(row.seen)}</td></tr>"
             for row in self.rows
         )
-        return Secret.redact(
-            f"<div><b>{html.escape(self.title)}</b><table style='margin:.3em 0;border-collapse:collapse'>{rows}</table></div>"
-        )
+        return f"<div><b>{_escaped(self.title)}</b><table style='margin:.3em 0;border-collapse:collapse'>{rows}</table></div>"
 
     @staticmethod
     def _more(row: Row) -> str:
@@ -72,14 +70,28 @@ class Card:
         opened = " open" if row.status == "failed" else ""
         return (
             f"<details{opened}><summary>details</summary>"
-            f"<pre style='white-space:pre-wrap;margin:.2em 0'>{html.escape(folded)}</pre></details>"
+            f"<pre style='white-space:pre-wrap;margin:.2em 0'>{_escaped(folded)}</pre></details>"
         )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         bundle: dict[str, Any] = {"text/plain": str(self), "text/html": self._html()}
         if self.data:
-            bundle[MIME] = self.data
+            bundle[MIME] = _redacted(self.data)
         return bundle
+
+
+def _escaped(text: str) -> str:
+    # In this order: escaped, a secret with & or < in it would not be found any more.
+    return html.escape(Secret.redact(text))
+
+
+def _redacted(value: Any) -> Any:
+    """Plain data without secrets in any of its texts."""
+    if isinstance(value, dict):
+        return {name: _redacted(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(each) for each in value]
+    return Secret.redact(value) if isinstance(value, str) else value
 
 
 def results_card(results: Sequence[Result], seconds: float) -> Card:
@@ -93,22 +105,14 @@ def results_card(results: Sequence[Result], seconds: float) -> Card:
             parts.append(f"# {action.title}\n$ {(action.shown or action.script).strip()}")
             if action.diff:
                 parts.append(action.diff)
-        if result.log:
-            parts.append(result.log)
-        rows.append(
-            Row(
-                result.status,
-                result.label,
-                f"{result.seconds:.1f} s" if result.actions else "",
-                "\n".join(parts),
-            )
-        )
+        seen = f"{result.seconds:.1f} s" if result.actions else ""
+        rows.append(Row(result.status, result.label, seen, "\n".join(parts), on_paper(result.log)))
     return Card(f"{title} in {seconds:.1f} s", rows, {"results": [result.summary() for result in results]})
 
 
-def plain_log(text: str) -> str:
-    """A log as it reads on paper: of a line that was overwritten with carriage returns, the last state stays."""
-    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.splitlines() if line.strip())
+def on_paper(log: str) -> str:
+    """A log as a terminal shows it in the end: of a line that was overwritten (carriage return), its last state."""
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in log.split("\n") if line.strip())
 
 
 class Live:

@@ -49,7 +49,7 @@ def example() -> str:
             lines += ["", f"# ---- {GROUPS[name]}"]
         lines += textwrap.wrap(str(field.description), 110, initial_indent="# ", subsequent_indent="# ")
         value = EXAMPLE.get(name, default(field))
-        text = yaml.safe_dump({name: value}, default_flow_style=None, width=1000).strip()
+        text = yaml.safe_dump({name: value}, default_flow_style=False, width=1000).strip()
         lines.append(text if field.is_required() else f"#{text}")
     return "\n".join(lines) + "\n"
 

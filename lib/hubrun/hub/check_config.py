@@ -5,8 +5,10 @@ then runs with a default (the guide's `c.LTIAuthenticator.consumers` made every 
 """
 
 import difflib
+import re
 import sys
 import traceback
+from pathlib import Path
 from types import SimpleNamespace
 
 from jupyterhub.app import JupyterHub
@@ -21,7 +23,17 @@ def load(path: str) -> Config:
     return app.config
 
 
-def problems(config: Config) -> list[str]:
+def place(path: str, setting: str) -> str:
+    """Where a setting such as `c.Spawner.memlimit` is written: "FILE, line 2: ", or "" when no line says it so."""
+    for file in [Path(path), *sorted(Path(path).parent.glob("conf.d/*.py"))]:
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            if re.match(rf"[^#]*\b{re.escape(setting)}\b", line):
+                return f"{file}, line {number}: "
+    return ""
+
+
+def problems(path: str) -> list[str]:
+    config = load(path)
     app = JupyterHub(config=config)
     used = [JupyterHub, *app.classes, app.authenticator_class, app.spawner_class, app.proxy_class]
     known = {cls.__name__: cls for base in used for cls in base.__mro__ if hasattr(cls, "class_traits")}
@@ -30,14 +42,18 @@ def problems(config: Config) -> list[str]:
         if section not in known:
             near = difflib.get_close_matches(section, known, 1)
             found.append(
-                f"c.{section}: no class in use has this name" + (f"; did you mean c.{near[0]}?" if near else "")
+                f"{place(path, f'c.{section}')}c.{section}: no class in use has this name"
+                + (f"; did you mean c.{near[0]}?" if near else "")
             )
             continue
         traits = known[section].class_traits(config=True)
         for key in keys:
             if key not in traits:
                 near = difflib.get_close_matches(key, traits, 1)
-                found.append(f"c.{section}.{key}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+                name = f"c.{section}.{key}"
+                found.append(
+                    f"{place(path, name)}{name}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+                )
     if not found:
         app.authenticator_class(config=config)
         app.spawner_class(config=config, _mock=True, user=SimpleNamespace(name="check", escaped_name="check", url="/"))
@@ -46,7 +62,7 @@ def problems(config: Config) -> list[str]:
 
 def main() -> int:
     try:
-        found = problems(load(sys.argv[1]))
+        found = problems(sys.argv[1])
     except TraitError as error:
         found = [str(error)]
     except BaseException as error:  # an operator's file can raise anything, SystemExit too

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from hubrun.plan import Action, Resource, facts, quote
 from hubrun.resources.packages import UPDATE
 
-_FINGERPRINT = "gpg --batch --no-keyring --trust-model always --show-keys --with-colons {} | awk -F: '/^fpr/ {print $10; exit}'"
+_FINGERPRINT = (
+    "gpg --batch --no-keyring --trust-model always --show-keys --with-colons {} | awk -F: '/^fpr/ {print $10; exit}'"
+)
 
 # The key is looked at before apt may trust it; when apt then refuses the repository, nothing of it stays.
 _ADD = """

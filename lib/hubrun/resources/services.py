@@ -32,6 +32,8 @@ class Service(Resource):
     watches: files, or directories of files, that it reads at its start: when one is newer than the process, it is
     restarted (reloads=True: reloaded, which keeps connections). A run that was killed between the writing and the
     restart is thus carried on by the next.
+    check: a command that must succeed before it is started, restarted or reloaded (`nginx -t`): a running service is not
+    disturbed by a configuration that cannot work.
     settle: seconds for which it must stay up after a start; a unit that dies at once is a failure here, not later.
     """
 
@@ -40,6 +42,7 @@ class Service(Resource):
     enabled: bool = True
     watches: tuple[str, ...] = ()
     reloads: bool = False
+    check: str = ""
     settle: float = 1.0
 
     @property
@@ -87,5 +90,7 @@ class Service(Resource):
             exit 1""",
             self.name, verb, self.settle,
         )  # fmt: skip
+        if self.check:
+            script = f"( {self.check} ) 2>&1 || exit 1\n{script}"
         title = f"{verb} {self.name}" + (f" ({because} is newer)" if because else "")
         return Action(title, script, quote(f"systemctl {verb} {{}}", self.name))

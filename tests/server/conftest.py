@@ -1,0 +1,122 @@
+"""What the tests on practice servers share: a server that was set up once, a fresh one, and the order of the modules.
+
+HUBRUN_KEEP=1 leaves the servers running at the end, and the next run uses them again: for work on the tests.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import pytest
+from canvas import resolve_localhost
+from machines import PROJECT, Ended, Machine, hubrun
+
+HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))  # for aptrepo, also when these tests are run alone
+
+# The server that is set up first serves most; the fresh ones come after.
+ORDER = ("test_install", "test_notebooks", "test_bad_input", "test_bare_papermill", "test_docker_ce", "test_debian13")
+KEEP = bool(os.environ.get("HUBRUN_KEEP"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ours = [item for item in items if item.path.parent == HERE]
+    others = [item for item in items if item.path.parent != HERE]
+    items[:] = others + sorted(ours, key=lambda item: ORDER.index(item.path.stem))
+
+
+class Processes:
+    """The command lines of all processes of this machine, seen every fifth of a second; containers' among them."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+        self.looks = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._end.wait(0.2):
+            done = subprocess.run(["ps", "-eo", "args", "-ww"], capture_output=True, text=True, check=True)
+            self.seen.update(done.stdout.splitlines())
+            self.looks += 1
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A practice server that `./hubrun practice` set up: how that went, and which processes ran meanwhile."""
+
+    machine: Machine
+    first: Ended
+    processes: Processes
+
+
+def server(name: str, *options: str) -> Iterator[Machine]:
+    """A fresh practice server for as long as it is used; its records go with it."""
+    machine = Machine(name)
+    if not KEEP:
+        machine.down()
+    machine.up(*options)
+    yield machine
+    if not KEEP:
+        machine.down()
+        shutil.rmtree(PROJECT / "records" / name, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def practice_domains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_localhost(socket.getaddrinfo))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def alone() -> Iterator[None]:
+    """One run of these tests at a time in a checkout: they take one another's servers down otherwise."""
+    with Path(__file__).open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.exit("another run of tests/server goes on in this checkout", 1)
+        yield
+
+
+@pytest.fixture(scope="session")
+def installed() -> Iterator[Installed]:
+    """What a person has after `./hubrun practice --name test`, and nothing else."""
+    if not KEEP:
+        Machine("test").down()
+    with Processes() as processes:
+        first = hubrun("practice", "--name", "test", seconds=600)
+    assert first.code == 0, first.tail
+    yield Installed(Machine("test"), first, processes)
+    if not KEEP:
+        Machine("test").down()
+        shutil.rmtree(PROJECT / "records" / "test", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def machine(installed: Installed) -> Machine:
+    """The server that is set up."""
+    return installed.machine
+
+
+@pytest.fixture(scope="session")
+def bare() -> Iterator[Machine]:
+    """A fresh server; who changes it calls `reset` first or last."""
+    yield from server("bare")

@@ -1,0 +1,142 @@
+"""A small SSH server on loopback that runs what it is told with this machine's shell: a stand-in for a server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
+from paramiko import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED, Channel, Ed25519Key, PKey, ServerInterface, Transport
+
+
+def make_key(path: Path, passphrase: bytes = b"") -> Path:
+    """A new private key in the file `path`, in the form that ssh-keygen writes."""
+    encryption: KeySerializationEncryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    path.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, encryption))
+    path.chmod(0o600)
+    return path
+
+
+class Sshd:
+    """The server: it lets in whoever has the key `login`, and keeps in `commands` what it was asked to run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.login = make_key(folder / "login")
+        self.host_key = Ed25519Key.from_private_key_file(str(make_key(folder / "host")))
+        self.commands: list[str] = []
+        self.path = os.environ["PATH"]
+        self._transports: list[Transport] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.known_hosts = folder / "known_hosts"
+        self.known_hosts.write_text(self.known(self.host_key))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def known(self, key: PKey) -> str:
+        """The line of a known_hosts file that says that this server has `key`."""
+        return f"[127.0.0.1]:{self.port} {key.get_name()} {key.get_base64()}\n"
+
+    def parameters(self, **changes: Any) -> dict[str, Any]:
+        """Parameters of a site that is set up on this server."""
+        return {
+            "site": "here", "domain": "hub.example.edu", "ssh_host": "127.0.0.1", "ssh_port": self.port,
+            "ssh_key_file": str(self.login), "ssh_known_hosts_file": str(self.known_hosts),
+        } | changes  # fmt: skip
+
+    def drop(self) -> None:
+        """Cut every connection."""
+        for transport in self._transports:
+            transport.close()
+
+    def close(self) -> None:
+        self._socket.close()
+        self.drop()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._socket.accept()
+                transport = Transport(client)
+                transport.add_server_key(self.host_key)
+                self._transports.append(transport)
+                with contextlib.suppress(Exception):  # a client that turns away at the host key
+                    transport.start_server(server=_Session(self))
+
+
+class _Session(ServerInterface):
+    def __init__(self, sshd: Sshd) -> None:
+        self.sshd = sshd
+        self.key = Ed25519Key.from_private_key_file(str(sshd.login))
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: PKey) -> int:
+        return AUTH_SUCCESSFUL if key == self.key else AUTH_FAILED
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: Channel, command: bytes) -> bool:
+        self.sshd.commands.append(command.decode())
+        threading.Thread(target=self._run, args=(channel, command.decode()), daemon=True).start()
+        return True
+
+    def _run(self, channel: Channel, command: str) -> None:
+        environment = {"PATH": self.sshd.path, "HOME": str(self.sshd.folder)}
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            ["sh", "-c", command], stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
+        )
+        assert process.stdin and process.stdout and process.stderr
+        threading.Thread(target=_feed, args=(channel, process.stdin), daemon=True).start()
+        errors = threading.Thread(target=_pump, args=(process.stderr, channel.sendall_stderr), daemon=True)
+        errors.start()
+        _pump(process.stdout, channel.sendall)
+        if channel.closed:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        errors.join()
+        with contextlib.suppress(OSError, EOFError):
+            channel.send_exit_status(process.wait())
+        channel.close()
+
+
+def _feed(channel: Channel, into: Any) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := channel.recv(1 << 15):
+            into.write(chunk)
+            into.flush()
+    with contextlib.suppress(OSError):
+        into.close()
+
+
+def _pump(source: Any, send: Any) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := source.read1(1 << 15):
+            send(chunk)
+
+
+@contextlib.contextmanager
+def serve(folder: Path) -> Iterator[Sshd]:
+    """A running server that keeps its keys in `folder`."""
+    server = Sshd(folder)
+    try:
+        yield server
+    finally:
+        server.close()

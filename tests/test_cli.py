@@ -1,0 +1,274 @@
+"""The command line: exit codes, one clear line for bad input, and nothing left behind by it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import pytest
+import yaml
+
+from hubrun import cli, params
+from hubrun.errors import CommandFailed
+from hubrun.notebook import PROJECT
+from hubrun.record import run as record
+from hubrun.record.run import Part, Run
+from hubrun.record.steps import Step
+from hubrun.server import Server
+from sshd import Sshd, make_key, serve
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: list[str]
+
+
+Hubrun = Callable[..., Ended]
+
+
+@pytest.fixture
+def hubrun(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Hubrun:
+    """Runs `./hubrun …` in this process, with records in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["hubrun", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Ended(ended.value.code, out, err.splitlines())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with serve(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
+
+
+@pytest.fixture
+def site_file(sshd: Sshd, tmp_path: Path) -> Path:
+    """The params file of a site that can be logged in to."""
+    path = tmp_path / "site.yaml"
+    path.write_text(yaml.safe_dump(sshd.parameters()))
+    return path
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """The runs that were begun; no runbook is executed."""
+    begun: list[Run] = []
+
+    def execute(run: Run, books: list[Path], listen: Any) -> None:
+        run.parts = [Part(book.stem) for book in books]
+        begun.append(run)
+
+    monkeypatch.setattr(record, "execute", execute)
+    return begun
+
+
+# -- bad input -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "says"),
+    [
+        (None, [], "cannot read the params file: No such file or directory"),
+        ("site: a\ndomian: hub.example.edu\n", [], "unknown parameter domian (line 2), did you mean domain?"),
+        ("site: a\ndomain: 12\n", [], "domain (line 2) is 12: must be text; put it in quotes"),
+        ({}, ["--set", "domain=x"], "domain is 'x': must be a host name"),
+        ({}, ["--set", "nonsense=1"], "unknown parameter nonsense"),
+        ({}, ["--from", "9"], "there is no runbook 9"),
+        ({}, ["--only", "zz"], "there is no runbook zz"),
+        ({"ssh_port": 1}, [], "root@127.0.0.1:1: cannot connect: connection refused"),
+        ({"ssh_key_file": "/nowhere"}, [], "there is no key file /nowhere"),
+        ({"ssh_host_fingerprint": "SHA256:x"}, [], "the pinned one SHA256:x"),
+        ({}, ["--records", "site.yaml"], "the record cannot be written: Not a directory"),
+        ({}, ["--records", "/proc/nowhere"], "the record cannot be written"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["install", "plan"])
+def test_bad_input_is_one_line_and_exit_code_2_and_leaves_no_record(
+    command: str, content: Any, options: list[str], says: str,
+    hubrun: Hubrun, runs: list[Run], sshd: Sshd, site_file: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    site_file.unlink()
+    if content is not None:
+        site_file.write_text(content if isinstance(content, str) else yaml.safe_dump(sshd.parameters(**content)))
+    given = [] if "--records" in options else ["--records", tmp_path / "records"]
+    ended = hubrun(command, "site.yaml", *options, *given)
+    assert ended.code == 2
+    assert [line for line in ended.err if not line.startswith("  … ")] == ended.err[-1:]
+    assert ended.err[-1].startswith("hubrun: ") and says in ended.err[-1]
+    assert runs == [] and not (tmp_path / "records").exists()
+
+
+def test_a_changed_host_key_is_one_line_and_nothing_was_run(
+    hubrun: Hubrun, runs: list[Run], sshd: Sshd, tmp_path: Path
+) -> None:
+    from paramiko import Ed25519Key
+
+    (tmp_path / "known").write_text(sshd.known(Ed25519Key.from_private_key_file(str(make_key(tmp_path / "other")))))
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(sshd.parameters(ssh_known_hosts_file=str(tmp_path / "known"))))
+    before = len(sshd.commands)
+    ended = hubrun("install", "site.yaml", "--records", "records")
+    assert (ended.code, len(sshd.commands), runs) == (2, before, [])
+    assert "host key has changed" in ended.err[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["install", "site.yaml", "--set", "nonsense"], "'nonsense' is not of the form name=value"),
+        (["install"], "Missing argument 'params/SITE.yaml'"),
+        (["install", "site.yaml", "--frm", "03"], "--frm"),
+        (["instal", "site.yaml"], "No such command 'instal'"),
+        (["practice", "up", "--os", "plan9"], "'plan9' is not one of"),
+        (["practice", "up", "--name", "No Such"], "No Such"),
+        (["lab", "nowhere.yaml"], "cannot read the params file"),
+    ],
+)
+def test_a_command_line_that_cannot_be_right_is_exit_code_2(hubrun: Hubrun, arguments: list[str], says: str) -> None:
+    ended = hubrun(*arguments)
+    assert ended.code == 2
+    assert says in ended.err[-1]
+
+
+# -- exit codes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "mode", "code"),
+    [
+        (["install"], "ok", "install", 0),
+        (["install"], "changed", "install", 0),
+        (["install"], "failed", "install", 1),
+        (["plan"], "ok", "check", 0),
+        (["plan"], "would change", "check", 2),
+        (["plan"], "failed", "check", 1),
+        (["install", "--check"], "would change", "check", 2),
+    ],
+)
+def test_the_exit_code_says_how_it_ended(
+    arguments: list[str],
+    status: str,
+    mode: str,
+    code: int,
+    hubrun: Hubrun,
+    site_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def execute(run: Run, books: list[Path], listen: Any) -> None:
+        run.parts = [
+            Part("01_server"),
+            Part("02_hub_lti", status, error="CommandFailed: hub: no", steps=[Step("Install the hub", status)]),
+        ]
+        record.write_manifest(run)
+
+    monkeypatch.setattr(record, "execute", execute)
+    ended = hubrun(*arguments, site_file, "--records", "records", "--json")
+    manifest = json.loads(ended.out)
+    assert (ended.code, manifest["status"], manifest["mode"]) == (code, status, mode)
+    (folder,) = (Path("records") / "here").iterdir()
+    assert manifest == json.loads((folder / "manifest.json").read_text())
+    assert any(str(folder) in line for line in ended.err)
+    if status == "failed":
+        command = "plan" if mode == "check" else "install"
+        assert "failed: 02_hub_lti, Install the hub: CommandFailed: hub: no" in ended.err
+        assert f"to go on: ./hubrun {command} {site_file} --from 02" in ended.err
+
+
+def test_from_only_and_set_choose_what_is_run(hubrun: Hubrun, runs: list[Run], site_file: Path) -> None:
+    hubrun("install", site_file, "--records", "r", "--from", "05")
+    hubrun("install", site_file, "--records", "r", "--only", "03", "--set", "swap_mb=64", "--set", "admin_users=[ada]")
+    assert [[part.name for part in run.parts] for run in runs] == [["05_canvas", "06_verify"], ["03_https"]]
+    assert (runs[1].site.swap_mb, runs[1].site.admin_users) == (64, ["ada"])
+
+
+def test_the_server_is_only_looked_at_before_the_first_runbook(
+    hubrun: Hubrun, runs: list[Run], sshd: Sshd, site_file: Path
+) -> None:
+    before = len(sshd.commands)
+    assert hubrun("install", site_file, "--records", "r").code == 0
+    assert sshd.commands[before] == "id -u" and len(sshd.commands) == before + 2
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, click.Abort])
+def test_an_interrupt_is_130(
+    interrupt: type[BaseException], hubrun: Hubrun, site_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise interrupt
+
+    monkeypatch.setattr(record, "execute", stop)
+    ended = hubrun("install", site_file, "--records", "r")
+    assert ended.code == 130
+    assert ended.err[-1] == "hubrun: interrupted"
+
+
+def test_a_failure_outside_a_runbook_shows_the_end_of_its_output(
+    hubrun: Hubrun, site_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise CommandFailed("docker build: no space left on device", "image base", "Free space", "one\ntwo")
+
+    monkeypatch.setattr(Server, "connect", fail)
+    ended = hubrun("install", site_file)
+    assert ended.code == 1
+    assert ended.err[-3:] == [
+        "hubrun: image base: docker build: no space left on device. Free space",
+        "    one",
+        "    two",
+    ]
+
+
+# -- help ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["install", "plan", "practice", "lab", "params", "test", "./hubrun practice"]),
+        (["install"], ["--from", "--only", "--set", "--records", "--json", "--check", "(records)"]),
+        (["plan"], ["--from", "--set", "2 when something is"]),
+        (["practice"], ["--name", "--os", "up", "info", "down", "reset", "ssh"]),
+        (["practice", "info"], ["--json"]),
+        (["params"], ["--yaml", "--cell"]),
+        (["lab"], ["--port", "--no-browser"]),
+        (["test"], ["--fast"]),
+    ],
+)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_each_command_explains_itself(hubrun: Hubrun, arguments: list[str], words: list[str], option: str) -> None:
+    ended = hubrun(*arguments, option)
+    assert ended.code == 0
+    assert [word for word in words if word not in ended.out] == []
+
+
+def test_the_schema_is_printed_as_file_and_as_cell(hubrun: Hubrun) -> None:
+    assert yaml.safe_load(hubrun("params", "--yaml").out).keys() == {"site", "domain"}
+    assert hubrun("params", "--cell", "03").out.count("\n") == len(list(params.fields("03"))) + 1
+
+
+def test_the_bootstrap_passes_arguments_and_exit_code_on() -> None:
+    done = subprocess.run(
+        [PROJECT / "hubrun", "install", "/no where/site.yaml"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd="/",
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr.startswith("hubrun: /no where/site.yaml: cannot read the params file")
+        and done.stderr.count("\n") == 1
+    )

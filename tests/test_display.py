@@ -1,0 +1,207 @@
+"""What people see: cards of results and checks, in a notebook and on a terminal, without secrets and without markup."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import re
+import sys
+from typing import Any
+
+import pytest
+
+from hubrun import display
+from hubrun.checks import Check, Test, check_card
+from hubrun.display import MIME, Card, Live, Row, on_paper, results_card
+from hubrun.errors import BadInput, CheckFailed, CommandFailed, ConnectionLost, EngineMissing, HubrunError, Unreachable
+from hubrun.plan import Action, Result
+from hubrun.secret import Secret
+
+EVIL = "<script>alert('x')</script> & co"
+DIFF = "--- /etc/f (now)\n+++ /etc/f (wanted)\n@@ -1 +1 @@\n-a\n+b\n"
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(Secret, "_known", {})
+    return Secret("k&y<1>", "LTI secret").reveal()
+
+
+def bundle(card: Card) -> dict[str, Any]:
+    return card._repr_mimebundle_()
+
+
+def test_nothing_that_a_server_says_becomes_markup() -> None:
+    shown = bundle(Card(EVIL, [Row("ok", EVIL, EVIL, EVIL, EVIL)]))["text/html"]
+    assert "<script" not in shown
+    assert shown.count(html.escape(EVIL)) == 5
+
+
+def test_a_secret_is_in_no_form_of_a_card(secret: str) -> None:
+    row = Row("failed", f"what {secret}", secret, f"more {secret}", f"log {secret}")
+    shown = bundle(Card(f"title {secret}", [row], {"results": [{"diff": f"-{secret}"}]}))
+    everything = json.dumps(shown)
+    assert secret not in everything and html.escape(secret) not in everything
+    assert shown["text/plain"].count("<LTI secret>") == 5
+
+
+def test_a_card_carries_its_data_for_the_record_and_only_when_there_is_some() -> None:
+    assert bundle(Card("t", [], {"checks": []}))[MIME] == {"checks": []}
+    assert MIME not in bundle(Card("t", []))
+
+
+def test_a_card_as_text_is_aligned_and_shows_details_where_they_matter() -> None:
+    rows = [
+        Row("ok", "file /a", more="hidden"),
+        Row("would change", "file /b", "0.1 s", "+b"),
+        Row("failed", "file /c", more="$ c", log="no"),
+    ]
+    assert str(Card("title", rows)).splitlines() == [
+        "title",
+        "  ok            file /a",
+        "  would change  file /b  (0.1 s)",
+        "      +b",
+        "  failed        file /c",
+        "      $ c",
+        "      no",
+    ]
+
+
+def test_only_failures_are_unfolded() -> None:
+    for status, opened in (("ok", 0), ("changed", 0), ("failed", 1)):
+        assert bundle(Card("t", [Row(status, "x", more="y")]))["text/html"].count("<details open>") == opened
+    assert "<details" not in bundle(Card("t", [Row("ok", "x")]))["text/html"]
+
+
+def test_results_show_what_was_done_as_a_person_would_have_typed_it() -> None:
+    write = Action("write /etc/f", "mktemp …", "editor /etc/f", b"b\n", DIFF)
+    results = [
+        Result("file /etc/f", "changed", [write, Action("reload", "systemctl reload x")], "reloaded\n", 1.26),
+        Result("packages a", "ok"),
+    ]
+    card = results_card(results, 2.0)
+    assert card.title == "1 ok, 1 changed in 2.0 s"
+    text = str(card)
+    assert "  changed  file /etc/f  (1.3 s)\n      # write /etc/f\n      $ editor /etc/f\n" in text
+    assert "-a\n      +b" in text and "$ systemctl reload x" in text and "reloaded" not in text
+    assert "mktemp" not in text
+    assert card.data["results"][0] == {
+        "resource": "file /etc/f", "status": "changed", "actions": ["write /etc/f", "reload"], "diff": DIFF, "seconds": 1.26,
+    }  # fmt: skip
+    assert results_card([], 0).title == "nothing to do in 0.0 s"
+
+
+def test_checks_show_expected_and_came_and_what_to_do() -> None:
+    card = check_card([Check("health", True, "200", "200"), Check("redirect", False, "301", "404", "Run 03_https")])
+    assert card.title == "1 of 2 checks failed"
+    assert "  ok      health\n  failed  redirect\n" in str(card)
+    assert "expected: 301\n      came:     404\n      do:       Run 03_https" in str(card)
+    assert card.data == {
+        "checks": [
+            {"check": "health", "ok": True, "expected": "200", "came": "200"},
+            {"check": "redirect", "ok": False, "expected": "301", "came": "404"},
+        ]
+    }
+    assert check_card([Check("a", True, "", "")]).title == "1 check passed"
+
+
+@pytest.mark.parametrize(
+    ("test", "code", "text", "ok", "expected", "came"),
+    [
+        (Test("t", "s"), 0, "", True, "exit code 0", "exit code 0, no output"),
+        (Test("t", "s"), 1, "a\nlast\n\n", False, "exit code 0", "exit code 1, last"),
+        (Test("t", "s", fails=True), 1, "no", True, "an error", "exit code 1, no"),
+        (Test("t", "s", fails=True), 0, "", False, "an error", "exit code 0, no output"),
+        (Test("t", "s", prints=r"^ok \d$"), 0, "x\nok 3\n", True, r"exit code 0 and output with ^ok \d$", "exit code 0, ok 3"),
+        (Test("t", "s", prints="ok"), 0, "nothing", False, "exit code 0 and output with ok", "exit code 0, nothing"),
+        (Test("t", "s", prints="denied", fails=True), 1, "timeout", False, "an error and output with denied", "exit code 1, timeout"),
+        (Test("t", "s"), 0, "x" * 500, True, "exit code 0", "exit code 0, " + "x" * 200),
+    ],
+)  # fmt: skip
+def test_a_test_passes_on_its_exit_code_and_output(
+    test: Test, code: int, text: str, ok: bool, expected: str, came: str
+) -> None:
+    check = test.judge(code, text)
+    assert (check.ok, check.expected, check.came) == (ok, expected, came)
+
+
+def test_a_remedy_is_only_given_where_it_is_needed() -> None:
+    test = Test("t", "s", remedy="do")
+    assert (test.judge(0, "").cause, test.judge(1, "").cause) == ("", "do")
+
+
+# -- while it goes on ------------------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_one_line_that_gives_way_to_the_card(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], secret: str
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    live = Live()
+    live.line(f"installing with {secret}")
+    live.line("too soon after the first")
+    live.finish(Card("done", []))
+    assert terminal.getvalue() == "\r\x1b[Kinstalling with <LTI secret>\r\x1b[K"
+    assert capsys.readouterr().out == "done\n"
+
+
+def test_a_log_gets_the_card_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    live = Live()
+    live.line("installing")
+    live.finish(Card("done", []))
+    assert capsys.readouterr() == ("done\n", "")
+
+
+def test_a_notebook_gets_one_output_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[dict[str, Any]] = []
+    monkeypatch.setattr(display, "_notebook_display", lambda: lambda bundle, raw: shown.append(bundle))
+    live = Live()
+    live.line("installing")
+    live.finish(Card("done", []))
+    assert [next(iter(bundle.values())) for bundle in shown] == ["installing", "done"]
+
+
+# -- errors ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (BadInput, 2),
+        (Unreachable, 2),
+        (HubrunError, 1),
+        (ConnectionLost, 1),
+        (CommandFailed, 1),
+        (CheckFailed, 1),
+        (EngineMissing, 1),
+    ],
+)
+def test_an_error_says_where_what_and_what_to_do_and_knows_its_exit_code(kind: type[HubrunError], code: int) -> None:
+    error = kind("no answer", "hub:22", "Turn it on", "line 1\nline 2")
+    assert str(error) == "hub:22: no answer. Turn it on"
+    assert str(kind("no answer")) == "no answer"
+    assert error.exit_code == code
+    assert error._render_traceback_() == [f"{kind.__name__}: {error}", "line 1", "line 2"]
+    assert not re.search("Traceback|File ", "\n".join(error._render_traceback_()))
+
+
+def test_a_log_is_kept_as_it_reads_on_paper() -> None:
+    log = "(Reading database ... \r(Reading database ... 5%\r(Reading database ... 100%\nUnpacking hello\r\n\n"
+    assert on_paper(log) == "(Reading database ... 100%\nUnpacking hello"
+
+
+def test_a_log_is_folded_away_unless_its_step_failed() -> None:
+    done = Result(
+        "packages hello", "changed", [Action("install hello", "apt-get install hello")], log="Unpacking hello"
+    )
+    card = results_card([done], 1.0)
+    assert "Unpacking" not in str(card) and "Unpacking hello" in card._html()
+    done.status = "failed"
+    assert "Unpacking hello" in str(results_card([done], 1.0))

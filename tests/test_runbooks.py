@@ -1,0 +1,173 @@
+"""The runbooks as they are kept: clean, equal to their twins, their parameters those of the schema, short plain cells."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import pytest
+from click.testing import CliRunner
+from papermill.cli import papermill
+
+from hubrun import params, params_help
+from hubrun.errors import BadInput
+from hubrun.notebook import PROJECT, SITE_FILE, site_from
+
+NOTEBOOKS = sorted((PROJECT / "runbooks").glob("*.ipynb"))
+BOOKS = {path.stem: nbformat.read(path, as_version=4) for path in NOTEBOOKS}
+NAMES = ["01_server", "02_hub_lti", "03_https", "04_docker_spawner", "05_canvas", "06_verify"]
+each = pytest.mark.parametrize("name", BOOKS)
+
+
+def code(name: str) -> list[Any]:
+    return [cell for cell in BOOKS[name].cells if cell.cell_type == "code"]
+
+
+def parameters_cell(name: str) -> Any:
+    (cell,) = (cell for cell in code(name) if "parameters" in cell.metadata.get("tags", []))
+    return cell
+
+
+def test_there_is_a_runbook_and_a_twin_for_each_section_and_nothing_else() -> None:
+    assert list(BOOKS) == NAMES
+    assert sorted(path.stem for path in (PROJECT / "runbooks").glob("*.py")) == NAMES
+
+
+@each
+def test_the_twin_says_the_same_cell_by_cell(name: str) -> None:
+    # `jupytext --test` compares a notebook with itself, not with its twin.
+    twin = jupytext.read(PROJECT / "runbooks" / f"{name}.py")
+    parts = [
+        [(cell.cell_type, cell.metadata.get("tags", []), cell.source) for cell in book.cells]
+        for book in (BOOKS[name], twin)
+    ]
+    assert parts[0] == parts[1]
+    assert len(parts[0]) > 5
+
+
+@each
+def test_a_runbook_holds_no_trace_of_a_run(name: str) -> None:
+    book = BOOKS[name]
+    assert [cell for cell in code(name) if cell.outputs or cell.execution_count is not None] == []
+    assert book.metadata.kernelspec.name == "python3"
+    assert set(book.metadata) <= {"kernelspec", "jupytext", "language_info"}
+    assert all(set(cell.metadata) <= {"tags"} for cell in book.cells)
+    assert all(set(cell.metadata.get("tags", [])) <= {"parameters"} for cell in book.cells)
+    nbformat.validate(book)
+
+
+@each
+def test_the_parameters_are_those_of_the_schema(name: str) -> None:
+    assert parameters_cell(name).source == params_help.cell(name[:2]), f"./hubrun params --cell {name[:2]}"
+
+
+@each
+def test_a_runbook_makes_its_site_of_its_parameters_and_hands_check_mode_on(name: str) -> None:
+    text = "\n".join(cell.source for cell in code(name))
+    assert "site_from(globals())" in text
+    assert "check_mode=check" in text
+
+
+@each
+def test_papermill_lists_each_parameter_with_its_help(name: str) -> None:
+    asked = CliRunner().invoke(papermill, ["--help-notebook", str(PROJECT / "runbooks" / f"{name}.ipynb")])
+    shown = " ".join(asked.output.split())
+    for parameter, field in params.fields(name[:2]):
+        assert f"{parameter}: {params_help.kind(field)} (default " in shown, parameter
+        assert " ".join(str(field.description).split()) in shown, parameter
+    assert "check: bool (default False)" in shown
+
+
+@each
+def test_cells_are_plain(name: str) -> None:
+    # A runbook calls the library; it holds no helpers, no loops and no string-built shell (DESIGN.md, Shape).
+    unwanted = (
+        ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While, ast.Try, ast.With,
+        ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp,
+    )  # fmt: skip
+    for cell in code(name):
+        tree = ast.parse(cell.source)
+        assert [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, unwanted)] == []
+        assert "subprocess" not in cell.source and "get_ipython" not in cell.source
+        if "parameters" not in cell.metadata.get("tags", []):
+            assert len(cell.source.splitlines()) <= 40
+
+
+@each
+def test_each_step_has_a_heading_of_its_own_with_its_reason(name: str) -> None:
+    first, titles, above = BOOKS[name].cells[0], [], ""
+    assert re.match(rf"# {name[:2]} · \S", first.source)
+    for word in ("**About.**", "**Before.**", "**After.**"):
+        assert word in first.source
+    for cell in BOOKS[name].cells:
+        if cell.cell_type == "markdown":
+            above = cell.source
+        elif heading := re.match(r"## (.+)\n\n.{10,}", above):
+            titles += [heading[1]] if heading[1] not in titles[-1:] else []
+        else:
+            pytest.fail(f"no heading with a reason above {cell.source}")
+    assert len(titles) == len(set(titles)), "two steps of the same name cannot be told apart in the record"
+    assert titles[:2] == ["Parameters", "Target"]
+    assert titles[-1] == "Summary"
+    assert "sb.glue(" in code(name)[-1].source
+
+
+# -- a notebook's parameters as a site -----------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SITE_FILE, raising=False)
+    monkeypatch.chdir(PROJECT)  # site_from changes to it, and this brings us back
+
+
+def cell_values(**changes: Any) -> dict[str, Any]:
+    """The variables of a notebook after its parameters cell, with what IPython and imports add."""
+    values: dict[str, Any] = {}
+    exec(parameters_cell("01_server").source, values)  # noqa: S102
+    return values | {"In": [""], "Out": {}, "_i1": "x", "exit": sys.exit, "Path": Path} | changes
+
+
+def test_the_cells_values_are_the_site_and_what_ipython_adds_is_not() -> None:
+    site = site_from(cell_values(site="a", domain="hub.example.edu", swap_mb=0))
+    assert site.model_dump(exclude_unset=True).keys() == {name for name, _ in params.fields("01")}
+    assert (site.site, site.swap_mb, site.upgrade) == ("a", 0, "full")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "parameters: site is missing; domain is missing"),
+        ({"site": "a", "domain": 12}, "domain is 12: must be text"),
+        ({"site": "a", "domain": "hub.example.edu", "domian": "x"}, "unknown parameter domian, did you mean domain?"),
+        ({"site": "a", "domain": "hub.example.edu", "swap_mb": "1"}, "swap_mb is '1': must be a whole number"),
+        ({"site": "a", "domain": "hub.example.edu", "check": "yes"}, "parameters cell: check is 'yes': must be true or false"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_in_the_cell_is_one_line(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        site_from(cell_values(**changes))
+    assert says in str(caught.value)
+    assert caught.value._render_traceback_() == [f"BadInput: {caught.value}"]
+
+
+def test_in_the_lab_the_file_comes_first_and_a_changed_cell_goes_over_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text("site: biology\ndomain: hub.example.edu\nswap_mb: 512\nuser_memory_mb: 4096\n")
+    monkeypatch.setenv(SITE_FILE, str(file))
+    unchanged = site_from(cell_values())
+    assert (unchanged.site, unchanged.swap_mb, unchanged.user_memory_mb) == ("biology", 512, 4096)
+    changed = site_from(cell_values(domain="other.example.edu", swap_mb=64))
+    assert (changed.domain, changed.swap_mb, changed.user_memory_mb) == ("other.example.edu", 64, 4096)
+    with pytest.raises(BadInput, match=r"site\.yaml and the parameters cell: unknown parameter swap_nb"):
+        site_from(cell_values(swap_nb=1))
+    file.write_text("site: biology\ndomain: 12\n")
+    with pytest.raises(BadInput, match=r"domain \(line 2\) is 12"):
+        site_from(cell_values())
