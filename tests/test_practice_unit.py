@@ -197,7 +197,7 @@ def test_apts_own_proxy_comes_before_the_environments(
 
 
 def test_a_fresh_server_has_proxy_and_ca_for_apt_only_where_this_machine_needs_them() -> None:
-    plain = machine.apt_files("trixie", machine.Mirror(), {}, ["PEM\n"])
+    plain = machine.apt_files("trixie", machine.Mirror("http://m/debian"), {}, ["PEM\n"])
     assert list(plain) == ["sources.list.d/debian.sources"]
     assert "Suites: trixie trixie-updates\n" in plain["sources.list.d/debian.sources"]
     behind = machine.apt_files("trixie", machine.Mirror("https://m/debian"), {"http": "http://p:3128"}, ["PEM\n"])

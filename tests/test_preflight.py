@@ -223,7 +223,7 @@ def test_every_finding_comes_with_a_remedy() -> None:
         ("cp: error writing 'x': No space left on device", "The disk is full"),
         ("E: You don't have enough free space in /var/cache/apt/archives/.", "The disk is full"),
         ("E: Could not get lock /var/lib/dpkg/lock-frontend", "Another apt or dpkg"),
-        ("Err:1 http://mirror.invalid Temporary failure resolving 'mirror.invalid'", "cannot resolve"),
+        ("Err:1 http://mirror.example Temporary failure resolving 'mirror.example'", "cannot resolve"),
         ("curl: (6) Could not resolve host: pypi.example", "cannot resolve"),
         ("SSLError(CertificateError: certificate verify failed: self-signed certificate", "ca_certificates"),
         ("invalid peer certificate: UnknownIssuer", "ca_certificates"),

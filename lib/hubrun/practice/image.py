@@ -115,8 +115,8 @@ class Images:
         with tempfile.TemporaryDirectory(prefix="hubrun-") as folder:
             tar = Path(folder) / "root.tar"
             done = subprocess.run(
-                ["mmdebstrap", *options, f"--customize-hook={clean}", self.release, str(tar), "-"],
-                input=self.mirror.sources(self.release),
+                ["mmdebstrap", *options, f"--customize-hook={clean}", self.release, str(tar), *(["-"] if self.mirror.main else [])],
+                input=self.mirror.sources(self.release) if self.mirror.main else "",
                 capture_output=True,
                 text=True,
                 timeout=BUILD_LIMIT,
@@ -127,7 +127,7 @@ class Images:
                 raise HubrunError(
                     errors[-1] if errors else "mmdebstrap failed",
                     f"mmdebstrap {self.release}",
-                    f"Is the package mirror {self.mirror.main} reachable?",
+                    f"Is the package mirror {self.mirror.main or 'of Debian'} reachable?",
                     done.stderr,
                 )
             self.engine.run("import", "--change", f"LABEL {LABEL}=root", str(tar), name, timeout=PULL_LIMIT)

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-MAIN = "http://mirror.invalid/debian"
-SECURITY = "http://mirror.invalid/debian-security"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
@@ -19,10 +17,10 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE--
 
 @dataclass(frozen=True)
 class Mirror:
-    """Base addresses of Debian's archive and of its security archive."""
+    """Base addresses of Debian's archive and of its security archive; empty: those that mmdebstrap or an image brings."""
 
-    main: str = MAIN
-    security: str = SECURITY
+    main: str = ""
+    security: str = ""
 
     def sources(self, release: str) -> str:
         """The deb822 source entries (sources.list(5)) for a release such as "bookworm"."""
@@ -30,11 +28,12 @@ class Mirror:
         return "\n".join(
             f"Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: main\nSigned-By: {KEYRING}\n"
             for uri, suites in parts
+            if uri
         )
 
 
 def mirror(etc_apt: Path = Path("/etc/apt")) -> Mirror:
-    """The Debian mirror in this machine's apt sources, or Debian's own.
+    """The Debian mirror in this machine's apt sources; empty addresses where they name none.
 
     Only Debian's archive has suites named `…-updates` and `…-security`: other repositories that call their
     suites after a Debian release are passed over that way. Ubuntu's are told apart by their addresses.
@@ -44,7 +43,7 @@ def mirror(etc_apt: Path = Path("/etc/apt")) -> Mirror:
         kind = suite.rpartition("-")[2]
         if kind in ("updates", "security") and uri.startswith("http") and "ubuntu" not in uri:
             found.setdefault(kind, uri.rstrip("/"))
-    return Mirror(found.get("updates", MAIN), found.get("security", SECURITY))
+    return Mirror(found.get("updates", ""), found.get("security", ""))
 
 
 def _entries(etc_apt: Path) -> Iterator[tuple[str, str]]:
@@ -86,7 +85,7 @@ def proxies(environ: Mapping[str, str] = os.environ, apt_config: str | None = No
 
 def apt_files(release: str, debian: Mirror, via: Mapping[str, str], certificates: list[str]) -> dict[str, str]:
     """The files under /etc/apt of a practice server: sources, and proxy and CA if this machine needs them."""
-    files = {"sources.list.d/debian.sources": debian.sources(release)}
+    files = {"sources.list.d/debian.sources": debian.sources(release)} if debian.main else {}
     lines = [f'Acquire::{scheme}::Proxy "{address}";' for scheme, address in via.items()]
     if certificates and debian.main.startswith("https:"):
         files["mirror-ca.pem"] = "".join(certificates)
