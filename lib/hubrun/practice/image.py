@@ -115,7 +115,14 @@ class Images:
         with tempfile.TemporaryDirectory(prefix="hubrun-") as folder:
             tar = Path(folder) / "root.tar"
             done = subprocess.run(
-                ["mmdebstrap", *options, f"--customize-hook={clean}", self.release, str(tar), *(["-"] if self.mirror.main else [])],
+                [
+                    "mmdebstrap",
+                    *options,
+                    f"--customize-hook={clean}",
+                    self.release,
+                    str(tar),
+                    *(["-"] if self.mirror.main else []),
+                ],
                 input=self.mirror.sources(self.release) if self.mirror.main else "",
                 capture_output=True,
                 text=True,
