@@ -9,7 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
-Status = Literal["ok", "changed", "would change", "failed"]
+# "not run", "interrupted": an earlier resource of the same step failed, or the run was stopped
+Status = Literal["ok", "changed", "would change", "failed", "interrupted", "not run"]
 
 
 def quote(template: str, *args: object) -> str:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from paramiko import Channel
-from paramiko.ssh_exception import SSHException
-
-from hubrun import connection
+from hubrun import channel, connection
+from hubrun.channel import Output
 from hubrun.checks import Check, Test, check_card
 from hubrun.display import Card, Live, Row, results_card
 from hubrun.errors import CheckFailed, CommandFailed, ConnectionLost, HubrunError, Unreachable
 from hubrun.params import Site
-from hubrun.plan import Action, Resource, Result, facts, quote
+from hubrun.plan import Action, Resource, Result, Status, facts, quote
 from hubrun.remedies import remedy_for
 from hubrun.secret import Secret
+from hubrun.server_secrets import ServerSecrets
 
 _PREAMBLE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n"
 
@@ -31,16 +26,9 @@ echo "os=$ID"; echo "version=$VERSION_ID"; echo "codename=${VERSION_CODENAME:-}"
 echo "hostname=$(hostname)"; echo "kernel=$(uname -r)"; echo "arch=$(dpkg --print-architecture 2>/dev/null || uname -m)"
 echo "uid=$(id -u)"; echo "cpus=$(nproc)"
 awk '/^MemTotal/ {printf "memory_mb=%d\\n", $2 / 1024}' /proc/meminfo
+# machine-id(5): the id itself is to be kept confidential, a hash of it with something of one's own is not
+echo "machine_id_sha256=$({ cat /etc/machine-id; echo hubrun; } | sha256sum | cut -d' ' -f1)"
 """
-
-
-@dataclass(frozen=True)
-class Output:
-    """What a command printed, and its exit code."""
-
-    exit_code: int
-    stdout: str
-    stderr: str = ""
 
 
 class Server:
@@ -56,6 +44,7 @@ class Server:
         self._connection: Any = None
         self._sudo = ""
         self._password: Secret | None = None
+        self._secrets = ServerSecrets()
 
     @classmethod
     def connect(cls, site: Site, check_mode: bool = False) -> Server:
@@ -67,7 +56,11 @@ class Server:
         server._connection, server.fingerprint = connection.open(site)
         try:
             server._become_root()
-            server.facts = facts(server.run(_FACTS).stdout)
+            found, digests = server.probe(_FACTS, server._secrets.probe())
+            server.facts = facts(found.stdout)
+            if found.exit_code != 0:
+                raise server._failure("look at what it is", found.exit_code, found.stdout, 120)
+            server._secrets.learn(digests.stdout)
         except HubrunError:
             server.close()
             raise
@@ -126,55 +119,8 @@ class Server:
     def _channel(
         self, command: str, data: bytes, seconds: float, on_output: Callable[[str], None] | None = None
     ) -> Output:
-        """One command over one SSH channel: 2 round trips and the output. Raises ConnectionLost, CommandFailed."""
-        try:
-            channel = self._connection.transport.open_session(timeout=20)
-            channel.settimeout(1.0)
-            channel.exec_command(command)
-            errors: list[bytes] = []
-            workers = [
-                threading.Thread(target=_feed, args=(channel, data), daemon=True),
-                threading.Thread(target=_drain, args=(channel, errors), daemon=True),
-            ]
-            for worker in workers:
-                worker.start()
-            chunks: list[bytes] = []
-            deadline = time.monotonic() + seconds
-            while True:
-                try:
-                    chunk = channel.recv(1 << 16)
-                except TimeoutError:
-                    if time.monotonic() > deadline:
-                        channel.close()
-                        raise CommandFailed(f"no end after {seconds:.0f} s", self.site.host) from None
-                    if on_output:
-                        on_output("")
-                    continue
-                if not chunk:
-                    break
-                chunks.append(chunk)
-                if on_output:
-                    on_output(chunk.decode(errors="replace"))
-            for worker in workers:
-                worker.join(5)
-            exit_code = channel.recv_exit_status() if channel.exit_status_ready() or self._alive() else -1
-            channel.close()
-        except (SSHException, EOFError, OSError) as error:
-            raise self._lost(str(error)) from None
-        if exit_code == -1 and not self._alive():
-            raise self._lost("the server closed it")
-        return Output(exit_code, b"".join(chunks).decode(errors="replace"), b"".join(errors).decode(errors="replace"))
-
-    def _alive(self) -> bool:
-        transport = self._connection.transport
-        return bool(transport and transport.is_active())
-
-    def _lost(self, reason: str) -> ConnectionLost:
-        return ConnectionLost(
-            f"the SSH connection was lost ({reason or 'no reason given'})",
-            f"{self.site.host}:{self.site.ssh_port}",
-            "Run it again: it carries on from what is there",
-        )
+        where = f"{self.site.host}:{self.site.ssh_port}"
+        return channel.execute(self._connection.transport, where, command, data, seconds, on_output)
 
     def _become_root(self) -> None:
         site = self.site
@@ -217,7 +163,8 @@ class Server:
         for resource, output in zip(resources, found, strict=True):
             actions = resource.plan(resource.foresee(output.stdout, written))
             written.update(resource.writes if actions else ())
-            results.append(Result(resource.label, "would change" if actions else "ok", actions))
+            todo: Status = "would change" if self.check_mode else "not run"
+            results.append(Result(resource.label, todo if actions else "ok", actions))
         self.results += results
         try:
             if self.check_mode:
@@ -240,6 +187,9 @@ class Server:
                     action.seconds,
                     _follow(action, live, log),
                 )
+            except (ConnectionLost, KeyboardInterrupt):
+                result.status = "interrupted"
+                raise
             except HubrunError:
                 result.status = "failed"
                 raise
@@ -257,7 +207,10 @@ class Server:
     def _confirm(self, changed: Sequence[tuple[Result, Resource]]) -> None:
         if not changed:
             return
-        for (result, resource), output in zip(changed, self.probe(*(r.probe() for _, r in changed)), strict=True):
+        # With the same look: what the server keeps secret now may have been made just now.
+        *found, digests = self.probe(*(resource.probe() for _, resource in changed), self._secrets.probe())
+        self._secrets.learn(digests.stdout)
+        for (result, resource), output in zip(changed, found, strict=True):
             left = resource.plan(output.stdout)
             if left:
                 result.status = "failed"
@@ -322,12 +275,16 @@ class Server:
         changed = [result.summary() for result in self.results if result.actions]
         return {
             "site": self.site.site,
-            "server": self.facts | {"host_key": self.fingerprint},
+            "server": self.identity(),
             "counts": {
                 status: sum(r.status == status for r in self.results) for status in ("ok", "changed", "would change")
             },
             "changes": changed,
         }
+
+    def identity(self) -> dict[str, str]:
+        """What the server is: system, kernel, hardware, a hash of its machine-id, its host key's fingerprint."""
+        return {name: value for name, value in self.facts.items() if name != "uid"} | {"host_key": self.fingerprint}
 
     def __repr__(self) -> str:
         return f"<Server {self.site.ssh_user}@{self.site.host}:{self.site.ssh_port}>"
@@ -346,36 +303,7 @@ class Server:
                 "check: nothing will be changed" if self.check_mode else "install: what differs will be changed",
             ),
         ]
-        return Card("Target", rows, {"server": known | {"host_key": self.fingerprint}})._repr_mimebundle_()
-
-
-def _feed(channel: Channel, data: bytes) -> None:
-    # Paramiko's sendall, not a file: invoke writes a string's bytes one by one.
-    with contextlib.suppress(OSError, SSHException, socket.timeout):
-        for start in range(0, len(data), 1 << 15):
-            piece = data[start : start + (1 << 15)]
-            while piece:
-                try:
-                    piece = piece[channel.send(piece) :]
-                except TimeoutError:
-                    if channel.closed:
-                        return
-        channel.shutdown_write()
-
-
-def _drain(channel: Channel, into: list[bytes]) -> None:
-    while True:
-        try:
-            chunk = channel.recv_stderr(1 << 16)
-        except TimeoutError:
-            if channel.closed:
-                return
-            continue
-        except (OSError, SSHException):
-            return
-        if not chunk:
-            return
-        into.append(chunk)
+        return Card("Target", rows, {"server": self.identity()})._repr_mimebundle_()
 
 
 def _follow(action: Action, live: Live, log: list[str]) -> Callable[[str], None]:
