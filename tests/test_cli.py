@@ -9,16 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
 import pytest
 import yaml
 
 from hubrun import cli, params
 from hubrun.errors import CommandFailed
 from hubrun.notebook import PROJECT
-from hubrun.record import run as record
-from hubrun.record.run import Part, Run
-from hubrun.record.steps import Step
+from hubrun.record.manifest import Step
+from hubrun.record.run import Run
+from hubrun.record.stop import Stopped
 from hubrun.server import Server
 from sshd import Sshd, make_key, serve
 
@@ -67,11 +66,12 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     """The runs that were begun; no runbook is executed."""
     begun: list[Run] = []
 
-    def execute(run: Run, books: list[Path], listen: Any) -> None:
-        run.parts = [Part(book.stem) for book in books]
+    def execute(run: Run, _: Any) -> None:
+        for book in run.record.runbooks:
+            book.status = "ok"
         begun.append(run)
 
-    monkeypatch.setattr(record, "execute", execute)
+    monkeypatch.setattr(Run, "execute", execute)
     return begun
 
 
@@ -151,6 +151,7 @@ def test_a_command_line_that_cannot_be_right_is_exit_code_2(hubrun: Hubrun, argu
         (["install"], "ok", "install", 0),
         (["install"], "changed", "install", 0),
         (["install"], "failed", "install", 1),
+        (["install"], "interrupted", "install", 1),
         (["plan"], "ok", "check", 0),
         (["plan"], "would change", "check", 2),
         (["plan"], "failed", "check", 1),
@@ -166,30 +167,28 @@ def test_the_exit_code_says_how_it_ended(
     site_file: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def execute(run: Run, books: list[Path], listen: Any) -> None:
-        run.parts = [
-            Part("01_server"),
-            Part("02_hub_lti", status, error="CommandFailed: hub: no", steps=[Step("Install the hub", status)]),
-        ]
-        record.write_manifest(run)
+    def execute(run: Run, _: Any) -> None:
+        first, second = run.record.runbooks[:2]
+        first.status, second.status, second.reason = "ok", status, "CommandFailed: hub: no"  # type: ignore[assignment]
+        second.steps = [Step(title="Install the hub", status=status)]  # type: ignore[arg-type]
 
-    monkeypatch.setattr(record, "execute", execute)
+    monkeypatch.setattr(Run, "execute", execute)
     ended = hubrun(*arguments, site_file, "--records", "records", "--json")
     manifest = json.loads(ended.out)
-    assert (ended.code, manifest["status"], manifest["mode"]) == (code, status, mode)
-    (folder,) = (Path("records") / "here").iterdir()
+    assert (ended.code, manifest["predicate"]["status"], manifest["predicate"]["mode"]) == (code, status, mode)
+    (folder,) = (Path("records") / "here").glob("2*")
     assert manifest == json.loads((folder / "manifest.json").read_text())
     assert any(str(folder) in line for line in ended.err)
-    if status == "failed":
-        command = "plan" if mode == "check" else "install"
-        assert "failed: 02_hub_lti, Install the hub: CommandFailed: hub: no" in ended.err
-        assert f"to go on: ./hubrun {command} {site_file} --from 02" in ended.err
+    on = f"to go on: ./hubrun install {site_file} --resume" if mode == "install" else f"./hubrun plan {site_file}"
+    wrong = status in ("failed", "interrupted")
+    assert (f"{status}: 02_hub_lti, Install the hub: CommandFailed: hub: no" in ended.err) == wrong
+    assert any(line.endswith(on) for line in ended.err) == wrong
 
 
 def test_from_only_and_set_choose_what_is_run(hubrun: Hubrun, runs: list[Run], site_file: Path) -> None:
     hubrun("install", site_file, "--records", "r", "--from", "05")
     hubrun("install", site_file, "--records", "r", "--only", "03", "--set", "swap_mb=64", "--set", "admin_users=[ada]")
-    assert [[part.name for part in run.parts] for run in runs] == [["05_canvas", "06_verify"], ["03_https"]]
+    assert [[book.name for book in run.record.runbooks] for run in runs] == [["05_canvas", "06_verify"], ["03_https"]]
     assert (runs[1].site.swap_mb, runs[1].site.admin_users) == (64, ["ada"])
 
 
@@ -198,20 +197,44 @@ def test_the_server_is_only_looked_at_before_the_first_runbook(
 ) -> None:
     before = len(sshd.commands)
     assert hubrun("install", site_file, "--records", "r").code == 0
-    assert sshd.commands[before] == "id -u" and len(sshd.commands) == before + 2
+    assert sshd.commands[before] == "id -u" and len(sshd.commands) == before + 4  # what it is; its packages, twice
 
 
-@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, click.Abort])
-def test_an_interrupt_is_130(
-    interrupt: type[BaseException], hubrun: Hubrun, site_file: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), Stopped("SIGTERM")])
+def test_an_interrupt_is_130_and_on_record(
+    interrupt: KeyboardInterrupt, hubrun: Hubrun, site_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: object) -> None:
         raise interrupt
 
-    monkeypatch.setattr(record, "execute", stop)
+    monkeypatch.setattr(Run, "execute", stop)
     ended = hubrun("install", site_file, "--records", "r")
     assert ended.code == 130
     assert ended.err[-1] == "hubrun: interrupted"
+    (kept,) = (Path("r") / "here").glob("2*/manifest.json")
+    record = json.loads(kept.read_text())["predicate"]
+    cause = "SIGTERM" if isinstance(interrupt, Stopped) else "Ctrl-C"
+    assert (record["status"], record["cause"]) == ("interrupted", cause)
+
+
+@pytest.mark.parametrize("option", [["--from", "03"], ["--only", "03"], ["--check"]])
+def test_resume_knows_by_itself_where_to_go_on(
+    option: list[str], hubrun: Hubrun, runs: list[Run], site_file: Path
+) -> None:
+    ended = hubrun("install", site_file, "--records", "r", "--resume", *option)
+    assert (ended.code, runs) == (2, [])
+    assert ended.err == ["hubrun: --resume: cannot be combined with --from, --only or --check. It knows where to go on"]
+
+
+def test_a_run_that_had_been_killed_is_said_to_be_closed(hubrun: Hubrun, runs: list[Run], site_file: Path) -> None:
+    hubrun("install", site_file, "--records", "r")
+    manifest = runs[0].folder / "manifest.json"
+    manifest.write_text(
+        manifest.read_text().replace('"status": "ok",\n  "cause"', '"status": "running",\n  "cause"', 1)
+    )
+    ended = hubrun("install", site_file, "--records", "r")
+    assert ended.code == 0
+    assert f"an earlier run had been killed; its record was closed: {runs[0].folder}" in ended.err
 
 
 def test_a_failure_outside_a_runbook_shows_the_end_of_its_output(
@@ -237,7 +260,7 @@ def test_a_failure_outside_a_runbook_shows_the_end_of_its_output(
     ("arguments", "words"),
     [
         ([], ["install", "plan", "practice", "lab", "params", "test", "./hubrun practice"]),
-        (["install"], ["--from", "--only", "--set", "--records", "--json", "--check", "(records)"]),
+        (["install"], ["--from", "--only", "--set", "--records", "--json", "--check", "--resume", "(records)"]),
         (["plan"], ["--from", "--set", "2 when something is"]),
         (["practice"], ["--name", "--os", "up", "info", "down", "reset", "ssh"]),
         (["practice", "info"], ["--json"]),

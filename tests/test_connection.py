@@ -274,7 +274,7 @@ def test_a_connection_that_is_cut_in_the_middle_is_told_from_a_failed_command(tm
         threading.Timer(0.5, sshd.drop).start()
         with pytest.raises(ConnectionLost) as caught:
             server.ensure(File(str(tmp_path / "f"), "x", check="sleep 5"))
-        assert server.results[0].status == "failed"
+        assert server.results[0].status == "interrupted"
         assert f"127.0.0.1:{sshd.port}: the SSH connection was lost" in str(caught.value)
         assert "carries on from what is there" in str(caught.value)
         with pytest.raises(ConnectionLost):
@@ -356,8 +356,8 @@ def test_an_action_that_fails_ends_the_step_with_its_reason(
     assert (tmp_path / "f").read_text() == "good\n"
     assert not (tmp_path / "g").exists()
     shown = capsys.readouterr().out
-    assert shown.startswith("1 would change, 1 failed in ") and "syntax error in line 1" in shown
-    assert [result.status for result in server.results] == ["failed", "would change"]
+    assert shown.startswith("1 failed, 1 not run in ") and "syntax error in line 1" in shown
+    assert [result.status for result in server.results] == ["failed", "not run"]
 
 
 def test_an_answer_of_its_own_comes_before_the_general_remedy(server: Server) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from books import forget
 from hubrun import display
 from hubrun.checks import Check, Test, check_card
 from hubrun.display import MIME, Card, Live, Row, on_paper, results_card
@@ -24,7 +25,7 @@ DIFF = "--- /etc/f (now)\n+++ /etc/f (wanted)\n@@ -1 +1 @@\n-a\n+b\n"
 
 @pytest.fixture
 def secret(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(Secret, "_known", {})
+    forget(monkeypatch)
     return Secret("k&y<1>", "LTI secret").reveal()
 
 

@@ -1,197 +1,547 @@
-"""A run: small runbooks through papermill with our engine, what is told while they run, and what is kept."""
+"""A run: small runbooks through papermill with our engine, and the record that is kept of it, whatever happens."""
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
-from typing import Any
 
-import nbformat
+import jsonschema
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from hubrun.display import MIME
+import books
+from books import SITE, Ear, book, code, forget, install, marks, places, printed, random_hex, read, result, shown, until
 from hubrun.errors import BadInput
 from hubrun.notebook import SITE_FILE
-from hubrun.params import Site
+from hubrun.progress import Progress
+from hubrun.record import manifest, whole
 from hubrun.record import run as record
-from hubrun.record.run import Part, Run, execute, new_run, runbooks
-from hubrun.record.steps import Listener, Step, report, titles
-from hubrun.secret import Secret
-
-SITE = Site(site="biology", domain="hub.example.edu", swap_mb=0)
-SHOW = "from IPython.display import display\n"
-
-
-def shown(**data: Any) -> str:
-    """A cell that shows what `server.ensure` or `server.check` show, for machines and for people."""
-    return f"display({ {MIME: data, 'text/plain': 'card'}!r}, raw=True)"
+from hubrun.record.history import HEAD, LOCK, History
+from hubrun.record.manifest import Book, Manifest
+from hubrun.record.run import Run, runbooks
+from hubrun.record.steps import Listener, titles
+from hubrun.record.verify import verify
 
 
-def changed(name: str, status: str) -> str:
-    return shown(results=[{"resource": name, "status": status}])
+def history(records: Path) -> History:
+    return History(records, "biology")
 
 
-def book(folder: Path, name: str, *steps: tuple[str, Sequence[str]]) -> Path:
-    """A runbook with a parameters cell and these steps: title, cells."""
-    parameters = new_code_cell('site = ""\ndomain = ""\nswap_mb = 1\ncheck = False', metadata={"tags": ["parameters"]})
-    cells = [new_markdown_cell(f"# {name}"), parameters]
-    for title, sources in steps:
-        cells += [new_markdown_cell(f"## {title}\n\nWhy."), *(new_code_cell(source) for source in sources)]
-    path = folder / f"{name}.ipynb"
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
-    return path
+def sound(records: Path) -> bool:
+    """Whether nothing is wrong with the records of this site; what is wrong is shown."""
+    findings = verify(history(records)).findings
+    assert findings == []
+    return True
 
 
-@dataclass
-class Ear:
-    """Keeps what a listener is told."""
-
-    started: list[str] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    ended: list[Step] = field(default_factory=list)
-
-    def listen(self, part: Part) -> Listener:
-        return Listener(lambda step: self.started.append(step.title), self.lines.append, self.ended.append)
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@dataclass
-class Done:
-    run: Run
-    ear: Ear
-    manifest: dict[str, Any]
+# -- one run of three runbooks, the second of which fails, and the same run gone on with
 
 
-PASSWORD = "hunter2-and-a-half"
+NEEDS = "import os.path\nassert os.path.exists({!r}), 'the file is not there'\nprint('it is there')"
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    """One run of three runbooks, the second of which fails."""
+def three(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("books")
-    Secret(PASSWORD, "sudo_password")
-    books = [
+    return [
         book(
             folder, "01_one",
             ("Target", ["import os\nprint(site, domain, swap_mb, check, os.environ.get('HUBRUN_SITE'))"]),
-            ("Packages", [SHOW + "display({'text/plain': 'install nginx (2 s): Unpacking'}, raw=True)\n" + changed("packages", "ok"), changed("file", "changed")]),
-            ("Check", [SHOW + shown(checks=[{"check": "nginx answers", "ok": True}])]),
+            ("Packages", [result("packages", "ok"), result("file", "changed")]),
+            ("Check", [shown(checks=[{"check": "nginx answers", "ok": True}])]),
         ),
-        book(folder, "02_two", ("Fine", ["pass"]), ("Breaks", ["'still ' + 'runs'", f"raise ValueError('no {PASSWORD}')"]), ("Never", ["1 / 0"])),
+        book(folder, "02_two", ("Fine", ["1"]), ("Breaks", ["'still ' + 'runs'", NEEDS.format(str(folder / "there"))]), ("Then", ["2"])),
         book(folder, "03_three", ("Not reached", ["pass"])),
     ]  # fmt: skip
-    run, ear = new_run(SITE, "install", folder / "records"), Ear()
+
+
+@pytest.fixture(scope="module")
+def failed(three: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(SITE_FILE, "/other/site.yaml")  # a run is about its own site, whatever a lab session says
-        execute(run, books, ear.listen)
-    return Done(run, ear, json.loads((run.folder / "manifest.json").read_text()))
+        return install(tmp_path_factory.mktemp("records"), three)
 
 
-def test_steps_are_told_as_they_begin_and_end_with_what_came_of_them(done: Done) -> None:
-    assert done.ear.started == ["01_one", "Target", "Packages", "Check", "02_two", "Fine", "Breaks"]
-    assert [(step.title, step.status) for step in done.ear.ended] == [
-        ("01_one", "ok"), ("Target", "ok"), ("Packages", "changed"), ("Check", "ok"), ("02_two", "ok"), ("Fine", "ok"), ("Breaks", "failed"),
+@pytest.fixture
+def copy(failed: Run, tmp_path: Path) -> Path:
+    """The records of the failed run, for a test of its own."""
+    return Path(shutil.copytree(failed.history.folder.parent, tmp_path / "records"))
+
+
+def test_a_failure_stops_the_run_and_the_record_says_where(failed: Run) -> None:
+    kept = manifest.read(failed.folder).predicate
+    assert (kept.status, kept.cause) == ("failed", "error")
+    assert kept.reason == "02_two, Breaks: AssertionError: the file is not there"
+    assert [(each.name, each.status, each.cause) for each in kept.runbooks] == [
+        ("01_one", "changed", ""), ("02_two", "failed", "error"), ("03_three", "not run", ""),
     ]  # fmt: skip
-    assert all(step.seconds > 0 for step in done.ear.ended)
-    assert "install nginx (2 s): Unpacking" in done.ear.lines and "card" not in done.ear.lines
+    assert sorted(path.name for path in failed.folder.iterdir()) == ["01_one.ipynb", "02_two.ipynb", "manifest.json"]
 
 
-def test_a_failure_stops_the_run_and_the_later_runbooks_do_not_begin(done: Done) -> None:
-    assert [(part.name, part.status) for part in done.run.parts] == [("01_one", "changed"), ("02_two", "failed")]
-    assert done.run.status == "failed"
-    assert sorted(path.name for path in done.run.folder.iterdir()) == ["01_one.ipynb", "02_two.ipynb", "manifest.json"]
+def test_each_step_says_what_became_of_it_those_that_were_not_reached_as_well(failed: Run) -> None:
+    one, two, three = manifest.read(failed.folder).predicate.runbooks
+    assert [(step.title, step.status) for step in one.steps[1:]] == [
+        ("Target", "ok"), ("Packages", "changed"), ("Check", "ok"),
+    ]  # fmt: skip
+    assert [(step.title, step.status, step.cause) for step in two.steps[1:]] == [
+        ("Fine", "ok", ""), ("Breaks", "failed", "error"), ("Then", "not run", ""),
+    ]  # fmt: skip
+    assert [(step.title, step.status) for step in three.steps] == [("03_three", "not run"), ("Not reached", "not run")]
+    assert [result["resource"] for result in one.steps[2].results] == ["packages", "file"]
+    assert one.steps[3].checks == [{"check": "nginx answers", "ok": True}]
+    times = [time for step in [*one.steps, *two.steps[:-1]] for time in (step.started, step.ended)]
+    assert times == sorted(times) and all(times)
+    assert one.seconds > 0 and three.seconds == 0 and (three.started, three.ended, three.file) == ("", "", "")
 
 
-def test_the_manifest_says_what_happened(done: Done) -> None:
-    manifest = done.manifest
-    assert {name: manifest[name] for name in ("version", "run", "site", "mode", "status")} == {
-        "version": 1, "run": done.run.folder.name, "site": "biology", "mode": "install", "status": "failed",
-    }  # fmt: skip
-    assert manifest["parameters"] == {"site": "biology", "domain": "hub.example.edu", "swap_mb": 0}
-    assert manifest["seconds"] > 0 and manifest["started"].endswith("+00:00")
-    first, second = manifest["runbooks"]
-    assert [step["title"] for step in first["steps"]] == ["01_one", "Target", "Packages", "Check"]
-    assert [result["resource"] for result in first["steps"][2]["results"]] == ["packages", "file"]
-    assert first["steps"][3]["checks"] == [{"check": "nginx answers", "ok": True}]
-    assert second["error"] == "ValueError: no <sudo_password>"
-    for part in manifest["runbooks"]:
-        executed = done.run.folder / f"{part['name']}.ipynb"
-        assert part["sha256"] == hashlib.sha256(executed.read_bytes()).hexdigest()
+def test_the_manifest_is_a_statement_about_the_files_and_where_they_came_from(failed: Run, three: list[Path]) -> None:
+    data = json.loads((failed.folder / "manifest.json").read_text())
+    assert data["_type"] == "https://in-toto.io/Statement/v1"
+    names = ["01_one.ipynb", "02_two.ipynb"]
+    assert data["subject"] == [{"name": name, "digest": {"sha256": sha256(failed.folder / name)}} for name in names]
+    kept = data["predicate"]
+    canonical = json.dumps(kept["parameters"], sort_keys=True, separators=(",", ":"))
+    assert kept["parameters_sha256"] == hashlib.sha256(canonical.encode()).hexdigest()
+    assert [each["sha256"] for each in kept["runbooks"]] == [*(sha256(failed.folder / name) for name in names), ""]
+    assert [each["source_sha256"] for each in kept["runbooks"]] == [sha256(path) for path in three]
+    assert kept["parameters"] == {"site": "biology", "domain": "hub.example.edu", "swap_mb": 0}
+    assert kept["server"] == {"os": "debian", "host_key": "SHA256:x"}
+    installed = {"deb nginx": "1.22.1-9", "hub jupyterhub": "6.1.1"}
+    assert kept["packages"] == {"before": installed, "after": installed}
+    assert kept["operator"]["login"] and kept["software"]["version"] and kept["started"] < kept["ended"]
+    assert kept["seconds"] > 0 and kept["signer"]["unsigned"] == "no key was given"
 
 
-def test_a_secret_that_this_process_knows_is_not_in_the_manifest(done: Done) -> None:
-    assert PASSWORD not in (done.run.folder / "manifest.json").read_text()
+def test_a_real_manifest_is_as_its_schema_says_and_the_schema_as_the_models(failed: Run) -> None:
+    schema = json.loads(manifest.SCHEMA.read_text())
+    assert schema == Manifest.model_json_schema(by_alias=True), "json.dumps(Manifest.model_json_schema(), indent=1)"
+    data = json.loads((failed.folder / "manifest.json").read_text())
+    jsonschema.validate(data, schema)
+    data["predicate"]["runbooks"][0]["status"] = "fine"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(data, schema)
 
 
-def test_the_executed_runbook_got_the_sites_values_and_shows_where_it_stopped(done: Done) -> None:
-    first = nbformat.read(done.run.folder / "01_one.ipynb", as_version=4)
-    said = next(
-        output.text for cell in first.cells for output in cell.get("outputs", []) if output.output_type == "stream"
-    )
-    assert said == "biology hub.example.edu 0 False None\n"
-    second = nbformat.read(done.run.folder / "02_two.ipynb", as_version=4)
-    ran = [cell.source for cell in second.cells if cell.cell_type == "code" and cell.execution_count is not None]
-    assert "1 / 0" not in ran and "'still ' + 'runs'" in ran
+def test_the_executed_runbook_got_the_sites_values(failed: Run) -> None:
+    first = read(failed.folder / "01_one.ipynb")
+    assert printed(code(first)[0]) == "biology hub.example.edu 0 False None\n"
 
 
-def test_a_kernel_that_dies_is_a_failed_step_and_check_mode_reaches_the_runbook(tmp_path: Path) -> None:
-    run, ear = new_run(SITE, "check", tmp_path), Ear()
-    path = book(
-        tmp_path,
-        "01_dies",
-        ("Looks", [SHOW + "assert check is True\n" + changed("file", "would change")]),
-        ("Dies", ["import os\nos._exit(9)"]),
-    )
-    execute(run, [path], ear.listen)
-    assert [(step.title, step.status) for step in ear.ended][1:2] == [("Looks", "would change")]
-    assert run.status == "failed" and "kernel" in run.parts[0].error.lower()
-    assert json.loads((run.folder / "manifest.json").read_text())["runbooks"][0]["status"] == "failed"
+def test_nothing_is_wrong_with_the_record_of_a_failed_run(failed: Run) -> None:
+    head = history(failed.folder.parent.parent).head()
+    assert head == failed.closed and head and head.sha256 == sha256(failed.folder / "manifest.json")
+    assert sound(failed.folder.parent.parent)
 
 
-def test_an_interrupted_run_is_kept_as_interrupted_and_the_interrupt_is_passed_on(
+# -- going on with it
+
+
+def test_resume_goes_on_at_the_runbook_that_failed_and_keeps_both_attempts(copy: Path, three: list[Path]) -> None:
+    (earlier,) = history(copy).runs()
+    before = {path.name: path.read_bytes() for path in earlier.folder.iterdir()}
+    there = three[0].with_name("there")
+    there.touch()
+    ear = Ear()
+    try:
+        again = install(copy, three, again=True, listen=ear.listen)
+    finally:
+        there.unlink()
+    assert again.folder == earlier.folder and [path.name for path in again.books] == ["02_two.ipynb", "03_three.ipynb"]
+    assert "01_one" not in ear.started and "Not reached" in ear.started
+    aside = again.folder / "attempt-1"
+    assert {path.name: path.read_bytes() for path in aside.iterdir()} == {
+        name: before[name] for name in ("manifest.json", "02_two.ipynb")
+    }
+    assert (again.folder / "01_one.ipynb").read_bytes() == before["01_one.ipynb"]
+    kept = manifest.read(again.folder).predicate
+    assert [(each.name, each.attempt, each.status, each.file) for each in kept.runbooks] == [
+        ("01_one", 1, "changed", "01_one.ipynb"), ("02_two", 1, "failed", "attempt-1/02_two.ipynb"),
+        ("02_two", 2, "ok", "02_two.ipynb"), ("03_three", 2, "ok", "03_three.ipynb"),
+    ]  # fmt: skip
+    assert (kept.attempt, kept.status, kept.reason) == (2, "changed", "")
+    assert kept.previous and (kept.previous.attempt, kept.previous.sha256) == (1, sha256(aside / "manifest.json"))
+    assert sound(copy)
+    with pytest.raises(BadInput, match=r"ended well \(changed\): there is nothing to resume\. Leave out --resume"):
+        install(copy, three, again=True)
+
+
+def test_there_is_nothing_to_resume_before_the_first_run(tmp_path: Path, three: list[Path]) -> None:
+    with pytest.raises(BadInput, match=r"no run has been made that could be resumed"):
+        install(tmp_path, three, again=True)
+    assert history(tmp_path).runs() == []
+
+
+@pytest.mark.parametrize("moment", ["before the new manifest", "after it", "after the old notebook was removed"])
+def test_a_kill_while_resuming_loses_nothing(
+    moment: str, copy: Path, three: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (kept,) = history(copy).runs()
+    before = {path.name: path.read_bytes() for path in kept.folder.iterdir()}
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if moment == "before the new manifest":
+            patch.setattr(record, "_begun", kill)
+        elif moment == "after it":
+            patch.setattr(Path, "unlink", kill)
+        else:
+            patch.setattr(Run, "execute", kill)
+        with pytest.raises(Killed):
+            install(copy, three, again=True)
+    with record.opened(SITE, "install", copy, three) as run:
+        recovered = [each.name for each in run.recovered]
+        run.finish(books.Bare())  # type: ignore[arg-type]
+    everything = {path.read_bytes() for path in kept.folder.rglob("*") if path.is_file()}
+    assert {name for name, content in before.items() if content not in everything} == set()
+    closed = kept.manifest().predicate
+    if moment == "before the new manifest":
+        assert recovered == [] and (closed.attempt, closed.status) == (1, "failed")
+    else:
+        assert recovered == [kept.name] and (closed.attempt, closed.status, closed.cause) == (
+            2,
+            "interrupted",
+            "killed",
+        )
+        assert [(each.name, each.attempt, each.status) for each in closed.runbooks] == [
+            ("01_one", 1, "changed"), ("02_two", 1, "failed"), ("02_two", 2, "not run"), ("03_three", 2, "not run"),
+        ]  # fmt: skip
+    assert sound(copy)
+
+
+# -- a run that ends otherwise
+
+
+GOES_ON = "import time\nprint('begun', flush=True)\ntime.sleep(30)"
+
+
+def begun(folder: Path) -> bool:
+    """Whether the cell that goes on has said so in a record below `folder`."""
+    return any("begun" in printed(cell) for path in folder.glob("*/*/*.ipynb") for cell in code(read(path)))
+
+
+def when_begun(folder: Path, number: int) -> threading.Thread:
+    def send() -> None:
+        until(lambda: begun(folder))
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+
+def test_a_run_that_is_told_to_end_is_closed_with_what_it_had_done(tmp_path: Path) -> None:
+    two = [
+        book(tmp_path, "01_goes_on", ("Before", [result("file", "changed")]), ("Goes on", [GOES_ON]), ("Never", ["1"])),
+        book(tmp_path, "02_next", ("Next", ["1"])),
+    ]
+    thread = when_begun(tmp_path / "records", signal.SIGTERM)
+    run = install(tmp_path / "records", two)
+    thread.join()
+    kept = manifest.read(run.folder).predicate
+    assert (kept.status, kept.cause) == ("interrupted", "SIGTERM")
+    assert kept.reason.startswith("01_goes_on, Goes on: ")
+    first, second = kept.runbooks
+    assert [(step.title, step.status, step.cause) for step in first.steps[1:]] == [
+        ("Before", "changed", ""), ("Goes on", "interrupted", "SIGTERM"), ("Never", "not run", ""),
+    ]  # fmt: skip
+    assert (first.status, second.status, [step.status for step in second.steps]) == (
+        "interrupted", "not run", ["not run", "not run"],
+    )  # fmt: skip
+    assert printed(code(read(run.folder / "01_goes_on.ipynb"))[1]) == "begun\n"
+    assert sound(tmp_path / "records")
+
+
+def test_a_run_that_is_stopped_while_a_kernel_starts_did_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+    from hubrun.record.engine import _Client
 
-    monkeypatch.setattr(record, "_execute_one", interrupt)
-    run = new_run(SITE, "install", tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        execute(run, [tmp_path / "01_a.ipynb", tmp_path / "02_b.ipynb"], Ear().listen)
-    kept = json.loads((run.folder / "manifest.json").read_text())
-    assert (kept["status"], [part["name"] for part in kept["runbooks"]]) == ("interrupted", ["01_a"])
+    monkeypatch.setattr(_Client, "start_new_kernel", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    kept = install(tmp_path / "records", [book(tmp_path, "01_a", ("A", ["1"]))]).record
+    assert (kept.status, kept.cause, kept.runbooks[0].status) == ("interrupted", "SIGTERM", "interrupted")
+    assert [step.status for step in kept.runbooks[0].steps] == ["not run", "not run"]
+    assert sound(tmp_path / "records")
 
 
-@pytest.mark.parametrize(
-    ("statuses", "status"),
-    [
-        ([], "ok"),
-        (["ok", "ok"], "ok"),
-        (["ok", "changed", "ok"], "changed"),
-        (["would change", "ok"], "would change"),
-        (["changed", "failed"], "failed"),
-        (["changed", "interrupted"], "interrupted"),
-    ],
-)
-def test_a_runs_status_is_the_one_that_matters_most(statuses: list[str], status: str) -> None:
-    assert Run(SITE, "install", Path("x"), [Part("p", each) for each in statuses]).status == status
+def test_a_kernel_that_dies_in_check_mode_is_an_interrupted_runbook(tmp_path: Path) -> None:
+    looks = "assert check is True\n" + result("file", "would change")
+    path = book(tmp_path, "01_dies", ("Looks", [looks]), ("Dies", ["import os\nos.kill(os.getpid(), 9)"]))
+    run = install(tmp_path / "records", [path], mode="check")
+    kept = manifest.read(run.folder).predicate
+    assert (kept.mode, kept.status, kept.cause) == ("check", "interrupted", "kernel died")
+    assert kept.reason.startswith("01_dies, Dies: the kernel died")
+    assert [(step.status, step.cause) for step in kept.runbooks[0].steps[1:]] == [
+        ("would change", ""), ("interrupted", "kernel died"),
+    ]  # fmt: skip
 
 
-def test_each_run_has_a_folder_of_its_own_below_its_site(tmp_path: Path) -> None:
-    first, second = (new_run(SITE, "install", tmp_path).folder for _ in range(2))
-    assert first != second and first.parent == second.parent == tmp_path / "biology"
-    assert json.loads((first / "manifest.json").read_text())["status"] == "ok"
-    assert [path.name for path in first.iterdir()] == ["manifest.json"]
+# -- a run that was killed
 
 
-def test_a_record_that_cannot_be_written_is_bad_input(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The records of a run whose process got SIGKILL in the second of three steps."""
+    folder = tmp_path_factory.mktemp("killed")
+    two = [
+        book(folder, "01_goes_on", ("Before", [result("file", "changed")]), ("Goes on", [GOES_ON]), ("Never", ["1"])),
+        book(folder, "02_next", ("Next", ["1"])),
+    ]
+    environment = {**os.environ, "TMPDIR": str(folder)}  # what a killed process leaves there
+    process = subprocess.Popen([sys.executable, books.__file__, folder / "records", "biology", *two], env=environment)
+    try:
+        until(lambda: begun(folder / "records"))
+    finally:
+        process.kill()
+        process.wait(10)
+    return folder / "records"
+
+
+def test_a_record_is_readable_as_it_was_when_the_run_was_killed(killed: Path) -> None:
+    (kept,) = history(killed).runs()
+    assert kept.manifest().predicate.status == "running"
+    assert [status for status, _ in marks(read(kept.folder / "01_goes_on.ipynb"))] == ["changed", "running", "not run"]
+    assert [finding.what for finding in verify(history(killed)).findings] == [
+        "the run was killed, and nobody has closed it"
+    ]
+
+
+def test_the_next_run_closes_a_run_that_was_killed(killed: Path, tmp_path: Path) -> None:
+    records = Path(shutil.copytree(killed, tmp_path / "records"))
+    (kept,) = history(records).runs()
+    left = kept.folder / "01_goes_on.ipynb.new"
+    left.write_text("half a noteb")
+    with record.opened(SITE, "install", records, []) as run:
+        assert [each.folder for each in run.recovered] == [kept.folder]
+        run.finish(books.Bare())  # type: ignore[arg-type]
+    closed = kept.manifest().predicate
+    assert (closed.status, closed.cause) == ("interrupted", "killed")
+    first, second = closed.runbooks
+    assert [(step.title, step.status, step.cause) for step in first.steps[1:]] == [
+        ("Before", "changed", ""), ("Goes on", "interrupted", "killed"), ("Never", "not run", ""),
+    ]  # fmt: skip
+    assert "the server alone" in first.steps[2].reason and first.steps[2].ended == ""
+    assert (first.status, second.status, second.file) == ("interrupted", "not run", "")
+    assert first.started < first.steps[2].started < closed.ended
+    assert closed.signer.unsigned.startswith("closed at ") and not left.exists()
+    nb = read(kept.folder / "01_goes_on.ipynb")
+    assert marks(nb) == [("changed", ""), ("interrupted", "killed"), ("not run", "")]
+    assert [cell.metadata.papermill.status for cell in code(nb)] == ["completed", "failed", "pending"]
+    following = run.folder / "manifest.json"
+    assert json.loads(following.read_text())["predicate"]["previous"] == {
+        "run": kept.name, "attempt": 1, "sha256": sha256(kept.folder / "manifest.json"),
+    }  # fmt: skip
+    assert json.loads((records / "biology" / HEAD).read_text())["sha256"] == sha256(following)
+    assert sound(records)
+
+
+def test_a_run_that_was_killed_before_its_first_step_did_nothing(tmp_path: Path) -> None:
+    path = book(tmp_path, "01_a", ("A", ["1"]))
+    with record.opened(SITE, "install", tmp_path / "records", [path]) as run:
+        run.record.runbooks[0].status = "running"
+        run._write()
+    with record.opened(SITE, "install", tmp_path / "records", []) as following:
+        following.finish(books.Bare())  # type: ignore[arg-type]
+    closed = manifest.read(run.folder).predicate
+    assert (closed.status, closed.runbooks[0].status, closed.runbooks[0].cause) == ("interrupted",) * 2 + ("killed",)
+    assert [step.status for step in closed.runbooks[0].steps] == ["not run", "not run"]
+    assert sound(tmp_path / "records")
+
+
+def test_a_run_that_was_killed_before_its_first_manifest_was_none(copy: Path) -> None:
+    folder = copy / "biology/29991231T235959Z-abcdef"
+    folder.mkdir()
+    (folder / "manifest.json.new").write_text("{")
+    install(copy, [])
+    assert not folder.exists() and len(history(copy).runs()) == 2
+    assert sound(copy)
+
+
+def test_a_run_that_was_killed_between_its_manifest_and_the_head_is_in_the_chain(copy: Path) -> None:
+    with record.opened(SITE, "install", copy, []) as run:
+        before = (copy / "biology" / HEAD).read_bytes()
+        run.finish(books.Bare())  # type: ignore[arg-type]
+    (copy / "biology" / HEAD).write_bytes(before)
+    with record.opened(SITE, "install", copy, []) as following:
+        following.finish(books.Bare())  # type: ignore[arg-type]
+    previous = following.record.previous
+    assert previous and previous.run == run.folder.name
+    assert sound(copy)
+
+
+# -- more than one run
+
+
+def stamps(folder: Path) -> dict[Path, int]:
+    """When each file below a folder was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != LOCK}
+
+
+def test_two_runs_of_one_site_at_once_are_refused_and_two_sites_are_not(copy: Path, three: list[Path]) -> None:
+    with record.opened(SITE, "install", copy, three):
+        before = stamps(copy)
+        with (
+            pytest.raises(BadInput, match=r"another run for site biology goes on\. Wait for its end, or stop it"),
+            record.opened(SITE, "install", copy, three),
+        ):
+            pass
+        assert stamps(copy) == before
+        with record.opened(SITE.model_copy(update={"site": "physics"}), "install", copy, three) as other:
+            assert other.folder.parent == copy / "physics"
+
+
+def test_each_run_has_a_folder_of_its_own_and_names_the_one_before(copy: Path) -> None:
+    runs = [install(copy, []) for _ in range(2)]
+    first, second, third = history(copy).runs()
+    assert {second.folder, third.folder} == {run.folder for run in runs}
+    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{6}", runs[0].folder.name)
+    assert [run.record.previous and run.record.previous.run for run in runs][0] == first.name
+    assert sound(copy)
+
+
+# -- what cannot be written
+
+
+def test_a_record_that_cannot_be_written_is_bad_input_before_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BadInput, match=r"the record cannot be written: Not a directory\. .*--records"):
-        new_run(SITE, "install", tmp_path / "file")
+        install(tmp_path / "file", [])
+    for number, says in ((errno.EROFS, "Read-only file system"), (errno.EACCES, "Permission denied")):
+
+        def refuse(*_: object, number: int = number, **__: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", refuse)
+            with pytest.raises(BadInput, match=rf"the record cannot be written: {says}\. .*--records"):
+                install(tmp_path / "records", [])
+        assert history(tmp_path / "records").runs() == []
+
+
+def test_a_disk_without_room_is_bad_input_before_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "ROOM", 1 << 60)
+    with pytest.raises(BadInput, match=r"the record cannot be written: No space left on device\. .*--records"):
+        install(tmp_path, [])
+    assert history(tmp_path).runs() == []
+
+
+def test_a_disk_that_gets_full_does_not_stop_the_install_and_the_record_is_rescued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two = [book(tmp_path, name, ("Works", [result("file", "changed")])) for name in ("01_a", "02_b")]
+    really, done = whole.write, []
+
+    def write(path: Path, content: bytes) -> None:
+        if tmp_path / "records" in path.parents:
+            done.append(path)
+            if len(done) > 7:  # in the middle of the first runbook
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        really(path, content)
+
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(whole, "write", write)
+    run = install(tmp_path / "records", two)
+    assert marks(read(run.folder / "01_a.ipynb")) != [("changed", "")] and not (run.folder / "02_b.ipynb").exists()
+    assert run.rescued and run.rescued.parent == tmp_path / "tmp"
+    kept = manifest.read(run.rescued)
+    assert [(each.name, each.status) for each in kept.predicate.runbooks] == [("01_a", "changed"), ("02_b", "changed")]
+    assert kept.predicate.status == "changed"
+    assert "could not be written: No space left on device" in kept.predicate.signer.unsigned
+    for each in kept.predicate.runbooks:
+        assert marks(read(run.rescued / each.file)) == [("changed", "")]
+        assert each.sha256 == sha256(run.rescued / each.file)
+    Progress(SITE).end(run, Path("site.yaml"))
+    said = capsys.readouterr().err
+    assert f"the record could not be written to {run.folder}; it is in {run.rescued}" in said
+
+
+def test_a_record_for_which_there_is_room_nowhere_does_not_hide_how_the_run_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with record.opened(SITE, "install", tmp_path, []) as run, monkeypatch.context() as patch:
+        patch.setattr(whole, "write", full)
+        patch.setattr("tempfile.mkdtemp", full)
+        run.finish(books.Bare())  # type: ignore[arg-type]
+    Progress(SITE).end(run, Path("site.yaml"))
+    said = capsys.readouterr().err
+    assert f"the record could not be written to the end, here or in a temporary folder: {run.folder}" in said
+    assert "biology: nothing to do" in said
+    assert (run.closed, run.rescued) == (None, None)
+
+
+# -- secrets
+
+
+def test_no_secret_is_in_a_record_nor_in_what_is_said_while_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    forget(monkeypatch)
+    planted = environment, secret, served = "vK7-uQz'4pLm9", "Tr8&dW<2>xNc", random_hex("lti")
+    monkeypatch.setenv("PLANTED_TOKEN", environment)
+    path = book(
+        tmp_path, f"01_{environment}",
+        (f"Heading with {environment}", [
+            "from hubrun.notebook import site_from\nsite_from(globals())\nfrom hubrun.secret import Secret\nfrom hubrun.redact import HERE\nimport base64, hashlib, os, sys, time",
+            f"_a = Secret({secret[:6]!r} + {secret[6:]!r}, 'sudo_password').reveal()\n_b = {served[:30]!r} + {served[30:]!r}\nHERE.learn_digest('LTI_CLIENT_SECRET', 'salt', hashlib.sha256(('salt' + _b).encode()).hexdigest())\n_all = [os.environ['PLANTED_TOKEN'], _a, _b]",
+            "for _each in _all: print(_each, base64.b64encode(_each.encode()).decode())\nprint(*_all, file=sys.stderr)",
+            shown(results=[{"resource": f"file {environment}", "status": "changed", "diff": f"+{environment}", environment: 1}]),
+            "display({'text/plain': f'goes on with {_all}'}, raw=True)",
+            "display({'application/scrapbook.scrap.json+json': {'name': 'fact', 'data': _all}}, raw=True)",
+            "raise ValueError(' and '.join(_all))",
+        ]),
+    )  # fmt: skip
+    site = SITE.model_copy(update={"canvas_tool_name": environment})
+    show = Progress(site)
+
+    found: list[str] = []
+
+    def look(*_: object) -> None:
+        found.extend(place for value in planted for place in places(tmp_path / "records", value))
+
+    def listen(entry: Book) -> Listener:
+        look()  # not even before the first runbook
+        return dataclasses.replace(show.listen(entry), kept=look)
+
+    run = install(tmp_path / "records", [path], site=site, listen=listen)
+    show.end(run, Path("site.yaml"))
+    out, err = capfd.readouterr()
+    look()
+    assert found == []
+    for value in planted:
+        assert [form for form in books.forms(value) if form in (out + err).encode()] == []
+    kept = manifest.read(run.folder).predicate
+    assert kept.reason.endswith("ValueError: <PLANTED_TOKEN> and <sudo_password> and <LTI_CLIENT_SECRET>")
+    assert kept.runbooks[0].facts == {"fact": ["<PLANTED_TOKEN>", "<sudo_password>", "<LTI_CLIENT_SECRET>"]}
+    assert kept.redactions.keys() >= {"PLANTED_TOKEN", "sudo_password", "LTI_CLIENT_SECRET"}
+    assert kept.redactions["sudo_password"] >= 4
+    assert sound(tmp_path / "records")
+
+
+# -- which runbooks, which steps
 
 
 def test_runbooks_are_run_in_order_from_the_one_that_is_named() -> None:
@@ -214,10 +564,3 @@ def test_a_cell_belongs_to_the_heading_above_it() -> None:
         new_markdown_cell("### Three "),
     ]
     assert titles(new_notebook(cells=cells)) == ["", "One", "One", "One", "Three"]
-
-
-def test_a_failed_cell_fails_its_step_for_good() -> None:
-    step = Step("s")
-    report(step, new_code_cell(outputs=[new_output("error", ename="E", evalue="", traceback=[])]))
-    report(step, new_code_cell(outputs=[new_output("display_data", {MIME: {"results": [{"status": "changed"}]}})]))
-    assert (step.status, len(step.results)) == ("failed", 1)

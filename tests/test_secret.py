@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import json
 import logging
 import pickle
-import shlex
-import urllib.parse
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hubrun.redact import Redactor
 from hubrun.secret import Secret
 
 VALUE = "s3cr3t/with' quote&more"
@@ -22,7 +20,7 @@ VALUE = "s3cr3t/with' quote&more"
 
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Secret, "_known", {})
+    monkeypatch.setattr("hubrun.secret.HERE", Redactor())
 
 
 @pytest.mark.usefixtures("known")
@@ -59,22 +57,10 @@ def test_secrets_are_compared_and_counted_by_their_value() -> None:
     assert Secret("a") and not Secret("")
 
 
-@pytest.mark.parametrize(
-    "form",
-    [str, shlex.quote, lambda text: urllib.parse.quote(text, safe=""), lambda text: base64.b64encode(text.encode()).decode()],
-    ids=["plain", "quoted for the shell", "in an address", "base64"],
-)  # fmt: skip
 @pytest.mark.usefixtures("known")
-def test_every_form_of_it_is_replaced_by_its_name(form: Callable[[str], str]) -> None:
+def test_a_text_that_holds_it_shows_its_name() -> None:
     Secret(VALUE, "LTI secret")
-    assert Secret.redact(f"a {form(VALUE)} b\n{form(VALUE)}") == "a <LTI secret> b\n<LTI secret>"
-
-
-@pytest.mark.usefixtures("known")
-def test_a_secret_that_holds_another_is_replaced_whole() -> None:
-    Secret("inner", "short")
-    Secret("outer-inner-outer", "long")
-    assert Secret.redact("outer-inner-outer inner") == "<long> <short>"
+    assert Secret.redact(f"a {VALUE} b\n{VALUE!r}") == 'a <LTI secret> b\n"<LTI secret>"'
 
 
 @pytest.mark.usefixtures("known")
@@ -87,6 +73,6 @@ def test_an_empty_secret_replaces_nothing() -> None:
 @given(st.text("ab'/ é", min_size=3), st.text("ab'/ é", max_size=20), st.text("ab'/ é", max_size=20))
 def test_nothing_of_it_is_left_in_any_text(value: str, before: str, after: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Secret, "_known", {})
+        patch.setattr("hubrun.secret.HERE", Redactor())
         Secret(value, "#")
         assert value not in Secret.redact(before + value + after)

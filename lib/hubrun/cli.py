@@ -16,10 +16,12 @@ from hubrun import params, params_help, progress
 from hubrun.errors import BadInput, HubrunError
 from hubrun.notebook import PROJECT, SITE_FILE
 from hubrun.practice.cli import practice
+from hubrun.record import mirror, signature
 from hubrun.record import run as record
+from hubrun.record.cli import RECORDS, records
+from hubrun.record.manifest import Mode
+from hubrun.secret import Secret
 from hubrun.server import Server
-
-RECORDS = PROJECT / "records"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,6 +76,7 @@ def run_options(command: Any) -> Any:
 @hubrun.command()
 @run_options
 @click.option("--check", is_flag=True, help="Show what would change, and touch nothing (the same as `plan`).")
+@click.option("--resume", is_flag=True, help="Go on with the site's last run, at the runbook that failed.")
 def install(check: bool, **options: Any) -> int:
     """Run the runbooks against a server, and keep the record."""
     return run_site(mode="check" if check else "install", **options)
@@ -87,23 +90,45 @@ def plan(**options: Any) -> int:
 
 
 def run_site(
-    site_file: Path, mode: str, first: str = "", only: str = "", overrides: dict[str, str] | None = None,
-    records: Path = RECORDS, as_json: bool = False,
+    site_file: Path, mode: Mode, first: str = "", only: str = "", overrides: dict[str, str] | None = None,
+    records: Path = RECORDS, as_json: bool = False, resume: bool = False,
 ) -> int:  # fmt: skip
     """Run the runbooks for the site in `site_file`; the exit code that DESIGN.md promises."""
+    if resume and (first or only or mode == "check"):
+        raise BadInput("cannot be combined with --from, --only or --check", "--resume", "It knows where to go on")
     site = params.load(site_file, overrides)
     books = record.runbooks(first, only)
+    key, signer = signature.find_signer(site.record_signing_key, site.ssh_key_file)
+    if site.records_mirror:
+        mirror.check_target(site.records_mirror)
     show = progress.Progress(site)
-    with show.waiting(f"connecting to {site.ssh_user}@{site.host}:{site.ssh_port}"), Server.connect(site):
-        pass  # what keeps us out is said here, before a runbook begins
-    run = record.new_run(site, mode, records.absolute())
-    try:
-        record.execute(run, books, show.listen)
-    finally:
+    with show.waiting(f"connecting to {site.ssh_user}@{site.host}:{site.ssh_port}"):
+        server = Server.connect(site)  # what keeps us out is said here, before a runbook begins
+    with server, record.opened(site, mode, records.absolute(), books, key, signer, resume) as run:
+        try:
+            run.look(server)
+            run.execute(show.listen)
+        except (KeyboardInterrupt, HubrunError) as error:
+            ended_by: BaseException | None = error
+        else:
+            ended_by = None
+        with show.waiting("closing the record"):
+            run.finish(server, ended_by)
         show.end(run, site_file)
         if as_json:
-            click.echo(json.dumps(run.manifest(), indent=2))
-    return {"failed": 1, "would change": 2}.get(run.status, 0)
+            click.echo(json.dumps(run.data(), indent=2))
+    if site.records_mirror and run.closed:
+        try:
+            with show.waiting(f"copying the record to {site.records_mirror}"):
+                for folder in (*(kept.folder for kept in run.recovered), run.folder):
+                    mirror.mirror(run.history, folder, site.records_mirror)
+        except HubrunError as error:  # what the run came to is not changed by that
+            show.warn(f"the record was not copied: {error}")
+    if isinstance(ended_by, KeyboardInterrupt):
+        raise ended_by
+    if not run.closed:
+        return 1
+    return {"failed": 1, "interrupted": 1, "would change": 2}.get(run.record.status, 0)
 
 
 @hubrun.command("params")
@@ -135,38 +160,46 @@ def lab(site_file: Path | None, port: int, no_browser: bool) -> int:
     return subprocess.run(command, cwd=PROJECT, env=environment).returncode
 
 
-# Programs that the tests call beside .venv, with their Debian packages.
-TEST_TOOLS = {"gpg": "gnupg", "openssl": "openssl", "ps": "procps"}
+# Programs that the tests call beside .venv, with their Debian packages; Chromium, with fonts, is for those in a browser.
+TEST_TOOLS = {"gpg": ["gnupg"], "openssl": ["openssl"], "ps": ["procps"], "ssh-keygen": ["openssh-client"]}
+BROWSER = {"chromium": ["chromium", "fonts-dejavu-core", "fonts-liberation"]}
 
 
-def install_test_tools() -> None:
+def install_test_tools(tools: dict[str, list[str]]) -> None:
     """Install what the tests call and a bare Debian lacks. Raises BadInput where that cannot be done from here."""
-    missing = [package for tool, package in TEST_TOOLS.items() if not shutil.which(tool)]
+    missing = [package for tool, packages in tools.items() if not shutil.which(tool) for package in packages]
     if not missing:
         return
     install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise BadInput(f"the tests need {', '.join(missing)}", "this machine", f"sudo {' '.join(install)}")
-    subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        install, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    )
 
 
 @hubrun.command()
-@click.option("--fast", is_flag=True, help="Only what needs no server: under a minute.")
+@click.option("--fast", is_flag=True, help="Only what needs neither server nor browser: under a minute.")
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
     """Run everything that CI runs: format, lint, types, and the tests. Arguments behind -- go to pytest."""
-    install_test_tools()
+    install_test_tools(TEST_TOOLS if fast else TEST_TOOLS | BROWSER)
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+    apart = "server or browser"
     commands = [
-        ["ruff", "format", "--check", "-q", "lib", "tests"],
-        ["ruff", "check", "-q", "lib", "tests"],
+        ["ruff", "format", "--check", "-q", "lib", "tests", "benchmarks"],
+        ["ruff", "check", "-q", "lib", "tests", "benchmarks"],
         ["mypy", "--no-error-summary"],
-        ["pytest", "-q", *(["-m", "not server"] if fast else []), *pytest_arguments],
+        # side by side; practice servers and browsers take all there is, so they come one after another
+        ["pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", f"not ({apart})", *pytest_arguments],
+        *([] if fast else [["pytest", "-q", "-m", apart, *pytest_arguments]]),
     ]
+    # 5: arguments for pytest have left no test in this part
+    well = {0, 5} if pytest_arguments else {0}
     failed = [
         tool[0]
         for tool in commands
-        if subprocess.run([sys.executable, "-m", *tool], cwd=PROJECT, env=environment).returncode
+        if subprocess.run([sys.executable, "-m", *tool], cwd=PROJECT, env=environment).returncode not in well
     ]
     if failed:
         click.echo(f"hubrun test: failed: {', '.join(failed)}", err=True)
@@ -174,6 +207,7 @@ def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
 
 
 hubrun.add_command(practice)
+hubrun.add_command(records)
 
 
 def main() -> None:
@@ -187,8 +221,8 @@ def main() -> None:
         click.echo("hubrun: interrupted", err=True)
         code = 130
     except HubrunError as error:
-        click.echo(f"hubrun: {error}", err=True)
+        click.echo(Secret.redact(f"hubrun: {error}"), err=True)
         if error.detail and not isinstance(error, BadInput):
-            click.echo("\n".join(f"    {line}" for line in error.detail.splitlines()[-20:]), err=True)
+            click.echo(Secret.redact("\n".join(f"    {line}" for line in error.detail.splitlines()[-20:])), err=True)
         code = error.exit_code
     sys.exit(code if isinstance(code, int) else 0)

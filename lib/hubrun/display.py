@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hubrun.plan import Result
+from hubrun.redact import HERE
 from hubrun.secret import Secret
 
 MIME = "application/vnd.hubrun+json"
@@ -18,6 +19,8 @@ _COLOUR = {
     "changed": "#9a5b00",
     "would change": "#0550ae",
     "failed": "#b3261e",
+    "interrupted": "#b3261e",
+    "not run": "#57606a",
     "not checked": "#57606a",
 }
 _CELL = "padding:.15em .6em;vertical-align:top;text-align:left"
@@ -47,9 +50,9 @@ class Card:
         lines = [self.title]
         for row in self.rows:
             lines.append(f"  {row.status:<{width}}  {row.what}" + (f"  ({row.seen})" if row.seen else ""))
-            if row.status in ("failed", "would change", "changed"):
+            if row.status in ("failed", "interrupted", "would change", "changed"):
                 lines += [f"      {line}" for line in row.more.splitlines()]
-            if row.status == "failed":
+            if row.status in ("failed", "interrupted"):
                 lines += [f"      {line}" for line in row.log.splitlines()[-30:]]
         return Secret.redact("\n".join(lines))
 
@@ -67,7 +70,7 @@ class Card:
         folded = "\n".join(part for part in (row.more, row.log) if part)
         if not folded:
             return ""
-        opened = " open" if row.status == "failed" else ""
+        opened = " open" if row.status in ("failed", "interrupted") else ""
         return (
             f"<details{opened}><summary>details</summary>"
             f"<pre style='white-space:pre-wrap;margin:.2em 0'>{_escaped(folded)}</pre></details>"
@@ -76,22 +79,13 @@ class Card:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         bundle: dict[str, Any] = {"text/plain": str(self), "text/html": self._html()}
         if self.data:
-            bundle[MIME] = _redacted(self.data)
+            bundle[MIME] = HERE.data(self.data)
         return bundle
 
 
 def _escaped(text: str) -> str:
     # In this order: escaped, a secret with & or < in it would not be found any more.
     return html.escape(Secret.redact(text))
-
-
-def _redacted(value: Any) -> Any:
-    """Plain data without secrets in any of its texts."""
-    if isinstance(value, dict):
-        return {name: _redacted(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_redacted(each) for each in value]
-    return Secret.redact(value) if isinstance(value, str) else value
 
 
 def results_card(results: Sequence[Result], seconds: float) -> Card:

@@ -10,12 +10,17 @@ from typing import Any
 from hubrun import params
 from hubrun.errors import BadInput
 from hubrun.params import Site
+from hubrun.redact import HERE
 
 PROJECT = Path(__file__).resolve().parents[2]
 # Names of a parameters cell that are of the run, not of the site.
 RUN_PARAMETERS = {"check": bool}
 # `./hubrun lab params/site.yaml` says here which site the open notebooks are about.
 SITE_FILE = "HUBRUN_SITE"
+# The engine sets it for its kernels. The kernel then tells it each secret, over a socket that only this account can
+# open, in messages of this type: so that the engine can keep them out of what it writes.
+ENGINE = "HUBRUN_ENGINE"
+MESSAGE = "hubrun_secret"
 _PLAIN = (str, int, float, bool, list, dict, type(None))
 
 
@@ -27,6 +32,9 @@ def site_from(namespace: Mapping[str, Any]) -> Site:
     """
     # Papermill starts in the project's folder, JupyterLab in runbooks/: relative paths mean the same in both.
     os.chdir(PROJECT)
+    HERE.learn_environment(os.environ)
+    if os.environ.get(ENGINE):
+        HERE.told = _tell_engine
     given = {
         name: value
         for name, value in namespace.items()
@@ -54,3 +62,11 @@ def _is_default(name: str, value: Any) -> bool:
     if field is None:
         return False
     return bool(value == ("" if field.is_required() else field.default))
+
+
+def _tell_engine(kind: str, what: tuple[str, ...]) -> None:
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    if shell is not None and hasattr(shell, "kernel"):
+        shell.kernel.send_response(shell.kernel.iopub_socket, MESSAGE, {"kind": kind, "what": list(what)})

@@ -69,6 +69,17 @@ class Site(BaseModel):
     sudo_password_env: str = _param("all", "environment variable here that holds the sudo password; empty: none", "")
     sudo_password_file: str = _param("all", "file here that holds the sudo password; empty: none", "")
 
+    # -- the record of a run
+    record_signing_key: str = _param(
+        "records",
+        "key here that signs records: a private key file, or a public one whose other half is in the SSH agent; "
+        "none: unsigned; empty: ssh_key_file, else the agent's first key",
+        "",
+    )
+    records_mirror: str = _param(
+        "records", "copy each record there when it is closed: a folder here, or user@host:path; empty: nowhere", ""
+    )
+
     # -- 01 server
     ca_certificates: list[str] = _param(
         "01 02 04",

@@ -13,17 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from hubrun.params import Site
-from hubrun.record.run import Part, Run
-from hubrun.record.steps import Listener, Step
+from hubrun.record.manifest import Book, Step
+from hubrun.record.run import Run
+from hubrun.record.steps import Listener
+from hubrun.record.tables import STYLE
+from hubrun.secret import Secret
 
-STYLE = {
-    "ok": "green",
-    "changed": "yellow",
-    "would change": "blue",
-    "not checked": "dim",
-    "failed": "bold red",
-    "interrupted": "bold red",
-}
 # In a log, where no line can be updated in place, a sign of life at least this often, in seconds.
 SIGN_OF_LIFE = 10
 
@@ -47,15 +42,15 @@ class Progress:
         finally:
             self._stop()
 
-    def listen(self, part: Part) -> Listener:
+    def listen(self, book: Book) -> Listener:
         """The listener for one runbook; its heading is printed."""
-        self.console.print(Text(part.name, style="bold"))
+        self.console.print(Text(book.name, style="bold"))
         self._now("starting the notebook's kernel", first=True)
-        return Listener(self._started, self._progress, self._ended)
+        return Listener(self._started, self._progress, self._ended, lambda nb, counts: None)
 
-    def _started(self, step: Step) -> None:
+    def _started(self, title: str) -> None:
         self._began = time.monotonic()
-        self._now(step.title, first=True)
+        self._now(title, first=True)
 
     def _progress(self, line: str) -> None:
         self._now(line)
@@ -79,6 +74,7 @@ class Progress:
         self.console.print(line, soft_wrap=True)
 
     def _now(self, text: str, first: bool = False) -> None:
+        text = Secret.redact(text)
         if self.console.is_terminal:
             if self._status is None:
                 self._status = self.console.status(Text(text))
@@ -98,23 +94,37 @@ class Progress:
     def end(self, run: Run, site_file: Path) -> None:
         """The last lines: how long each part took, what failed and how to go on, where the record is."""
         self._stop()
+        record = run.record
         table = Table(box=None, padding=(0, 2), show_header=False)
-        for part in run.parts:
-            table.add_row(part.name, Text(part.status, style=STYLE[part.status]), f"{part.seconds:.1f} s")
+        for book in record.runbooks:
+            name = book.name if record.attempt == 1 else f"{book.name} (attempt {book.attempt})"
+            took = f"{book.seconds:.1f} s" if book.status != "not run" else ""
+            table.add_row(name, Text(book.status, style=STYLE[book.status]), took)
         self.console.print(table)
-        last = run.parts[-1] if run.parts else None
-        if last and last.status == "failed":
-            step = last.steps[-1].title if last.steps else "start of the kernel"
-            self.console.print(Text(f"failed: {last.name}, {step}: {last.error}", style="bold red"), soft_wrap=True)
-            self.console.print(
-                f"to go on: ./hubrun {'plan' if run.mode == 'check' else 'install'} {site_file} --from {last.name[:2]}",
-                soft_wrap=True,
-            )
-        self.console.print(f"record: {run.folder}", soft_wrap=True)
-        if last and last.status != "failed":
+        for kept in run.recovered:
+            self._say(f"an earlier run had been killed; its record was closed: {kept.folder}")
+        if record.status in ("failed", "interrupted"):
+            self._say(f"{record.status}: {record.reason}", "bold red")
+            again = "plan" if record.mode == "check" else "install"
+            self._say(f"to go on: ./hubrun {again} {site_file}" + (" --resume" if record.mode == "install" else ""))
+        if run.rescued:
+            self.warn(f"the record could not be written to {run.folder}; it is in {run.rescued}")
+        elif not run.closed:
+            self.warn(f"the record could not be written to the end, here or in a temporary folder: {run.folder}")
+        self._say(f"record: {run.rescued or run.folder}")
+        signer = record.signer
+        self._say(f"signed by {signer.fingerprint}" if not signer.unsigned else f"not signed: {signer.unsigned}", "dim")
+        if record.status not in ("failed", "interrupted"):
             what = {
                 "ok": "nothing to do",
                 "changed": "done",
                 "would change": "something to do, nothing was touched",
-            }.get(run.status, run.status)
-            self.console.print(Text(f"{run.site.site}: {what}, in {run.seconds:.1f} s", style="bold"), soft_wrap=True)
+            }.get(record.status, record.status)
+            self._say(f"{record.site}: {what}, in {record.seconds:.1f} s", "bold")
+
+    def warn(self, text: str) -> None:
+        """A line that must not be missed."""
+        self._say(text, "bold red")
+
+    def _say(self, text: str, style: str = "") -> None:
+        self.console.print(Text(Secret.redact(text), style=style), soft_wrap=True)

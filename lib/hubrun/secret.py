@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import shlex
-from urllib.parse import quote
+from hubrun.redact import HERE
 
 
 class Secret:
@@ -14,19 +12,11 @@ class Secret:
     """
 
     __slots__ = ("_value", "name")
-    _known: dict[str, str] = {}
 
     def __init__(self, value: str, name: str = "secret") -> None:
         self._value = value
         self.name = name
-        if value:
-            for form in (
-                value,
-                base64.b64encode(value.encode()).decode(),
-                quote(value, safe=""),
-                shlex.quote(value),
-            ):
-                Secret._known[form] = name
+        HERE.learn(value, name)
 
     def reveal(self) -> str:
         return self._value
@@ -51,10 +41,7 @@ class Secret:
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError(f"{self!r} is not to be pickled")
 
-    @classmethod
-    def redact(cls, text: str) -> str:
-        """Return `text` with every secret that this process has seen replaced by its name."""
-        for form in sorted(cls._known, key=len, reverse=True):
-            if form in text:
-                text = text.replace(form, f"<{cls._known[form]}>")
-        return text
+    @staticmethod
+    def redact(text: str) -> str:
+        """Return `text` without what this process knows, or takes by its looks, to be secret (`hubrun.redact`)."""
+        return HERE.text(text)

@@ -25,7 +25,10 @@ HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))  # for aptrepo, also when these tests are run alone
 
 # The server that is set up first serves most; the fresh ones come after.
-ORDER = ("test_install", "test_notebooks", "test_bad_input", "test_bare_papermill", "test_docker_ce", "test_debian13")
+ORDER = (
+    "test_install", "test_notebooks", "test_records", "test_bad_input", "test_killed", "test_bare_papermill",
+    "test_docker_ce", "test_debian13", "test_record_pictures",
+)  # fmt: skip
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))
 
 

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,7 +58,7 @@ class Ended:
     def error(self) -> str:
         """The one line that says what failed; several, or a traceback, fail here."""
         assert "Traceback" not in self.output, self.tail
-        found = [line for line in self.output.splitlines() if re.match(r"(hubrun|failed): ", line)]
+        found = [line for line in self.output.splitlines() if re.match(r"(hubrun|failed|interrupted): ", line)]
         assert len(found) == 1, f"one clear error is wanted, {len(found)} came: {self.tail}"
         return found[0]
 
@@ -71,7 +71,8 @@ class Ended:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        return dict(json.loads((self.record / "manifest.json").read_text()))
+        """What the manifest says of the run (the statement's predicate)."""
+        return dict(json.loads((self.record / "manifest.json").read_text())["predicate"])
 
     @property
     def results(self) -> list[tuple[str, str]]:
@@ -90,6 +91,19 @@ class Running:
             command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=self._file, stderr=subprocess.STDOUT,
             start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"} | (env or {}),
         )  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end, at most `seconds`."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
 
     @property
     def output(self) -> str:

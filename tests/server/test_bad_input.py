@@ -168,7 +168,8 @@ def test_a_mistake_in_the_operators_settings_is_named_with_its_line(
         serves(working)
     assert ended.code == 1, ended.tail
     assert [word for word in said if word not in ended.error] == [], ended.error
-    assert [part["name"] for part in ended.manifest["runbooks"]] == ["02_hub_lti"]
+    begun = [part["name"] for part in ended.manifest["runbooks"] if part["status"] != "not run"]
+    assert begun == ["02_hub_lti"]
 
 
 def test_an_nginx_include_that_is_broken_stops_the_change_and_not_nginx(working: Machine) -> None:

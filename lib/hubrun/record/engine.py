@@ -1,68 +1,214 @@
-"""Papermill's engine with eyes: tells a listener which step of a runbook goes on, and what came of it."""
+"""Papermill's engine `hubrun`: says truthfully what became of each cell, and keeps secrets out of what it writes."""
 
 from __future__ import annotations
 
-import time
+import asyncio
+import os
+import secrets
+import signal
+import tempfile
 from typing import Any
 
+from jupyter_core.utils import run_sync
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine
 from traitlets.config import Config
 
 from hubrun.display import MIME
-from hubrun.record.steps import Listener, Step, report, titles
+from hubrun.notebook import ENGINE, MESSAGE
+from hubrun.record.keeper import BEHIND, Keeper, mend_papermill
+from hubrun.record.manifest import Cause
+from hubrun.record.steps import Listener, derive, is_code, titles
+from hubrun.record.stop import REASONS, Stopped, on_signal
+from hubrun.redact import HERE
 
-# Over a socket of the file system, which only this account can open: over TCP the kernel warns of others listening.
-_KERNEL = Config({"KernelManager": {"transport": "ipc"}})
+# Its presence tells the kernel that the engine listens; its value salts the digests of the server's secrets.
+_SALT = secrets.token_hex(16)
+# Seconds that a cell has to end after Ctrl-C, so that what it had done is on record. One more Ctrl-C: at once.
+_GRACE = 8.0
+_DIED = "the kernel died: what this step did until then is known to the server alone"
 
 
 class _Client(PapermillNotebookClient):  # type: ignore[misc]
+    nb_man: Keeper
     listener: Listener | None = None
+    cause: Cause = ""
+
+    # -- the cells, one after another
 
     def papermill_execute_cells(self) -> None:
-        self._titles = titles(self.nb)
-        self._step: Step | None = None
-        self._since = time.monotonic()
         try:
-            super().papermill_execute_cells()
-        finally:
-            self._close()
+            self._execute_cells()
+        except Stopped as stopped:
+            # The signal may have come at any moment: also while a cell's beginning or end was written down.
+            for cell in self.nb.cells:
+                if is_code(cell) and cell.metadata.hubrun["status"] == "running":
+                    self.nb_man.cell_ended(cell, stopped.cause, REASONS[stopped.cause], interrupted=True)
+            raise
 
-    def execute_cell(self, cell: NotebookNode, cell_index: int, **kwargs: Any) -> NotebookNode:
-        if cell.cell_type == "code" and (self._step is None or self._step.title != self._titles[cell_index]):
-            self._close()
-            self._step, self._since = Step(self._titles[cell_index]), time.monotonic()
-            if self.listener:
-                self.listener.started(self._step)
+    def _execute_cells(self) -> None:
+        steps = titles(self.nb)
+        last = max((index for index, cell in enumerate(self.nb.cells) if is_code(cell)), default=-1)
+        title = ""
+        for index, cell in enumerate(self.nb.cells):
+            if not is_code(cell):
+                self.nb_man.passed(cell)
+                continue
+            if self.cause:
+                raise Stopped(self.cause)
+            if not title or title != steps[index]:
+                title = steps[index]
+                self._tell_started(title)
+            ended = self._execute(cell, index)
+            following = next((steps[i] for i in range(index + 1, last + 1) if is_code(self.nb.cells[i])), None)
+            if not ended or following != title:
+                self._tell_ended(title)
+            if not ended:
+                return
+        if self.cause:  # the last cell ended well in spite of it
+            raise Stopped(self.cause)
+
+    def _execute(self, cell: NotebookNode, index: int) -> bool:
+        """Run one cell and mark what became of it. False: the runbook ends here. Raises Stopped, DeadKernelError."""
+        keeper = self.nb_man
+        keeper.cell_start(cell, index)
         try:
-            return super().execute_cell(cell, cell_index, **kwargs)
-        finally:
-            if self._step and cell.cell_type == "code":
-                report(self._step, cell)
+            self.execute_cell(cell, index)
+        except CellExecutionError as error:
+            if self.cause:
+                raise Stopped(self.cause) from None
+            lost = error.ename == "ConnectionLost"
+            keeper.cell_ended(cell, "connection lost" if lost else "error", f"{error.ename}: {error.evalue}", lost)
+            return False
+        except CellTimeoutError as error:
+            keeper.cell_ended(cell, "time-out", f"the cell did not end within {self.timeout} s")
+            raise CellTimeoutError(HERE.text(str(error))) from None  # it shows the beginning of the cell
+        except DeadKernelError:
+            if self.cause:
+                raise Stopped(self.cause) from None
+            keeper.cell_ended(cell, "kernel died", _DIED, interrupted=True)
+            raise
+        except Exception as error:
+            keeper.cell_ended(cell, "error", f"{type(error).__name__}: {error}")
+            raise
+        keeper.cell_ended(cell)
+        return True
 
-    def _close(self) -> None:
-        if self._step:
-            self._step.seconds = time.monotonic() - self._since
-            if self.listener:
-                self.listener.ended(self._step)
-        self._step = None
+    async def async_execute_cell(self, cell: NotebookNode, cell_index: int, **kwargs: Any) -> NotebookNode:
+        saving = asyncio.ensure_future(self._keep_saving())
+        try:
+            return await super().async_execute_cell(cell, cell_index, **kwargs)
+        finally:
+            saving.cancel()
+
+    execute_cell = run_sync(async_execute_cell)
+
+    async def _keep_saving(self) -> None:
+        while True:
+            await asyncio.sleep(BEHIND / 2)
+            self.nb_man.save_if_behind()
+
+    # -- being stopped
+
+    def stop(self, cause: Cause) -> None:
+        """Called by a signal's handler: interrupt the cell, and give it some seconds to end by itself."""
+        again, self.cause = bool(self.cause), cause
+        process = getattr(getattr(self.km, "provisioner", None), "process", None)
+        task = getattr(self, "task_poll_for_reply", None)
+        if again or process is None or task is None or task.done():
+            raise Stopped(cause)
+        os.kill(process.pid, signal.SIGINT)
+        task.get_loop().call_soon_threadsafe(lambda: task.get_loop().call_later(_GRACE, task.cancel))
+
+    # -- what the kernel says
 
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
+        if msg["msg_type"] == MESSAGE:
+            kind, what = msg["content"]["kind"], msg["content"]["what"]
+            HERE.learn(*what) if kind == "value" else HERE.learn_digest(*what)
+            return None
         if self.listener and msg["msg_type"] in ("display_data", "update_display_data"):
             data = msg["content"]["data"]
             if MIME not in data and "text/plain" in data:
-                self.listener.progress(data["text/plain"])
-        return super().process_message(msg, cell, cell_index)
+                self.listener.progress(HERE.text(data["text/plain"]))
+        output = super().process_message(msg, cell, cell_index)
+        before = cell.outputs[-2] if len(cell.get("outputs", [])) > 1 else None
+        if output and before and output.output_type == before.output_type == "stream" and output.name == before.name:
+            # What was written in pieces is one text again: half a secret would not be known for what it is.
+            before.text += cell.outputs.pop().text
+        return output
+
+    def log_output_message(self, output: NotebookNode) -> None:
+        super().log_output_message(HERE.data(output))
+
+    def _tell_started(self, title: str) -> None:
+        if self.listener:
+            self.listener.started(HERE.text(title))
+
+    def _tell_ended(self, title: str) -> None:
+        if self.listener:
+            begun = [step for step in derive(HERE.data(self.nb)) if step.status != "not run"]
+            if begun:
+                self.listener.ended(begun[-1])
 
 
 class HubrunEngine(NBClientEngine):  # type: ignore[misc]
-    """The engine `hubrun` (entry point papermill.engine)."""
+    """The engine `hubrun` (entry point papermill.engine). Raises what stopped it: Stopped, DeadKernelError, …"""
+
+    @classmethod
+    def execute_notebook(
+        cls,
+        nb: NotebookNode,
+        kernel_name: str,
+        output_path: str | None = None,
+        progress_bar: bool = True,
+        log_output: bool = False,
+        listener: Listener | None = None,
+        keepers: list[Keeper] | None = None,
+        **kwargs: Any,
+    ) -> NotebookNode:
+        """As papermill's own engines do it; its `autosave_cell_every` is not needed. `keepers` gets the keeper."""
+        mend_papermill()
+        HERE.learn_environment(os.environ)
+        keeper = Keeper(nb, listener, output_path=output_path, log_output=log_output, progress_bar=progress_bar)
+        if keepers is not None:
+            keepers.append(keeper)
+        keeper.notebook_start()
+        try:
+            cls.execute_managed_notebook(keeper, kernel_name, log_output=log_output, listener=listener, **kwargs)
+        finally:
+            keeper.notebook_complete()
+        return keeper.nb
 
     @classmethod
     def execute_managed_notebook(
-        cls, nb_man: Any, kernel_name: str, listener: Listener | None = None, start_timeout: int = 60, **kwargs: Any
-    ) -> Any:
-        client = _Client(nb_man, startup_timeout=start_timeout, kernel_name=kernel_name, timeout=None, config=_KERNEL)
+        cls,
+        nb_man: Keeper,
+        kernel_name: str,
+        log_output: bool = False,
+        stdout_file: Any = None,
+        stderr_file: Any = None,
+        start_timeout: int = 60,
+        execution_timeout: int | None = None,
+        listener: Listener | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Over sockets in a folder that only this account can open: over TCP, others on this machine could listen.
+        # By default they would be in the working directory, and kernels of two runs would meet there.
+        folder = tempfile.TemporaryDirectory(prefix="hubrun-", ignore_cleanup_errors=True)
+        ipc = Config({"KernelManager": {"transport": "ipc", "ip": f"{folder.name}/kernel"}})
+        client = _Client(
+            nb_man,
+            startup_timeout=start_timeout,
+            timeout=execution_timeout,
+            kernel_name=kernel_name,
+            log_output=log_output,
+            stdout_file=stdout_file,
+            stderr_file=stderr_file,
+            config=ipc,
+        )
         client.listener = listener
-        return client.execute()
+        with folder, on_signal(client.stop):
+            client.execute(env={**os.environ, ENGINE: _SALT})

@@ -1,69 +1,216 @@
-"""One run: the runbooks in order through papermill, and the folder that is kept of it."""
+"""One run: the runbooks in order through papermill, and the record that is kept of it."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import hashlib
+import errno
 import json
 import logging
 import os
 import secrets
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hubrun.errors import BadInput
 from hubrun.notebook import PROJECT, SITE_FILE
 from hubrun.params import Site
-from hubrun.record.steps import Listener, Step
-from hubrun.secret import Secret
+from hubrun.record import close, inventory, manifest, origin, resume, signature, whole
+from hubrun.record.history import History
+from hubrun.record.history import Run as Kept
+from hubrun.record.manifest import Book, Cause, Link, Manifest, Mode, Packages, Record, Signer, Status
+from hubrun.record.steps import Listener, derive, now, seconds_between
+from hubrun.record.stop import REASONS, Stopped, at_once, on_signal
+from hubrun.redact import HERE
+from hubrun.server import Server
 
-MANIFEST_VERSION = 1
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
+    from hubrun.record.keeper import Keeper
 
-@dataclass
-class Part:
-    """One runbook of a run. status: ok, changed, would change, failed or interrupted."""
-
-    name: str
-    status: str = "ok"
-    seconds: float = 0.0
-    error: str = ""
-    sha256: str = ""
-    steps: list[Step] = field(default_factory=list)
+# A record has some hundred kB. With less than this free, in bytes, none is begun.
+ROOM = 20 << 20
+UNSIGNED = Signer(unsigned="no key was given")
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 @dataclass
 class Run:
-    """A run of a site and where it is kept. mode: install or check."""
+    """A run that goes on. `recovered`: runs that had been killed and were closed before this one began.
+
+    closed: the record is complete. Else `rescued` is where it is in its place; without that, some of it is lost.
+    """
 
     site: Site
-    mode: str
+    history: History
     folder: Path
-    parts: list[Part] = field(default_factory=list)
-    started: str = ""
-    seconds: float = 0.0
+    statement: Manifest
+    books: list[Path]
+    key: signature.Key | None = None
+    recovered: list[Kept] = field(default_factory=list)
+    closed: Link | None = None
+    rescued: Path | None = None
+    _unsaved: dict[str, str] = field(default_factory=dict)
+    _counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
-    def status(self) -> str:
-        statuses = {part.status for part in self.parts}
-        order = ("interrupted", "failed", "changed", "would change")
-        return next((status for status in order if status in statuses), "ok")
+    def record(self) -> Record:
+        return self.statement.predicate
 
-    def manifest(self) -> dict[str, Any]:
-        return {
-            "version": MANIFEST_VERSION,
-            "run": self.folder.name,
-            "site": self.site.site,
-            "mode": self.mode,
-            "status": self.status,
-            "started": self.started,
-            "seconds": round(self.seconds, 1),
-            "parameters": self.site.model_dump(exclude_unset=True),
-            "runbooks": [asdict(part) for part in self.parts],
+    # -- while it goes on
+
+    def look(self, server: Server) -> None:
+        """Take down what the server is and what is installed there."""
+        self.record.server = server.identity()
+        self.record.packages = Packages(before=inventory.packages(server))
+        self._write()
+
+    def execute(self, listen: Callable[[Book], Listener]) -> None:
+        """Run the runbooks until one does not end well. `listen` makes the listener for each. Raises Stopped."""
+        entries = {book.name: book for book in self.record.runbooks if book.attempt == self.record.attempt}
+        for path in self.books:
+            entry = entries[HERE.text(path.stem)]
+            self._execute_one(path, entry, listen(entry))
+            if entry.status in ("failed", "interrupted"):
+                return
+
+    def _execute_one(self, path: Path, entry: Book, listener: Listener) -> None:
+        import papermill  # slow to import: `hubrun --help` must not wait for it
+
+        logging.getLogger("papermill").setLevel(logging.ERROR)
+        os.environ.pop(SITE_FILE, None)
+        entry.status, entry.started, entry.file = "running", now(), f"{entry.name}.ipynb"
+        self._write()
+        kept: list[NotebookNode] = []
+        keepers: list[Keeper] = []
+
+        def keep(nb: NotebookNode, counts: dict[str, int]) -> None:
+            kept[:] = [nb]
+            self._counts[entry.file] = counts
+            listener.kept(nb, counts)
+
+        failure: BaseException | None = None
+        try:
+            papermill.execute_notebook(
+                str(path),
+                str(self.folder / entry.file),
+                parameters=self.site.model_dump(exclude_unset=True) | ({"check": True} if self.record.mode == "check" else {}),
+                engine_name="hubrun",
+                progress_bar=False,
+                cwd=str(PROJECT),
+                listener=Listener(listener.started, listener.progress, listener.ended, keep),
+                keepers=keepers,
+            )  # fmt: skip
+        except KeyboardInterrupt as stopped:
+            failure = stopped
+            raise
+        except Exception as error:  # of the cell, the kernel, nbclient or papermill: what is kept says which
+            failure = error
+        finally:
+            self._conclude(entry, kept, keepers, failure)
+            self._write()
+
+    def _conclude(
+        self, entry: Book, kept: list[NotebookNode], keepers: list[Keeper], failure: BaseException | None
+    ) -> None:
+        """The entry of a runbook that has ended, from the notebook that was kept of it."""
+        executed = self.folder / entry.file
+        if kept:
+            close.summarize(entry, kept[0])
+        entry.ended = now()
+        entry.seconds = seconds_between(entry.started, entry.ended)
+        if keepers and keepers[0].error:
+            self._unsaved[entry.file] = keepers[0].unsaved
+            entry.sha256 = manifest.sha256(keepers[0].unsaved.encode())
+        elif executed.exists():
+            entry.sha256 = manifest.sha256(executed.read_bytes())
+        else:
+            entry.file = ""
+        if entry.status in ("failed", "interrupted") or failure is None:
+            return
+        if isinstance(failure, KeyboardInterrupt):
+            cause = _cause(failure)
+            entry.status, entry.cause, entry.reason = "interrupted", cause, REASONS[cause]
+        elif not (isinstance(failure, OSError) and failure.errno in _DISK and kept):
+            reason = HERE.text(f"{type(failure).__name__}: {failure}")
+            entry.status, entry.cause, entry.reason = "failed", "error", reason
+
+    def _write(self) -> None:
+        """manifest.json as it stands. What cannot be written now may be later; `finish` says when it could not."""
+        with contextlib.suppress(OSError):
+            whole.write(self.folder / manifest.FILE, manifest.encode(self.data()))
+
+    def data(self) -> dict[str, Any]:
+        """The manifest without secrets; how often each was taken out is counted in it."""
+        counts: Counter[str] = Counter()
+        for each in self._counts.values():
+            counts.update(each)
+        # Packages apart, and not by their names: one is called passwd, and its version is no password.
+        packages = self.record.packages.model_dump()
+        clean: dict[str, Any] = HERE.data(
+            self.statement.model_dump(by_alias=True, exclude={"predicate": {"packages"}}), counts
+        )
+        clean["predicate"]["packages"] = {
+            when: found and {name: HERE.text(version, counts) for name, version in found.items()}
+            for when, found in packages.items()
         }
+        record = clean["predicate"]
+        record["redactions"] = dict(sorted(counts.items()))
+        # of what the manifest shows, so that anyone can compute it
+        parameters = json.dumps(record["parameters"], sort_keys=True, separators=(",", ":"))
+        record["parameters_sha256"] = manifest.sha256(parameters.encode())
+        return clean
+
+    # -- its end
+
+    def finish(self, server: Server, ended_by: BaseException | None = None) -> None:
+        """Close the record. `ended_by`: what ended the run beside its runbooks, if something did."""
+        self.record.packages.after = inventory.packages_again(server, self.site)
+        close.settle(self.statement, now(), *self._outcome(ended_by))
+        clean = Manifest.model_validate(self.data())
+        try:
+            for name, text in self._unsaved.items():
+                whole.write(self.folder / name, text.encode())
+            self.closed = close.close(self.history, self.folder, clean, self.key)
+        except OSError as error:
+            self._rescue(clean, error)
+        self.statement = clean
+
+    def _outcome(self, ended_by: BaseException | None) -> tuple[Status, Cause, str]:
+        last = {book.name: book for book in self.record.runbooks}
+        for book in last.values():
+            if book.status in ("failed", "interrupted"):
+                step = next((s.title for s in reversed(book.steps) if s.status in ("failed", "interrupted")), "")
+                return book.status, book.cause, ", ".join(filter(None, [book.name, step])) + f": {book.reason}"
+        if isinstance(ended_by, KeyboardInterrupt):
+            cause = _cause(ended_by)
+            return "interrupted", cause, REASONS[cause]
+        if ended_by:
+            return "failed", "error", str(ended_by)
+        statuses = {book.status for book in last.values()}
+        order: tuple[Status, ...] = ("changed", "would change")
+        return next((status for status in order if status in statuses), "ok"), "", ""
+
+    def _rescue(self, clean: Manifest, error: OSError) -> None:
+        """What could not be written to the record's folder, in a folder for temporary files; the install is done."""
+        clean.predicate.signer = Signer(unsigned=f"{self.folder} could not be written: {error.strerror}")
+        with contextlib.suppress(OSError):  # that place may be full as well
+            folder = Path(tempfile.mkdtemp(prefix=f"hubrun-record-{self.site.site}-"))
+            shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+            for name, text in self._unsaved.items():
+                whole.write(folder / name, text.encode())
+            whole.write(folder / manifest.FILE, clean.encoded())
+            self.rescued = folder
+
+
+def _cause(stopped: KeyboardInterrupt) -> Cause:
+    return stopped.cause if isinstance(stopped, Stopped) else "Ctrl-C"
 
 
 def runbooks(first: str = "", only: str = "") -> list[Path]:
@@ -82,80 +229,82 @@ def runbooks(first: str = "", only: str = "") -> list[Path]:
     return every[start:]
 
 
-def new_run(site: Site, mode: str, records: Path) -> Run:
-    """A run with its folder made. Raises BadInput when nothing can be written there: before the server is touched."""
-    now = datetime.datetime.now(datetime.UTC)
-    folder = records / site.site / f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-    try:
-        folder.mkdir(parents=True)
-        run = Run(site, mode, folder, started=now.isoformat(timespec="seconds"))
-        write_manifest(run)
-    except OSError as error:
-        raise BadInput(
-            f"the record cannot be written: {error.strerror}", str(folder), "Give another place with --records"
-        ) from None
+@contextlib.contextmanager
+def opened(
+    site: Site, mode: Mode, records: Path, books: Sequence[Path],
+    key: signature.Key | None = None, signer: Signer = UNSIGNED, again: bool = False,
+) -> Iterator[Run]:  # fmt: skip
+    """A run with its folder made, or (`again`) the last one gone on with. The block is the only run of its site.
+
+    key: what signs the record; signer: the same for the manifest, or why there is none.
+
+    Signals that end a process raise Stopped in the block. Raises BadInput when nothing can be written there, when
+    another run goes on, or when there is nothing to go on with: before the server is touched.
+    """
+    HERE.learn_environment(os.environ)
+    history = History(records, site.site)
+    with contextlib.ExitStack() as stack:
+        try:
+            history.folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(history.alone())
+            if shutil.disk_usage(history.folder).free < ROOM:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            recovered = close.recover(history, key)
+            record = _record(site, mode, signer)
+            run = _resumed(site, history, record, books) if again else _new(site, history, record, books)
+            run.key, run.recovered = key, recovered
+        except OSError as error:
+            raise BadInput(
+                f"the record cannot be written: {error.strerror}", str(history.folder), "Give another place with --records"
+            ) from None  # fmt: skip
+        stack.enter_context(on_signal(at_once))
+        yield run
+
+
+def _new(site: Site, history: History, record: Record, books: Sequence[Path]) -> Run:
+    start = datetime.datetime.now(datetime.UTC)
+    record.run = f"{start:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    record.runbooks = [_entry(path, 1) for path in books]
+    folder = history.folder / record.run
+    folder.mkdir()
+    return _begun(Run(site, history, folder, Manifest(predicate=record), list(books)))
+
+
+def _resumed(site: Site, history: History, record: Record, books: Sequence[Path]) -> Run:
+    kept = resume.last_install(history)
+    earlier = kept.manifest()
+    left = resume.books_left(earlier, books)
+    record.run, record.attempt = kept.name, earlier.predicate.attempt + 1
+    record.runbooks = resume.entries(earlier) + [_entry(path, record.attempt) for path in left]
+    replaced = resume.set_aside(kept, earlier)
+    run = _begun(Run(site, history, kept.folder, Manifest(predicate=record), left))
+    for path in replaced:
+        path.unlink(missing_ok=True)
     return run
 
 
-def write_manifest(run: Run) -> None:
-    """manifest.json, whole at every moment."""
-    path = run.folder / "manifest.json"
-    beside = path.with_suffix(".new")
-    beside.write_text(Secret.redact(json.dumps(run.manifest(), indent=2)) + "\n")
-    os.replace(beside, path)
+def _record(site: Site, mode: Mode, signer: Signer) -> Record:
+    return Record(
+        run="",
+        site=site.site,
+        mode=mode,
+        started=now(),
+        operator=origin.operator(),
+        software=origin.software(),
+        parameters=site.model_dump(exclude_unset=True),
+        signer=signer,
+    )
 
 
-def execute(run: Run, books: Sequence[Path], listen: Callable[[Part], Listener]) -> None:
-    """Run the runbooks until one fails. `listen` makes the listener for each. Interrupts are passed on."""
-    began = time.monotonic()
-    for book in books:
-        part = Part(book.stem)
-        run.parts.append(part)
-        try:
-            _execute_one(run, book, part, listen(part))
-        except KeyboardInterrupt:
-            part.status = "interrupted"
-            raise
-        finally:
-            executed = run.folder / book.name
-            if executed.exists():
-                part.sha256 = hashlib.sha256(executed.read_bytes()).hexdigest()
-            run.seconds = time.monotonic() - began
-            write_manifest(run)
-        if part.status == "failed":
-            return
+def _entry(path: Path, attempt: int) -> Book:
+    """A runbook that is still to be run, with its steps."""
+    import nbformat
+
+    content = path.read_bytes()
+    steps = derive(nbformat.reads(content.decode(), as_version=4))
+    return Book(name=HERE.text(path.stem), attempt=attempt, source_sha256=manifest.sha256(content), steps=steps)
 
 
-def _execute_one(run: Run, book: Path, part: Part, listener: Listener) -> None:
-    import papermill  # slow to import: `hubrun --help` must not wait for it
-    from papermill.exceptions import PapermillExecutionError
-
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    os.environ.pop(SITE_FILE, None)
-    ended = listener.ended
-
-    def keep(step: Step) -> None:
-        part.steps.append(step)
-        ended(step)
-
-    parameters = run.site.model_dump(exclude_unset=True) | ({"check": True} if run.mode == "check" else {})
-    since = time.monotonic()
-    try:
-        papermill.execute_notebook(
-            str(book),
-            str(run.folder / book.name),
-            parameters=parameters,
-            engine_name="hubrun",
-            progress_bar=False,
-            cwd=str(PROJECT),
-            listener=Listener(listener.started, listener.progress, keep),
-        )
-    except PapermillExecutionError as error:
-        part.status, part.error = "failed", f"{error.ename}: {error.evalue}"
-    except Exception as error:  # the kernel died or would not start: papermill and nbclient have a dozen classes for it
-        part.status, part.error = "failed", f"{type(error).__name__}: {error}"
-    finally:
-        part.seconds = time.monotonic() - since
-    if part.status == "ok":
-        statuses = {step.status for step in part.steps}
-        part.status = next((status for status in ("changed", "would change") if status in statuses), "ok")
+def _begun(run: Run) -> Run:
+    whole.write(run.folder / manifest.FILE, manifest.encode(run.data()))
+    return run

@@ -1,38 +1,56 @@
-"""The steps of a runbook: what went on under each heading, read from the notebook's cells."""
+"""The steps of a runbook: what went on under each heading, read from the notebook's own cells.
+
+Each code cell says in `metadata.hubrun` what became of it; the engine writes that, and everything else is derived
+from it, so that a manifest cannot say something else than its notebooks.
+"""
 
 from __future__ import annotations
 
+import datetime
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubrun.display import MIME
+from hubrun.record.manifest import Cause, Step, StepStatus
 
 if TYPE_CHECKING:  # nbformat takes a second to import, and the command line must not wait for it
     from nbformat import NotebookNode
 
-
-@dataclass
-class Step:
-    """One heading of a runbook, with what its cells reported. status: ok, changed, would change,
-    not checked (check mode: would be known after the changes) or failed."""
-
-    title: str
-    status: str = "ok"
-    seconds: float = 0.0
-    results: list[dict[str, Any]] = field(default_factory=list)
-    checks: list[dict[str, Any]] = field(default_factory=list)
-    unchecked: list[str] = field(default_factory=list)
+# What scrapbook's glue puts into a cell's outputs: scrapbook, README, "Scraps" (data under the key "data").
+_SCRAP = "application/scrapbook.scrap.json+json"
+# The first of these that occurs among a step's cells is what the step came to.
+_ORDER: tuple[StepStatus, ...] = ("failed", "interrupted", "running", "changed", "would change", "not checked")
 
 
 @dataclass
 class Listener:
-    """Gets each step when it begins, lines of progress within it, and the step again when it has ended."""
+    """Gets each step's title when it begins, lines of progress within it, and the step when it has ended.
 
-    started: Callable[[Step], None]
+    kept: after each save, the notebook as it was written (without secrets), and how often each secret was taken out.
+    """
+
+    started: Callable[[str], None]
     progress: Callable[[str], None]
     ended: Callable[[Step], None]
+    kept: Callable[[NotebookNode, dict[str, int]], None]
+
+
+def now() -> str:
+    """The time, UTC, ISO 8601 with milliseconds."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def seconds_between(started: str, ended: str) -> float:
+    """Seconds from one ISO 8601 time to another; 0 where one is missing."""
+    if not (started and ended):
+        return 0.0
+    return round((_time(ended) - _time(started)).total_seconds(), 3)
+
+
+def _time(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text)
 
 
 def titles(nb: NotebookNode) -> list[str]:
@@ -45,17 +63,80 @@ def titles(nb: NotebookNode) -> list[str]:
     return found
 
 
-def report(step: Step, cell: NotebookNode) -> None:
-    """Add to the step what the outputs of one of its cells say."""
-    for output in cell.get("outputs", []):
-        if output.output_type == "error":
-            step.status = "failed"
-        data = output.get("data", {}).get(MIME, {})
-        step.results += data.get("results", [])
-        step.checks += data.get("checks", [])
-        step.unchecked += data.get("unchecked", [])
-    if step.status == "failed":
-        return
-    statuses = {result["status"] for result in step.results}
-    unchecked = "not checked" if step.unchecked else "ok"
-    step.status = next((status for status in ("changed", "would change") if status in statuses), unchecked)
+def is_code(cell: NotebookNode) -> bool:
+    """Whether the kernel gets this cell."""
+    return bool(cell.cell_type == "code" and cell.source.strip())
+
+
+def mark(cell: NotebookNode, status: StepStatus, cause: Cause = "", reason: str = "") -> None:
+    """Write what became of a cell into its metadata, with the time: of its start for "running", else of its end."""
+    kept = cell.metadata.setdefault("hubrun", {})
+    kept.update(status=status, cause=cause, reason=reason)
+    if status == "not run":
+        kept.update(started="", ended="")
+    else:
+        kept["started" if status == "running" else "ended"] = now()
+
+
+def outcome(cell: NotebookNode) -> StepStatus:
+    """What the outputs of a cell that ended without an error say: changed, would change, not checked or ok."""
+    data = list(_data(cell))
+    statuses = {result["status"] for each in data for result in each.get("results", [])}
+    if any(each.get("unchecked") for each in data):
+        statuses.add("not checked")
+    return next((status for status in ("changed", "would change", "not checked") if status in statuses), "ok")  # type: ignore[return-value]
+
+
+def derive(nb: NotebookNode) -> list[Step]:
+    """The steps of a notebook, each with a code cell at least, as its cells' metadata and outputs tell them."""
+    cells: dict[tuple[int, str], list[NotebookNode]] = {}
+    heading = 0
+    previous = ""
+    for cell, title in zip(nb.cells, titles(nb), strict=True):
+        heading += title != previous
+        previous = title
+        if is_code(cell):
+            cells.setdefault((heading, title), []).append(cell)
+    return [_step(title, group) for (_, title), group in cells.items()]
+
+
+def _step(title: str, cells: list[NotebookNode]) -> Step:
+    marks = [cell.metadata.get("hubrun", {"status": "not run"}) for cell in cells]
+    decisive = _decisive(marks)
+    begun = [each for each in marks if each["status"] != "not run"]
+    started = begun[0].get("started", "") if begun else ""
+    ended = begun[-1].get("ended", "") if begun and begun[-1]["status"] != "running" else ""
+    data = [each for cell in cells for each in _data(cell)]
+    return Step(
+        title=title,
+        status=decisive["status"],
+        cause=decisive.get("cause", ""),
+        reason=decisive.get("reason", ""),
+        started=started,
+        ended=ended,
+        seconds=seconds_between(started, ended),
+        results=[result for each in data for result in each.get("results", [])],
+        checks=[check for each in data for check in each.get("checks", [])],
+        unchecked=[title for each in data for title in each.get("unchecked", [])],
+    )
+
+
+def _decisive(marks: list[dict[str, Any]]) -> dict[str, Any]:
+    for status in _ORDER:
+        for each in marks:
+            if each["status"] == status:
+                return each
+    left = [each for each in marks if each["status"] == "not run"]
+    if left and len(left) < len(marks):  # it ended between two cells of this step
+        return left[0] | {"status": "interrupted"}
+    return marks[0]
+
+
+def _data(cell: NotebookNode) -> Iterable[dict[str, Any]]:
+    return (output["data"][MIME] for output in cell.get("outputs", []) if MIME in output.get("data", {}))
+
+
+def glued(nb: NotebookNode) -> dict[str, Any]:
+    """What the runbook glued with scrapbook, by name. (scrapbook itself takes seconds to import.)"""
+    scraps = (output.get("data", {}).get(_SCRAP) for cell in nb.cells for output in cell.get("outputs", []))
+    return {scrap["name"]: scrap["data"] for scrap in scraps if scrap}

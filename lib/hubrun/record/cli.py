@@ -1,0 +1,216 @@
+"""The commands that read and keep records."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from hubrun.errors import BadInput
+from hubrun.notebook import PROJECT
+from hubrun.record import history, manifest, signature
+from hubrun.record.history import History
+
+RECORDS = PROJECT / "records"
+# Who may sign, in the format of ssh-keygen(1), ALLOWED SIGNERS; beside the sites' files, where it is reviewed.
+SIGNERS = PROJECT / "params" / "allowed_signers"
+
+
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    place = click.Path(path_type=Path, file_okay=False)
+    option = click.option(
+        "--records", type=place, default=RECORDS, show_default="records", help="Folder of the records."
+    )
+    return option(command)  # fmt: skip
+
+
+def _signers(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--allowed-signers", type=click.Path(path_type=Path), default=SIGNERS if SIGNERS.exists() else None,
+        show_default="params/allowed_signers, if it is there", help="Who may sign: ssh-keygen(1), ALLOWED SIGNERS.",
+    )(command)  # fmt: skip
+
+
+def _sites(records: Path, wanted: str | None = None) -> list[History]:
+    """The sites, or the one that is wanted. Runs that were killed are closed first, where that is possible."""
+    every = history.sites(records)
+    for site in every:
+        _close_killed(site)
+    found = [site for site in every if wanted in (None, site.site)]
+    if not found:
+        names = ", ".join(site.site for site in every)
+        raise BadInput(f"there are no records of {wanted or 'any site'}", str(records), names and f"There are {names}")
+    return found
+
+
+def _close_killed(site: History) -> None:
+    from hubrun.record import close  # nbformat takes a second to import
+
+    # Somebody runs something now, or the records are only there to be read: then they are shown as they are.
+    with contextlib.suppress(BadInput, OSError):
+        if any(_runs_on(run) for run in site.runs()):
+            with site.alone():
+                for run in close.recover(site):
+                    click.echo(f"closed as interrupted, it had been killed: {run.folder}", err=True)
+
+
+def _runs_on(run: history.Run) -> bool:
+    try:
+        return run.manifest().predicate.status == "running"
+    except BadInput:
+        return False
+
+
+def _find(records: Path, wanted: str) -> history.Run:
+    with contextlib.suppress(BadInput):
+        _sites(records)
+    return history.find(records, wanted)
+
+
+@click.group()
+def records() -> None:
+    """Read what was done: list, show, compare, verify, open as pages, archive.
+
+    \b
+    RUN is a run's name or a part of it, a site for its last run, or a run's folder.
+    """
+
+
+@records.command("list")
+@click.argument("site", required=False)
+@_options
+def list_(site: str | None, records: Path) -> None:
+    """List the runs, the newest last."""
+    from hubrun.record import tables
+
+    Console(highlight=False).print(tables.list_table(_sites(records, site)))
+
+
+@records.command()
+@click.argument("run", default="")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest, for scripts.")
+@_options
+def show(run: str, as_json: bool, records: Path) -> None:
+    """Show one run: who, when, what was done, what failed and why. Default: the last run."""
+    from hubrun.record import tables
+
+    found = _find(records, run)
+    if as_json:
+        click.echo(json.dumps(found.manifest().model_dump(by_alias=True), indent=2))
+    else:
+        Console(highlight=False).print(tables.show(found))
+
+
+@records.command()
+@click.argument("site", required=False)
+@_signers
+@_options
+def verify(site: str | None, allowed_signers: Path | None, records: Path) -> int:
+    """Verify that nothing was changed, removed, added or reordered since. Ends with 1 and names the place if it was."""
+    from hubrun.record import verify as verification
+
+    bad = False
+    for each in _sites(records, site):
+        report = verification.verify(each, allowed_signers)
+        bad = bad or not report.ok
+        for note in report.notes:
+            click.echo(f"note: {note}")
+        for finding in report.findings:
+            click.echo(f"failed: {finding}")
+        for fingerprint, name in report.signers.items():
+            click.echo(f"signed by {fingerprint}: {name or 'whose it is was not checked (--allowed-signers)'}")
+        newest = f"; newest {report.head.run}, manifest {report.head.sha256}" if report.head else ""
+        verdict = "verified" if report.ok else f"{len(report.findings)} findings"
+        click.echo(f"{each.site}: {verdict}: {report.text}{newest}")
+    return 1 if bad else 0
+
+
+@records.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write it as a page.")
+@_options
+def diff(a: str, b: str, page: Path | None, records: Path) -> int:
+    """Show what differs between two runs, without times and ids. Ends with 0 when nothing does, else with 1."""
+    from hubrun.record import compare, html, whole
+
+    compared = compare.compare(_find(records, a).manifest(), history.find(records, b).manifest())
+    click.echo(compare.text(compared))
+    if page:
+        try:
+            whole.write(page, html.comparison(compared).encode())
+        except OSError as error:
+            raise BadInput(f"cannot be written: {error.strerror}", str(page), "Give another file") from None
+    return 1 if compared.differences else 0
+
+
+@records.command("open")
+@click.argument("run", default="")
+@click.option("--no-browser", is_flag=True, help="Only print where the pages are.")
+@_signers
+@_options
+def open_(run: str, no_browser: bool, allowed_signers: Path | None, records: Path) -> None:
+    """Make pages of all records, and open them: of one run, or the index. They need no network."""
+    from hubrun.record import pages
+    from hubrun.record import verify as verification
+
+    found = _find(records, run) if run else None
+    reports = {site.site: verification.verify(site, allowed_signers) for site in _sites(records)}
+    index = pages.write_site(records, reports)
+    page = index.parent / found.site / found.name / "index.html" if found else index
+    click.echo(page)
+    if not no_browser:
+        click.launch(page.as_uri())
+
+
+@records.command()
+@click.argument("site", required=False)
+@click.option("--keep", required=True, metavar="N|Nd", help="How many runs, or how many days (90d), are kept.")
+@click.option("--yes", is_flag=True, help="Remove them; without it they are only named, and it ends with 2.")
+@click.option("--signing-key", default="", help="Key that signs the note of it: as record_signing_key.")
+@_options
+def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Path) -> int:
+    """Remove old runs. A record of that takes their place in the chain, so that it can still be verified."""
+    from hubrun.record import close, pages
+    from hubrun.record import prune as pruning
+
+    limit = pruning.parse_keep(keep)
+    key, signer = signature.find_signer(signing_key, "")
+
+    def closing(site: History) -> Callable[[manifest.Manifest], manifest.Link]:
+        def closed(statement: manifest.Manifest) -> manifest.Link:
+            statement.predicate.signer = signer
+            return close.close(site, site.folder / statement.predicate.run, statement, key)
+
+        return closed
+
+    count = 0
+    for each in _sites(records, site):
+        found = pruning.prune(each, limit, closing(each)) if yes else pruning.too_old(each, limit)
+        for run in found:
+            click.echo(f"{'removed' if yes else 'would be removed'}: {each.site}/{run.name}")
+        count += len(found)
+    if yes and count:
+        shutil.rmtree(records / pages.FOLDER, ignore_errors=True)  # `records open` makes them again
+    click.echo(
+        f"{count} runs {'removed' if yes else 'would be removed; to do it: --yes'}" if count else "nothing to remove"
+    )
+    return 2 if count and not yes else 0
+
+
+@records.command()
+@click.argument("run", default="")
+@click.option("--to", "target", type=click.Path(path_type=Path), help="File or folder.  [default: the current folder]")
+@_options
+def export(run: str, target: Path | None, records: Path) -> None:
+    """Make one .tar.gz of a run, with how to verify it. The same run gives the same bytes."""
+    from hubrun.record import export as exporting
+
+    path = exporting.export(_find(records, run), target)
+    click.echo(f"{path}  sha256 {manifest.sha256(path.read_bytes())}")

@@ -1,0 +1,163 @@
+"""Closing a run: its files are named with their digests, it is linked to the one before, signed, and never changed again."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import shutil
+from pathlib import Path
+
+import nbformat
+
+from hubrun.errors import BadInput, HubrunError
+from hubrun.record import manifest, signature, whole
+from hubrun.record.history import ATTEMPT, HEAD, SIGNATURE, History, Run
+from hubrun.record.manifest import Cause, Digest, Link, Manifest, Signer, Status, Subject
+from hubrun.record.steps import derive, glued, is_code, mark, now, seconds_between
+
+_KILLED = "the run was killed; what its last step did is known to the server alone"
+
+
+def close(history: History, folder: Path, statement: Manifest, key: signature.Key | None) -> Link:
+    """Fill in subjects and previous link, sign, write manifest.json, move the head. Raises OSError."""
+    for left in [*folder.rglob("*" + whole.BESIDE + "*"), folder / SIGNATURE]:
+        left.unlink(missing_ok=True)
+    own = {manifest.FILE, SIGNATURE}
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and str(path.relative_to(folder)) not in own)
+    statement.subject = [
+        Subject(name=str(path.relative_to(folder)), digest=Digest(sha256=manifest.sha256(path.read_bytes())))
+        for path in files
+    ]
+    statement.predicate.previous = history.head()
+    statement.predicate.signer = key.signer if key else statement.predicate.signer
+    _signed(folder, statement, key)
+    content = (folder / manifest.FILE).read_bytes()
+    record = statement.predicate
+    link = Link(run=record.run, attempt=record.attempt, sha256=manifest.sha256(content))
+    history.set_head(link)
+    return link
+
+
+def _signed(folder: Path, statement: Manifest, key: signature.Key | None) -> None:
+    """The signature comes first: a manifest that says it is signed always has one."""
+    path = folder / manifest.FILE
+    if key:
+        draft = path.with_name(path.name + whole.BESIDE)
+        draft.write_bytes(statement.encoded())
+        try:
+            signature.sign(key, draft)
+            os.replace(draft.with_name(draft.name + ".sig"), folder / SIGNATURE)
+        except HubrunError as error:
+            statement.predicate.signer = Signer(unsigned=str(error))
+    whole.write(path, statement.encoded())
+
+
+def recover(history: History, key: signature.Key | None = None) -> list[Run]:
+    """Close the runs that were killed: the kernel has freed their lock, and their manifest still says "running".
+
+    Call it inside `history.alone()`. The runs that were closed. Raises OSError; a manifest that cannot be read is left
+    for `records verify` to name.
+    """
+    _has_head(history)
+    closed = []
+    for run in history.runs():
+        try:
+            statement = run.manifest()
+        except BadInput:
+            if all(path.name.endswith(whole.BESIDE) for path in run.folder.iterdir()):
+                shutil.rmtree(run.folder)  # killed before its first manifest: nothing was begun
+            continue
+        if statement.predicate.status == "running":
+            _interrupt(run, statement)
+            close(history, run.folder, statement, key)
+            closed.append(run)
+        else:
+            _drop_copies(run, statement.predicate.attempt)
+            _advance(history, run, statement)
+    return closed
+
+
+def _has_head(history: History) -> None:
+    """Raises BadInput when head.json is gone: made anew from what is there, it would hide what is not."""
+    manifests = [path for run in history.runs() for path in run.attempts() if (path / manifest.FILE).exists()]
+    if history.head() is None and len(manifests) > 1:
+        raise BadInput(
+            f"{HEAD} is missing, though there were runs before", str(history.folder),
+            "Put it back from a copy (records_mirror keeps one), or move the folder away to begin anew",
+        )  # fmt: skip
+
+
+def _advance(history: History, run: Run, statement: Manifest) -> None:
+    """Move the head to a run that was killed after its manifest was written and before the head was."""
+    record, head = statement.predicate, history.head()
+    link = Link(run=run.name, attempt=record.attempt, sha256=manifest.sha256((run.folder / manifest.FILE).read_bytes()))
+    if head != link and record.previous == head and record.site == history.site:
+        history.set_head(link)
+
+
+def _drop_copies(run: Run, attempt: int) -> None:
+    """Remove what a resumption that was killed before it began had set aside: the originals are still there."""
+    for folder in run.folder.iterdir():
+        if ATTEMPT.fullmatch(folder.name) and int(folder.name.partition("-")[2]) >= attempt:
+            for path in folder.iterdir():
+                above = run.folder / path.name
+                if path.name.endswith(whole.BESIDE) or (above.is_file() and above.read_bytes() == path.read_bytes()):
+                    path.unlink()
+            with contextlib.suppress(OSError):  # what else is in it is for `records verify` to name
+                folder.rmdir()
+
+
+def _interrupt(run: Run, statement: Manifest) -> None:
+    record = statement.predicate
+    for path in run.folder.glob("attempt-*/*.ipynb"):  # one that was killed between copying and removing
+        above = run.folder / path.name
+        if above.exists() and above.read_bytes() == path.read_bytes():
+            above.unlink()
+    seen = run.folder / manifest.FILE
+    for book in record.runbooks:
+        path = run.folder / f"{book.name}.ipynb"
+        if book.attempt == record.attempt and book.status in ("running", "not run") and path.exists():
+            seen = path
+            book.file = path.name
+            summarize(book, _mend(path))
+            book.sha256 = manifest.sha256(path.read_bytes())
+            book.status, book.cause, book.reason = "interrupted", "killed", _KILLED
+        elif book.status == "running":
+            book.status, book.cause, book.reason = "interrupted", "killed", "the run was killed before its first step"
+    last = datetime.datetime.fromtimestamp(seen.stat().st_mtime, datetime.UTC).isoformat(timespec="milliseconds")
+    settle(statement, ended=last, status="interrupted", cause="killed", reason=_KILLED)
+    record.signer = Signer(unsigned=f"closed at {now()} after it had been killed")
+
+
+def _mend(path: Path) -> nbformat.NotebookNode:
+    """Mark the cell that ran when the runner was killed, and write the notebook again."""
+    nb = nbformat.read(path, as_version=4)
+    for cell in nb.cells:
+        if is_code(cell) and cell.metadata.get("hubrun", {}).get("status") == "running":
+            mark(cell, "interrupted", "killed", _KILLED)
+            cell.metadata.hubrun.ended = ""
+            cell.metadata.setdefault("papermill", {}).update(status="failed", exception=True)
+    whole.write(path, nbformat.writes(nb).encode())
+    return nb
+
+
+def summarize(book: manifest.Book, nb: nbformat.NotebookNode) -> None:
+    """Take a runbook's steps, facts, status and end from its executed notebook."""
+    book.steps = derive(nb)
+    book.facts = glued(nb)
+    begun = [step for step in book.steps if step.status != "not run"]
+    book.ended = next((step.ended for step in reversed(begun) if step.ended), "")
+    book.seconds = seconds_between(book.started, book.ended)
+    order: tuple[Status, ...] = ("failed", "interrupted", "running", "changed", "would change")
+    statuses = {step.status for step in book.steps}
+    book.status = next((status for status in order if status in statuses), "ok")
+    if begun and book.status in ("failed", "interrupted"):
+        book.cause, book.reason = begun[-1].cause, begun[-1].reason
+
+
+def settle(statement: Manifest, ended: str, status: Status, cause: Cause, reason: str) -> None:
+    """Say how and when the run ended."""
+    record = statement.predicate
+    record.ended, record.status, record.cause, record.reason = ended, status, cause, reason
+    record.seconds = seconds_between(record.started, ended)

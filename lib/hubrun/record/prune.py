@@ -1,0 +1,130 @@
+"""Removing old runs so that the chain of those that are left can still be followed."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hubrun.errors import BadInput, HubrunError
+from hubrun.record import chain, origin, whole
+from hubrun.record.history import History, Run
+from hubrun.record.manifest import FILE, Link, Manifest, Pruned, Record
+from hubrun.record.steps import now
+from hubrun.record.verify import verify
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What stays: that many of the newest runs, or the runs of that many days. One of the two is 0."""
+
+    runs: int = 0
+    days: int = 0
+
+
+def parse_keep(text: str) -> Keep:
+    """ "20" for twenty runs, "90d" for ninety days. Raises BadInput for anything else."""
+    match = re.fullmatch(r"([1-9]\d{0,5})(d?)", text.strip())
+    if not match:
+        raise BadInput(f"{text!r} is neither a number of runs nor of days", "--keep", "Such as 20, or 90d")
+    return Keep(days=int(match[1])) if match[2] else Keep(runs=int(match[1]))
+
+
+def too_old(history: History, keep: Keep) -> list[Run]:
+    """The runs that `keep` leaves out, oldest first; never a prune run, nor the last install that ended well.
+
+    Raises BadInput for a run whose manifest cannot be read.
+    """
+    every = history.runs()
+    gone = chain.pruned(every)
+    records = {run: run.manifest().predicate for run in every if run.name not in gone}
+    runs = [run for run, record in records.items() if record.mode != "prune"]
+    good = [run for run in runs if records[run].mode == "install" and records[run].status in ("ok", "changed")]
+    oldest = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=keep.days)
+    left_out = runs[: -keep.runs] if keep.runs else [run for run in runs if _started(records[run]) < oldest]
+    return [run for run in left_out if run not in good[-1:]]
+
+
+def prune(history: History, keep: Keep, close: Callable[[Manifest], Link]) -> list[Run]:
+    """Remove the runs that `keep` leaves out; the runs that were removed, oldest first.
+
+    First a run of mode prune that lists them is closed: `close` gets its manifest, adds who signs and closes it in
+    the folder that was made for it. Killed between the two, `verify` says so, and pruning again goes on.
+
+    Raises BadInput while a run goes on, or when the history does not verify: pruning would hide what is wrong.
+    HubrunError when the records cannot be written.
+    """
+    try:
+        with history.alone():
+            left = _left_over(history)
+            removed = too_old(history, keep)
+            if removed:
+                close(_begun(history, removed))
+            for run in [*left, *removed]:
+                shutil.rmtree(run.folder)
+            whole.sync_folder(history.folder)
+            return [*left, *removed]
+    except OSError as error:
+        raise HubrunError(f"cannot be pruned: {error.strerror}", str(error.filename or history.folder)) from None
+
+
+def _left_over(history: History) -> list[Run]:
+    """Runs that were pruned and are still there. Raises BadInput when something else is wrong."""
+    runs = history.runs()
+    gone = chain.pruned(runs)
+    report = verify(history)
+    wrong = [finding for finding in report.findings if not finding.leftover]
+    running = [run for run in runs if run.name not in gone and _running(run)]
+    if wrong:
+        raise BadInput(
+            f"{wrong[0].what} ({len(wrong)} findings in all)", wrong[0].place,
+            "Nothing was pruned: that would hide it. `./hubrun records verify` names all",
+        )  # fmt: skip
+    if running:
+        raise BadInput("the run was killed, and nobody has closed it", str(running[0].folder), "`records list` does")
+    return [run for run in runs if run.name in gone]
+
+
+def _running(run: Run) -> bool:
+    try:
+        return run.manifest().predicate.status == "running"
+    except BadInput:
+        return True  # its manifest is missing, as while a run begins
+
+
+def _begun(history: History, removed: list[Run]) -> Manifest:
+    """The manifest of a run that prunes, in a folder of its own. On disk it lists nothing before it is closed."""
+    listed = chain.order(history)
+    start = datetime.datetime.now(datetime.UTC)
+    record = Record(
+        run=f"{start:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        site=history.site,
+        mode="prune",
+        started=now(),
+        operator=origin.operator(),
+        software=origin.software(),
+    )
+    statement = Manifest(predicate=record)
+    folder = history.folder / record.run
+    folder.mkdir()
+    try:
+        whole.write(folder / FILE, statement.encoded())
+    except OSError:
+        folder.rmdir()
+        raise
+    names = {run.name for run in removed}
+    record.pruned = [
+        Pruned(run=knot.run, attempt=knot.attempt, sha256=knot.sha256, previous=knot.previous)
+        for knot in listed
+        if knot.run in names
+    ]
+    record.status, record.ended = "changed", now()
+    return statement
+
+
+def _started(record: Record) -> datetime.datetime:
+    when = datetime.datetime.fromisoformat(record.started)
+    return when if when.tzinfo else when.replace(tzinfo=datetime.UTC)

@@ -1,0 +1,175 @@
+"""What people want to know of a manifest first: what failed and why, what changed, how long, by whom. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hubrun.record.manifest import Book, Operator, Packages, Record, Signer, Software, Step
+
+BAD = ("failed", "interrupted")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Where and why a run stopped. book, step: empty when it was outside of any. results, checks: those not well."""
+
+    book: str
+    step: str
+    attempt: int
+    status: str
+    cause: str
+    reason: str
+    results: tuple[dict[str, Any], ...] = ()
+    checks: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was done to one resource, or would be; `failed` ones too, as they may be half done."""
+
+    book: Book
+    step: Step
+    resource: str
+    status: str
+    actions: tuple[str, ...]
+    diff: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PackageChange:
+    """A package's version before and after; empty: it was not there."""
+
+    name: str
+    before: str
+    after: str
+
+
+def latest(record: Record) -> list[Book]:
+    """The last attempt of each runbook, in the order in which they ran first."""
+    return list({book.name: book for book in sorted(record.runbooks, key=lambda book: book.attempt)}.values())
+
+
+def failures(record: Record, attempt: int = 0) -> list[Failure]:
+    """What failed or was interrupted in `attempt`, 0 for the last one; empty when all was well."""
+    attempt = attempt or record.attempt
+    found = [
+        failure for book in record.runbooks if book.attempt == attempt and book.status in BAD for failure in _of(book)
+    ]
+    if not found and attempt == record.attempt and record.status in BAD:
+        found.append(Failure("", "", attempt, record.status, record.cause, record.reason))
+    return found
+
+
+def _of(book: Book) -> Iterator[Failure]:
+    bad = [step for step in book.steps if step.status in BAD]
+    if not bad:
+        yield Failure(book.name, "", book.attempt, book.status, book.cause, book.reason)
+    for step in bad:
+        yield Failure(
+            book.name, step.title, book.attempt, step.status, step.cause or book.cause, step.reason or book.reason,
+            tuple(result for result in step.results if result.get("status") == "failed"),
+            tuple(check for check in step.checks if not check.get("ok")),
+        )  # fmt: skip
+
+
+def changes(record: Record) -> list[Change]:
+    """What was done in all attempts, in order, or would be done (check mode)."""
+    return [
+        Change(
+            book, step, str(result.get("resource", "")), str(result.get("status", "")),
+            tuple(str(action) for action in result.get("actions", [])), str(result.get("diff", "")),
+            float(result.get("seconds", 0)),
+        )
+        for book in record.runbooks for step in book.steps for result in step.results
+        if result.get("status") != "ok"
+    ]  # fmt: skip
+
+
+def package_changes(packages: Packages) -> list[PackageChange]:
+    """The packages that came, went or got another version; empty also when they could not be read."""
+    if packages.before is None or packages.after is None:
+        return []
+    before, after = packages.before, packages.after
+    names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return [PackageChange(name, before.get(name, ""), after.get(name, "")) for name in names]
+
+
+def what_changed(record: Record) -> str:
+    """Counts of changes in words: "3 changed, 1 failed"; "nothing" when there is none."""
+    count = Counter(change.status for change in changes(record))
+    return ", ".join(f"{count[status]} {status}" for status in ("changed", "would change", "failed") if count[status]) or "nothing"  # fmt: skip
+
+
+def seen(step: Step) -> str:
+    """What came of a step's resources and checks, in words."""
+    parts = [(status, sum(result.get("status") == status for result in step.results)) for status in ("changed", "would change", "failed", "ok")]  # fmt: skip
+    words = [f"{count} {status}" for status, count in parts if count]
+    if step.checks:
+        good = sum(bool(check.get("ok")) for check in step.checks)
+        words.append(f"{good} of {len(step.checks)} checks")
+    if step.unchecked:
+        words.append(f"{len(step.unchecked)} left for later")
+    return ", ".join(words)
+
+
+def local(time: str) -> datetime | None:
+    """A manifest's time (ISO 8601) in this machine's time zone; None for one that is empty or no time."""
+    try:
+        return datetime.fromisoformat(time).astimezone()
+    except (ValueError, OverflowError):
+        return None
+
+
+def when(time: str) -> str:
+    """A manifest's time for people, in this machine's time zone: "23 Nov 2026 18:32"."""
+    at = local(time)
+    return f"{at.day} {at:%b %Y %H:%M}" if at else "unknown"
+
+
+def duration(seconds: float) -> str:
+    """ "0.3 s", "2 min 24 s", "1 h 05 min"."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def operator(who: Operator, via: bool = True) -> str:
+    """ "anna@desk, from 192.0.2.7". via: with where the session came from."""
+    name = "@".join(filter(None, (who.login, who.host))) or "unknown"
+    return f"{name}, from {who.via}" if who.via and via else name
+
+
+def software(what: Software) -> str:
+    """ "0.2.0, commit 1a2b3c4d5e6f, with changes of its own"."""
+    parts = [what.version]
+    if what.commit:
+        parts.append(f"commit {what.commit[:12]}")
+    if what.dirty:
+        parts.append("with changes that are in no commit")
+    return ", ".join(parts)
+
+
+def signature(signer: Signer) -> str:
+    """The key that signed, or why none did."""
+    if signer.unsigned or not signer.fingerprint:
+        return f"not signed: {signer.unsigned}" if signer.unsigned else "not signed"
+    return f"signed by {signer.fingerprint}"
+
+
+def signed(signer: Signer) -> bool:
+    """Whether the manifest says that it is signed; `records verify` says whether that is so."""
+    return bool(signer.fingerprint) and not signer.unsigned
+
+
+def server(facts: dict[str, str]) -> str:
+    """ "practice: Debian GNU/Linux 12 (bookworm), 6.1.0-25-amd64"; empty while nothing is known of it."""
+    what = ", ".join(filter(None, (facts.get("name") or facts.get("os", ""), facts.get("kernel", ""))))
+    return ": ".join(filter(None, (facts.get("hostname", ""), what)))

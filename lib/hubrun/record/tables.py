@@ -1,0 +1,146 @@
+"""Runs on a terminal: a list of them, and one in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hubrun.errors import BadInput
+from hubrun.record import summary
+from hubrun.record.compare import shown
+from hubrun.record.history import History, Run
+from hubrun.record.manifest import Book, Record
+from hubrun.record.summary import Change, Failure
+
+STYLE = {
+    "ok": "green", "changed": "yellow", "would change": "blue", "failed": "bold red", "interrupted": "bold red",
+    "running": "bold", "not run": "dim", "not checked": "dim",
+}  # fmt: skip
+
+
+def list_table(histories: Iterable[History]) -> RenderableType:
+    """A line for each run, the newest last; a run that cannot be read has a line that says why."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("site", "run", "when", "took", "mode", "status", "changes", "attempts", "signed", "by"):
+        table.add_column(
+            name, no_wrap=name in ("run", "when", "took", "status"), justify="right" if name == "took" else "left"
+        )
+    problems = []
+    for run in sorted((run for history in histories for run in history.runs()), key=lambda run: run.name):
+        try:
+            record = run.manifest().predicate
+        except BadInput as error:
+            table.add_row(run.site, run.name, "", "", "", Text("unreadable", STYLE["failed"]))
+            problems.append(Text(f"{run.site}/{run.name}: {error}", STYLE["failed"]))
+            continue
+        table.add_row(
+            run.site, run.name, summary.when(record.started), summary.duration(record.seconds), record.mode,
+            status(record.status), summary.what_changed(record), str(record.attempt),
+            "yes" if summary.signed(record.signer) else "no", summary.operator(record.operator, via=False),
+        )  # fmt: skip
+    return Group(table, *problems)
+
+
+def status(word: str) -> Text:
+    """A status in its colour."""
+    return Text(word, STYLE.get(word, ""))
+
+
+def show(run: Run) -> RenderableType:
+    """A run in full. Raises BadInput when its manifest cannot be read."""
+    record = run.manifest().predicate
+    return Group(*_parts(record))
+
+
+def _parts(record: Record) -> Iterator[RenderableType]:
+    yield Text.assemble((f"{record.mode} of {record.site}: ", "bold"), status(record.status), f"  {record.run}")
+    for attempt in range(1, record.attempt + 1):
+        for failure in summary.failures(record, attempt):
+            yield _failure(failure, record.attempt)
+    yield _pairs(_head(record))
+    yield _heading("Steps")
+    yield _steps(record)
+    changes = summary.changes(record)
+    if changes:
+        yield _heading("Would change" if record.mode == "check" else "Changes")
+        yield from map(_change, changes)
+    yield _heading("Packages")
+    yield _packages(record)
+    yield _heading("Parameters")
+    yield _pairs((name, shown(value)) for name, value in record.parameters.items())
+
+
+def _head(record: Record) -> Iterator[tuple[str, str]]:
+    yield "when", f"{summary.when(record.started)}, {summary.duration(record.seconds)}"
+    yield "by", summary.operator(record.operator)
+    yield "server", summary.server(record.server) or "unknown"
+    yield "software", f"hubrun {summary.software(record.software)}"
+    yield "signature", summary.signature(record.signer)
+    if record.attempt > 1:
+        yield "attempts", str(record.attempt)
+    yield (
+        "before it",
+        f"{record.previous.run}, attempt {record.previous.attempt}"
+        if record.previous
+        else "nothing: the first run of this site",
+    )
+    yield "secrets taken out", ", ".join(f"{name} {count} ×" for name, count in record.redactions.items()) or "none"
+
+
+def _failure(failure: Failure, attempts: int) -> Text:
+    place = " › ".join(filter(None, (failure.book, failure.step)))
+    text = Text(f"{failure.status}" + (f" in {place}" if place else ""), STYLE[failure.status])
+    if attempts > 1:
+        text.append(f" (attempt {failure.attempt} of {attempts})")
+    text.append(": " + (f"{failure.cause}: " if failure.cause else "") + (failure.reason or "no reason is recorded"))
+    for check in failure.checks:
+        text.append(f"\n  {check.get('check')}: expected {check.get('expected')}; came {check.get('came')}")
+    return text
+
+
+def _steps(record: Record) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for book in record.runbooks:
+        table.add_row(*_book(book, record.attempt))
+        for step in book.steps:
+            seen = summary.seen(step) + (f"  {step.reason}" if step.reason else "")
+            took = summary.duration(step.seconds) if step.started else ""
+            table.add_row(Text(f"  {step.title}"), status(step.status), took, Text(seen, "dim"))
+    return table
+
+
+def _book(book: Book, attempts: int) -> tuple[RenderableType, ...]:
+    name = book.name + (f" (attempt {book.attempt})" if attempts > 1 else "")
+    return Text(name, "bold"), status(book.status), summary.duration(book.seconds), ""
+
+
+def _change(change: Change) -> Text:
+    text = Text.assemble(
+        status(change.status), f"  {change.resource}  ", (f"{change.book.name} › {change.step.title}", "dim")
+    )
+    for action in change.actions:
+        text.append(f"\n    {action}")
+    return text
+
+
+def _packages(record: Record) -> RenderableType:
+    if record.packages.before is None or record.packages.after is None:
+        return Text("versions were not read " + ("before and after" if record.packages.before is record.packages.after else "before" if record.packages.before is None else "after") + " the run")  # fmt: skip
+    changed = summary.package_changes(record.packages)
+    if not changed:
+        return Text(f"all {len(record.packages.after)} are as they were")
+    return _pairs((each.name, f"{each.before or 'not there'} → {each.after or 'gone'}") for each in changed)
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for name, value in pairs:
+        table.add_row(Text(name, "dim"), Text(value))
+    return table
+
+
+def _heading(text: str) -> Text:
+    return Text(f"\n{text}", "bold")

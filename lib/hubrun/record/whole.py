@@ -1,0 +1,38 @@
+"""Writing a file so that it is whole at every moment: beside it, forced to the disk, then renamed over it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+# What a write that was cut short leaves; closing a run removes it.
+BESIDE = ".new"
+
+
+def write(path: Path, content: bytes) -> None:
+    """`path` holds `content`, or what it held before: never a part. Raises OSError.
+
+    The order (write, fsync, rename, fsync of the folder) is what rename(2) and fsync(2) ask for.
+    """
+    beside = path.with_name(path.name + BESIDE)
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force the folder's names to the disk, so that a rename is kept over a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
