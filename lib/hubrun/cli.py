@@ -108,7 +108,7 @@ def run_site(
         try:
             run.look(server)
             run.execute(show.listen)
-        except (KeyboardInterrupt, HubrunError) as error:
+        except (KeyboardInterrupt, Exception) as error:
             ended_by: BaseException | None = error
         else:
             ended_by = None
@@ -124,7 +124,7 @@ def run_site(
                     mirror.mirror(run.history, folder, site.records_mirror)
         except HubrunError as error:  # what the run came to is not changed by that
             show.warn(f"the record was not copied: {error}")
-    if isinstance(ended_by, KeyboardInterrupt):
+    if ended_by and not isinstance(ended_by, HubrunError):  # that is in the record and was shown
         raise ended_by
     if not run.closed:
         return 1

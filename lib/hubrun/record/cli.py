@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,11 @@ def _runs_on(run: history.Run) -> bool:
         return False
 
 
+def _console() -> Console:
+    # In a file or a pipe nothing is cut off at a width that nobody has.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
 def _find(records: Path, wanted: str) -> history.Run:
     with contextlib.suppress(BadInput):
         _sites(records)
@@ -89,7 +95,7 @@ def list_(site: str | None, records: Path) -> None:
     """List the runs, the newest last."""
     from hubrun.record import tables
 
-    Console(highlight=False).print(tables.list_table(_sites(records, site)))
+    _console().print(tables.list_table(_sites(records, site)))
 
 
 @records.command()
@@ -104,7 +110,7 @@ def show(run: str, as_json: bool, records: Path) -> None:
     if as_json:
         click.echo(json.dumps(found.manifest().model_dump(by_alias=True), indent=2))
     else:
-        Console(highlight=False).print(tables.show(found))
+        _console().print(tables.show(found))
 
 
 @records.command()

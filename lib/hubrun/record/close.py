@@ -122,7 +122,9 @@ def _interrupt(run: Run, statement: Manifest) -> None:
             book.file = path.name
             summarize(book, _mend(path))
             book.sha256 = manifest.sha256(path.read_bytes())
-            book.status, book.cause, book.reason = "interrupted", "killed", _KILLED
+            statuses = {step.status for step in book.steps}
+            if "failed" not in statuses and statuses & {"not run", "interrupted"}:
+                book.status, book.cause, book.reason = "interrupted", "killed", _KILLED
         elif book.status == "running":
             book.status, book.cause, book.reason = "interrupted", "killed", "the run was killed before its first step"
     last = datetime.datetime.fromtimestamp(seen.stat().st_mtime, datetime.UTC).isoformat(timespec="milliseconds")

@@ -35,6 +35,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
     nb_man: Keeper
     listener: Listener | None = None
     cause: Cause = ""
+    _step_goes_on = False
 
     # -- the cells, one after another
 
@@ -47,6 +48,9 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
                 if is_code(cell) and cell.metadata.hubrun["status"] == "running":
                     self.nb_man.cell_ended(cell, stopped.cause, REASONS[stopped.cause], interrupted=True)
             raise
+        finally:
+            if self._step_goes_on:
+                self._tell_ended()
 
     def _execute_cells(self) -> None:
         steps = titles(self.nb)
@@ -64,7 +68,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
             ended = self._execute(cell, index)
             following = next((steps[i] for i in range(index + 1, last + 1) if is_code(self.nb.cells[i])), None)
             if not ended or following != title:
-                self._tell_ended(title)
+                self._tell_ended()
             if not ended:
                 return
         if self.cause:  # the last cell ended well in spite of it
@@ -144,10 +148,12 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         super().log_output_message(HERE.data(output))
 
     def _tell_started(self, title: str) -> None:
+        self._step_goes_on = True
         if self.listener:
             self.listener.started(HERE.text(title))
 
-    def _tell_ended(self, title: str) -> None:
+    def _tell_ended(self) -> None:
+        self._step_goes_on = False
         if self.listener:
             begun = [step for step in derive(HERE.data(self.nb)) if step.status != "not run"]
             if begun:
