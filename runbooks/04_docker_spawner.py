@@ -41,6 +41,7 @@ hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sud
 docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docker's own apt repository
 docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it
 docker_apt_key: str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"  # docker-ce: fingerprint of the repository's key; another key is refused
+docker_users: list = []  # accounts on the server, besides the hub's, that may use Docker; each of them can become root
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
 base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on
 image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
@@ -102,14 +103,17 @@ server.check(Test("Docker answers", "docker version --format 'engine {{.Server.V
 # %% [markdown]
 # ## The hub may use Docker
 #
-# The hub's account joins the group `docker`. **What that means:** whoever may talk to Docker can become root on this server. So the hub's account runs the hub and nothing else; it has no shell, no password and no `sudo`. Students' containers never see Docker's socket.
+# The hub's account joins the group `docker`. **What that means:** whoever may talk to Docker can become root on this server. So the hub's account runs the hub and nothing else; it has no shell, no password and no `sudo`. Students' containers never see Docker's socket. Whoever else is in the group is taken out of it; `docker_users` names those who may stay.
 #
 # By hand: `sudo usermod -aG docker jupyterhub`
 
 # %%
-from hubrun.resources.users import User
+from hubrun.resources.users import OnlyMembers, User
 
-server.ensure(User(site.hub_user, system=True, home="/var/lib/jupyterhub", groups=("docker",)))
+server.ensure(
+    User(site.hub_user, system=True, home="/var/lib/jupyterhub", groups=("docker",)),
+    OnlyMembers("docker", (site.hub_user, *site.docker_users)),
+)
 server.check(Test(f"{site.hub_user} can use Docker without sudo", f"runuser -u {site.hub_user} -- docker ps"))
 
 # %% [markdown]

@@ -26,11 +26,11 @@ from hubrun.resources.apt_source import AptSource
 from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Image, Network
 from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File
 from hubrun.resources.node import NodePackages
-from hubrun.resources.packages import NoPackages, Packages, Updates
+from hubrun.resources.packages import MEND, NoPackages, Packages, Updates
 from hubrun.resources.secret_file import SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.system import CA_FOLDER, CertificateAuthorities, HostEntry, Swap, TimeSync
-from hubrun.resources.users import AuthorizedKey, NotInGroups, User
+from hubrun.resources.users import AuthorizedKey, NotInGroups, OnlyMembers, User
 from hubrun.resources.venv import Venv, pins
 
 FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
@@ -141,6 +141,9 @@ PLANS: dict[str, Plan] = {
     "outside sudo": (NotInGroups("hub", ("sudo", "adm")), "groups=hub docker", []),
     "an account that is not there is in no group": (NotInGroups("hub", ("sudo", "adm")), "groups=", []),
     "out of sudo": (NotInGroups("hub", ("sudo", "adm")), "groups=hub adm sudo", [("take hub out of adm", "gpasswd --delete hub adm"), ("take hub out of sudo",)]),
+    "a group with nobody else": (OnlyMembers("docker", ("hub", "ann")), "members=hub", []),
+    "a group that is not there yet": (OnlyMembers("docker", ("hub",)), "members=", []),
+    "somebody who was added to a group": (OnlyMembers("docker", ("hub",)), "members=hub,eve", [("take eve out of docker", "gpasswd --delete eve docker")]),
     "the key is known": (KEY, "there=yes", []),
     "the key is not known": (KEY, "", [("let a key log in as teacher", "install -d -m 0700", "chmod 0600", "AAAAC3Nz it@example.edu")]),
     # -- services
@@ -286,7 +289,7 @@ def test_the_build_context_arrives_as_it_is() -> None:
     ],
 )
 def test_a_service_foresees_that_a_file_which_is_about_to_be_written_restarts_it(written: str, restarts: bool) -> None:
-    titles = [action.title for action in HUB.plan(HUB.foresee(RUNS, {written}))]
+    titles = [action.title for action in HUB.plan(HUB.foresee(RUNS, [written]))]
     assert titles == ([f"restart jupyterhub ({written} is newer)"] if restarts else [])
 
 
@@ -519,6 +522,22 @@ def test_the_lists_lock_is_waited_for_and_any_other_failure_is_not(machine: Mach
     machine.program("apt-get", 'echo "E: The repository is not signed."; exit 100')
     with pytest.raises(Refused, match="not signed"):
         machine.sh("exec 2>&1\nset -eu\n" + refresh)
+
+
+def test_an_apt_that_is_still_at_work_is_waited_for_and_one_that_was_killed_is_mended(machine: Machine) -> None:
+    # Its packages look half configured until it is done: a run whose connection was lost may have left it behind.
+    locked = "dpkg: error: dpkg frontend lock was locked by another process with pid 7"
+    machine.program("sleep", "echo >> waited")
+    machine.program(
+        "dpkg",
+        f'[ "$1" != --audit ] || {{ [ -e mended ] || echo "half configured"; exit; }}; [ -e waited ] || {{ echo "{locked}"; exit 2; }}; touch mended; echo "Setting up certbot"',
+    )
+    said = machine.sh("exec 2>&1\nset -eu\n" + MEND)
+    assert said.splitlines() == ["waiting for another apt to end", "finished an interrupted dpkg", "Setting up certbot"]
+    assert machine.sh("exec 2>&1\nset -eu\n" + MEND) == ""
+    machine.program("dpkg", '[ "$1" != --audit ] || { echo half; exit; }; echo "dpkg: error: disk full"; exit 2')
+    with pytest.raises(Refused, match="disk full"):
+        machine.sh("exec 2>&1\nset -eu\n" + MEND)
 
 
 def test_an_authority_is_trusted_when_the_list_holds_it(machine: Machine) -> None:

@@ -142,6 +142,9 @@ class Site(BaseModel):
         "9DC858229FC7DD38854AE2D88D81803C0EBFCD88",
         pattern=r"^[0-9A-F]{40}$",
     )
+    docker_users: list[str] = _param(
+        "04", "accounts on the server, besides the hub's, that may use Docker; each of them can become root", []
+    )
     docker_subnet: str = _param(
         "04 05 06", "network of the students' containers; must be free on the server", "172.29.0.0/16"
     )
@@ -181,6 +184,14 @@ class Site(BaseModel):
             raise ValueError("a login name: lower-case letters, digits, - and _, at most 31")
         if value == "root":
             raise ValueError("another account than root")
+        return value
+
+    @field_validator("docker_users")
+    @classmethod
+    def _logins(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if not LOGIN.fullmatch(name):
+                raise ValueError(f"{name!r} is no login name: lower-case letters, digits, - and _, at most 31")
         return value
 
     @field_validator("docker_subnet")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -35,6 +35,7 @@ class Action:
     title: what is done, for people. script: POSIX shell, run as root with `set -eu`. shown: what a person would
     have typed (empty: the script). data: sent to the script's standard input; never shown. diff: what changes in a
     file, unified. seconds: time limit. answers: exit code → (what went wrong, what to do), for codes of its own.
+    writes: what it leaves besides, as `Resource.writes` names it.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Action:
     diff: str = ""
     seconds: float = 120
     answers: dict[int, tuple[str, str]] = field(default_factory=dict)
+    writes: tuple[str, ...] = ()
 
 
 class Resource(ABC):
@@ -64,11 +66,11 @@ class Resource(ABC):
 
     @property
     def writes(self) -> tuple[str, ...]:
-        """Paths on the server that its actions write."""
+        """Paths on the server that its actions write; "service:NAME" for a service that they start or reload."""
         return ()
 
-    def foresee(self, found: str, written: Collection[str]) -> str:
-        """What the probe will print once earlier resources have written these paths."""
+    def foresee(self, found: str, written: Sequence[str]) -> str:
+        """What the probe will print once earlier resources have written these, in this order."""
         return found
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from hubrun.checks import Test
 from hubrun.params import Site
 from hubrun.plan import quote
+from hubrun.resources.packages import LOOK
 from hubrun.systems import ARCHITECTURES, SYSTEMS
 
 # LTI 1.1 refuses a launch whose time is more than 30 s off (ltiauthenticator, LTI11LaunchValidator); half of it here.
@@ -87,9 +88,9 @@ def preflight(site: Site) -> list[Test]:
         ),
         Test(
             "the server reaches its package mirror",
-            """
+            f"apt_options='{LOOK}'" + """
             proxy=$(apt-config dump --format '%v' Acquire::http::Proxy)
-            url=${proxy:-$(apt-get -o Debug::NoLocking=1 update --print-uris 2>/dev/null | sed -n "s/^'\\([^']*\\)'.*/\\1/p" | head -n 1)}
+            url=${proxy:-$(apt-get $apt_options update --print-uris 2>/dev/null | sed -n "s/^'\\([^']*\\)'.*/\\1/p" | head -n 1)}
             host=${url#*://}; host=${host%%/*}; port=${host##*:}; [ "$port" = "$host" ] && port=80
             case $url in https:*) [ "$port" = 80 ] && port=443;; esac
             echo "$host"; timeout 10 bash -c "exec 3<>/dev/tcp/${host%%:*}/$port"

@@ -112,6 +112,10 @@ class AcmeCertificate(Resource):
     def label(self) -> str:
         return f"certificate for {self.domain}"
 
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return ("service:nginx",)  # certbot's deploy hook reloads it
+
     def probe(self) -> str:
         return quote(_PROBE, self.domain)
 

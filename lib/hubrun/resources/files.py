@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -133,6 +134,9 @@ class Directory(Resource):
     def probe(self) -> str:
         return quote("stat -Lc 'state=%F|%a|%U:%G' {}", self.path)
 
+    def foresee(self, found: str, written: Sequence[str]) -> str:
+        return f"state=directory|{self.mode:o}|{self.owner}" if self.path in written else found
+
     def plan(self, found: str) -> list[Action]:
         if facts(found).get("state") == f"directory|{self.mode:o}|{self.owner}":
             return []
@@ -165,6 +169,9 @@ class Absent(Resource):
 
     def probe(self) -> str:
         return quote("if [ -e {} ] || [ -L {} ]; then echo there=yes; fi", self.path, self.path)
+
+    def foresee(self, found: str, written: Sequence[str]) -> str:
+        return "there=yes" if self.path in written else found
 
     def plan(self, found: str) -> list[Action]:
         return [_simple(f"remove {self.path}", "rm -f -d {}", self.path)] if facts(found) else []

@@ -9,9 +9,21 @@ from hubrun.plan import Action, Resource, quote
 # dpkg's lock is waited for by apt itself; the lists' lock is another one, which it does not wait for.
 LOCK_SECONDS = 600
 APT = f"apt-get -q -o DPkg::Lock::Timeout={LOCK_SECONDS} -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+# For looking only: without a lock, and without the caches that apt would write: apt.conf(5), Dir::Cache.
+LOOK = "-o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache="
 # A run that was killed in the middle of dpkg leaves packages half configured; apt refuses to go on until this is done.
-MEND = """
-if [ -n "$(dpkg --audit)" ]; then echo "finishing an interrupted dpkg"; dpkg --configure -a --force-confold; fi
+# They look the same while another apt is at work, such as that of a run whose connection was lost: it is waited for.
+MEND = f"""
+deadline=$(( $(date +%s) + {LOCK_SECONDS} ))
+while [ -n "$(dpkg --audit)" ]; do
+    if out=$(dpkg --configure -a --force-confold 2>&1); then
+        printf 'finished an interrupted dpkg\\n%s\\n' "$out"
+        break
+    fi
+    case $out in *"locked by another process"*) ;; *) printf '%s\\n' "$out"; exit 1;; esac
+    [ "$(date +%s)" -lt "$deadline" ] || {{ printf '%s\\n' "$out"; exit 1; }}
+    echo "waiting for another apt to end"; sleep 3
+done
 """
 UPDATE = f"""
 deadline=$(( $(date +%s) + {LOCK_SECONDS} ))
@@ -30,6 +42,14 @@ if [ -z "$(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -{FRESH
 {UPDATE}
 fi
 """
+
+# What packages leave that later resources look at, so that a plan on a fresh server knows of it.
+_BRINGS = {
+    "nginx": ("/etc/nginx/sites-enabled/default",),
+    "certbot": ("/etc/letsencrypt/renewal-hooks/deploy", "service:certbot.timer"),
+    "docker.io": ("/etc/docker",),
+    "docker-ce": ("/etc/docker",),
+}
 
 
 class Packages(Resource):
@@ -52,7 +72,8 @@ class Packages(Resource):
             return []
         install = quote(f"{APT} install -y --no-install-recommends {{}}", missing)
         shown = quote("apt-get install --no-install-recommends {}", missing)
-        return [Action("install " + ", ".join(missing), MEND + REFRESH + install, shown, seconds=1800)]
+        brought = tuple(path for name in missing for path in _BRINGS.get(name, ()))
+        return [Action("install " + ", ".join(missing), MEND + REFRESH + install, shown, seconds=1800, writes=brought)]
 
 
 @dataclass(frozen=True)
@@ -94,7 +115,7 @@ class Updates(Resource):
 
     def probe(self) -> str:
         # -s simulates; `Inst name [old] (new Origin:Suite/… [arch])` is what it prints for each update.
-        return "find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -1440 | head -n 1 | sed 's/^/fresh=/'; apt-get -s -o Debug::NoLocking=1 dist-upgrade | grep '^Inst'"
+        return f"find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -1440 | head -n 1 | sed 's/^/fresh=/'; apt-get -s {LOOK} dist-upgrade | grep '^Inst'"
 
     def plan(self, found: str) -> list[Action]:
         if self.level == "none":

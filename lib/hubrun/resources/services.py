@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -23,6 +23,7 @@ for file in {}; do
 done | awk -v now="$now" -v up="$uptime" -v since="$since" \\
     '$1 > now - up + since / 1000000 + 0.05 {print "newer=" $2; exit}'
 """
+_RUNS = "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNeedDaemonReload=no"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,14 @@ class Service(Resource):
     def probe(self) -> str:
         return quote(_PROBE, self.name, "yes" if self.reloads else "no", self.watches)
 
-    def foresee(self, found: str, written: Collection[str]) -> str:
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return (f"service:{self.name}",)
+
+    def foresee(self, found: str, written: Sequence[str]) -> str:
+        for number, path in enumerate(written):
+            if path == f"service:{self.name}":  # it will run by then, with all that had been written until there
+                return self.foresee(_RUNS, written[number + 1 :])
         for path in written:
             if any(path == watched or PurePosixPath(path).parent == PurePosixPath(watched) for watched in self.watches):
                 return f"{found}\nnewer={path}"

@@ -84,6 +84,29 @@ class NotInGroups(Resource):
 
 
 @dataclass(frozen=True)
+class OnlyMembers(Resource):
+    """A group that has no members besides these; who is missing is left to `User`."""
+
+    group: str
+    names: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return f"members of the group {self.group}"
+
+    def probe(self) -> str:
+        return quote('echo "members=$(getent group {} | cut -d: -f4)"', self.group)
+
+    def plan(self, found: str) -> list[Action]:
+        members = facts(found).get("members", "").split(",")
+        return [
+            Action(f"take {name} out of {self.group}", quote("gpasswd --delete {} {}", name, self.group))
+            for name in members
+            if name and name not in self.names
+        ]
+
+
+@dataclass(frozen=True)
 class AuthorizedKey(Resource):
     """A public key that may log in as `user` (one line, as in a .pub file). Other keys stay."""
 
