@@ -24,7 +24,7 @@ from books import SITE, Ear, book, code, forget, install, marks, places, printed
 from hubrun.errors import BadInput
 from hubrun.notebook import SITE_FILE
 from hubrun.progress import Progress
-from hubrun.record import manifest, whole
+from hubrun.record import kernels, manifest, whole
 from hubrun.record import run as record
 from hubrun.record.history import HEAD, LOCK, History
 from hubrun.record.manifest import Book, Manifest
@@ -273,9 +273,7 @@ def test_a_run_that_is_told_to_end_is_closed_with_what_it_had_done(tmp_path: Pat
 def test_a_run_that_is_stopped_while_a_kernel_starts_did_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hubrun.record.engine import _Client
-
-    monkeypatch.setattr(_Client, "start_new_kernel", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(kernels.Kernel, "start", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
     kept = install(tmp_path / "records", [book(tmp_path, "01_a", ("A", ["1"]))]).record
     assert (kept.status, kept.cause, kept.runbooks[0].status) == ("interrupted", "SIGTERM", "interrupted")
     assert [step.status for step in kept.runbooks[0].steps] == ["not run", "not run"]

@@ -21,6 +21,8 @@ SITE_FILE = "HUBRUN_SITE"
 # open, in messages of this type: so that the engine can keep them out of what it writes.
 ENGINE = "HUBRUN_ENGINE"
 MESSAGE = "hubrun_secret"
+# In check mode the runner names here the runbooks before this one that would change something.
+PENDING = "HUBRUN_PENDING"
 _PLAIN = (str, int, float, bool, list, dict, type(None))
 
 

@@ -16,6 +16,7 @@ from hubrun.params import Site
 from hubrun.record.manifest import Book, Step
 from hubrun.record.run import Run
 from hubrun.record.steps import Listener
+from hubrun.record.summary import Change, changes, origin
 from hubrun.record.tables import STYLE
 from hubrun.secret import Secret
 
@@ -107,6 +108,9 @@ class Progress:
             self._say(f"{record.status}: {record.reason}", "bold red")
             again = "plan" if record.mode == "check" else "install"
             self._say(f"to go on: ./hubrun {again} {site_file}" + (" --resume" if record.mode == "install" else ""))
+        if record.mode == "check":
+            for change in changes(record):
+                self._change(change)
         if run.rescued:
             self.warn(f"the record could not be written to {run.folder}; it is in {run.rescued}")
         elif not run.closed:
@@ -121,6 +125,15 @@ class Progress:
                 "would change": "something to do, nothing was touched",
             }.get(record.status, record.status)
             self._say(f"{record.site}: {what}, in {record.seconds:.1f} s", "bold")
+
+    def _change(self, change: Change) -> None:
+        """One thing that would change, and where its present state came from."""
+        where = f"{change.book.name} › {change.step.title}: {change.resource}"
+        self._say(f"{change.status}: {where}", STYLE[change.status])
+        for action in change.actions:
+            self._say(f"    {action}")
+        if text := origin(change):
+            self._say(f"    {text}", "dim")
 
     def warn(self, text: str) -> None:
         """A line that must not be missed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from hubrun.channel import Output
 from hubrun.checks import Check, Test, check_card
 from hubrun.display import Card, Live, Row, results_card
 from hubrun.errors import CheckFailed, CommandFailed, ConnectionLost, HubrunError, Unreachable
+from hubrun.notebook import PENDING
 from hubrun.params import Site
 from hubrun.plan import Action, Resource, Result, Status, facts, quote
 from hubrun.remedies import remedy_for
@@ -37,8 +39,11 @@ class Server:
     def __init__(self, site: Site, check_mode: bool = False) -> None:
         self.site = site
         self.check_mode = check_mode
-        self.pending: list[str] = []  # what would change, in check mode
+        self.earlier = os.environ.get(PENDING, "") if check_mode else ""
+        # what would change, in check mode: with it, what follows cannot be checked yet
+        self.pending: list[str] = [self.earlier] if self.earlier else []
         self.results: list[Result] = []
+        self._foreseen: list[str] = []
         self.facts: dict[str, str] = {}
         self.fingerprint = ""
         self._connection: Any = None
@@ -159,10 +164,13 @@ class Server:
         live, started = Live(), time.monotonic()
         live.line("looking at " + ", ".join(resource.label for resource in resources))
         found = self.probe(*(resource.probe() for resource in resources))
-        results, written = [], set[str]()
+        results = []
+        # In check mode nothing of it is there when the next step looks.
+        written = self._foreseen if self.check_mode else []
         for resource, output in zip(resources, found, strict=True):
             actions = resource.plan(resource.foresee(output.stdout, written))
-            written.update(resource.writes if actions else ())
+            written += resource.writes if actions else ()
+            written += (path for action in actions for path in action.writes)
             todo: Status = "would change" if self.check_mode else "not run"
             results.append(Result(resource.label, todo if actions else "ok", actions))
         self.results += results
@@ -263,11 +271,12 @@ class Server:
     def _unchecked(self, titles: list[str]) -> None:
         if not self.check_mode:
             raise CheckFailed("a step was left out", self.site.host, "This is a fault of hubrun: report it")
-        why = (
-            "would be known after the changes above"
-            if self.pending
-            else "not done in check mode: it would leave traces"
-        )
+        if not self.pending:
+            why = "not done in check mode: it would leave traces"
+        elif self.pending == [self.earlier]:
+            why = f"would be known after {self.earlier}"
+        else:
+            why = "would be known after the changes above"
         Live().finish(Card(why, [Row("not checked", title) for title in titles], {"unchecked": titles}))
 
     def summary(self) -> dict[str, Any]:

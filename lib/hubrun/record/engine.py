@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
-import tempfile
 from typing import Any
 
 from jupyter_core.utils import run_sync
@@ -14,18 +12,16 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine
-from traitlets.config import Config
 
 from hubrun.display import MIME
-from hubrun.notebook import ENGINE, MESSAGE
+from hubrun.notebook import MESSAGE, PENDING
 from hubrun.record.keeper import BEHIND, Keeper, mend_papermill
+from hubrun.record.kernels import Ahead
 from hubrun.record.manifest import Cause
 from hubrun.record.steps import Listener, derive, is_code, titles
 from hubrun.record.stop import REASONS, Stopped, on_signal
 from hubrun.redact import HERE
 
-# Its presence tells the kernel that the engine listens; its value salts the digests of the server's secrets.
-_SALT = secrets.token_hex(16)
 # Seconds that a cell has to end after Ctrl-C, so that what it had done is on record. One more Ctrl-C: at once.
 _GRACE = 8.0
 _DIED = "the kernel died: what this step did until then is known to the server alone"
@@ -36,6 +32,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
     listener: Listener | None = None
     cause: Cause = ""
     _step_goes_on = False
+    ahead: Ahead | None = None
 
     # -- the cells, one after another
 
@@ -53,6 +50,9 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
                 self._tell_ended()
 
     def _execute_cells(self) -> None:
+        # A kernel that was started ahead did not know yet what the runbooks before it came to.
+        pending = f"import os\nos.environ[{PENDING!r}] = {os.environ.get(PENDING, '')!r}"
+        self.wait_for_reply(self.kc.execute(pending, silent=True, store_history=False))
         steps = titles(self.nb)
         last = max((index for index, cell in enumerate(self.nb.cells) if is_code(cell)), default=-1)
         title = ""
@@ -66,6 +66,8 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
                 title = steps[index]
                 self._tell_started(title)
             ended = self._execute(cell, index)
+            if self.ahead:
+                self.ahead.prepare(self.kernel_name)
             following = next((steps[i] for i in range(index + 1, last + 1) if is_code(self.nb.cells[i])), None)
             if not ended or following != title:
                 self._tell_ended()
@@ -173,9 +175,14 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
         log_output: bool = False,
         listener: Listener | None = None,
         keepers: list[Keeper] | None = None,
+        ahead: Ahead | None = None,
+        more: bool = False,
         **kwargs: Any,
     ) -> NotebookNode:
-        """As papermill's own engines do it; its `autosave_cell_every` is not needed. `keepers` gets the keeper."""
+        """As papermill's own engines do it; its `autosave_cell_every` is not needed.
+
+        keepers gets the keeper. ahead: where the kernel comes from, and, with `more`, goes for the next notebook.
+        """
         mend_papermill()
         HERE.learn_environment(os.environ)
         keeper = Keeper(nb, listener, output_path=output_path, log_output=log_output, progress_bar=progress_bar)
@@ -183,7 +190,9 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
             keepers.append(keeper)
         keeper.notebook_start()
         try:
-            cls.execute_managed_notebook(keeper, kernel_name, log_output=log_output, listener=listener, **kwargs)
+            cls.execute_managed_notebook(
+                keeper, kernel_name, log_output=log_output, listener=listener, ahead=ahead, more=more, **kwargs
+            )
         finally:
             keeper.notebook_complete()
         return keeper.nb
@@ -199,12 +208,11 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
         start_timeout: int = 60,
         execution_timeout: int | None = None,
         listener: Listener | None = None,
+        ahead: Ahead | None = None,
+        more: bool = False,
         **kwargs: Any,
     ) -> None:
-        # Over sockets in a folder that only this account can open: over TCP, others on this machine could listen.
-        # By default they would be in the working directory, and kernels of two runs would meet there.
-        folder = tempfile.TemporaryDirectory(prefix="hubrun-", ignore_cleanup_errors=True)
-        ipc = Config({"KernelManager": {"transport": "ipc", "ip": f"{folder.name}/kernel"}})
+        kernel = (ahead or Ahead()).take(kernel_name)
         client = _Client(
             nb_man,
             startup_timeout=start_timeout,
@@ -213,8 +221,13 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
             log_output=log_output,
             stdout_file=stdout_file,
             stderr_file=stderr_file,
-            config=ipc,
+            km=kernel.manager,
         )
         client.listener = listener
-        with folder, on_signal(client.stop):
-            client.execute(env={**os.environ, ENGINE: _SALT})
+        client.ahead = ahead if more else None
+        try:
+            with on_signal(client.stop):
+                client.execute(cleanup_kc=False)
+        finally:
+            client.kc and client.kc.stop_channels()
+            kernel.close()

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubrun.errors import BadInput
-from hubrun.notebook import PROJECT, SITE_FILE
+from hubrun.notebook import PENDING, PROJECT, SITE_FILE
 from hubrun.params import Site
-from hubrun.record import close, inventory, manifest, origin, resume, signature, whole
+from hubrun.record import close, drift, inventory, manifest, origin, resume, signature, whole
 from hubrun.record.history import History
 from hubrun.record.history import Run as Kept
 from hubrun.record.manifest import Book, Cause, Link, Manifest, Mode, Packages, Record, Signer, Status
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from hubrun.record.keeper import Keeper
+    from hubrun.record.kernels import Ahead
 
 # A record has some hundred kB. With less than this free, in bytes, none is begun.
 ROOM = 20 << 20
@@ -73,18 +74,26 @@ class Run:
 
     def execute(self, listen: Callable[[Book], Listener]) -> None:
         """Run the runbooks until one does not end well. `listen` makes the listener for each. Raises Stopped."""
-        entries = {book.name: book for book in self.record.runbooks if book.attempt == self.record.attempt}
-        for path in self.books:
-            entry = entries[HERE.text(path.stem)]
-            self._execute_one(path, entry, listen(entry))
-            if entry.status in ("failed", "interrupted"):
-                return
+        from hubrun.record.kernels import Ahead  # with papermill: slow to import
 
-    def _execute_one(self, path: Path, entry: Book, listener: Listener) -> None:
+        entries = {book.name: book for book in self.record.runbooks if book.attempt == self.record.attempt}
+        ahead = Ahead()
+        try:
+            for path in self.books:
+                entry = entries[HERE.text(path.stem)]
+                self._execute_one(path, entry, listen(entry), ahead)
+                if entry.status in ("failed", "interrupted"):
+                    return
+        finally:
+            ahead.close()
+
+    def _execute_one(self, path: Path, entry: Book, listener: Listener, ahead: Ahead) -> None:
         import papermill  # slow to import: `hubrun --help` must not wait for it
 
         logging.getLogger("papermill").setLevel(logging.ERROR)
         os.environ.pop(SITE_FILE, None)
+        before = [book.name for book in self.record.runbooks if book.status == "would change"]
+        os.environ[PENDING] = ", ".join(before)
         entry.status, entry.started, entry.file = "running", now(), f"{entry.name}.ipynb"
         self._write()
         kept: list[NotebookNode] = []
@@ -106,6 +115,8 @@ class Run:
                 cwd=str(PROJECT),
                 listener=Listener(listener.started, listener.progress, listener.ended, keep),
                 keepers=keepers,
+                ahead=ahead,
+                more=path != self.books[-1],
             )  # fmt: skip
         except KeyboardInterrupt as stopped:
             failure = stopped
@@ -173,6 +184,8 @@ class Run:
         """Close the record. `ended_by`: what ended the run beside its runbooks, if something did."""
         self.record.packages.after = inventory.packages_again(server, self.site)
         close.settle(self.statement, now(), *self._outcome(ended_by))
+        if self.record.mode == "check":
+            drift.trace(self.history, self.record)
         clean = Manifest.model_validate(self.data())
         try:
             for name, text in self._unsaved.items():

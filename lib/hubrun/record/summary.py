@@ -29,7 +29,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Change:
-    """What was done to one resource, or would be; `failed` ones too, as they may be half done."""
+    """What was done to one resource, or would be; `failed` ones too, as they may be half done.
+
+    set_by, right_in: of what would be, the runs that last set it and last saw it right; empty where none has.
+    """
 
     book: Book
     step: Step
@@ -38,6 +41,8 @@ class Change:
     actions: tuple[str, ...]
     diff: str
     seconds: float
+    set_by: str = ""
+    right_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def changes(record: Record) -> list[Change]:
         Change(
             book, step, str(result.get("resource", "")), str(result.get("status", "")),
             tuple(str(action) for action in result.get("actions", [])), str(result.get("diff", "")),
-            float(result.get("seconds", 0)),
+            float(result.get("seconds", 0)), str(result.get("set_by", "")), str(result.get("right_in", "")),
         )
         for book in record.runbooks for step in book.steps for result in step.results
         if result.get("status") != "ok"
@@ -97,6 +102,13 @@ def package_changes(packages: Packages) -> list[PackageChange]:
     before, after = packages.before, packages.after
     names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     return [PackageChange(name, before.get(name, ""), after.get(name, "")) for name in names]
+
+
+def origin(change: Change) -> str:
+    """Where the state came from that a server should have and has not; empty when no run has seen it."""
+    if change.set_by:
+        return f"it had been set by run {change.set_by}"
+    return f"it was right in run {change.right_in}" if change.right_in else ""
 
 
 def what_changed(record: Record) -> str:

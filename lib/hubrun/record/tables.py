@@ -123,6 +123,8 @@ def _change(change: Change) -> Text:
     )
     for action in change.actions:
         text.append(f"\n    {action}")
+    if origin := summary.origin(change):
+        text.append(f"\n    {origin}", "dim")
     return text
 
 
