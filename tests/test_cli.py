@@ -128,7 +128,7 @@ def test_a_changed_host_key_is_one_line_and_nothing_was_run(
     ("arguments", "says"),
     [
         (["install", "site.yaml", "--set", "nonsense"], "'nonsense' is not of the form name=value"),
-        (["install"], "Missing argument 'params/SITE.yaml'"),
+        (["install"], "Missing argument 'params/SITE.yaml...'"),
         (["install", "site.yaml", "--frm", "03"], "--frm"),
         (["instal", "site.yaml"], "No such command 'instal'"),
         (["practice", "up", "--os", "plan9"], "'plan9' is not one of"),

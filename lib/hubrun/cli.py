@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from hubrun import params, params_help, progress
+from hubrun import many, params, params_help, progress
+from hubrun.bench_cli import bench
 from hubrun.errors import BadInput, HubrunError
 from hubrun.notebook import PROJECT, SITE_FILE
 from hubrun.practice.cli import practice
@@ -48,7 +49,9 @@ def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...])
 def run_options(command: Any) -> Any:
     for option in reversed(
         [
-            click.argument("site_file", metavar="params/SITE.yaml", type=click.Path(path_type=Path)),
+            click.argument(
+                "site_files", metavar="params/SITE.yaml...", nargs=-1, required=True, type=click.Path(path_type=Path)
+            ),
             click.option("--from", "first", default="", metavar="NN", help="Begin with this runbook, such as 03."),
             click.option("--only", default="", metavar="NN", help="Run this runbook alone."),
             click.option(
@@ -67,6 +70,13 @@ def run_options(command: Any) -> Any:
                 help="Folder that keeps the records.",
             ),
             click.option("--json", "as_json", is_flag=True, help="Print the run's manifest as JSON at the end."),
+            click.option(
+                "--jobs",
+                type=click.IntRange(1, 64),
+                default=8,
+                show_default=True,
+                help="Of several sites, how many at once.",
+            ),
         ]
     ):
         command = option(command)
@@ -77,16 +87,55 @@ def run_options(command: Any) -> Any:
 @run_options
 @click.option("--check", is_flag=True, help="Show what would change, and touch nothing (the same as `plan`).")
 @click.option("--resume", is_flag=True, help="Go on with the site's last run, at the runbook that failed.")
-def install(check: bool, **options: Any) -> int:
-    """Run the runbooks against a server, and keep the record."""
-    return run_site(mode="check" if check else "install", **options)
+@click.option("--confirm", is_flag=True, help="Show the plan first, and wait for a yes.")
+def install(check: bool, confirm: bool, **options: Any) -> int:
+    """Run the runbooks against a server, or several, and keep the record."""
+    if confirm:
+        return run_confirmed(check, **options)
+    return run_sites("check" if check else "install", **options)
 
 
 @hubrun.command()
 @run_options
 def plan(**options: Any) -> int:
-    """Show what `install` would do, and change nothing. Ends with 0 when nothing is to be done, 2 when something is."""
-    return run_site(mode="check", **options)
+    """Show what `install` would do, and change nothing. Ends with 0 when nothing is to be done, 2 when something is.
+
+    On a server that is set up it is the drift report: what was changed by hand, and by which run it had been set.
+    """
+    return run_sites("check", **options)
+
+
+def run_sites(
+    mode: Mode, site_files: tuple[Path, ...], jobs: int, as_json: bool, records: Path,
+    first: str, only: str, overrides: dict[str, str], resume: bool = False,
+) -> int:  # fmt: skip
+    """Run the runbooks for one site here, for several in a process each; the exit code that DESIGN.md promises."""
+    if len(site_files) == 1:
+        return run_site(site_files[0], mode, first, only, overrides, records, as_json, resume)
+    options = ["--records", str(records.absolute())]
+    options += [f"--from={first}"] if first else []
+    options += [f"--only={only}"] if only else []
+    options += [f"--set={name}={value}" for name, value in overrides.items()]
+    options += ["--resume"] if resume else []
+    code, done = many.run("plan" if mode == "check" else "install", site_files, options, min(jobs, len(site_files)))
+    if as_json:
+        click.echo(json.dumps({str(job.file): job.manifest or {"error": job.error} for job in done}, indent=2))
+    return code
+
+
+def run_confirmed(check: bool, site_files: tuple[Path, ...], resume: bool, **options: Any) -> int:
+    """Plan, ask, and install. Nothing is done without a terminal, where nobody could say yes."""
+    if check or resume or len(site_files) > 1:
+        raise BadInput("is for one site, without --check and --resume", "--confirm", "Leave one of them out")
+    if not sys.stdin.isatty():
+        raise BadInput("there is no terminal to ask on", "--confirm", "Use `plan`, and then `install`")
+    code = run_sites("check", site_files, **options)
+    if code != 2:
+        return code
+    if not click.confirm("Do this?", err=True):
+        click.echo("nothing was done", err=True)
+        return 2
+    return run_sites("install", site_files, **options)
 
 
 def run_site(
@@ -206,6 +255,7 @@ def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
     return 1 if failed else 0
 
 
+hubrun.add_command(bench)
 hubrun.add_command(practice)
 hubrun.add_command(records)
 

@@ -1,0 +1,211 @@
+"""From the signed POST to a kernel that answers, against `docker run` of the same image; and a class of thirty."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import httpx
+from benchmarks.figures import Figure
+
+from hubrun.errors import CheckFailed, HubrunError
+from hubrun.hub import browser as browsers
+from hubrun.hub import config, kernel, outside
+from hubrun.hub.browser import Browser
+from hubrun.hub.connect_to import Route
+from hubrun.hub.lti import LaunchRequest
+from hubrun.hub.verify import STUDENTS, Verification
+from hubrun.practice.engine import Say
+from hubrun.server import Server
+
+LIMIT = 120.0  # seconds for one launch
+CLASS_LIMIT = 300.0
+STUDENTS_OF_CLASS = 30
+ARRIVE_WITHIN = 10.0  # seconds
+_POLL = 0.1
+_PORT = 8899
+_PROBE, _VOLUME, _TOKEN = "hubrun-bench", "hubrun-bench", "bench"
+
+
+@dataclass(frozen=True)
+class Launches:
+    """Students of a converged server. address: where its published ports are reached from here."""
+
+    server: Server
+    address: str
+    say: Say
+
+    def __post_init__(self) -> None:
+        browsers._POLL_S = _POLL  # else what is measured is how often we ask
+
+    @property
+    def canvas(self) -> Verification:
+        return Verification(self.server)
+
+    def one(self, rounds: int) -> list[Figure]:
+        """One student at a time, without a home yet, and `docker run` with the same limits and a new volume."""
+        ours: list[float] = []
+        theirs: list[float] = []
+        try:
+            for number in range(-1, rounds):
+                took, bare = self._student(STUDENTS[0]), self._docker_run()
+                self.canvas.clean_up()
+                if number < 0:
+                    continue  # the first reads the image from disk
+                ours.append(took)
+                theirs.append(bare)
+                self.say(f"  round {number + 1}: {took:.1f} s, docker run {bare:.1f} s")
+        finally:
+            self.canvas.clean_up()
+        return [Figure("launch to a kernel that answers: docker run", ours, theirs, 1.25)]
+
+    def of_a_class(self) -> list[Figure]:
+        """Thirty students who launch within ten seconds; each runs a cell. All are gone afterwards."""
+        canvas = self.canvas
+        names = [f"hubrunbench{number:02d}" for number in range(STUDENTS_OF_CLASS)]
+        site = self.server.site
+        # Signed at once: the last launches when its signature is 10 s old, and 30 s are allowed.
+        signed = canvas.sign([LaunchRequest(site.launch_url, canvas.form(name)) for name in names])
+        opened: list[Browser] = []
+        failures: list[str] = []
+        seconds: list[float] = []
+        lock = threading.Lock()
+        began = time.monotonic()
+
+        def arrive(number: int) -> None:
+            time.sleep(max(0.0, began + number * ARRIVE_WITHIN / STUDENTS_OF_CLASS - time.monotonic()))
+            browser = Browser(canvas.route)
+            with lock:
+                opened.append(browser)
+            try:
+                took = _work(browser, site.launch_url, signed[number], names[number], CLASS_LIMIT)
+            except HubrunError as error:
+                with lock:
+                    failures.append(f"{names[number]}: {error.what}")
+            else:
+                with lock:
+                    seconds.append(took)
+
+        try:
+            with ThreadPoolExecutor(STUDENTS_OF_CLASS) as pool:
+                list(pool.map(arrive, range(STUDENTS_OF_CLASS)))
+            memory = self._memory(names)
+        finally:
+            self._gone(opened, names)
+        note = failures[0] if failures else ""
+        title = f"{STUDENTS_OF_CLASS} students within {ARRIVE_WITHIN:.0f} s"
+        missing = "" if seconds else "nobody was served"
+        return [
+            Figure(f"{title}: not served", [len(failures)], goal=0, unit="", note=note),
+            Figure(
+                f"{title}: slowest to a kernel's answer", [max(seconds, default=0)], missing=missing, note=_spread(seconds)
+            ),
+            Figure(
+                f"{title}: memory of one student's container", [statistics.median(memory)] if memory else [], unit="MB",
+                missing="" if memory else "docker stats named none", note="median; JupyterLab and one kernel",
+            ),
+        ]  # fmt: skip
+
+    def _student(self, name: str) -> float:
+        canvas, url = self.canvas, self.server.site.launch_url
+        (signed,) = canvas.sign([LaunchRequest(url, canvas.form(name))])
+        with Browser(canvas.route) as browser:
+            return _work(browser, url, signed, name, LIMIT)
+
+    def _docker_run(self) -> float:
+        """Seconds from `docker run` to a kernel's answer; what the SSH command itself costs is taken off."""
+        site = self.server.site
+        memory = f"{site.user_memory_mb}m"
+        words = [
+            "docker", "run", "-d", "--name", _PROBE, "--network", config.NETWORK, "-p", f"{_PORT}:8888",
+            "-v", f"{_VOLUME}:/home/jovyan", "--memory", memory, "--memory-swap", memory, "--cpus", str(site.user_cpus),
+            "--pids-limit", str(site.user_processes), "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init",
+            site.image_name, "start-notebook.py", f"--IdentityProvider.token={_TOKEN}",
+        ]  # fmt: skip
+        before = time.monotonic()
+        self.server.run("true")
+        overhead = time.monotonic() - before
+        # A name of its own and an address: so that no web proxy of this machine is asked.
+        route = Route(f"http://bench.localhost:{_PORT}", self.address)
+        headers = {"Authorization": f"token {_TOKEN}", "Origin": route.url}
+        try:
+            began = time.monotonic()
+            self.server.run("{}", words, seconds=60)
+            with route.client(LIMIT) as client:
+                _until(lambda: client.get(f"{route.url}/lab", headers=headers).is_success, began + LIMIT)
+                started = client.post(f"{route.url}/api/kernels", headers=headers, json={}).raise_for_status().json()
+            url = f"ws://bench.localhost:{_PORT}/api/kernels/{started['id']}/channels"
+            _answers(kernel.execute(route, url, headers, "6*7", LIMIT), "docker run")
+            return time.monotonic() - began - overhead
+        except httpx.HTTPError as error:
+            raise CheckFailed(f"no kernel was started ({error})", "docker run") from None
+        finally:
+            self.server.run("docker rm -f {} && docker volume rm {}", _PROBE, _VOLUME, check=False)
+
+    def _memory(self, names: Sequence[str]) -> list[float]:
+        """MB that each student's container uses, as docker stats has it: without the page cache."""
+        containers = [f"jupyter-{name}" for name in names]
+        # A container that has gone would make docker stats say nothing of the others.
+        script = "docker stats --no-stream --format {} $(docker ps --format {})"
+        shown = self.server.run(script, "{{.Name}} {{.MemUsage}}", "{{.Names}}", seconds=60, check=False).stdout
+        return [used for name, used in stats(shown) if name in containers]
+
+    def _gone(self, opened: Sequence[Browser], names: Sequence[str]) -> None:
+        def stop(browser: Browser) -> None:
+            try:
+                if browser.user:
+                    browser.stop()
+            except HubrunError:
+                pass  # its container is removed below
+            finally:
+                browser.close()
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(stop, opened))
+        left = "for name in {}; do docker rm -f jupyter-$name; docker volume rm jupyterhub-user-$name; done >/dev/null 2>&1"
+        self.server.run(left, names, seconds=180, check=False)
+
+
+def _work(browser: Browser, url: str, signed: dict[str, str], name: str, limit: float) -> float:
+    """Seconds from the POST to a kernel's answer. Raises CheckFailed."""
+    began = time.monotonic()
+    accepted = outside.check_accepted(browser.launch(url, signed), name)
+    if not accepted.ok:
+        raise CheckFailed(f"the launch was refused: {accepted.came}", name)
+    browser.start(limit)
+    _answers(browser.run_cell("6*7", limit), name)
+    return time.monotonic() - began
+
+
+def _answers(came: str, who: str) -> None:
+    if came != "42":
+        raise CheckFailed(f"the kernel answered {came!r}", who)
+
+
+def _until(ready: Callable[[], bool], deadline: float) -> None:
+    while time.monotonic() < deadline:
+        try:
+            if ready():
+                return
+        except httpx.HTTPError:
+            pass  # nothing listens yet
+        time.sleep(_POLL)
+    raise CheckFailed(f"JupyterLab did not answer within {LIMIT:.0f} s", "docker run")
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return ""
+    return f"fastest {min(seconds):.0f} s, median {statistics.median(seconds):.0f} s"
+
+
+def stats(text: str) -> list[tuple[str, float]]:
+    """(container, MB) of each line of `docker stats` such as "jupyter-ada 96.3MiB / 1GiB". Pure."""
+    factor = {"B": 2**-20, "KiB": 2**-10, "MiB": 1.0, "GiB": 1024.0}
+    found = re.findall(r"^(\S+) ([0-9.]+)(B|KiB|MiB|GiB) /", text, re.MULTILINE)
+    return [(name, float(number) * factor[unit]) for name, number, unit in found]

@@ -1,0 +1,117 @@
+"""What a converged server costs: time on loopback and over 50 ms, and round trips of each runbook."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from benchmarks import ours, processes
+from benchmarks.baselines import Baselines
+from benchmarks.engine import NAMES
+from benchmarks.figures import Figure
+from benchmarks.proxy import Proxy
+
+from hubrun import connection
+from hubrun.notebook import PROJECT
+from hubrun.practice.engine import Say
+from hubrun.server import Server
+
+DELAY = 0.025  # seconds each way
+TRIPS_GOAL = 3
+ADDED = 5
+# A step that is looked at and needs nothing. Its own import: any runbook takes it.
+_STEP = 'from hubrun.resources.files import Directory\n\nserver.ensure(Directory("/etc"))'
+
+
+@dataclass(frozen=True)
+class Converged:
+    """A server on which nothing is to be done."""
+
+    target: ours.Target
+    baselines: Baselines
+    say: Say
+
+    def loopback(self, rounds: int) -> list[Figure]:
+        """Ours against pyinfra and Ansible."""
+        own, pyinfra, ansible = self._in_turn(
+            rounds, lambda: ours.install(self.target, converged=True), self.baselines.pyinfra, self.baselines.ansible
+        )
+        self.say(f"  ours, last round: {ours.parts(self.target)}")
+        name = "nothing to do, 01 to 05, record written"
+        return [Figure(f"{name}: pyinfra", own, pyinfra, 1.0), Figure(f"{name}: Ansible", own, ansible, 0.25)]
+
+    def delayed(self, rounds: int) -> list[Figure]:
+        """Ours against pyinfra, with 50 ms of round trip."""
+        with Proxy(self.target.site.ssh_port, DELAY) as proxy:
+            there = self.target.through(proxy.port)
+            others = self.baselines.through(there)
+            counts: list[str] = []
+
+            def counted(run: Callable[[], processes.Done]) -> processes.Done:
+                done = run()
+                connections = proxy.take()
+                counts.append(f"{sum(trips.count for trips in connections)} on {len(connections)} connections")
+                return done
+
+            own, other = self._in_turn(
+                rounds,
+                lambda: counted(lambda: ours.install(there, converged=True)),
+                lambda: counted(others.pyinfra),
+            )
+        note = f"round trips on the wire, logins included: {counts[-2]}; pyinfra {counts[-1]}"
+        return [Figure("the same over 50 ms: pyinfra", own, other, 0.35, note=note)]
+
+    def trips(self) -> list[Figure]:
+        """Round trips of each runbook, run by papermill alone; what a login costs is taken off and shown apart."""
+        with Proxy(self.target.site.ssh_port, DELAY) as proxy:
+            there = self.target.through(proxy.port)
+            login = self._login(there, proxy)
+            figures = [Figure("round trips of an SSH login", [login], unit="")]
+            counts = {}
+            for name in NAMES:
+                self.say(f"counting the round trips of {name}")
+                counts[name] = self._count(there, proxy, PROJECT / "runbooks" / f"{name}.ipynb", login)
+                title = f"round trips of {name}, without the login"
+                figures.append(Figure(title, [counts[name]], goal=TRIPS_GOAL, unit=""))
+            first = NAMES[0]
+            with tempfile.TemporaryDirectory(dir=there.folder) as folder:
+                longer = with_steps(PROJECT / "runbooks" / f"{first}.ipynb", ADDED, Path(folder))
+                more = self._count(there, proxy, longer, login) - counts[first]
+            figures.append(Figure(f"round trips added to {first} by {ADDED} more steps", [more], goal=0, unit=""))
+        return figures
+
+    def _login(self, there: ours.Target, proxy: Proxy) -> int:
+        opened, _ = connection.open(there.site)
+        opened.close()
+        return sum(trips.count for trips in proxy.take())
+
+    def _count(self, there: ours.Target, proxy: Proxy, notebook: Path, login: int) -> int:
+        ours.papermill(there, notebook)
+        return sum(trips.count - login for trips in proxy.take())
+
+    def _in_turn(self, rounds: int, *runs: Callable[[], processes.Done]) -> list[list[float]]:
+        """The seconds of each, one after another and then again, so that a noisy machine disturbs all alike."""
+        seconds: list[list[float]] = [[] for _ in runs]
+        for number in range(rounds):
+            for kept, once in zip(seconds, runs, strict=True):
+                kept.append(once().seconds)
+            self.say(f"  round {number + 1}: " + ", ".join(f"{kept[-1]:.1f} s" for kept in seconds))
+        return seconds
+
+
+def with_steps(notebook: Path, number: int, folder: Path) -> Path:
+    """A copy of a runbook with so many more steps before its summary."""
+    book = nbformat.read(notebook, as_version=4)
+    for _ in range(number):
+        book.cells.insert(len(book.cells) - 2, nbformat.v4.new_code_cell(_STEP))
+    path = folder / notebook.name
+    nbformat.write(book, path)
+    return path
+
+
+def prepare(server: Server) -> None:
+    """What Ansible's modules for packages need on a server, and would install themselves."""
+    server.run("apt-get install -y -q --no-install-recommends python3-apt python3-packaging", seconds=300)

@@ -1,0 +1,136 @@
+"""Whole processes: how long one takes, and how much memory it and its children take at most."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hubrun.errors import CommandFailed
+from hubrun.notebook import PROJECT
+
+SAMPLE_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a process. peak_mb: highest memory of it and its descendants together, 0 when not watched."""
+
+    seconds: float
+    exit_code: int
+    output: str
+    peak_mb: float = 0.0
+    cut_short: bool = False
+
+
+def run(
+    command: Sequence[str | Path],
+    limit: float,
+    *,
+    env: Mapping[str, str] | None = None,
+    data: bytes = b"",
+    watch: bool = False,
+) -> Done:
+    """Run a command from the project's folder, with `data` as its standard input.
+
+    limit: seconds, after which it is ended. watch: sample its memory. Output: standard output, then standard error.
+    """
+    began = time.monotonic()
+    process = subprocess.Popen(
+        list(map(str, command)), cwd=PROJECT, env={**os.environ, **(env or {})}, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    watcher = Watcher(process.pid) if watch else None
+    cut_short = False
+    try:
+        out, err = process.communicate(data, timeout=limit)
+    except subprocess.TimeoutExpired:
+        cut_short = True
+        out, err = _end(process)
+    except BaseException:
+        _end(process)
+        raise
+    finally:
+        took = time.monotonic() - began
+        peak = watcher.stop() if watcher else 0.0
+    return Done(took, process.returncode, (out + err).decode(errors="replace"), peak, cut_short)
+
+
+def well(done: Done, what: str) -> Done:
+    """`done`, when it ended with 0. Raises CommandFailed otherwise."""
+    if done.cut_short:
+        raise CommandFailed(f"no end after {done.seconds:.0f} s", what, detail=done.output)
+    if done.exit_code:
+        raise CommandFailed(f"it ended with {done.exit_code}", what, detail=done.output)
+    return done
+
+
+def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """End a process that leads its own session, and what it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            return process.communicate(timeout=15)
+        except ProcessLookupError:
+            return process.communicate(timeout=15)
+        except subprocess.TimeoutExpired:
+            continue
+    return b"", b""
+
+
+class Watcher(threading.Thread):
+    """Samples the memory of a process and its descendants.
+
+    Proportional set size (proc(5), /proc/PID/smaps_rollup): what several of them share is counted once.
+    """
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.pid, self.peak_mb = pid, 0.0
+        self._over = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self._over.wait(SAMPLE_SECONDS):
+            self.peak_mb = max(self.peak_mb, sum(map(pss_mb, family(self.pid))))
+
+    def stop(self) -> float:
+        self._over.set()
+        self.join(5)
+        return self.peak_mb
+
+
+def family(pid: int) -> set[int]:
+    """The process and all its descendants."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # proc(5): the name in brackets may hold anything, brackets too; state and parent stand behind the last one
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            continue
+        children.setdefault(parent, []).append(int(stat.parent.name))
+    found: set[int] = set()
+    waiting = [pid]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += children.get(one, [])
+    return found
+
+
+def pss_mb(pid: int) -> float:
+    """Proportional set size in MB; 0 for a process that has ended."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    return 0.0

@@ -1,0 +1,249 @@
+"""The benchmarks' pure parts: what a figure comes to, what was changed, which state is compared; and the proxy."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))  # benchmarks are run from the checkout and not installed
+
+from benchmarks import baselines, figures, install, launch, nothing, processes, proxy, state  # noqa: E402
+from benchmarks.figures import Figure  # noqa: E402
+
+from hubrun.errors import CheckFailed  # noqa: E402
+
+# -- figures
+
+
+def test_the_ratio_is_that_of_the_medians_and_one_slow_round_does_not_spoil_it() -> None:
+    figure = Figure("install", [40, 41, 300], [100, 102, 99], goal=0.41)
+    assert figure.result == 0.41
+    assert figure.verdict == "met"
+
+
+def test_a_goal_that_is_just_missed_is_called_missed() -> None:
+    assert Figure("install", [41.1], [100], goal=0.41).verdict == "MISSED"
+
+
+def test_without_a_baseline_the_value_itself_is_compared() -> None:
+    assert Figure("memory", [499.0, 480.0, 501.0], goal=500, unit="MB").verdict == "met"
+    assert Figure("memory", [501.0], goal=500, unit="MB").verdict == "MISSED"
+
+
+def test_what_was_not_measured_says_so_and_why() -> None:
+    figure = Figure("eight", missing="no time was left", goal=2)
+    assert figure.verdict == "not measured"
+    assert "no time was left" in shown(figure)
+
+
+def test_a_baseline_that_was_cut_short_can_show_that_a_goal_is_met_but_not_that_it_is_missed() -> None:
+    assert Figure("install", [40], [200], goal=0.4, at_least=True).verdict == "met"
+    assert Figure("install", [100], [200], goal=0.4, at_least=True).verdict == "unknown"
+    assert "≥ 200" in shown(Figure("install", [40], [200], goal=0.4, at_least=True))
+
+
+def test_the_table_shows_median_range_ratio_goal_and_verdict() -> None:
+    text = shown(Figure("nothing to do", [4.0, 5.0, 6.5], [10.0, 10.0, 10.0], 0.25))
+    for part in ("5.0 s (4.0–6.5)", "10.0 s", "0.50", "≤ 0.25", "MISSED"):
+        assert part in text
+
+
+def shown(*several: Figure) -> str:
+    console = Console(width=160, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(figures.table(several))
+    return console.export_text()
+
+
+# -- what the other tools say they did
+
+
+def test_a_change_by_pyinfra_is_seen_and_a_failure_is_no_result() -> None:
+    def printed(**operation: list[str]) -> str:
+        results = {"operations": [{"name": "file /etc/a", **operation}], "failed_hosts": []}
+        return "--> some text\n" + json.dumps({"plan": [], "results": results}) + "\nmore"
+
+    assert baselines.pyinfra_changes(printed(no_change=["server"], success=[])) == []
+    assert baselines.pyinfra_changes(printed(no_change=[], success=["server"])) == ["file /etc/a"]
+    with pytest.raises(CheckFailed):
+        baselines.pyinfra_changes("Traceback …")
+
+
+RECAP = """
+TASK [packages] ****************
+ok: [server]
+
+TASK [files] *******************
+ok: [server] => (item=a)
+{}: [server] => (item=b)
+
+PLAY RECAP *********************
+server                     : ok=2    changed={}    unreachable=0    failed={}    skipped=0
+"""
+
+
+def test_a_change_by_ansible_is_seen_and_a_failure_is_no_result() -> None:
+    assert baselines.ansible_changes(RECAP.format("ok", 0, 0)) == []
+    assert baselines.ansible_changes(RECAP.format("changed", 1, 0)) == ["files"]
+    with pytest.raises(CheckFailed):
+        baselines.ansible_changes(RECAP.format("ok", 0, 1))
+
+
+def test_both_tools_are_pinned_with_hashes_and_no_index_is_named() -> None:
+    text = baselines.PINS.read_text()
+    assert "pyinfra==" in text and "ansible-core==" in text
+    assert "://" not in text and "--index" not in text
+    assert text.count("==") <= text.count("--hash=")
+
+
+# -- the state that is compared
+
+
+def test_labels_of_resources_say_what_the_other_tools_are_to_bring_about() -> None:
+    wanted = state.wanted(
+        [
+            "packages nginx, curl", "packages curl", "no packages docker-ce", "user jupyterhub",
+            "user jupyterhub outside sudo, adm, root", "file /etc/a.conf", "secrets /etc/b.env", "directory /etc/c",
+            "no /etc/nginx/sites-enabled/default", "service nginx", "service certbot.timer",
+            "Docker settings log-driver, live-restore", "Docker network jupyterhub", "image hubrun-singleuser",
+            "virtual environment /opt/jupyterhub", "node packages /opt/jupyterhub/proxy", "certificate for hub.test",
+        ]
+    )  # fmt: skip
+    assert wanted.packages == ["nginx", "curl"]
+    assert wanted.no_packages == ["docker-ce"]
+    assert wanted.users == ["jupyterhub"]
+    assert wanted.files == ["/etc/a.conf", "/etc/docker/daemon.json", "/opt/jupyterhub/proxy/package-lock.json"]
+    assert wanted.closed == ["/etc/b.env"]
+    assert wanted.folders == ["/etc/c"]
+    assert wanted.absent == ["/etc/nginx/sites-enabled/default"]
+    assert wanted.units == ["nginx.service", "certbot.timer"]
+    assert (wanted.networks, wanted.images) == (["jupyterhub"], ["hubrun-singleuser"])
+    assert wanted.venvs == ["/opt/jupyterhub"]
+    assert wanted.left_out == ["user jupyterhub outside sudo, adm, root", "certificate for hub.test"]
+
+
+def test_docker_stats_is_read_in_mb() -> None:
+    text = "jupyter-ada 96.5MiB / 1GiB\njupyter-bob 1.5GiB / 2GiB\n"
+    assert launch.stats(text) == [("jupyter-ada", 96.5), ("jupyter-bob", 1536.0)]
+
+
+def test_a_longer_runbook_has_its_summary_still_at_the_end(tmp_path: Path) -> None:
+    book = PROJECT / "runbooks" / "01_server.ipynb"
+    before = json.loads(book.read_text())["cells"]
+    after = json.loads(nothing.with_steps(book, 5, tmp_path).read_text())["cells"]
+    assert len(after) == len(before) + 5
+    assert [cell["source"] for cell in after[-2:]] == [cell["source"] for cell in before[-2:]]
+
+
+def test_the_parts_of_the_guide_are_told_from_when_each_ended() -> None:
+    assert install.parts("text\n== server after 5 s\nmore\n== hub after 25 s\n") == "server 5 s, hub 20 s"
+
+
+# -- processes
+
+
+def test_a_process_that_takes_too_long_is_ended_with_its_children() -> None:
+    done = processes.run(["sh", "-c", "sleep 60 & echo $!; wait"], 0.5)
+    assert done.cut_short and done.seconds < 5
+    status = Path(f"/proc/{int(done.output.split()[0])}/status")
+    end = time.monotonic() + 10
+    while status.exists() and "(zombie)" not in status.read_text():
+        assert time.monotonic() < end, "it lives"
+        time.sleep(0.05)
+
+
+def test_the_memory_of_children_counts() -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'x = bytearray(60 << 20); import time; time.sleep(1)'])"
+    done = processes.run([sys.executable, "-S", "-c", code], 20, watch=True)
+    assert 60 < done.peak_mb < 200
+
+
+# -- the proxy
+
+
+class _Echo(socketserver.BaseRequestHandler):
+    """Greets, as an SSH server does, and answers each line with itself."""
+
+    def handle(self) -> None:
+        self.request.sendall(b"hello\n")
+        for line in self.request.makefile("rb"):
+            self.request.sendall(line)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Echo) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_the_proxy_counts_a_round_trip_for_each_answer_that_was_waited_for(port: int) -> None:
+    with proxy.Proxy(port, 0.01) as slow:
+        with socket.create_connection(("127.0.0.1", slow.port)) as client, client.makefile("rb") as lines:
+            assert lines.readline() == b"hello\n"
+            began = time.monotonic()
+            for number in range(5):
+                client.sendall(b"%d\n" % number)
+                assert lines.readline() == b"%d\n" % number
+            took = time.monotonic() - began
+        (trips,) = slow.connections
+    assert trips.count == 5
+    assert 5 * 0.02 <= took < 5 * 0.02 + 0.5
+
+
+def test_what_is_sent_without_waiting_is_one_round_trip_in_however_many_pieces(port: int) -> None:
+    with proxy.Proxy(port, 0.1) as slow:
+        with socket.create_connection(("127.0.0.1", slow.port)) as client, client.makefile("rb") as lines:
+            lines.readline()
+            for number in range(5):
+                client.sendall(b"%d\n" % number)
+                time.sleep(0.01)
+            assert [lines.readline() for _ in range(5)] == [b"%d\n" % number for number in range(5)]
+        assert slow.take()[0].count == 1
+        assert slow.take() == []
+
+
+def test_a_greeting_is_no_round_trip_and_an_end_is_passed_on(port: int) -> None:
+    with proxy.Proxy(port, 0.01) as slow, socket.create_connection(("127.0.0.1", slow.port)) as client:
+        client.settimeout(5)
+        assert client.recv(100) == b"hello\n"
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100) == b""
+        assert slow.connections[0].count == 0
+
+
+def test_the_proxy_is_gone_afterwards_and_a_dead_target_closes_the_connection() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        dead = unused.getsockname()[1]
+    with proxy.Proxy(dead, 0.001) as slow:
+        there = slow.port
+        with socket.create_connection(("127.0.0.1", there)) as client:
+            client.settimeout(5)
+            assert client.recv(10) == b""
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", there), timeout=1)
+
+
+# -- the command
+
+
+def test_the_command_and_the_benchmarks_know_the_same_parts() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.run", "--only", "nonsense"], cwd=PROJECT, capture_output=True
+    )
+    assert done.returncode == 2
+    assert b"install" in done.stderr and b"trips" in done.stderr
