@@ -19,14 +19,14 @@ from typing import Self
 
 import pytest
 from canvas import resolve_localhost
-from machines import PROJECT, Ended, Machine, hubrun
+from machines import PROJECT, Ended, Machine, differences, hubrun
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))  # for aptrepo, also when these tests are run alone
 
 # The server that is set up first serves most; the fresh ones come after.
 ORDER = (
-    "test_install", "test_notebooks", "test_records", "test_bad_input", "test_killed", "test_bare_papermill",
+    "test_install", "test_notebooks", "test_records", "test_plan", "test_bad_input", "test_killed", "test_bare_papermill",
     "test_docker_ce", "test_debian13", "test_record_pictures",
 )  # fmt: skip
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))
@@ -64,9 +64,14 @@ class Processes:
 
 @dataclass(frozen=True)
 class Installed:
-    """A practice server that `./hubrun practice` set up: how that went, and which processes ran meanwhile."""
+    """A practice server that `./hubrun practice` set up: how that went, and which processes ran meanwhile.
+
+    plan: what `./hubrun plan` said of it while it was fresh; touched: what that changed on it.
+    """
 
     machine: Machine
+    plan: Ended
+    touched: list[str]
     first: Ended
     processes: Processes
 
@@ -102,12 +107,17 @@ def alone() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def installed() -> Iterator[Installed]:
     """What a person has after `./hubrun practice --name test`, and nothing else."""
+    machine = Machine("test")
     if not KEEP:
-        Machine("test").down()
+        machine.down()
+    machine.up()
+    before = machine.everything()
+    plan = hubrun("plan", machine.site)
+    touched = differences(before, machine.everything())
     with Processes() as processes:
         first = hubrun("practice", "--name", "test", seconds=600)
     assert first.code == 0, first.tail
-    yield Installed(Machine("test"), first, processes)
+    yield Installed(machine, plan, touched, first, processes)
     if not KEEP:
         Machine("test").down()
         shutil.rmtree(PROJECT / "records" / "test", ignore_errors=True)

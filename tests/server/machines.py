@@ -40,6 +40,15 @@ done
 """
 
 
+# Every file, with all that a change leaves: size, times, mode, owner, target. What a server writes by itself while it
+# is logged in to is left out: logs, systemd's own notes, the run-time folder.
+_EVERYTHING = """
+find / /tmp /var/tmp -xdev \\( -path /var/log -o -path /var/lib/systemd -o -path /run \\) -prune \
+    -o -printf '%p=%s|%T@|%C@|%m|%u:%g|%l\\n' 2>/dev/null
+dpkg-query -W -f 'package ${Package}=${Version} ${db:Status-Status}\\n'
+"""
+
+
 @dataclass(frozen=True)
 class Ended:
     """A command that has ended: its exit code, all it printed (both streams in their order), and seconds."""
@@ -208,6 +217,11 @@ class Machine:
     def snapshot(self) -> dict[str, str]:
         """What /etc, the packages, the services, the images and the cookie secret are like now."""
         lines = (line.partition("=") for line in self.run(_SNAPSHOT).splitlines())
+        return {name: state for name, _, state in lines}
+
+    def everything(self) -> dict[str, str]:
+        """Each file of the server, and each package."""
+        lines = (line.partition("=") for line in self.run(_EVERYTHING).splitlines())
         return {name: state for name, _, state in lines}
 
     @contextmanager

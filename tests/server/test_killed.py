@@ -98,12 +98,13 @@ def kill(way: str, running: Running, machine: Machine) -> None:
         if running.alive:
             os.kill(running.pid, getattr(signal, way))
     elif way == "kernel":
-        end = time.monotonic() + 20
-        while not (found := kernels(running.pid)) and running.alive and time.monotonic() < end:
-            time.sleep(0.05)
-        for pid in found:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        # Between two runbooks there may be none, or one that is ending anyway.
+        end = time.monotonic() + 30
+        while running.alive and time.monotonic() < end:
+            for pid in kernels(running.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            running.wait(3)
     else:
         # the sessions, not the daemon that accepts new ones
         machine.run("pkill -KILL -f '^sshd: [^[]' || true")
