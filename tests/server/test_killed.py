@@ -43,7 +43,7 @@ TRACES = {
     ("03_https", "nginx"): "dpkg-query -W -f '${db:Status-Status}' nginx | grep -qx installed",
     ("03_https", "Certificate"): "test -s /etc/letsencrypt/live/*/fullchain.pem",
     ("03_https", "Port 443"): "test -s /etc/nginx/conf.d/jupyterhub-https.conf",
-    ("04_docker_spawner", "Docker"): "test -x /usr/bin/dockerd",
+    ("04_docker_spawner", "Docker"): "command -v dockerd",
     ("04_docker_spawner", "A network for the students"): "docker network inspect jupyterhub",
     ("04_docker_spawner", "The students' image"): "docker image inspect hubrun-singleuser",
     ("04_docker_spawner", "DockerSpawner"): "test -s /etc/jupyterhub/conf.d/40-docker.py",
@@ -79,7 +79,13 @@ class Story:
                     self.done.add((book.name, step.title))
 
     def lies(self, machine: Machine) -> list[str]:
-        """Where the records and the server contradict each other."""
+        """Where the records and the server contradict each other, once what the killed step had begun has ended."""
+        end = time.monotonic() + 20
+        while (found := self._lies(machine)) and time.monotonic() < end:
+            time.sleep(1)
+        return found
+
+    def _lies(self, machine: Machine) -> list[str]:
         script = "".join(f"if ({test}) >/dev/null 2>&1; then echo yes; else echo no; fi\n" for test in TRACES.values())
         found = dict(zip(TRACES, machine.run(script).split(), strict=True))
         lies = [f"{step} is on record as done, and is not there" for step in self.done if found.get(step) == "no"]
