@@ -28,7 +28,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     option = click.option(
         "--records", type=place, default=RECORDS, show_default="records", help="Folder of the records."
     )
-    return option(command)  # fmt: skip
+    return option(command)
 
 
 def _signers(command: Callable[..., Any]) -> Callable[..., Any]:

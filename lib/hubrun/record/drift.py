@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from hubrun.errors import BadInput
 from hubrun.record.history import History
 from hubrun.record.manifest import Record
@@ -13,13 +16,8 @@ def trace(history: History, record: Record) -> None:
     Adds `set_by` and `right_in` (a run's name) to its result; a resource that no run has seen gets neither. A run that
     cannot be read is passed over: `records verify` names it.
     """
-    wanted: dict[str, dict[str, str]] = {
-        str(result["resource"]): {}
-        for book in record.runbooks
-        for step in book.steps
-        for result in step.results
-        if result.get("status") == "would change"
-    }
+    planned = [result for result in _results(record) if result.get("status") == "would change"]
+    wanted: dict[str, dict[str, str]] = {str(result["resource"]): {} for result in planned}
     left = set(wanted)
     for run in reversed(history.runs()):
         if not left:
@@ -37,19 +35,14 @@ def trace(history: History, record: Record) -> None:
                 if status == "changed":
                     wanted[name]["set_by"] = run.name
                     left.discard(name)
-    for book in record.runbooks:
-        for step in book.steps:
-            for result in step.results:
-                result.update(
-                    wanted.get(str(result.get("resource")), {}) if result.get("status") == "would change" else {}
-                )
+    for result in planned:
+        result.update(wanted[str(result["resource"])])
+
+
+def _results(record: Record) -> Iterator[dict[str, Any]]:
+    return (result for book in record.runbooks for step in book.steps for result in step.results)
 
 
 def _statuses(record: Record) -> dict[str, str]:
     """What a run last said of each resource."""
-    return {
-        str(result.get("resource")): str(result.get("status"))
-        for book in record.runbooks
-        for step in book.steps
-        for result in step.results
-    }
+    return {str(result.get("resource")): str(result.get("status")) for result in _results(record)}

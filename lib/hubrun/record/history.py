@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import fcntl
 import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,11 @@ SIGNATURE = manifest.FILE + ".sig"
 # The newest manifest of the chain; without it nobody would miss a run that was taken from the end.
 HEAD = "head.json"
 LOCK = ".lock"
+
+
+def new_name() -> str:
+    """A name for a run that begins now, of the form `RUN`."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime
 import re
-import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from hubrun.errors import BadInput, HubrunError
 from hubrun.record import chain, origin, whole
-from hubrun.record.history import History, Run
+from hubrun.record.history import History, Run, new_name
 from hubrun.record.manifest import FILE, Link, Manifest, Pruned, Record
 from hubrun.record.steps import now
 from hubrun.record.verify import verify
@@ -98,9 +97,8 @@ def _running(run: Run) -> bool:
 def _begun(history: History, removed: list[Run]) -> Manifest:
     """The manifest of a run that prunes, in a folder of its own. On disk it lists nothing before it is closed."""
     listed = chain.order(history)
-    start = datetime.datetime.now(datetime.UTC)
     record = Record(
-        run=f"{start:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        run=new_name(),
         site=history.site,
         mode="prune",
         started=now(),

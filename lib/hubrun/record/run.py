@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import errno
 import json
 import logging
 import os
-import secrets
 import shutil
 import tempfile
 from collections import Counter
@@ -21,7 +19,7 @@ from hubrun.errors import BadInput
 from hubrun.notebook import PENDING, PROJECT, SITE_FILE
 from hubrun.params import Site
 from hubrun.record import close, drift, inventory, manifest, origin, resume, signature, whole
-from hubrun.record.history import History
+from hubrun.record.history import History, new_name
 from hubrun.record.history import Run as Kept
 from hubrun.record.manifest import Book, Cause, Link, Manifest, Mode, Packages, Record, Signer, Status
 from hubrun.record.steps import Listener, derive, now, seconds_between
@@ -275,8 +273,7 @@ def opened(
 
 
 def _new(site: Site, history: History, record: Record, books: Sequence[Path]) -> Run:
-    start = datetime.datetime.now(datetime.UTC)
-    record.run = f"{start:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    record.run = new_name()
     record.runbooks = [_entry(path, 1) for path in books]
     folder = history.folder / record.run
     folder.mkdir()

@@ -77,10 +77,7 @@ class NotInGroups(Resource):
 
     def plan(self, found: str) -> list[Action]:
         inside = [group for group in facts(found).get("groups", "").split() if group in self.groups]
-        return [
-            Action(f"take {self.name} out of {group}", quote("gpasswd --delete {} {}", self.name, group))
-            for group in inside
-        ]
+        return [_take_out(self.name, group) for group in inside]
 
 
 @dataclass(frozen=True)
@@ -99,11 +96,11 @@ class OnlyMembers(Resource):
 
     def plan(self, found: str) -> list[Action]:
         members = facts(found).get("members", "").split(",")
-        return [
-            Action(f"take {name} out of {self.group}", quote("gpasswd --delete {} {}", name, self.group))
-            for name in members
-            if name and name not in self.names
-        ]
+        return [_take_out(name, self.group) for name in members if name and name not in self.names]
+
+
+def _take_out(name: str, group: str) -> Action:
+    return Action(f"take {name} out of {group}", quote("gpasswd --delete {} {}", name, group))
 
 
 @dataclass(frozen=True)
