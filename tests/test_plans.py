@@ -32,6 +32,7 @@ from hubrun.resources.services import Service
 from hubrun.resources.system import CA_FOLDER, CertificateAuthorities, HostEntry, Swap, TimeSync
 from hubrun.resources.users import AuthorizedKey, NotInGroups, OnlyMembers, User
 from hubrun.resources.venv import Venv, pins
+from hubrun.resources.where import Where
 
 FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
 PEM = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUe\n-----END CERTIFICATE-----\n"
@@ -65,6 +66,7 @@ VENV = Venv("/opt/venv", PINS, "uv==0.9.1 \\\n    --hash=sha256:02\n")
 NODE = NodePackages("/opt/proxy", "/opt/venv", "{}", '{"lockfileVersion": 3}')
 SECRETS = SecretFile("/etc/jupyterhub/lti.env", ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"), "jupyterhub:jupyterhub")
 NETWORK = Network("hub", "172.29.0.0/16", "172.29.0.1")
+USED = Where("/etc/hub.py", "http://172.29.0.1:8081", NETWORK)
 IMAGE = Image("class", {"Dockerfile": b"FROM x"}, {"BASE": "a b"}, "abc123", "Dockerfile", "/srv/image")
 LOGS = DaemonSettings((("log-driver", "local"), ("live-restore", True)))
 LOGS_TEXT = '{\n  "log-driver": "local",\n  "live-restore": true\n}\n'
@@ -208,11 +210,16 @@ PLANS: dict[str, Plan] = {
     "a network in which containers see one another": (
         NETWORK, "subnet=172.29.0.0/16\ngateway=172.29.0.1\nicc=\nused=0", [("make the network hub anew (172.29.0.0/16)", "docker network rm hub\ndocker network create")],
     ),
+    "a network of an engine that does not run": (NETWORK, "engine=silent", []),
     "a network elsewhere": (NETWORK, "subnet=172.20.0.0/16\ngateway=172.20.0.1\nicc=false\nused=0", [("make the network hub anew (172.29.0.0/16)",)]),
     "the image is there": (IMAGE, "digest=abc123", []),
     "no image": (IMAGE, "", [("build class (it is not there)", "--build-arg 'BASE=a b'", "--label hubrun.context=abc123", "-t class .")]),
     "an image of other inputs": (IMAGE, "digest=fff", [("build class (its inputs changed)",)]),
-    "an image that somebody else built": (IMAGE, "digest=", [("build class (it is not there)",)]),
+    "an image that somebody else built": (IMAGE, "digest=", [("build class (another image has its name)",)]),
+    # -- where it is wanted
+    "a network that is not used yet": (USED, "elsewhere=yes", []),
+    "a network that is used and there": (USED, "subnet=172.29.0.0/16\ngateway=172.29.0.1\nicc=false\nused=3", []),
+    "a network that is used and gone": (USED, "", [("create the network hub (172.29.0.0/16)", "docker network create")]),
 }  # fmt: skip
 
 

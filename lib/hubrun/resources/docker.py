@@ -71,14 +71,16 @@ class Network(Resource):
     def probe(self) -> str:
         return quote(
             "docker network inspect {} --format '{{range .IPAM.Config}}subnet={{.Subnet}}\ngateway={{.Gateway}}\n{{end}}"
-            'icc={{index .Options "com.docker.network.bridge.enable_icc"}}\nused={{len .Containers}}\'',
+            'icc={{index .Options "com.docker.network.bridge.enable_icc"}}\nused={{len .Containers}}\' && exit 0\n'
+            "command -v docker > /dev/null && ! docker version > /dev/null && echo engine=silent",
             self.name,
         )
 
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         wanted = {"subnet": self.subnet, "gateway": self.gateway, "icc": "false"}
-        if {name: now.get(name) for name in wanted} == wanted:
+        # An engine that does not run keeps its networks: there is nothing to say of this one before it does.
+        if {name: now.get(name) for name in wanted} == wanted or now.get("engine") == "silent":
             return []
         create = quote(
             "docker network create --driver bridge --subnet {} --gateway {} -o com.docker.network.bridge.enable_icc=false {}",
@@ -136,7 +138,7 @@ class Image(Resource):
             )
             + build
         )
-        why = "its inputs changed" if now.get("digest") else "it is not there"
+        why = "its inputs changed" if now.get("digest") else "another image has its name" if now else "it is not there"
         return [Action(f"build {self.name} ({why})", script, build, self._tar(), seconds=3600)]
 
     def _tar(self) -> bytes:
