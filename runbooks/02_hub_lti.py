@@ -170,6 +170,7 @@ server.ensure(
     Service(
         "jupyterhub.service",
         watches=(config.HUB_UNIT, config.CONFIG, config.CONF_D, config.LTI_ENV, config.PROXY_ENV, config.VERIFY_ENV),
+        ready=config.health(),
     ),
 )
 
@@ -182,7 +183,7 @@ server.ensure(
 server.check(
     Test(
         "the hub answers through its proxy",
-        "curl -fsS --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/hub/health",
+        config.health(waits=8),
         remedy="journalctl -u jupyterhub -u jupyterhub-proxy -n 50",
     ),
     Test(

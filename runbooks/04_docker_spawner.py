@@ -156,7 +156,7 @@ from hubrun.hub import config
 
 server.ensure(
     config.part(site, "40-docker.py"),
-    Service("jupyterhub.service", watches=(config.DOCKER_PART,)),
+    Service("jupyterhub.service", watches=(config.DOCKER_PART,), ready=config.health()),
 )
 
 # %% [markdown]
@@ -168,7 +168,7 @@ server.ensure(
 server.check(
     Test(
         "the hub answers through its proxy",
-        "curl -fsS --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/hub/health",
+        config.health(waits=8),
         remedy="journalctl -u jupyterhub -n 50",
     ),
     Test("every setting is known to its class", config.loads(site)),

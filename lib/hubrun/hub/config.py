@@ -57,6 +57,11 @@ def loads(site: Site) -> str:
     return f"test ! -e {CONFIG} || ({check_command(site)})"
 
 
+def health(waits: int = 0) -> str:
+    """Shell that asks the hub, through its proxy, whether it is well; again for so many seconds while it is not."""
+    return f"curl -fsS --retry {waits} --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/hub/health"
+
+
 def checker() -> list[Resource]:
     """The program that `check_command` runs, on the server."""
     text = resource_files("hubrun.hub").joinpath("check_config.py").read_text()

@@ -127,7 +127,10 @@ class ServedCertificate(Resource):
         )  # fmt: skip
 
     def foresee(self, found: str, written: Sequence[str]) -> str:
-        return "kept=its\nserved=its" if "service:nginx" in written else found
+        for event in reversed(written):
+            if event in ("service:nginx", self.path):
+                return "kept=new\nserved=" + ("new" if event == "service:nginx" else "old")
+        return found
 
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
