@@ -41,7 +41,6 @@ class Server:
         # what would change, in check mode: with it, what follows cannot be checked yet
         self.pending: list[str] = [self.earlier] if self.earlier else []
         self.results: list[Result] = []
-        self._foreseen: list[str] = []
         self.facts: dict[str, str] = {}
         self._secrets = ServerSecrets()
 
@@ -130,7 +129,7 @@ class Server:
             results = self._plan(resources, self._ask(scripts, fresh=True))
         self.results += results
         if self.check_mode:
-            self._foreseen += _written(results, resources)
+            self.session.foreseen += _written(results, resources)
         try:
             if self.check_mode:
                 self.pending += [result.label for result in results if result.actions]
@@ -142,10 +141,10 @@ class Server:
             live.finish(results_card(results, time.monotonic() - started))
 
     def _plan(self, resources: Sequence[Resource], found: Sequence[Output]) -> list[Result]:
-        # In check mode nothing of what earlier steps write is there when the next one looks.
+        # In check mode nothing of what earlier steps and runbooks write is there when the next one looks.
         results: list[Result] = []
         for resource, output in zip(resources, found, strict=True):
-            written = [*self._foreseen, *_written(results, resources)]
+            written = [*self.session.foreseen, *_written(results, resources)]
             actions = resource.plan(resource.foresee(output.stdout, written))
             todo: Status = "would change" if self.check_mode else "not run"
             results.append(Result(resource.label, todo if actions else "ok", actions))

@@ -32,12 +32,14 @@ PROBE_SECONDS = 120
 class Session:
     """One SSH connection, with root's rights. Made by `Session.open(site)`.
 
-    fingerprint: of the server's host key. ahead: the answers that are known already.
+    fingerprint: of the server's host key. ahead: the answers that are known already. foreseen: what would be written by
+    now, in check mode (see `Resource.writes`).
     """
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.fingerprint = ""
+        self.foreseen: list[str] = []
         self.ahead = Ahead(lambda scripts: self._ask(scripts, PROBE_SECONDS))
         self._connection: Any = None
         self._sudo = "" if site.ssh_user == "root" else None  # None: unknown before the first command
