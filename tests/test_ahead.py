@@ -65,39 +65,41 @@ def expect(*runbooks: list[Question]) -> None:
     EXPECTED.runbooks = list(runbooks)
 
 
-def test_what_is_expected_is_asked_together_and_what_takes_long_beside_it(asker: Asker) -> None:
-    expect([Question("a"), Question("slow", 2.0), Question("b", 0.01)], [Question("c")])
+def test_what_a_runbook_is_expected_to_ask_is_asked_together_with_the_first_and_the_next_ones_beside_it(
+    asker: Asker,
+) -> None:
+    expect([Question("a"), Question("b")], [Question("c"), Question("d")])
     answers = Ahead(asker)
-    answers.start(traces=True)
-    outputs = {script: answers.take(script) for script in ("a", "b", "slow", "c")}
+    answers.start(["first"], traces=True)
+    outputs = {script: answers.take(script) for script in ("first", "a", "b", "c", "d")}
     assert {script: output and (output.stdout, output.early) for script, output in outputs.items()} == {
         script: (f"{script} 1", True) for script in outputs
     }
-    assert sorted(map(sorted, asker.calls)) == [["a", "b"], ["c"], ["slow"]]
+    assert sorted(map(sorted, asker.calls)) == [["a", "b", "first"], ["c", "d"]]
 
 
 def test_nothing_is_asked_twice(asker: Asker) -> None:
     expect([Question("a")], [Question("a"), Question("b")])
     answers = Ahead(asker)
-    answers.start(traces=True)
-    answers.start(traces=True)
+    answers.start([], traces=True)
+    answers.start([], traces=True)
     assert answers.take("a") and answers.take("b") and answers.take("a")
     assert sorted(asker.calls) == [["a"], ["b"]]
 
 
 def test_a_plan_does_not_ask_what_leaves_traces(asker: Asker) -> None:
-    expect([Question("a"), Question("container", traces=True)])
+    expect([Question("a"), Question("container", True)])
     answers = Ahead(asker)
-    answers.start(traces=False)
+    answers.start([], traces=False)
     assert answers.take("a") and answers.take("container") is None
-    assert answers.short(traces=False) == [] and answers.short(traces=True) == ["container"]
+    assert asker.calls == [["a"]]
 
 
 def test_after_a_change_nothing_counts_any_more_not_even_what_is_under_way(asker: Asker) -> None:
     expect([Question("a")])
     answers = Ahead(asker)
     asker.go.clear()
-    answers.start(traces=True)
+    answers.start([], traces=True)
     answers.keep("b", Output(0, "b"))
     answers.forget()
     asker.go.set()
@@ -113,9 +115,9 @@ def test_an_old_answer_does_not_count(asker: Asker) -> None:
 
 
 def test_what_could_not_be_asked_ahead_is_asked_in_its_turn(asker: Asker) -> None:
-    expect([Question("bad"), Question("a", 1.0)])
+    expect([Question("bad")], [Question("a")])
     answers = Ahead(asker)
-    answers.start(traces=True)
+    answers.start([], traces=True)
     assert answers.take("bad") is None and answers.take("a")
 
 
@@ -123,7 +125,8 @@ def test_where_a_person_steps_through_nothing_is_kept(asker: Asker, monkeypatch:
     monkeypatch.delenv(ENGINE)
     answers = Ahead(asker)
     answers.keep("a", Output(0, "a"))
-    assert answers.take("a") is None
+    answers.start(["b"], traces=True)
+    assert answers.take("a") is None and answers.take("b") is None
 
 
 # -- a server with answers from before
@@ -255,7 +258,6 @@ def test_answers_know_when_they_were_given(sshd: Sshd) -> None:
     early, late = server.probe("date +%s.%N", "sleep 0.5; date +%s.%N")
     assert early.at == pytest.approx(float(early.stdout), abs=0.3)
     assert late.at == pytest.approx(float(late.stdout), abs=0.3)
-    assert late.seconds == pytest.approx(0.5, abs=0.2) and early.seconds < 0.3
 
 
 # -- what is kept for the next run
@@ -263,17 +265,17 @@ def test_answers_know_when_they_were_given(sshd: Sshd) -> None:
 
 def test_questions_are_kept_by_runbook_and_found_again(tmp_path: Path) -> None:
     memory = Memory(tmp_path)
-    memory.learn("01_server", [Question("a", 0.5), Question("b", 0.1, True)], everything=True)
+    memory.learn("01_server", [Question("a"), Question("b", True)], everything=True)
     memory.save()
     again = Memory(tmp_path)
-    assert again.runbooks == {"01_server": [Question("a", 0.5), Question("b", 0.1, True)]}
+    assert again.runbooks == {"01_server": [Question("a"), Question("b", True)]}
 
 
 def test_a_plan_keeps_the_questions_that_it_did_not_ask(tmp_path: Path) -> None:
     memory = Memory(tmp_path)
-    memory.learn("04", [Question("old"), Question("container", 1.0, True)], everything=True)
+    memory.learn("04", [Question("old"), Question("container", True)], everything=True)
     memory.learn("04", [Question("new")], everything=False)
-    assert memory.runbooks["04"] == [Question("new"), Question("container", 1.0, True)]
+    assert memory.runbooks["04"] == [Question("new"), Question("container", True)]
 
 
 def test_a_question_with_a_secret_is_not_written_down(tmp_path: Path) -> None:
@@ -292,20 +294,20 @@ def test_a_file_that_cannot_be_read_is_as_good_as_none(tmp_path: Path, text: str
 
 
 def test_a_file_that_others_may_write_is_not_believed(tmp_path: Path) -> None:
-    (tmp_path / ASKED).write_text('{"01": [["rm", 0, false]]}')
+    (tmp_path / ASKED).write_text('{"01": [["rm", false]]}')
     (tmp_path / ASKED).chmod(0o666)
     assert Memory(tmp_path).runbooks == {}
 
 
 def test_somebody_elses_file_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ASKED).write_text('{"01": [["rm", 0, false]]}')
+    (tmp_path / ASKED).write_text('{"01": [["rm", false]]}')
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     assert Memory(tmp_path).runbooks == {}
 
 
 def test_what_the_kernel_answers_becomes_the_questions() -> None:
     asked = Asked()
-    asked.take({"status": "ok", "data": {"text/plain": repr('[["it\'s", 0.5, true]]')}})
-    assert asked.asked == [Question("it's", 0.5, True)]
+    asked.take({"status": "ok", "data": {"text/plain": repr('[["it\'s", true]]')}})
+    assert asked.asked == [Question("it's", True)]
     asked.take({"status": "error"})
-    assert asked.asked == [Question("it's", 0.5, True)]
+    assert asked.asked == [Question("it's", True)]

@@ -1,8 +1,9 @@
 """Questions asked ahead: what the last run asked of a server is asked all at once, before its turn comes.
 
 A runbook asks one step after another, and each question costs round trips. Most of them are the same in every run. So
-the runner keeps the questions of the last run, and the session asks them together. Only an answer that means "nothing
-to do" is believed so early: where something is to be done, or a check does not hold, the question is asked anew.
+the runner keeps the questions of the last run, and the session asks those of a runbook together; while that goes on,
+those of the runbooks behind it. Only an answer that means "nothing to do" is believed so early: where something is to
+be done, or a check does not hold, the question is asked anew.
 """
 
 from __future__ import annotations
@@ -20,17 +21,14 @@ from hubrun.notebook import ENGINE
 
 # An answer is good for so long, in seconds, and until something is changed on the server.
 GOOD_FOR = 60
-# Questions that took longer than this, in seconds, are asked beside the others; so many at a time (sshd_config(5):
-# MaxSessions is 10 by default).
-LONG = 0.2
+# The questions of so many runbooks are asked at a time (sshd_config(5): MaxSessions is 10 by default).
 AT_ONCE = 4
 
 
 class Question(NamedTuple):
-    """A read-only script, how long its answer took in seconds, and whether it leaves traces (starts a container)."""
+    """A read-only script, and whether it leaves traces all the same (it starts a container)."""
 
     script: str
-    seconds: float = 0.0
     traces: bool = False
 
 
@@ -58,33 +56,26 @@ class Ahead:
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ahead")
         self._keeps = bool(os.environ.get(ENGINE))
 
-    def short(self, traces: bool) -> list[str]:
-        """What this runbook is expected to ask and is soon answered, to go along with its first question."""
-        return (
-            [q.script for q in self._wanted(EXPECTED.runbooks[0], traces) if q.seconds < LONG]
-            if EXPECTED.runbooks
-            else []
-        )
+    def start(self, first: Sequence[str], traces: bool) -> None:
+        """Ask `first`, and with it what this runbook is expected to ask; beside it what the next ones are.
 
-    def _wanted(self, questions: Sequence[Question], traces: bool) -> list[Question]:
-        return [q for q in questions if q.script not in self._known and (traces or not q.traces)]
+        What is known is not asked again. traces: also what leaves some on the server.
+        """
+        expected = EXPECTED.runbooks or [[]]
+        own = [Question(script) for script in first] if self._keeps else []
+        for questions in ([*own, *expected[0]], *expected[1:]):
+            scripts = [q.script for q in questions if q.script not in self._known and (traces or not q.traces)]
+            if scripts:
+                answers: dict[str, Future[Output]] = {script: Future() for script in scripts}
+                self._known |= answers
+                self._pool.submit(self._answer, answers)
 
-    def start(self, traces: bool) -> None:
-        """Ask what is expected and not known yet. traces: also what leaves traces on the server."""
-        for questions in EXPECTED.runbooks:
-            wanted = self._wanted(questions, traces)
-            short = [q.script for q in wanted if q.seconds < LONG]
-            for scripts in [short] * bool(short) + [[q.script] for q in wanted if q.seconds >= LONG]:
-                answers: list[Future[Output]] = [Future() for _ in scripts]
-                self._known |= dict(zip(scripts, answers, strict=True))
-                self._pool.submit(self._answer, scripts, answers)
-
-    def _answer(self, scripts: Sequence[str], answers: Sequence[Future[Output]]) -> None:
+    def _answer(self, answers: dict[str, Future[Output]]) -> None:
         try:
-            for answer, output in zip(answers, self._ask(scripts), strict=True):
+            for answer, output in zip(answers.values(), self._ask(list(answers)), strict=True):
                 answer.set_result(replace(output, early=True))
         except Exception as error:
-            for answer in answers:
+            for answer in answers.values():
                 if not answer.done():
                     answer.set_exception(error)
 
@@ -103,9 +94,9 @@ class Ahead:
             answer.set_result(replace(output, early=True))
             self._known[script] = answer
 
-    def remember(self, script: str, output: Output, traces: bool) -> None:
+    def remember(self, script: str, traces: bool) -> None:
         """Keep the question for the next run."""
-        EXPECTED.asked[script] = Question(script, output.seconds, traces)
+        EXPECTED.asked[script] = Question(script, traces)
 
     def forget(self) -> None:
         """Something may have been changed: what was known, or is under way, counts no more."""

@@ -19,15 +19,13 @@ from hubrun.errors import CommandFailed, ConnectionLost
 class Output:
     """What a command printed, and its exit code.
 
-    at: when, in seconds since the epoch. seconds: how long it took, where that is known. early: it was asked before its
-    turn came.
+    at: when, in seconds since the epoch. early: it was asked before its turn came.
     """
 
     exit_code: int
     stdout: str
     stderr: str = ""
     at: float = field(default_factory=time.time)
-    seconds: float = 0.0
     early: bool = False
 
 

@@ -52,12 +52,10 @@ class Server:
         """
         session = Session.open(site)
         server = cls(session, check_mode)
-        ahead, first = session.ahead, [_FACTS, server._secrets.probe()]
+        first = [_FACTS, server._secrets.probe()]
         try:
-            if session.entered:
-                ahead.start(traces=not check_mode)
-            found, digests, *_ = session.ask([*first, *ahead.short(traces=not check_mode)])
-            ahead.start(traces=not check_mode)
+            session.ahead.start(first, traces=not check_mode)
+            found, digests = session.ask(first)
             server.facts = facts(found.stdout)
             if found.exit_code != 0:
                 raise server._failure("look at what it is", found.exit_code, found.stdout, PROBE_SECONDS)
@@ -107,8 +105,8 @@ class Server:
         self, scripts: Sequence[str], fresh: bool = False, traces: Sequence[bool] = (), seconds: float = PROBE_SECONDS
     ) -> list[Output]:
         outputs = self.session.ask(scripts, seconds, fresh)
-        for script, output, leaves in zip(scripts, outputs, traces or [False] * len(scripts), strict=True):
-            self.session.ahead.remember(script, output, leaves)
+        for script, leaves in zip(scripts, traces or [False] * len(scripts), strict=True):
+            self.session.ahead.remember(script, leaves)
         return outputs
 
     # -- desired state ----------------------------------------------------------------------------------------

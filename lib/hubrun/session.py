@@ -45,11 +45,6 @@ class Session:
         self._sudo = "" if site.ssh_user == "root" else None  # None: unknown before the first command
         self._password: Secret | None = None
 
-    @property
-    def entered(self) -> bool:
-        """Whether it is known how to become root."""
-        return self._sudo is not None
-
     @classmethod
     def open(cls, site: Site) -> Session:
         """Log in. Within one run, its runbooks share one login. Raises Unreachable, BadInput."""
@@ -119,8 +114,7 @@ class Session:
             f"(\n{script}\n)\ncode=$?; read -r up _ </proc/uptime; printf '\\n%s %d %s\\n' {mark} $code $up\n"
             for script in scripts
         )
-        start = f"read -r up _ </proc/uptime; printf '%s 0 %s\\n' {mark} $up\n"
-        text = self._shell(_PREAMBLE + start + body, mark, seconds)
+        text = self._shell(_PREAMBLE + body, mark, seconds)
         found = _cut(text, mark, time.time())
         if len(found) != len(scripts):
             raise CommandFailed("a probe ended early", self.site.host, "Run it again", text[-2000:])
@@ -174,7 +168,4 @@ def _cut(text: str, mark: str, arrived: float) -> list[Output]:
             lines = []
         else:
             lines.append(line)
-    return [
-        Output(code, answer, at=arrived - (found[-1][2] - uptime), seconds=uptime - before[2])
-        for before, (code, answer, uptime) in zip(found, found[1:], strict=False)
-    ]
+    return [Output(code, answer, at=arrived - (found[-1][2] - uptime)) for code, answer, uptime in found]
