@@ -137,8 +137,12 @@ def test_what_was_changed_by_hand_is_named_and_mended_and_nothing_else(machine: 
         sorted(name for _, _, name in each) for each in (items(mended, "changed"), items(planned, "would change"))
     )
     assert done == said and set(done) == set(change.names), mended.tail
-    after = hubrun("plan", machine.site)
-    assert after.code == 0, after.tail
+    assert hubrun("plan", machine.site, "--only", change.only).code == 0
+
+
+def test_after_all_of_that_a_whole_plan_has_nothing_to_do(machine: Machine) -> None:
+    ended = hubrun("plan", machine.site)
+    assert ended.code == 0, ended.tail
 
 
 def test_the_drift_is_there_for_a_monitor_with_the_run_that_had_set_it(machine: Machine, installed: Installed) -> None:
