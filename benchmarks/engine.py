@@ -36,9 +36,8 @@ _HUBRUN = """
 import sys
 from pathlib import Path
 from hubrun import cli
-site, out, *names = sys.argv[1:]
-every = cli.record.runbooks()
-cli.record.runbooks = lambda first, only: [path for path in every if path.stem in names]
+site, out, *books = sys.argv[1:]
+cli.record.runbooks = lambda first, only: [Path(book) for book in books]
 sys.exit(cli.run_site(Path(site), "install", records=Path(out)))
 """
 
@@ -61,7 +60,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
             theirs.append(seconds(sys.executable, "-c", _PAPERMILL, site, folder, *NAMES))
-            ours.append(seconds(sys.executable, "-c", _HUBRUN, site, folder, *NAMES))
+            ours.append(
+                seconds(sys.executable, "-c", _HUBRUN, site, folder, *(f"runbooks/{name}.ipynb" for name in NAMES))
+            )
             print(f"round {number + 1}: papermill {theirs[-1]:.1f} s, hubrun {ours[-1]:.1f} s", file=sys.stderr)
     ratio = statistics.median(ours) / statistics.median(theirs)
     print(f"papermill's own engine  {statistics.median(theirs):6.1f} s (median of {rounds})")

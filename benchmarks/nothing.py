@@ -10,12 +10,10 @@ from pathlib import Path
 import nbformat
 from benchmarks import ours, processes
 from benchmarks.baselines import Baselines
-from benchmarks.engine import NAMES
 from benchmarks.figures import Figure
 from benchmarks.proxy import Proxy
 
 from hubrun import connection
-from hubrun.notebook import PROJECT
 from hubrun.practice.engine import Say
 from hubrun.server import Server
 
@@ -65,22 +63,24 @@ class Converged:
         return [Figure("the same over 50 ms: pyinfra", own, other, 0.35, note=note)]
 
     def trips(self) -> list[Figure]:
-        """Round trips of each runbook, run by papermill alone; what a login costs is taken off and shown apart."""
+        """Round trips of each runbook in a run of its own, the second of two; what a login costs is taken off and shown
+        apart. The run's own login, with which the packages are taken down, is counted apart as well."""
         with Proxy(self.target.site.ssh_port, DELAY) as proxy:
             there = self.target.through(proxy.port)
             login = self._login(there, proxy)
             figures = [Figure("round trips of an SSH login", [login], unit="")]
             counts = {}
-            for name in NAMES:
-                self.say(f"counting the round trips of {name}")
-                counts[name] = self._count(there, proxy, PROJECT / "runbooks" / f"{name}.ipynb", login)
-                title = f"round trips of {name}, without the login"
-                figures.append(Figure(title, [counts[name]], goal=TRIPS_GOAL, unit=""))
-            first = NAMES[0]
+            for book in ours.RUNBOOKS:
+                self.say(f"counting the round trips of {book.stem}")
+                own, counts[book] = self._count(there, proxy, book, login)
+                title = f"round trips of {book.stem}, without the login"
+                figures.append(Figure(title, [counts[book]], goal=TRIPS_GOAL, unit=""))
+            figures.append(Figure("round trips of the run itself, without the login", [own], unit=""))
+            first = ours.RUNBOOKS[0]
             with tempfile.TemporaryDirectory(dir=there.folder) as folder:
-                longer = with_steps(PROJECT / "runbooks" / f"{first}.ipynb", ADDED, Path(folder))
-                more = self._count(there, proxy, longer, login) - counts[first]
-            figures.append(Figure(f"round trips added to {first} by {ADDED} more steps", [more], goal=0, unit=""))
+                longer = with_steps(first, ADDED, Path(folder))
+                more = self._count(there, proxy, longer, login)[1] - counts[first]
+            figures.append(Figure(f"round trips added to {first.stem} by {ADDED} more steps", [more], goal=0, unit=""))
         return figures
 
     def _login(self, there: ours.Target, proxy: Proxy) -> int:
@@ -88,9 +88,13 @@ class Converged:
         opened.close()
         return sum(trips.count for trips in proxy.take())
 
-    def _count(self, there: ours.Target, proxy: Proxy, notebook: Path, login: int) -> int:
-        ours.papermill(there, notebook)
-        return sum(trips.count - login for trips in proxy.take())
+    def _count(self, there: ours.Target, proxy: Proxy, book: Path, login: int) -> tuple[int, int]:
+        """Those of the runner and those of its kernel."""
+        for _ in range(2):  # what the first asks, the second asks ahead
+            proxy.take()
+            ours.install(there, converged=True, books=[book])
+        runner, kernel = (trips.count - login for trips in proxy.take())
+        return runner, kernel
 
     def _in_turn(self, rounds: int, *runs: Callable[[], processes.Done]) -> list[list[float]]:
         """The seconds of each, one after another and then again, so that a noisy machine disturbs all alike."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 from benchmarks import processes
-from benchmarks.engine import _HUBRUN, NAMES
+from benchmarks.engine import _HUBRUN, NAMES, PROJECT
 
 from hubrun import params, practice
 from hubrun.display import MIME
@@ -23,14 +23,16 @@ from hubrun.practice.server import STATE, Practice
 
 INSTALL_LIMIT = 1200
 NOTHING_LIMIT = 180
+RUNBOOKS = tuple(PROJECT / "runbooks" / f"{name}.ipynb" for name in NAMES)
 
 
 @dataclass(frozen=True)
 class Target:
-    """A site file that leads to a server, directly or through a proxy. folder: its records and other files."""
+    """A site file that leads to a server, directly or through a proxy. folder: its files. records: of all ways to it."""
 
     site_file: Path
     folder: Path
+    records: Path
 
     @property
     def site(self) -> Site:
@@ -48,16 +50,18 @@ class Target:
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}")
         values |= {"ssh_port": port, "ssh_known_hosts_file": str(folder / "known_hosts")}
         (folder / "site.yaml").write_text(yaml.safe_dump(values))
-        return Target(folder / "site.yaml", folder)
+        return replace(self, site_file=folder / "site.yaml", folder=folder)
 
 
-def install(target: Target, *, converged: bool, watch: bool = False) -> processes.Done:
-    """Runbooks 01 to 05 as `./hubrun install` runs them, with their record: one whole process.
+def install(
+    target: Target, *, converged: bool, watch: bool = False, books: Sequence[Path] = RUNBOOKS
+) -> processes.Done:
+    """Runbooks 01 to 05 (`books`) as `./hubrun install` runs them, with their record: one whole process.
 
     converged: nothing may be left to do. Raises CommandFailed when it fails, CheckFailed when it changed something.
     """
     limit = NOTHING_LIMIT if converged else INSTALL_LIMIT
-    command = (sys.executable, "-c", _HUBRUN, target.site_file, records(target), *NAMES)
+    command = (sys.executable, "-c", _HUBRUN, target.site_file, target.records, *books)
     done = processes.well(processes.run(command, limit, watch=watch), "hubrun install")
     status = json.loads((last_run(target) / "manifest.json").read_text())["predicate"]["status"]
     if status != ("ok" if converged else "changed"):
@@ -65,13 +69,9 @@ def install(target: Target, *, converged: bool, watch: bool = False) -> processe
     return done
 
 
-def records(target: Target) -> Path:
-    return target.folder / "records"
-
-
 def last_run(target: Target) -> Path:
     """The folder of the last run."""
-    return max(path.parent for path in records(target).glob("*/*/manifest.json"))
+    return max(path.parent for path in target.records.glob("*/*/manifest.json"))
 
 
 def parts(target: Target) -> str:
@@ -93,15 +93,8 @@ def labels(run: Path) -> list[str]:
 
 def verify(target: Target) -> processes.Done:
     """06_verify by itself. Raises CommandFailed."""
-    words = (sys.executable, "-m", "hubrun", "install", target.site_file, "--only", "06", "--records", records(target))
+    words = (sys.executable, "-m", "hubrun", "install", target.site_file, "--only", "06", "--records", target.records)
     return processes.well(processes.run(words, NOTHING_LIMIT), "06_verify")
-
-
-def papermill(target: Target, notebook: Path) -> processes.Done:
-    """One runbook by papermill alone, as the contract in DESIGN.md has it. Raises CommandFailed."""
-    out = target.folder / f"{notebook.stem}.out.ipynb"
-    words = (sys.executable, "-m", "papermill", "--no-progress-bar", notebook, out, "-f", target.site_file)
-    return processes.well(processes.run(words, NOTHING_LIMIT), notebook.name)
 
 
 @contextmanager
@@ -114,6 +107,6 @@ def server(name: str, folder: Path, say: Say) -> Iterator[Target]:
     try:
         made: Practice = practice.up(name, say=say)
         (folder / name).mkdir()
-        yield Target(made.site_file, folder / name)
+        yield Target(made.site_file, folder / name, folder / name / "records")
     finally:
         practice.down(name, say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,7 +10,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 from hubrun.errors import CommandFailed
 from hubrun.notebook import PROJECT
@@ -19,13 +22,18 @@ SAMPLE_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a process. peak_mb: highest memory of it and its descendants together, 0 when not watched."""
+    """What became of a process. peak_mb: highest memory of it and its descendants together, 0 when not watched.
+
+    first, still: seconds until it said something, and the longest time in which it said nothing.
+    """
 
     seconds: float
     exit_code: int
     output: str
     peak_mb: float = 0.0
     cut_short: bool = False
+    first: float = 0.0
+    still: float = 0.0
 
 
 def run(
@@ -45,20 +53,30 @@ def run(
         list(map(str, command)), cwd=PROJECT, env={**os.environ, **(env or {})}, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
+    assert process.stdin and process.stdout and process.stderr
     watcher = Watcher(process.pid) if watch else None
+    ears = [Ear(process.stdout), Ear(process.stderr)]
     cut_short = False
     try:
-        out, err = process.communicate(data, timeout=limit)
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(data)
+            process.stdin.close()
+        process.wait(limit)
     except subprocess.TimeoutExpired:
         cut_short = True
-        out, err = _end(process)
+        _end(process)
     except BaseException:
         _end(process)
         raise
     finally:
         took = time.monotonic() - began
         peak = watcher.stop() if watcher else 0.0
-    return Done(took, process.returncode, (out + err).decode(errors="replace"), peak, cut_short)
+    for ear in ears:
+        ear.join(15)
+    times = sorted([began, *ears[0].times, *ears[1].times, began + took])
+    still = max(later - earlier for earlier, later in pairwise(times))
+    output = b"".join(ears[0].heard + ears[1].heard).decode(errors="replace")
+    return Done(took, process.returncode, output, peak, cut_short, first=times[1] - began, still=still)
 
 
 def well(done: Done, what: str) -> Done:
@@ -70,17 +88,30 @@ def well(done: Done, what: str) -> Done:
     return done
 
 
-def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process that leads its own session, and what it started."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-            return process.communicate(timeout=15)
-        except ProcessLookupError:
-            return process.communicate(timeout=15)
-        except subprocess.TimeoutExpired:
-            continue
-    return b"", b""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(15)
+            return
+
+
+class Ear(threading.Thread):
+    """Reads a stream to its end, and notes when each piece came."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self.stream = stream
+        self.heard: list[bytes] = []
+        self.times: list[float] = []
+        self.start()
+
+    def run(self) -> None:
+        while piece := self.stream.read1(1 << 16):  # type: ignore[attr-defined]
+            self.heard.append(piece)
+            self.times.append(time.monotonic())
 
 
 class Watcher(threading.Thread):

@@ -112,6 +112,8 @@ class Bench:
         seconds: list[float] = []
         peaks: list[float] = []
         bare: list[float] = []
+        first: list[float] = []
+        still: list[float] = []
         for number in range(self.rounds.install if guide else 1):
             if number:
                 practice.reset(NAMES[0], self.say)
@@ -119,6 +121,8 @@ class Bench:
             done = ours.install(target, converged=False, watch=True)
             seconds.append(done.seconds)
             peaks.append(done.peak_mb)
+            first.append(done.first)
+            still.append(done.still)
             self.say(f"  {done.seconds:.1f} s, peak of {done.peak_mb:.0f} MB: {ours.parts(target)}")
             if guide:
                 if number:
@@ -129,6 +133,11 @@ class Bench:
         peak = Figure(
             "memory of the operator's side during an install", peaks, goal=MEMORY_GOAL_MB, unit="MB", note=note
         )
+        if "progress" in self.only:
+            self.figures["progress"] = [
+                Figure("first sign of progress of an install", first, goal=1),
+                Figure("longest time without a sign of progress, into a log", still, goal=10),
+            ]
         if "memory" in self.only:
             self.figures["memory"] = [peak]
         self.figures["install"] = [Figure(_INSTALL, seconds, bare, 0.40)] if "install" in self.only else []

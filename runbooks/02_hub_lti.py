@@ -43,6 +43,7 @@ lti_version: str = "1.1"  # version of LTI that Canvas uses to launch
 lti_username_key: str = "lis_person_sourcedid"  # launch field that becomes the hub user's name (see 02 before you change it)
 admin_users: list = []  # hub users who administer the hub
 idle_minutes: int = 60  # stop a student's server after this many idle minutes; 0: never
+docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
 check: bool = False  # True: show what would change and touch nothing
 
 # %% [markdown]
@@ -69,7 +70,7 @@ server.ensure(*config.checker())
 server.check(
     Test(
         "the present configuration loads",
-        f"test ! -e {config.CONFIG} || ({config.check_command(site)})",
+        config.loads(site),
         remedy="Mend the file that is named, and run it again. Nothing was changed",
     )
 )
@@ -138,7 +139,19 @@ server.ensure(
     config.part(site, "20-hub.py"),
     config.part(site, "25-lti.py"),
 )
-server.check(Test("every setting is known to its class", config.check_command(site)))
+server.check(Test("every setting is known to its class", config.loads(site)))
+
+# %% [markdown]
+# ## The network under the hub
+#
+# Once `04_docker_spawner` has run, the hub listens on the server's own address in the students' Docker network. That network can get lost: `docker network prune` removes it when nobody works. The hub then has no address and every page is an error, so what was lost is made again here, before the hub is looked at. Until the hub listens there, nothing happens here.
+#
+# By hand: `sudo docker network create -o com.docker.network.bridge.enable_icc=false jupyterhub`
+
+# %%
+from hubrun.hub import docker
+
+server.ensure(docker.hubs_network(site))
 
 # %% [markdown]
 # ## Two services
@@ -157,6 +170,7 @@ server.ensure(
     Service(
         "jupyterhub.service",
         watches=(config.HUB_UNIT, config.CONFIG, config.CONF_D, config.LTI_ENV, config.PROXY_ENV, config.VERIFY_ENV),
+        ready=config.health(),
     ),
 )
 
@@ -169,7 +183,7 @@ server.ensure(
 server.check(
     Test(
         "the hub answers through its proxy",
-        "curl -fsS --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/hub/health",
+        config.health(waits=8),
         remedy="journalctl -u jupyterhub -u jupyterhub-proxy -n 50",
     ),
     Test(

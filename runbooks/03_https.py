@@ -86,30 +86,32 @@ server.require(*dns.resolve_checks(server))
 #
 # The web server that speaks HTTPS to the world and plain HTTP, on the loopback interface, to the hub's proxy. Where ufw is the server's firewall and active, ports 80 and 443 are opened in it.
 #
-# By hand: `sudo apt-get install nginx curl`, `sudo ufw allow 80/tcp`, `sudo ufw allow 443/tcp`
+# By hand: `sudo apt-get install nginx`, `sudo ufw allow 80/tcp`, `sudo ufw allow 443/tcp`
 
 # %%
 from hubrun.resources.firewall import FirewallRule
 from hubrun.resources.packages import Packages
 
-server.ensure(Packages("nginx", "curl", "openssl"), FirewallRule(80), FirewallRule(443))
+server.ensure(Packages("nginx"), FirewallRule(80), FirewallRule(443))
 
 # %% [markdown]
 # ## Port 80
 #
 # Port 80 keeps two tasks: it answers the certificate authority's challenges, from files in `/var/www/letsencrypt`, and sends everybody else to HTTPS. Requests for another name, or for the bare address, get no answer. nginx's own default site goes.
 #
-# The file lies in `/etc/nginx/conf.d`. It is tested with `nginx -t` before it takes effect; when the test fails, what was there before comes back, and nginx goes on undisturbed.
+# The file lies in `/etc/nginx/conf.d`. It is tested with `nginx -t` before it takes effect; when the test fails, what was there before comes back, and nginx goes on undisturbed. Where nginx is down and cannot load the certificate, the HTTPS site is taken away, so that nginx starts and the certificate can be mended below; then the site comes back.
 #
 # By hand: `sudo rm /etc/nginx/sites-enabled/default`, `sudo nano /etc/nginx/conf.d/jupyterhub-http.conf`, `sudo nginx -t && sudo systemctl reload nginx`
 
 # %%
-from hubrun.hub.nginx import DEFAULT_SITE, HTTP_FILE, HTTPS_FILE, VALID, Nginx, http_tests, https_tests
+from hubrun.hub import https
+from hubrun.hub.nginx import DEFAULT_SITE, HTTP_FILE, HTTPS_FILE, VALID, Nginx, NoDeadHttpsSite, http_tests, https_tests
 from hubrun.resources.files import Absent, Directory, File
 from hubrun.resources.services import Service
 
 nginx = Nginx.on(server)
 server.ensure(
+    NoDeadHttpsSite(*https.paths(site)),
     Absent(DEFAULT_SITE),
     Directory(dns.FOLDER),
     dns.token(server),
@@ -141,8 +143,6 @@ if site.tls == "acme" and not server.pending:
 # By hand: `sudo apt-get install certbot`, `sudo certbot certonly --webroot -w /var/www/letsencrypt -d hub.example.edu`
 
 # %%
-from hubrun.hub import https
-
 if site.tls == "acme":
     server.ensure(Packages("certbot"), *https.acme(site))
 

@@ -25,6 +25,7 @@ from hubrun.channel import Output
 from hubrun.display import MIME
 from hubrun.params import Site
 from hubrun.record import run as record
+from hubrun.record.kernels import Shared
 from hubrun.record.manifest import Book, Mode, Step
 from hubrun.record.run import Run
 from hubrun.record.steps import Listener, is_code
@@ -112,7 +113,8 @@ def install(
         ended_by = None
         try:
             run.look(server)
-            run.execute(listen or Ear().listen)
+            with Shared() as kernel:
+                run.execute(listen or Ear().listen, kernel)
         except KeyboardInterrupt as stopped:
             ended_by = stopped
         run.finish(server, ended_by)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
 import subprocess
 
 import pytest
 
 from hubrun.hub import dns, https
-from hubrun.hub.nginx import Nginx, http_tests, https_tests
+from hubrun.hub.nginx import HTTPS_FILE, Nginx, NoDeadHttpsSite, http_tests, https_tests
 from hubrun.params import Site
 from hubrun.resources.certificate import ACME_CA, LETSENCRYPT, AcmeCertificate, AcmeTrust
+from hubrun.resources.files import File
 from hubrun.resources.firewall import FirewallRule
 from hubrun.resources.renewal import RenewalProof, ServedCertificate
 from hubrun.secret import Secret
@@ -158,6 +160,50 @@ def test_renewal_is_proven_once_for_each_set_up(state, renews):
     assert bool(RenewalProof("hub.example.edu", DIRECTORY).plan(state)) is renews
 
 
+RENEWAL = """# renew_before_expiry = 30 days
+version = 2.1.0
+[renewalparams]
+account = 2945
+server = https://acme.example.edu/dir
+authenticator = webroot
+webroot_path = /var/www/letsencrypt,
+key_type = ecdsa
+[[webroot_map]]
+"""
+MAPPED = RENEWAL + "hub.example.edu = /var/www/letsencrypt\n"
+
+
+@pytest.mark.parametrize(
+    ("now", "same"),
+    [
+        (RENEWAL, True),  # certbot leaves the entry out when it renews, and writes it the next time
+        (MAPPED.replace("2.1.0", "3.0"), True),
+        (RENEWAL.replace("/var/www/letsencrypt,", "/old, /var/www/letsencrypt,"), True),  # the last one holds
+        (RENEWAL.replace("/var/www", "/srv"), False),
+        (MAPPED.replace("hub.example.edu = /var/www", "hub.example.edu = /srv"), False),
+        (MAPPED.replace("2945", "1"), False),
+        (MAPPED.replace("webroot\n", "nginx\n"), False),
+        ("", False),
+    ],
+)
+def test_renewal_is_proven_again_when_it_would_go_another_way_and_only_then(now, same, tmp_path):
+    fake = tmp_path / "systemctl"
+    fake.write_text("#!/bin/sh\necho Environment=\n")
+    fake.chmod(0o755)
+    conf = tmp_path / "renewal/hub.example.edu.conf"
+    conf.parent.mkdir()
+    probe = RenewalProof("hub.example.edu", DIRECTORY).probe().replace("/etc/letsencrypt", str(tmp_path))
+
+    def digest(text):
+        conf.write_text(text)
+        done = subprocess.run(
+            ["sh", "-c", probe], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True
+        )
+        return next(line for line in done.stdout.splitlines() if line.startswith("digest="))
+
+    assert (digest(MAPPED) == digest(now)) is same
+
+
 def test_lets_encrypt_is_spared_a_forced_renewal():
     (real,) = RenewalProof("hub.example.edu", LETSENCRYPT).plan("")
     (other,) = RenewalProof("hub.example.edu", DIRECTORY).plan("")
@@ -176,6 +222,22 @@ def test_lets_encrypt_is_spared_a_forced_renewal():
 )
 def test_nginx_is_reloaded_when_it_serves_another_certificate_than_the_one_on_disk(state, reloads):
     assert bool(ServedCertificate("hub.example.edu", "/x.pem").plan(state)) is reloads
+
+
+@pytest.mark.parametrize(
+    ("state", "reloads"),
+    [
+        ("", True),  # a first certificate: no hook runs
+        (found(**GOOD | {"damaged": "/etc/letsencrypt/live/hub.example.edu/fullchain.pem"}), True),
+        (found(**GOOD | {"now": 93 * DAY}), False),  # renewed: certbot's hook reloads nginx
+    ],
+)
+def test_a_plan_foresees_whether_nginx_must_be_told_of_the_new_certificate(state, reloads):
+    (action,) = CERTIFICATE.plan(state)
+    served = ServedCertificate("hub.example.edu", https.paths(SITE)[0])
+    for now in ("kept=a\nserved=a", "kept=\nserved=a", "kept=b\nserved=a"):
+        assert bool(served.plan(served.foresee(now, action.writes))) is reloads
+    assert served.plan(served.foresee("kept=\nserved=", [*action.writes, "service:nginx"])) == []
 
 
 # -- firewall --------------------------------------------------------------------------------------------------
@@ -280,6 +342,11 @@ def test_each_test_of_the_section_is_valid_shell():
         assert subprocess.run(["sh", "-n", "-c", test.script]).returncode == 0, test.title
 
 
+def test_port_80_is_tested_by_itself_and_a_broken_nginx_is_found_at_the_end():
+    assert not any("nginx -t" in test.script for test in http_tests(SITE))
+    assert any("nginx -t" in test.script for test in https_tests(SITE))
+
+
 # -- the certificate's files -----------------------------------------------------------------------------------
 
 
@@ -340,6 +407,49 @@ def test_a_certificate_that_would_not_work_is_refused_before_nginx_gets_it(files
             failed.append(test.title)
     assert len(failed) == len(failing)
     assert all(title.startswith(start) for title, start in zip(failed, failing, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "runs", "goes"),
+    [
+        ("good", "hub", False, False),
+        ("good", "other", False, True),
+        ("good", "other", True, False),  # it goes on with the certificate that it has read
+        ("empty", "hub", False, True),
+        ("cut", "hub", False, True),
+        ("good", "empty", False, True),
+        ("none", "none", False, True),
+        ("none", "none", True, False),
+    ],
+)
+def test_only_a_site_that_keeps_nginx_from_starting_goes(files, tmp_path, certificate, key, runs, goes):
+    (files / "empty.pem").write_text("")
+    (files / "empty.key").write_text("")
+    (files / "cut.pem").write_text((files / "good.pem").read_text()[:-80])
+    fake, site = tmp_path / "systemctl", tmp_path / "https.conf"
+    fake.write_text(f"#!/bin/sh\nexit {0 if runs else 3}\n")
+    fake.chmod(0o755)
+    resource = NoDeadHttpsSite(f"{files}/{certificate}.pem", f"{files}/{key}.key")
+
+    def titles():
+        probe = resource.probe().replace(HTTPS_FILE, str(site))
+        done = subprocess.run(
+            ["sh", "-c", probe], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True
+        )
+        return [action.title for action in resource.plan(done.stdout)]
+
+    assert titles() == []  # a fresh server has no such site
+    site.touch()
+    assert bool(titles()) is goes
+
+
+def test_a_plan_foresees_that_the_site_which_goes_comes_back():
+    site = File(HTTPS_FILE, "x")
+    there = f"kind=regular file\nmode=644\nowner=root:root\nsha256={hashlib.sha256(b'x').hexdigest()}"
+    assert site.plan(site.foresee(there, ["/etc/other"])) == []
+    assert [action.title for action in site.plan(site.foresee(there, NoDeadHttpsSite("a", "b").writes))] == [
+        f"create {HTTPS_FILE}"
+    ]
 
 
 # -- DNS -------------------------------------------------------------------------------------------------------

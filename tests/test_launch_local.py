@@ -441,14 +441,22 @@ def message(kind: str, request: Any, **content: Any) -> str:
 
 @pytest.fixture
 def notebook(certificates: tuple[Path, Path, str]) -> Iterator[Callable[[Callable[[Any], list[str]]], Any]]:
-    """Serve a kernel whose answers are given by a function of the request; yields a way to execute code there."""
+    """Serve a kernel whose answers are given by a function of the request; yields a way to execute code there.
+
+    deaf: so many requests are lost before it hears one.
+    """
     ca, leaf, _ = certificates
     servers = []
 
-    def start(answers: Callable[[Any], list[str]]) -> Any:
+    def start(answers: Callable[[Any], list[str]], deaf: int = 0) -> Any:
         def serve_kernel(connection: ServerConnection) -> None:
             assert connection.request is not None
             request = json.loads(connection.recv(timeout=5))
+            for _ in range(deaf):
+                request = json.loads(connection.recv(timeout=5))
+            connection.send(message("status", request, execution_state="busy"))
+            while request["header"]["msg_type"] == "kernel_info_request":
+                request = json.loads(connection.recv(timeout=5))
             request["cookie"] = connection.request.headers["Cookie"]
             request["host"] = connection.request.headers["Host"]
             for text in answers(request):
@@ -484,6 +492,24 @@ def test_a_cell_answers_with_what_it_printed_and_its_value_in_any_order_of_the_c
         ]
 
     assert notebook(answers)() == "hi\n42"
+
+
+def test_a_kernel_that_is_not_ready_yet_is_asked_again(notebook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "_ASK_AGAIN_S", 0.1)
+
+    def answers(request: Any) -> list[str]:
+        return [
+            message("execute_result", request, data={"text/plain": "42"}),
+            message("execute_reply", request, status="ok"),
+            message("status", request, execution_state="idle"),
+        ]
+
+    assert notebook(answers, deaf=3)() == "42"
+
+
+def test_a_kernel_that_never_answers_is_given_up_after_the_time_limit(notebook: Any) -> None:
+    with pytest.raises(CheckFailed, match="within 0.5 s"):
+        notebook(lambda request: [], deaf=100)(timeout_s=0.5)
 
 
 def test_a_cell_that_raises_is_a_failed_check(notebook: Any) -> None:

@@ -8,12 +8,16 @@ import io
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
+import sys
 import tarfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,6 +25,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import aptrepo
+from hubrun.hub.config import pinned
+from hubrun.hub.docker import container_tests
+from hubrun.params import Site
 from hubrun.plan import Action, Resource, Result, facts, quote, unified
 from hubrun.resources.apt_source import AptSource
 from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Image, Network
@@ -32,6 +39,7 @@ from hubrun.resources.services import Service
 from hubrun.resources.system import CA_FOLDER, CertificateAuthorities, HostEntry, Swap, TimeSync
 from hubrun.resources.users import AuthorizedKey, NotInGroups, OnlyMembers, User
 from hubrun.resources.venv import Venv, pins
+from hubrun.resources.where import Where
 
 FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
 PEM = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUe\n-----END CERTIFICATE-----\n"
@@ -65,6 +73,7 @@ VENV = Venv("/opt/venv", PINS, "uv==0.9.1 \\\n    --hash=sha256:02\n")
 NODE = NodePackages("/opt/proxy", "/opt/venv", "{}", '{"lockfileVersion": 3}')
 SECRETS = SecretFile("/etc/jupyterhub/lti.env", ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"), "jupyterhub:jupyterhub")
 NETWORK = Network("hub", "172.29.0.0/16", "172.29.0.1")
+USED = Where("/etc/hub.py", "http://172.29.0.1:8081", NETWORK)
 IMAGE = Image("class", {"Dockerfile": b"FROM x"}, {"BASE": "a b"}, "abc123", "Dockerfile", "/srv/image")
 LOGS = DaemonSettings((("log-driver", "local"), ("live-restore", True)))
 LOGS_TEXT = '{\n  "log-driver": "local",\n  "live-restore": true\n}\n'
@@ -208,11 +217,16 @@ PLANS: dict[str, Plan] = {
     "a network in which containers see one another": (
         NETWORK, "subnet=172.29.0.0/16\ngateway=172.29.0.1\nicc=\nused=0", [("make the network hub anew (172.29.0.0/16)", "docker network rm hub\ndocker network create")],
     ),
+    "a network of an engine that does not run": (NETWORK, "engine=silent", []),
     "a network elsewhere": (NETWORK, "subnet=172.20.0.0/16\ngateway=172.20.0.1\nicc=false\nused=0", [("make the network hub anew (172.29.0.0/16)",)]),
     "the image is there": (IMAGE, "digest=abc123", []),
     "no image": (IMAGE, "", [("build class (it is not there)", "--build-arg 'BASE=a b'", "--label hubrun.context=abc123", "-t class .")]),
     "an image of other inputs": (IMAGE, "digest=fff", [("build class (its inputs changed)",)]),
-    "an image that somebody else built": (IMAGE, "digest=", [("build class (it is not there)",)]),
+    "an image that somebody else built": (IMAGE, "digest=", [("build class (another image has its name)",)]),
+    # -- where it is wanted
+    "a network that is not used yet": (USED, "elsewhere=yes", []),
+    "a network that is used and there": (USED, "subnet=172.29.0.0/16\ngateway=172.29.0.1\nicc=false\nused=3", []),
+    "a network that is used and gone": (USED, "", [("create the network hub (172.29.0.0/16)", "docker network create")]),
 }  # fmt: skip
 
 
@@ -632,6 +646,21 @@ def test_a_service_that_dies_at_once_shows_its_journal(machine: Machine) -> None
         machine.sh("exec 2>&1\nset -eu\n" + start.script)
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_service_that_runs_and_does_not_serve_has_not_started(machine: Machine, answers: bool) -> None:
+    machine.program("systemctl", "exit 0")
+    machine.program("sleep", f"echo >> {machine.root}/waited")
+    machine.program("journalctl", "echo 'Waiting for the database'")
+    ready = f"test $(wc -l < {machine.root}/waited) -gt 3 && {str(answers).lower()}"
+    (start,) = Service("hub", ready=ready).plan(RUNS.replace("=active", "=failed"))
+    if answers:
+        assert machine.sh("exec 2>&1\nset -eu\n" + start.script) == ""
+    else:
+        with pytest.raises(Refused, match="does not answer after 30 s") as refused:
+            machine.sh("exec 2>&1\nset -eu\n" + start.script)
+        assert "Waiting for the database" in refused.value.args[1]
+
+
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     root = tmp_path_factory.mktemp("repository")
@@ -717,3 +746,81 @@ def test_a_service_with_a_check_is_not_reloaded_when_it_fails(tmp_path: Path) ->
     done = subprocess.run(["sh", "-eu", "-c", reload.script], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout) == (1, "broken\n")
     assert not (tmp_path / "called").exists()
+
+
+# An engine that answers and has no network.
+ANSWERS = "[ $1 = version ]"
+
+
+@pytest.mark.parametrize(
+    ("says", "docker", "titles"),
+    [
+        ("c.JupyterHub.hub_bind_url = 'http://172.29.0.1:8081'", ANSWERS, ["create the network hub (172.29.0.0/16)"]),
+        ("c.JupyterHub.hub_bind_url = 'http://10.9.0.1:8081'", ANSWERS, []),
+        (None, ANSWERS, []),
+        ("c.JupyterHub.hub_bind_url = 'http://172.29.0.1:8081'", "exit 1", []),
+        (
+            "c.JupyterHub.hub_bind_url = 'http://172.29.0.1:8081'",
+            "printf 'subnet=172.29.0.0/16\\ngateway=172.29.0.1\\nicc=false\\n'",
+            [],
+        ),
+    ],
+    ids=["lost", "the hub listens elsewhere", "a fresh server", "the engine is silent", "there"],
+)
+def test_the_network_under_the_hub_is_made_again_only_where_the_hub_listens_on_it(
+    machine: Machine, says: str | None, docker: str, titles: list[str]
+) -> None:
+    part = machine.root / "40-docker.py"
+    if says is not None:
+        part.write_text(f"# Written by hubrun\n{says}\n")
+    machine.program("docker", docker)
+    used = Where(str(part), "http://172.29.0.1:8081", NETWORK)
+    assert [action.title for action in used.plan(machine.sh(used.probe()))] == titles
+
+
+def container(machine: Machine, version: str, port: int) -> dict[str, bool]:
+    """What the tests of a student's container find, with this version of JupyterHub and the hub on this port."""
+    info = machine.root / "jupyterhub-0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: jupyterhub\nVersion: {version}\n")
+    machine.program("docker", f'while [ "$1" != python ]; do shift; done; shift; exec {sys.executable} "$@"')
+    site = Site(site="x", domain="hub.example.edu")
+    machine.moved[f"http://{site.gateway}:8081"] = f"http://127.0.0.1:{port}"
+    tests = container_tests(site)
+    assert len({test.script for test in tests}) == 1, "one container answers all"
+    text = machine.sh(tests[0].script)
+    return {test.title: test.judge(0, text).ok for test in tests}
+
+
+def test_a_container_is_what_students_need(machine: Machine) -> None:
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/hub/health" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        found = container(machine, pins(pinned("hub.txt"), "3.11")["jupyterhub"], hub.server_port)
+        hub.shutdown()
+    assert found == {
+        "the image has the hub's own version of JupyterHub": True,
+        "a student is not root in the container": os.getuid() != 0,
+        "a container reaches the hub": True,
+    }
+
+
+def test_a_container_with_another_jupyterhub_or_without_a_way_to_the_hub_is_no_good(machine: Machine) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        found = container(machine, "6.1.10", closed.getsockname()[1])
+    assert not found["the image has the hub's own version of JupyterHub"]
+    assert not found["a container reaches the hub"]
+
+
+@pytest.mark.parametrize(("uid", "ok"), [("0", False), ("1000", True), ("10", True), ("", False)])
+def test_a_student_must_not_be_root(uid: str, ok: bool) -> None:
+    (test,) = (t for t in container_tests(Site(site="x", domain="hub.example.edu")) if "not root" in t.title)
+    assert test.judge(0, f"Entered start.sh\nuid {uid}\njupyterhub 6.1.1\nhub 200\n").ok is ok

@@ -11,7 +11,7 @@ from hubrun.errors import BadInput
 from hubrun.notebook import PROJECT
 
 # What benchmarks/run.py measures; it is not imported here: an installed hubrun has no benchmarks.
-PARTS = ("install", "memory", "nothing", "delayed", "trips", "verify", "eight", "launch", "class")
+PARTS = ("install", "memory", "progress", "nothing", "delayed", "trips", "verify", "eight", "launch", "class")
 
 
 @click.command()

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from paramiko import Channel
@@ -17,11 +17,16 @@ from hubrun.errors import CommandFailed, ConnectionLost
 
 @dataclass(frozen=True)
 class Output:
-    """What a command printed, and its exit code."""
+    """What a command printed, and its exit code.
+
+    at: when, in seconds since the epoch. early: it was asked before its turn came.
+    """
 
     exit_code: int
     stdout: str
     stderr: str = ""
+    at: float = field(default_factory=time.time)
+    early: bool = False
 
 
 def execute(

@@ -25,7 +25,8 @@ class Test:
     """A check that a shell script makes on the server, as root.
 
     It passes when the script ends with 0 (with `fails=True`: when it does not), and, where `prints` is given, when
-    that regular expression is found in what it prints (standard output and errors).
+    that regular expression is found in what it prints (standard output and errors). traces: it leaves some on the
+    server (a container that came and went), so that a plan does not run it.
     """
 
     __test__ = False  # pytest: this is no test case
@@ -35,8 +36,10 @@ class Test:
     prints: str = ""
     fails: bool = False
     remedy: str = ""
+    traces: bool = False
 
-    def judge(self, exit_code: int, text: str) -> Check:
+    def judge(self, exit_code: int, text: str, at: float = 0.0) -> Check:
+        """The check that an exit code and output come to. at: when they came, in seconds since the epoch."""
         wanted = "an error" if self.fails else "exit code 0"
         if self.prints:
             wanted += f" and output with {self.prints}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,8 +22,12 @@ from hubrun.record import mirror, signature
 from hubrun.record import run as record
 from hubrun.record.cli import RECORDS, records
 from hubrun.record.manifest import Mode
+from hubrun.record.stop import at_once, on_signal
 from hubrun.secret import Secret
 from hubrun.server import Server
+
+if TYPE_CHECKING:
+    from hubrun.record import kernels
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -138,6 +143,15 @@ def run_confirmed(check: bool, site_files: tuple[Path, ...], resume: bool, **opt
     return run_sites("install", site_files, **options)
 
 
+def _kernel() -> kernels.Shared:
+    """The run's kernel, which starts while we connect."""
+    from hubrun.record import kernels  # slow to import: `hubrun --help` must not wait for it
+
+    shared = kernels.Shared()
+    shared.take()
+    return shared
+
+
 def run_site(
     site_file: Path, mode: Mode, first: str = "", only: str = "", overrides: dict[str, str] | None = None,
     records: Path = RECORDS, as_json: bool = False, resume: bool = False,
@@ -151,12 +165,16 @@ def run_site(
     if site.records_mirror:
         mirror.check_target(site.records_mirror)
     show = progress.Progress(site)
-    with show.waiting(f"connecting to {site.ssh_user}@{site.host}:{site.ssh_port}"):
-        server = Server.connect(site)  # what keeps us out is said here, before a runbook begins
-    with server, record.opened(site, mode, records.absolute(), books, key, signer, resume) as run:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(on_signal(at_once))  # so that the kernel never outlives us
+        with show.waiting(f"connecting to {site.ssh_user}@{site.host}:{site.ssh_port}"):
+            kernel = stack.enter_context(_kernel())
+            # what keeps us out is said here, before a runbook begins
+            server = stack.enter_context(Server.connect(site))
+        run = stack.enter_context(record.opened(site, mode, records.absolute(), books, key, signer, resume))
         try:
             run.look(server)
-            run.execute(show.listen)
+            run.execute(show.listen, kernel)
         except (KeyboardInterrupt, Exception) as error:
             ended_by: BaseException | None = error
         else:

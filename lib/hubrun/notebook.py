@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,6 +55,30 @@ def site_from(namespace: Mapping[str, Any]) -> Site:
     values, lines = params.read_yaml(file)
     changed = {name: value for name, value in given.items() if not _is_default(name, value)}
     return params.build({**values, **changed}, f"{file} and the parameters cell", lines)
+
+
+def begin(pending: str, expected: str) -> None:
+    """The runner calls it in its kernel before each runbook: no name of the one before stays.
+
+    pending: see PENDING. expected: the questions of this runbook and of those after it, as JSON.
+    """
+    from IPython.core.getipython import get_ipython
+
+    from hubrun.ahead import EXPECTED, Question
+
+    shell = get_ipython()
+    if shell is not None:
+        shell.reset(new_session=True)
+    os.environ[PENDING] = pending
+    EXPECTED.runbooks = [[Question(*each) for each in questions] for questions in json.loads(expected)]
+    EXPECTED.asked.clear()
+
+
+def asked() -> str:
+    """What this runbook asked of the server until now, as JSON."""
+    from hubrun.ahead import EXPECTED
+
+    return json.dumps(list(EXPECTED.asked.values()))
 
 
 _REQUIRED = tuple(name for name, field in Site.model_fields.items() if field.is_required())

@@ -146,7 +146,7 @@ class Site(BaseModel):
         "04", "accounts on the server, besides the hub's, that may use Docker; each of them can become root", []
     )
     docker_subnet: str = _param(
-        "04 05 06", "network of the students' containers; must be free on the server", "172.29.0.0/16"
+        "02 04 05 06", "network of the students' containers; must be free on the server", "172.29.0.0/16"
     )
     base_image: str = _param(
         "01 04", "image that the students' image is built on", "quay.io/jupyter/scipy-notebook:2026-07-28"

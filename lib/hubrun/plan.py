@@ -66,7 +66,8 @@ class Resource(ABC):
 
     @property
     def writes(self) -> tuple[str, ...]:
-        """Paths on the server that its actions write; "service:NAME" for a service that they start or reload."""
+        """Paths on the server that its actions write; "service:NAME" for a service that they start or reload, and
+        "network:NAME" for a network that they make."""
         return ()
 
     def foresee(self, found: str, written: Sequence[str]) -> str:

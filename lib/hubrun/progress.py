@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,8 @@ from hubrun.record.summary import Change, changes, origin
 from hubrun.record.tables import STYLE
 from hubrun.secret import Secret
 
-# In a log, where no line can be updated in place, a sign of life at least this often, in seconds.
-SIGN_OF_LIFE = 10
+# In a log, where no line can be updated in place, a sign of life after so many seconds without one: never 10 of them.
+SIGN_OF_LIFE = 8.5
 
 
 class Progress:
@@ -33,6 +34,8 @@ class Progress:
         self._status: Status | None = None
         self._said = time.monotonic()
         self._began = 0.0
+        self._what, self._since = "", 0.0  # what goes on now, and since when
+        self._pulse: threading.Thread | None = None
 
     @contextlib.contextmanager
     def waiting(self, text: str) -> Iterator[None]:
@@ -73,21 +76,37 @@ class Progress:
             (seen, "dim"),
         )
         self.console.print(line, soft_wrap=True)
+        self._said = time.monotonic()
 
     def _now(self, text: str, first: bool = False) -> None:
         text = Secret.redact(text)
+        if text != self._what:
+            self._what, self._since = text, time.monotonic()
         if self.console.is_terminal:
             if self._status is None:
                 self._status = self.console.status(Text(text))
                 self._status.start()
             self._status.update(Text(text[: self.console.width - 4]))
         elif first and self._began == 0.0 or time.monotonic() - self._said > SIGN_OF_LIFE:
-            self.console.print(Text(f"  …            {text}"), soft_wrap=True)
-        else:
-            return
+            self._still(text)
+        if self._pulse is None and not self.console.is_terminal:
+            self._pulse = threading.Thread(target=self._beat, daemon=True)
+            self._pulse.start()
+
+    def _beat(self) -> None:
+        """Say what is waited for when nobody else says anything."""
+        while True:
+            time.sleep(0.5)
+            what, since = self._what, time.monotonic() - self._since
+            if what and time.monotonic() - self._said > SIGN_OF_LIFE:
+                self._still(f"{what} (for {since:.0f} s now)")
+
+    def _still(self, text: str) -> None:
+        self.console.print(Text(f"  …            {text}"), soft_wrap=True)
         self._said = time.monotonic()
 
     def _stop(self) -> None:
+        self._what = ""
         if self._status is not None:
             self._status.stop()
             self._status = None

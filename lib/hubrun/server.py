@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hubrun import channel, connection
 from hubrun.channel import Output
 from hubrun.checks import Check, Test, check_card
 from hubrun.display import Card, Live, Row, results_card
-from hubrun.errors import CheckFailed, CommandFailed, ConnectionLost, HubrunError, Unreachable
+from hubrun.errors import CheckFailed, CommandFailed, ConnectionLost, HubrunError
 from hubrun.notebook import PENDING
 from hubrun.params import Site
 from hubrun.plan import Action, Resource, Result, Status, facts, quote
 from hubrun.remedies import remedy_for
 from hubrun.secret import Secret
 from hubrun.server_secrets import ServerSecrets
-
-_PREAMBLE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n"
+from hubrun.session import PROBE_SECONDS, Session
 
 _FACTS = """
 . /etc/os-release
@@ -36,19 +33,15 @@ echo "machine_id_sha256=$({ cat /etc/machine-id; echo hubrun; } | sha256sum | cu
 class Server:
     """One server. Made by `Server.connect(site)`; `check_mode` probes and plans, and touches nothing."""
 
-    def __init__(self, site: Site, check_mode: bool = False) -> None:
-        self.site = site
+    def __init__(self, session: Session, check_mode: bool = False) -> None:
+        self.session = session
+        self.site = session.site
         self.check_mode = check_mode
         self.earlier = os.environ.get(PENDING, "") if check_mode else ""
         # what would change, in check mode: with it, what follows cannot be checked yet
         self.pending: list[str] = [self.earlier] if self.earlier else []
         self.results: list[Result] = []
-        self._foreseen: list[str] = []
         self.facts: dict[str, str] = {}
-        self.fingerprint = ""
-        self._connection: Any = None
-        self._sudo = ""
-        self._password: Secret | None = None
         self._secrets = ServerSecrets()
 
     @classmethod
@@ -57,14 +50,15 @@ class Server:
 
         Raises Unreachable (wrong host, key, host key, sudo password) or BadInput (a parameter points nowhere).
         """
-        server = cls(site, check_mode)
-        server._connection, server.fingerprint = connection.open(site)
+        session = Session.open(site)
+        server = cls(session, check_mode)
+        first = [_FACTS, server._secrets.probe()]
         try:
-            server._become_root()
-            found, digests = server.probe(_FACTS, server._secrets.probe())
+            session.ahead.start(first, traces=not check_mode)
+            found, digests = session.ask(first)
             server.facts = facts(found.stdout)
             if found.exit_code != 0:
-                raise server._failure("look at what it is", found.exit_code, found.stdout, 120)
+                raise server._failure("look at what it is", found.exit_code, found.stdout, PROBE_SECONDS)
             server._secrets.learn(digests.stdout)
         except HubrunError:
             server.close()
@@ -72,7 +66,12 @@ class Server:
         return server
 
     def close(self) -> None:
-        self._connection.close()
+        self.session.close()
+
+    @property
+    def fingerprint(self) -> str:
+        """The host key's."""
+        return self.session.fingerprint
 
     def __enter__(self) -> Server:
         return self
@@ -83,74 +82,32 @@ class Server:
     # -- running commands -------------------------------------------------------------------------------------
 
     def run(self, template: str, *args: object, data: bytes = b"", seconds: float = 60, check: bool = True) -> Output:
-        """Run a shell script as root; {} in it are replaced by the quoted arguments.
+        """Run a shell script as root; {} in it are replaced by the quoted arguments. What only looks is a `probe`.
 
         data: bytes for its standard input. seconds: time limit. check: raise when it ends with an error.
         Raises CommandFailed, ConnectionLost.
         """
-        output = self._execute(quote(template, *args), data, seconds)
+        try:
+            output = self.session.execute(quote(template, *args), data, seconds)
+        finally:
+            self.session.ahead.forget()
         if check and output.exit_code != 0:
             raise self._failure(
                 template.strip().splitlines()[0], output.exit_code, output.stdout + output.stderr, seconds
             )
         return output
 
-    def probe(self, *snippets: str, seconds: float = 120) -> list[Output]:
-        """Run read-only snippets in one round trip; the output and exit code of each."""
-        mark = secrets.token_hex(8)
-        body = "".join(f"(\n{snippet}\n)\nprintf '\\n%s %d\\n' {mark} $?\n" for snippet in snippets)
-        text = self._execute("sh -s 2>/dev/null", (_PREAMBLE + body).encode(), seconds).stdout
-        outputs: list[Output] = []
-        lines: list[str] = []
-        for line in text.split("\n"):
-            if line.startswith(mark + " "):
-                outputs.append(Output(int(line.split()[1]), "\n".join(lines).removesuffix("\n")))
-                lines = []
-            else:
-                lines.append(line)
-        if len(outputs) != len(snippets):
-            raise CommandFailed("a probe ended early", self.site.host, "Run it again", "\n".join(lines))
+    def probe(self, *snippets: str, seconds: float = PROBE_SECONDS) -> list[Output]:
+        """Run read-only snippets in one round trip; the output and exit code of each. The same one is run once."""
+        return self._ask(snippets, seconds=seconds)
+
+    def _ask(
+        self, scripts: Sequence[str], fresh: bool = False, traces: Sequence[bool] = (), seconds: float = PROBE_SECONDS
+    ) -> list[Output]:
+        outputs = self.session.ask(scripts, seconds, fresh)
+        for script, leaves in zip(scripts, traces or [False] * len(scripts), strict=True):
+            self.session.ahead.remember(script, leaves)
         return outputs
-
-    def _execute(
-        self, script: str, data: bytes, seconds: float, on_output: Callable[[str], None] | None = None
-    ) -> Output:
-        # `timeout` ends it on the server too: without a terminal, closing the channel would leave it running.
-        command = quote("timeout -k 10 {} sh -c {}", int(seconds) + 1, _PREAMBLE + script)
-        if self._password:
-            data = self._password.reveal().encode() + b"\n" + data
-        return self._channel(f"{self._sudo}{command}", data, seconds + 15, on_output)
-
-    def _channel(
-        self, command: str, data: bytes, seconds: float, on_output: Callable[[str], None] | None = None
-    ) -> Output:
-        where = f"{self.site.host}:{self.site.ssh_port}"
-        return channel.execute(self._connection.transport, where, command, data, seconds, on_output)
-
-    def _become_root(self) -> None:
-        site = self.site
-        if self._channel("id -u", b"", 30).stdout.strip() == "0":
-            return
-        if self._channel("sudo -n true", b"", 30).exit_code == 0:
-            self._sudo = "sudo -n -- "
-            return
-        where = f"{site.ssh_user}@{site.host}"
-        password = site.sudo_password()
-        if password is None:
-            raise Unreachable(
-                f"{site.ssh_user} is not root and sudo asks for a password",
-                where,
-                "Say where it is: sudo_password_env or sudo_password_file",
-            )
-        # -k: always ask, so that the first line of standard input is always the password and never a command's.
-        sudo = "sudo -k -S -p '' -- "
-        if self._channel(sudo + "true", password.reveal().encode() + b"\n", 30).exit_code != 0:
-            raise Unreachable(
-                "sudo refused the password, or the user",
-                where,
-                "Check sudo_password_env / sudo_password_file",
-            )
-        self._sudo, self._password = sudo, password
 
     # -- desired state ----------------------------------------------------------------------------------------
 
@@ -163,17 +120,14 @@ class Server:
         """
         live, started = Live(), time.monotonic()
         live.line("looking at " + ", ".join(resource.label for resource in resources))
-        found = self.probe(*(resource.probe() for resource in resources))
-        results = []
-        # In check mode nothing of it is there when the next step looks.
-        written = self._foreseen if self.check_mode else []
-        for resource, output in zip(resources, found, strict=True):
-            actions = resource.plan(resource.foresee(output.stdout, written))
-            written += resource.writes if actions else ()
-            written += (path for action in actions for path in action.writes)
-            todo: Status = "would change" if self.check_mode else "not run"
-            results.append(Result(resource.label, todo if actions else "ok", actions))
+        scripts = [resource.probe() for resource in resources]
+        found = self._ask(scripts)
+        results = self._plan(resources, found)
+        if any(output.early for output in found) and any(result.actions for result in results):
+            results = self._plan(resources, self._ask(scripts, fresh=True))
         self.results += results
+        if self.check_mode:
+            self.session.foreseen += _written(results, resources)
         try:
             if self.check_mode:
                 self.pending += [result.label for result in results if result.actions]
@@ -184,12 +138,23 @@ class Server:
         finally:
             live.finish(results_card(results, time.monotonic() - started))
 
+    def _plan(self, resources: Sequence[Resource], found: Sequence[Output]) -> list[Result]:
+        # In check mode nothing of what earlier steps and runbooks write is there when the next one looks.
+        results: list[Result] = []
+        for resource, output in zip(resources, found, strict=True):
+            written = [*self.session.foreseen, *_written(results, resources)]
+            actions = resource.plan(resource.foresee(output.stdout, written))
+            todo: Status = "would change" if self.check_mode else "not run"
+            results.append(Result(resource.label, todo if actions else "ok", actions))
+        return results
+
     def _apply(self, result: Result, live: Live) -> None:
         started = time.monotonic()
         for action in result.actions:
             log: list[str] = []
+            self.session.ahead.forget()
             try:
-                output = self._execute(
+                output = self.session.execute(
                     "exec 2>&1\nset -eu\n" + action.script,
                     action.data,
                     action.seconds,
@@ -202,6 +167,7 @@ class Server:
                 result.status = "failed"
                 raise
             finally:
+                self.session.ahead.forget()
                 result.log = Secret.redact(result.log + "".join(log))
                 result.seconds = time.monotonic() - started
             if output.exit_code != 0:
@@ -216,7 +182,8 @@ class Server:
         if not changed:
             return
         # With the same look: what the server keeps secret now may have been made just now.
-        *found, digests = self.probe(*(resource.probe() for _, resource in changed), self._secrets.probe())
+        scripts = [resource.probe() for _, resource in changed]
+        *found, digests = self.session.ask([*scripts, self._secrets.probe()], fresh=True)
         self._secrets.learn(digests.stdout)
         for (result, resource), output in zip(changed, found, strict=True):
             left = resource.plan(output.stdout)
@@ -243,13 +210,27 @@ class Server:
     def check(self, *tests: Test) -> None:
         """Run tests on the server, all in one round trip, and show them. Raises CheckFailed when any fails.
 
-        In check mode, when something is still to be changed, they are named and not run.
+        In check mode, when something is still to be changed, they are named and not run; those that leave traces are
+        named and not run in any case.
         """
         if self.pending:
             self._unchecked([test.title for test in tests])
             return
-        outputs = self.probe(*(f"exec 2>&1\n{test.script}" for test in tests))
-        self.require(*(test.judge(out.exit_code, out.stdout) for test, out in zip(tests, outputs, strict=True)))
+        todo = [test for test in tests if not (self.check_mode and test.traces)]
+        checks = self._judge(todo)
+        if todo:
+            self.require(*checks)
+        if len(todo) < len(tests):
+            self._unchecked([test.title for test in tests if test not in todo])
+
+    def _judge(self, tests: Sequence[Test]) -> list[Check]:
+        scripts, traces = [f"exec 2>&1\n{test.script}" for test in tests], [test.traces for test in tests]
+        outputs = self._ask(scripts, traces=traces)
+        checks = [test.judge(out.exit_code, out.stdout, out.at) for test, out in zip(tests, outputs, strict=True)]
+        if all(checks[n].ok or not outputs[n].early for n in range(len(checks))):
+            return checks
+        outputs = self._ask(scripts, fresh=True, traces=traces)
+        return [test.judge(out.exit_code, out.stdout, out.at) for test, out in zip(tests, outputs, strict=True)]
 
     def require(self, *checks: Check) -> None:
         """Show the checks. Raises CheckFailed that names each that failed, its cause and remedy.
@@ -313,6 +294,15 @@ class Server:
             ),
         ]
         return Card("Target", rows, {"server": self.identity()})._repr_mimebundle_()
+
+
+def _written(results: Sequence[Result], resources: Sequence[Resource]) -> list[str]:
+    """What the actions of the first so many resources write, in their order."""
+    written: list[str] = []
+    for result, resource in zip(results, resources, strict=False):
+        written += resource.writes if result.actions else ()
+        written += (path for action in result.actions for path in action.writes)
+    return written
 
 
 def _follow(action: Action, live: Live, log: list[str]) -> Callable[[str], None]:

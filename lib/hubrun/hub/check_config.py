@@ -11,9 +11,14 @@ import traceback
 from pathlib import Path
 from types import SimpleNamespace
 
-from jupyterhub.app import JupyterHub
-from traitlets import TraitError
-from traitlets.config import Config
+# jsonschema, which JupyterHub imports for its event log, does without this one. It reads a grammar when it is imported,
+# and that takes as long as all the rest here; no setting is checked by it. None stands for a module that is missing
+# (docs.python.org/3/reference/import.html, "The module cache").
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
+from jupyterhub.app import JupyterHub  # noqa: E402
+from traitlets import TraitError  # noqa: E402
+from traitlets.config import Config  # noqa: E402
 
 
 def load(path: str) -> Config:

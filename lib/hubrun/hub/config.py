@@ -20,6 +20,7 @@ PROXY_ENV = "/etc/jupyterhub/proxy.env"
 VERIFY_ENV = "/etc/jupyterhub/verify.env"
 STATE = "/var/lib/jupyterhub"
 NETWORK = "jupyterhub"
+DOCKER_PART = f"{CONF_D}/40-docker.py"
 HUB_UNIT = "/etc/systemd/system/jupyterhub.service"
 PROXY_UNIT = "/etc/systemd/system/jupyterhub-proxy.service"
 CHECKER = "/usr/local/lib/hubrun/check_config.py"
@@ -46,6 +47,19 @@ def pinned(name: str) -> str:
 def check_command(site: Site) -> str:
     """Shell that loads the configuration in the hub's own Python as its own user, and fails for any unknown key."""
     return quote("cd / && runuser -u {} -- {}/bin/python {} {}", site.hub_user, VENV, CHECKER, CONFIG)
+
+
+def loads(site: Site) -> str:
+    """Shell of a test that the configuration loads; on a fresh server, which has none, it passes.
+
+    The same text wherever it is asked, so that one answer serves until something is changed.
+    """
+    return f"test ! -e {CONFIG} || ({check_command(site)})"
+
+
+def health(waits: int = 0) -> str:
+    """Shell that asks the hub, through its proxy, whether it is well; again for so many seconds while it is not."""
+    return f"curl -fsS --retry {waits} --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/hub/health"
 
 
 def checker() -> list[Resource]:

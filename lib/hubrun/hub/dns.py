@@ -12,6 +12,7 @@ import httpx
 from hubrun.checks import Check
 from hubrun.hub.connect_to import Route
 from hubrun.params import Site
+from hubrun.plan import quote
 from hubrun.resources.certificate import WEBROOT
 from hubrun.resources.files import File
 from hubrun.server import Server
@@ -29,9 +30,10 @@ SUBDOMAIN_SERVICES = {
 # Addresses of containers' bridges are nobody's outside.
 _OWN = "ip -o addr show scope global 2>/dev/null | awk '$2 !~ /^(docker|br-|veth|virbr)/ {sub(/\\/.*/, \"\", $4); print $4}'"
 _RESOLVED = "getent ahosts {} | awk '{print $1}' | sort -u"
+# A server whose host name is the domain finds it in its own /etc/hosts, as a loopback address: that is no DNS.
 _FETCH = """
-for address in {}; do
-    case $address in *:*) to="[$address]";; *) to=$address;; esac
+for address in $({resolved}); do
+    case $address in 127.*|::1) continue;; *:*) to="[$address]";; *) to=$address;; esac
     body=$(curl -sS -m 8 --noproxy '*' --resolve {}"$to" {} 2>/dev/null | head -c 200 | tr -d '\\n') && :
     printf '%s %s\\n' "$address" "$body"
 done
@@ -44,14 +46,12 @@ def resolve_checks(server: Server) -> list[Check]:
     Only a name that leads nowhere fails: behind a cloud's NAT the public address is none of the server's own.
     """
     site = server.site
-    own = server.run(_OWN).stdout.split()
-    there = server.run(_RESOLVED, site.domain).stdout.split()
-    return [resolved(site, own, there, _resolve_here(site))]
+    own, there = server.probe(_OWN, quote(_RESOLVED, site.domain))
+    return [resolved(site, own.stdout.split(), there.stdout.split(), _resolve_here(site))]
 
 
 def resolved(site: Site, own: Sequence[str], there: Sequence[str], here: Sequence[str] | None) -> Check:
     """Judge: the server's own addresses, what the domain is on the server, and what it is here (None: not asked)."""
-    # A server whose host name is the domain finds it in its own /etc/hosts, as a loopback address: that is no DNS.
     found = sorted({a for a in there if not ipaddress.ip_address(a).is_loopback} | set(here or ()))
     name, expected = f"{site.domain} has a DNS record", "an address, seen from the server or from here"
     if not found:
@@ -76,16 +76,13 @@ def reach_checks(server: Server) -> list[Check]:
     """
     site, wanted = server.site, _token(server)
     here = [site.public_address] if site.public_address else _resolve_here(site) or []
-    there = server.run(_RESOLVED, site.domain).stdout.split()
-    there = [address for address in there if not ipaddress.ip_address(address).is_loopback]
     seen = {f"{address} from here": _fetch(site, address) for address in here}
-    if there:
-        url = f"http://{site.domain}{_PATH}"
-        for line in server.run(_FETCH, there, f"{site.domain}:80:", url, seconds=20 * len(there)).stdout.splitlines():
-            address, _, body = line.partition(" ")
-            seen[f"{address} from the server"] = body
-    own = server.run(_OWN).stdout.split()
-    return [reached(site, wanted, seen, own)]
+    fetch = _FETCH.replace("{resolved}", _RESOLVED)
+    own, there = server.probe(_OWN, quote(fetch, site.domain, f"{site.domain}:80:", f"http://{site.domain}{_PATH}"))
+    for line in there.stdout.splitlines():
+        address, _, body = line.partition(" ")
+        seen[f"{address} from the server"] = body
+    return [reached(site, wanted, seen, own.stdout.split())]
 
 
 def reached(site: Site, wanted: str, seen: Mapping[str, str], own: Sequence[str]) -> Check:

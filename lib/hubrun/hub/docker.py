@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from hubrun.hub import image
+import re
+
+from hubrun.checks import Test
+from hubrun.hub import config, image
 from hubrun.params import Site
-from hubrun.plan import Resource
+from hubrun.plan import Resource, quote
 from hubrun.resources.apt_source import AptSource
-from hubrun.resources.docker import DaemonSettings, Image
+from hubrun.resources.docker import DaemonSettings, Image, Network
 from hubrun.resources.packages import NoPackages, Packages
+from hubrun.resources.venv import pins
+from hubrun.resources.where import Where
 from hubrun.systems import System
 
 # https://docs.docker.com/engine/install/debian/: "Uninstall old versions" and "Install using the apt repository"
@@ -18,6 +23,17 @@ DOCKER_CE = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugi
 DAEMON = DaemonSettings(
     (("log-driver", "local"), ("log-opts", {"max-size": "10m", "max-file": "3"}), ("live-restore", True)),
 )
+
+# Each line is judged by itself, so a hub that cannot be reached does not end it.
+_INSIDE = """
+import importlib.metadata, os, urllib.request
+print("uid", os.getuid())
+print("jupyterhub", importlib.metadata.version("jupyterhub"))
+try:
+    print("hub", urllib.request.urlopen("{hub}", timeout=10).status)
+except OSError as error:
+    print("hub", error)
+"""
 
 
 def engine(site: Site, system: System) -> list[Resource]:
@@ -30,6 +46,44 @@ def engine(site: Site, system: System) -> list[Resource]:
         AptSource("docker", url, system.codename, "stable", f"{url}/gpg", site.docker_apt_key),
         Packages(*DOCKER_CE),
     ]
+
+
+def network(site: Site) -> Network:
+    """The students' network."""
+    return Network(config.NETWORK, subnet=site.docker_subnet, gateway=site.gateway)
+
+
+def hubs_network(site: Site) -> Resource:
+    """The students' network, where the hub listens on it: without it the hub has no address."""
+    return Where(config.DOCKER_PART, f"http://{site.gateway}:8081", network(site))
+
+
+def container_tests(site: Site) -> list[Test]:
+    """Tests of a container of the students' image, in their network: what it is, and that it reaches the hub.
+
+    One container answers all of them: they have the same script.
+    """
+    script = quote(
+        "docker run --rm --network {} {} python -c {}",
+        config.NETWORK,
+        site.image_name,
+        _INSIDE.format(hub=f"http://{site.gateway}:8081/hub/health"),
+    )
+    version = pins(config.pinned("hub.txt"), "3.11")["jupyterhub"]
+    return [
+        Test(
+            "the image has the hub's own version of JupyterHub", script, rf"^jupyterhub {re.escape(version)}$", traces=True,
+            remedy="Does extra_pip_packages bring another? Each student's server would fail to talk with the hub",
+        ),
+        Test(
+            "a student is not root in the container", script, "^uid [1-9][0-9]*$", traces=True,
+            remedy="base_image must be one whose user is not root, such as quay.io/jupyter/…",
+        ),
+        Test(
+            "a container reaches the hub", script, "^hub 200$", traces=True,
+            remedy="A firewall on the server may drop it: allow the containers' network to reach port 8081",
+        ),
+    ]  # fmt: skip
 
 
 def singleuser_image(site: Site) -> Image:

@@ -15,6 +15,9 @@ from websockets.sync.client import ClientConnection, connect
 from hubrun.errors import CheckFailed
 from hubrun.hub.connect_to import Route
 
+# Seconds after which a kernel that has not answered is asked again.
+_ASK_AGAIN_S = 2.0
+
 
 def execute(route: Route, url: str, headers: Mapping[str, str], code: str, timeout_s: float) -> str:
     """Execute `code` and return what it printed, then the text of its last value, stripped at the end.
@@ -52,7 +55,30 @@ def _http(url: str) -> str:
     return "http" + url.removeprefix("ws")
 
 
+def _await_kernel(channels: ClientConnection, deadline: float) -> None:
+    """Ask what the kernel is until its status comes back: what a kernel says before its outputs are listened to is lost.
+
+    So jupyter_client does it too (BlockingKernelClient.wait_for_ready). A kernel that starts on a busy server takes
+    seconds.
+    """
+    asked: set[str] = set()
+    while True:
+        request = _request("kernel_info_request", {})
+        asked.add(request["header"]["msg_id"])
+        channels.send(json.dumps(request))
+        again = min(deadline, time.monotonic() + _ASK_AGAIN_S)
+        try:
+            while True:
+                message = json.loads(channels.recv(timeout=max(0.0, again - time.monotonic())))
+                if message["msg_type"] == "status" and message["parent_header"].get("msg_id") in asked:
+                    return
+        except TimeoutError:
+            if again == deadline:
+                raise
+
+
 def _execute(channels: ClientConnection, code: str, deadline: float) -> str:
+    _await_kernel(channels, deadline)
     request = _execute_request(code)
     channels.send(json.dumps(request))
     printed: list[str] = []
@@ -82,24 +108,29 @@ def _execute(channels: ClientConnection, code: str, deadline: float) -> str:
 
 
 def _execute_request(code: str) -> dict[str, Any]:
+    content = {
+        "code": code,
+        "silent": False,
+        "store_history": True,
+        "user_expressions": {},
+        "allow_stdin": False,
+        "stop_on_error": True,
+    }
+    return _request("execute_request", content)
+
+
+def _request(kind: str, content: dict[str, Any]) -> dict[str, Any]:
     return {
         "channel": "shell",
         "header": {
             "msg_id": uuid.uuid4().hex,
-            "msg_type": "execute_request",
+            "msg_type": kind,
             "session": uuid.uuid4().hex,
             "username": "",
             "version": "5.3",
         },
         "parent_header": {},
         "metadata": {},
-        "content": {
-            "code": code,
-            "silent": False,
-            "store_history": True,
-            "user_expressions": {},
-            "allow_stdin": False,
-            "stop_on_error": True,
-        },
+        "content": content,
         "buffers": [],
     }

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hubrun.checks import Test
 from hubrun.hub import https
 from hubrun.params import Site
-from hubrun.plan import quote
+from hubrun.plan import Action, Resource, facts, quote
 from hubrun.resources.certificate import WEBROOT
 from hubrun.server import Server
 from hubrun.systems import system_of
@@ -24,6 +24,13 @@ DEFAULT_SITE = "/etc/nginx/sites-enabled/default"
 
 # `nginx -t` whose last line names the fault, its file and its line.
 VALID = """out=$(nginx -t 2>&1) || { printf '%s\\n' "$out" | sed '/ test failed$/d'; exit 1; }"""
+
+_DEAD = """
+site={} certificate={} key={}
+[ -e "$site" ] && ! systemctl is-active -q nginx || exit 0
+a=$(openssl x509 -in "$certificate" -noout -pubkey) b=$(openssl pkey -in "$key" -passin pass: -pubout)
+openssl crl2pkcs7 -nocrl -certfile "$certificate" > /dev/null && [ -n "$a" ] && [ "$a" = "$b" ] || echo dead=yes
+"""
 
 # nginx CHANGES: "Feature: the http2 directive" in 1.25.1, "Feature: the ssl_reject_handshake directive" in 1.19.4.
 _HTTP2_DIRECTIVE = (1, 25, 1)
@@ -51,10 +58,10 @@ class Nginx:
 
         Raises HubrunError for a system that is none of ours.
         """
-        seen = server.run("nginx -v 2>&1 || true\ngrep -qs . /proc/net/if_inet6 && echo ipv6 || true").stdout
-        found = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", seen)
+        says, ipv6 = server.probe("nginx -v 2>&1", "grep -qs . /proc/net/if_inet6")
+        found = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", says.stdout)
         version = (int(found[1]), int(found[2]), int(found[3])) if found else system_of(server.facts).nginx
-        return cls(version, "ipv6" in seen.splitlines())
+        return cls(version, ipv6.exit_code == 0)
 
     def http_site(self, site: Site) -> str:
         """The site on port 80: challenges from the webroot, everything else sent to HTTPS."""
@@ -75,11 +82,41 @@ class Nginx:
         return _TEMPLATES.get_template(template).render(ipv6=self.ipv6, **values)
 
 
+@dataclass(frozen=True)
+class NoDeadHttpsSite(Resource):
+    """Where nginx is down and cannot load the certificate, the HTTPS site goes until there is a new one.
+
+    nginx starts with all its sites or not at all, and without it nobody answers the challenge that brings the new
+    certificate. A running nginx is left alone: it goes on with the certificate that it has read.
+    certificate, key: paths on the server.
+    """
+
+    certificate: str
+    key: str
+
+    @property
+    def label(self) -> str:
+        return f"no {HTTPS_FILE} that keeps nginx from starting"
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return (HTTPS_FILE,)
+
+    def probe(self) -> str:
+        return quote(_DEAD, HTTPS_FILE, self.certificate, self.key)
+
+    def plan(self, found: str) -> list[Action]:
+        if "dead" not in facts(found):
+            return []
+        return [
+            Action(f"remove {HTTPS_FILE} until its certificate is mended (see Port 443)", quote("rm -f {}", HTTPS_FILE))
+        ]
+
+
 def http_tests(site: Site) -> list[Test]:
-    """Tests of port 80, made on the server itself."""
+    """Tests of port 80, made on the server itself. They hold as well while the certificate is still to be mended."""
     here = f"{site.domain}:80:127.0.0.1"
     return [
-        Test("the configuration of nginx is valid", VALID, remedy="Mend the file that is named, then: nginx -t"),
         Test(
             f"http://{site.domain}/ leads to {site.url}/",
             quote("curl -sS -m 10 --noproxy '*' -o /dev/null -w '%{http_code} %{redirect_url}\n' --resolve {} {}", here, f"http://{site.domain}/hub/?a=b"),
@@ -101,6 +138,7 @@ def https_tests(site: Site) -> list[Test]:
     root = f"https://{site.domain}"
     fault = f"See {HTTPS_FILE} and /var/log/nginx/error.log"
     tests = [
+        Test("the configuration of nginx is valid", VALID, remedy="Mend the file that is named, then: nginx -t"),
         Test(
             "HTTP/2 is spoken", curl + quote("--http2 -o /dev/null -w 'HTTP/%{http_version}\n' {}", root),
             prints="^HTTP/2$", remedy=fault,

@@ -12,6 +12,7 @@ from hubrun.hub import config, https, lti, outside
 from hubrun.hub.browser import Browser
 from hubrun.hub.connect_to import Route
 from hubrun.hub.lti import LaunchRequest
+from hubrun.plan import quote
 from hubrun.server import Server
 
 # Letters and digits alone: DockerSpawner escapes other characters in the names of volumes.
@@ -77,7 +78,7 @@ class Verification:
         self.route = Route(self.site.url, self.site.public_address, trust_ca_file=self.site.trust_ca_file)
         self._live = Live()
         running = "systemctl is-active -q nginx jupyterhub jupyterhub-proxy docker"
-        if server.check_mode and server.run(running, check=False).exit_code != 0:
+        if server.check_mode and server.probe(running)[0].exit_code != 0:
             server.pending.append("what 02 to 04 install")
 
     # -- what anybody sees
@@ -85,9 +86,8 @@ class Verification:
         """Health, certificate chain (and that it is the file on the server), redirect, the launch URL."""
         if self.server.pending:
             return []
-        fingerprint = self.server.run(
-            "openssl x509 -in {} -noout -fingerprint -sha256", https.paths(self.site)[0], check=False
-        ).stdout
+        shown = quote("openssl x509 -in {} -noout -fingerprint -sha256", https.paths(self.site)[0])
+        fingerprint = self.server.probe(shown)[0].stdout
         return [
             outside.check_health(self.route),
             outside.check_certificate(self.route, fingerprint),

@@ -14,9 +14,10 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine
 
 from hubrun.display import MIME
-from hubrun.notebook import MESSAGE, PENDING
+from hubrun.notebook import MESSAGE
+from hubrun.record.asked import Asked
 from hubrun.record.keeper import BEHIND, Keeper, mend_papermill
-from hubrun.record.kernels import Ahead
+from hubrun.record.kernels import Kernel, Shared
 from hubrun.record.manifest import Cause
 from hubrun.record.steps import Listener, derive, is_code, titles
 from hubrun.record.stop import REASONS, Stopped, on_signal
@@ -32,7 +33,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
     listener: Listener | None = None
     cause: Cause = ""
     _step_goes_on = False
-    ahead: Ahead | None = None
+    asked: Asked | None = None
 
     # -- the cells, one after another
 
@@ -50,9 +51,8 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
                 self._tell_ended()
 
     def _execute_cells(self) -> None:
-        # A kernel that was started ahead did not know yet what the runbooks before it came to.
-        pending = f"import os\nos.environ[{PENDING!r}] = {os.environ.get(PENDING, '')!r}"
-        self.wait_for_reply(self.kc.execute(pending, silent=True, store_history=False))
+        asked = self.asked or Asked()
+        self._silently(asked.begin())
         steps = titles(self.nb)
         last = max((index for index, cell in enumerate(self.nb.cells) if is_code(cell)), default=-1)
         title = ""
@@ -66,8 +66,6 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
                 title = steps[index]
                 self._tell_started(title)
             ended = self._execute(cell, index)
-            if self.ahead:
-                self.ahead.prepare(self.kernel_name)
             following = next((steps[i] for i in range(index + 1, last + 1) if is_code(self.nb.cells[i])), None)
             if not ended or following != title:
                 self._tell_ended()
@@ -75,6 +73,13 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
                 return
         if self.cause:  # the last cell ended well in spite of it
             raise Stopped(self.cause)
+        asked.take(self._silently("", {"asked": asked.expression})["asked"])
+
+    def _silently(self, code: str, expressions: dict[str, str] | None = None) -> dict[str, Any]:
+        """Run code of ours in the kernel, past the notebook; what the expressions came to, as the kernel shows it."""
+        sent = self.kc.execute(code, silent=True, store_history=False, user_expressions=expressions or {})
+        reply = self.wait_for_reply(sent)
+        return dict(reply["content"].get("user_expressions", {})) if reply else {}
 
     def _execute(self, cell: NotebookNode, index: int) -> bool:
         """Run one cell and mark what became of it. False: the runbook ends here. Raises Stopped, DeadKernelError."""
@@ -175,13 +180,13 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
         log_output: bool = False,
         listener: Listener | None = None,
         keepers: list[Keeper] | None = None,
-        ahead: Ahead | None = None,
-        more: bool = False,
+        kernel: Shared | None = None,
+        asked: Asked | None = None,
         **kwargs: Any,
     ) -> NotebookNode:
         """As papermill's own engines do it; its `autosave_cell_every` is not needed.
 
-        keepers gets the keeper. ahead: where the kernel comes from, and, with `more`, goes for the next notebook.
+        keepers gets the keeper. kernel: that of the run. asked: what this runbook is expected to ask of the server.
         """
         mend_papermill()
         HERE.learn_environment(os.environ)
@@ -191,7 +196,7 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
         keeper.notebook_start()
         try:
             cls.execute_managed_notebook(
-                keeper, kernel_name, log_output=log_output, listener=listener, ahead=ahead, more=more, **kwargs
+                keeper, kernel_name, log_output=log_output, listener=listener, kernel=kernel, asked=asked, **kwargs
             )
         finally:
             keeper.notebook_complete()
@@ -208,11 +213,11 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
         start_timeout: int = 60,
         execution_timeout: int | None = None,
         listener: Listener | None = None,
-        ahead: Ahead | None = None,
-        more: bool = False,
+        kernel: Shared | None = None,
+        asked: Asked | None = None,
         **kwargs: Any,
     ) -> None:
-        kernel = (ahead or Ahead()).take(kernel_name)
+        taken = kernel.take(kernel_name) if kernel else Kernel.start(kernel_name)
         client = _Client(
             nb_man,
             startup_timeout=start_timeout,
@@ -221,13 +226,14 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
             log_output=log_output,
             stdout_file=stdout_file,
             stderr_file=stderr_file,
-            km=kernel.manager,
+            km=taken.manager,
         )
         client.listener = listener
-        client.ahead = ahead if more else None
+        client.asked = asked
         try:
             with on_signal(client.stop):
                 client.execute(cleanup_kc=False)
         finally:
             client.kc and client.kc.stop_channels()
-            kernel.close()
+            if not kernel:
+                taken.close()

@@ -23,6 +23,8 @@ SIGNATURE = manifest.FILE + ".sig"
 # The newest manifest of the chain; without it nobody would miss a run that was taken from the end.
 HEAD = "head.json"
 LOCK = ".lock"
+# Questions for the next run, and nothing that an auditor needs: see asked.py.
+ASKED = ".asked.json"
 
 
 def new_name() -> str:

@@ -1,4 +1,4 @@
-"""Kernels of a run's runbooks: the next one starts, and imports what it will need, while the present one works."""
+"""The kernel of a run: its runbooks run in it one after another, each in a namespace of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from hubrun.notebook import ENGINE
 # Its presence tells the kernel that the engine listens; its value salts the digests of the server's secrets.
 SALT = secrets.token_hex(16)
 # ipykernel runs it before its first cell, and no name of it stays. What fails here fails again, and is told, in a cell.
-_IMPORT = "--IPKernelApp.exec_lines=[__import__(name) for name in ('hubrun', 'scrapbook')] and None"
+# scrapbook, which takes longest, is wanted last.
+_IMPORT = (
+    "--IPKernelApp.exec_lines=[__import__('hubrun'),"
+    " __import__('threading').Thread(target=__import__, args=('scrapbook',), daemon=True).start()] and None"
+)
 
 
 @dataclass
@@ -34,12 +38,12 @@ class Kernel:
     folder: tempfile.TemporaryDirectory[str]
 
     @classmethod
-    def start(cls, name: str, ahead: bool = False) -> Kernel:
-        """Start a kernel; it is not waited for. ahead: let it import now what runbooks use."""
+    def start(cls, name: str) -> Kernel:
+        """Start a kernel and let it import what runbooks use; it is not waited for."""
         folder = tempfile.TemporaryDirectory(prefix="hubrun-", ignore_cleanup_errors=True)
         config = Config({"AsyncKernelManager": {"transport": "ipc", "ip": f"{folder.name}/kernel"}})
         kernel = cls(name, AsyncKernelManager(kernel_name=name, config=config), folder)
-        arguments = ["--HistoryManager.hist_file=:memory:", *([_IMPORT] if ahead else [])]
+        arguments = ["--HistoryManager.hist_file=:memory:", _IMPORT]
         try:
             run_sync(kernel.manager.start_kernel)(extra_arguments=arguments, env={**os.environ, ENGINE: SALT})
         except BaseException:
@@ -58,28 +62,27 @@ class Kernel:
         self.folder.cleanup()
 
 
-class Ahead:
-    """The kernel for the runbook after the present one, if there is one."""
+class Shared:
+    """The one kernel of a run. Leaving the block ends it."""
 
     def __init__(self) -> None:
         self._kernel: Kernel | None = None
 
-    def prepare(self, name: str) -> None:
-        """Start it, once."""
-        if self._kernel is None:
-            self._kernel = Kernel.start(name, ahead=True)
+    def __enter__(self) -> Shared:
+        return self
 
-    def take(self, name: str) -> Kernel:
-        """The kernel that was prepared, or a new one where there is none, or that one is dead."""
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def take(self, name: str = "python3") -> Kernel:
+        """The kernel; a new one where there is none yet, or it is dead or of another kind. It is not waited for."""
+        if self._kernel and (self._kernel.name != name or not self._kernel.alive):
+            self._close()
+        if not self._kernel:
+            self._kernel = Kernel.start(name)
+        return self._kernel
+
+    def _close(self) -> None:
         kernel, self._kernel = self._kernel, None
-        if kernel and kernel.name == name and kernel.alive:
-            return kernel
         if kernel:
             kernel.close()
-        return Kernel.start(name)
-
-    def close(self) -> None:
-        """End what was prepared and not taken."""
-        if self._kernel:
-            self._kernel.close()
-            self._kernel = None

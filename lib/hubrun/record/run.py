@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubrun.errors import BadInput
-from hubrun.notebook import PENDING, PROJECT, SITE_FILE
+from hubrun.notebook import PROJECT, SITE_FILE
 from hubrun.params import Site
 from hubrun.record import close, drift, inventory, manifest, origin, resume, signature, whole
+from hubrun.record.asked import Asked, Memory
 from hubrun.record.history import History, new_name
 from hubrun.record.history import Run as Kept
 from hubrun.record.manifest import Book, Cause, Link, Manifest, Mode, Packages, Record, Signer, Status
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from hubrun.record.keeper import Keeper
-    from hubrun.record.kernels import Ahead
+    from hubrun.record.kernels import Shared
 
 # A record has some hundred kB. With less than this free, in bytes, none is begun.
 ROOM = 20 << 20
@@ -70,28 +71,30 @@ class Run:
         self.record.packages = Packages(before=inventory.packages(server))
         self._write()
 
-    def execute(self, listen: Callable[[Book], Listener]) -> None:
+    def execute(self, listen: Callable[[Book], Listener], kernel: Shared) -> None:
         """Run the runbooks until one does not end well. `listen` makes the listener for each. Raises Stopped."""
-        from hubrun.record.kernels import Ahead  # with papermill: slow to import
-
         entries = {book.name: book for book in self.record.runbooks if book.attempt == self.record.attempt}
-        ahead = Ahead()
+        memory = Memory(self.history.folder)
         try:
             for path in self.books:
                 entry = entries[HERE.text(path.stem)]
-                self._execute_one(path, entry, listen(entry), ahead)
+                following = self.books[self.books.index(path) :]
+                asked = Asked(expected=[memory.runbooks.get(book.stem, []) for book in following])
+                self._execute_one(path, entry, listen(entry), kernel, asked)
                 if entry.status in ("failed", "interrupted"):
                     return
+                memory.learn(path.stem, asked.asked, everything=self.record.mode == "install")
         finally:
-            ahead.close()
+            with contextlib.suppress(OSError):  # the next run asks one after another then
+                memory.save()
 
-    def _execute_one(self, path: Path, entry: Book, listener: Listener, ahead: Ahead) -> None:
+    def _execute_one(self, path: Path, entry: Book, listener: Listener, kernel: Shared, asked: Asked) -> None:
         import papermill  # slow to import: `hubrun --help` must not wait for it
 
         logging.getLogger("papermill").setLevel(logging.ERROR)
         os.environ.pop(SITE_FILE, None)
         before = [book.name for book in self.record.runbooks if book.status == "would change"]
-        os.environ[PENDING] = ", ".join(before)
+        asked.pending = ", ".join(before)
         entry.status, entry.started, entry.file = "running", now(), f"{entry.name}.ipynb"
         self._write()
         kept: list[NotebookNode] = []
@@ -113,8 +116,8 @@ class Run:
                 cwd=str(PROJECT),
                 listener=Listener(listener.started, listener.progress, listener.ended, keep),
                 keepers=keepers,
-                ahead=ahead,
-                more=path != self.books[-1],
+                kernel=kernel,
+                asked=asked,
             )  # fmt: skip
         except KeyboardInterrupt as stopped:
             failure = stopped

@@ -16,7 +16,7 @@ from pathlib import Path
 from hubrun.errors import BadInput
 from hubrun.record import chain, whole
 from hubrun.record.contents import Attempt, Folder
-from hubrun.record.history import HEAD, LOCK, RUN, History, Run
+from hubrun.record.history import ASKED, HEAD, LOCK, RUN, History, Run
 from hubrun.record.report import Report
 
 
@@ -102,7 +102,7 @@ def _strangers(history: History, runs: list[Run], report: Report) -> None:
         raise BadInput(f"the records cannot be read: {error.strerror}", str(history.folder)) from None
     for path in paths:
         place = f"{history.site}/{path.name}"
-        if path.name in (HEAD, LOCK):
+        if path.name in (HEAD, LOCK, ASKED):
             if path.is_symlink() or not path.is_file():
                 report.find(place, "is no file")
         elif path.name.endswith(whole.BESIDE):

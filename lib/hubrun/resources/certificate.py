@@ -24,12 +24,13 @@ conf=renewal/$domain.conf live=live/$domain
 [ -e "$conf" ] || [ -e "$live" ] || [ -e "archive/$domain" ] || exit 0
 echo there=yes
 for part in cert chain fullchain privkey; do
-    [ -L "$live/$part.pem" ] && [ -s "$live/$part.pem" ] || echo "damaged=/etc/letsencrypt/$live/$part.pem"
+    read=x509; [ $part = privkey ] && read='pkey -passin pass:'
+    [ -L "$live/$part.pem" ] && openssl $read -in "$live/$part.pem" -noout || echo "damaged=/etc/letsencrypt/$live/$part.pem"
 done
 [ -s "$conf" ] || echo "damaged=/etc/letsencrypt/$conf"
 sed -n 's/^\\(server\\|authenticator\\|webroot_path\\) = \\([^,]*\\),*$/\\1=\\2/p' "$conf"
 openssl x509 -in "$live/fullchain.pem" -noout -checkhost "$domain" | grep -q 'does match' && echo covers=yes
-[ "$(openssl x509 -in "$live/fullchain.pem" -noout -pubkey)" = "$(openssl pkey -in "$live/privkey.pem" -pubout)" ] && echo pair=yes
+[ "$(openssl x509 -in "$live/fullchain.pem" -noout -pubkey)" = "$(openssl pkey -in "$live/privkey.pem" -passin pass: -pubout)" ] && echo pair=yes
 seconds() { date -d "$(openssl x509 -in "$live/fullchain.pem" -noout "-$1" | cut -d= -f2)" +%s; }
 echo "from=$(seconds startdate)"
 echo "until=$(seconds enddate)"
@@ -112,28 +113,25 @@ class AcmeCertificate(Resource):
     def label(self) -> str:
         return f"certificate for {self.domain}"
 
-    @property
-    def writes(self) -> tuple[str, ...]:
-        return ("service:nginx",)  # certbot's deploy hook reloads it
-
     def probe(self) -> str:
         return quote(_PROBE, self.domain)
 
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         if "there" not in now:
-            return [self._obtain("obtain a certificate for", (), damaged=False)]
+            return [self._obtain("obtain a certificate for", ())]
         reason = self._reason(now)
         if not reason:
             return []
-        damaged = "damaged" in now
+        if "damaged" in now:
+            return [self._obtain(f"replace the certificate ({reason}) for", (), damaged=True)]
         # break-my-certs: acme_directory decides, also when a test CA replaces a real one.
-        again = () if damaged else ("--force-renewal", "--renew-with-new-domains", "--break-my-certs")
-        return [self._obtain(f"replace the certificate ({reason}) for", again, damaged)]
+        again = ("--force-renewal", "--renew-with-new-domains", "--break-my-certs")
+        return [self._obtain(f"replace the certificate ({reason}) for", again)]
 
     def _reason(self, now: dict[str, str]) -> str:
         if "damaged" in now:
-            return f"{now['damaged']} is missing or not certbot's"
+            return f"{now['damaged']} is missing, unreadable, or not certbot's"
         if now.get("server") != self.directory:
             return f"it is from {now.get('server')}"
         if now.get("authenticator") != "webroot" or now.get("webroot_path") != self.webroot:
@@ -149,7 +147,7 @@ class AcmeCertificate(Resource):
             return f"it ends in {(end - today) // 86400} days"
         return ""
 
-    def _obtain(self, title: str, options: tuple[str, ...], damaged: bool) -> Action:
+    def _obtain(self, title: str, options: tuple[str, ...], damaged: bool = False) -> Action:
         contact = ("--email", self.email, "--no-eff-email") if self.email else ("--register-unsafely-without-email",)
         words = (
             "certbot", "certonly", "--webroot", "-w", self.webroot, "-d", self.domain, "--cert-name", self.domain,
@@ -166,9 +164,11 @@ class AcmeCertificate(Resource):
         if damaged:
             before += _SET_ASIDE
         run = CERTBOT.replace("{command}", command).replace("{otherwise}", _BRING_BACK if damaged else "")
+        # certbot runs its deploy hooks, one of which reloads nginx, when it renews a certificate that it knows.
+        writes = (f"/etc/letsencrypt/live/{self.domain}/fullchain.pem", *(("service:nginx",) if options else ()))
         return Action(
             f"{title} {self.domain}", quote("domain={}\n", self.domain) + before + run, quote("{}", words), data,
-            seconds=600, answers=ANSWERS,
+            seconds=600, answers=ANSWERS, writes=writes,
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,14 +71,27 @@ class Network(Resource):
     def probe(self) -> str:
         return quote(
             "docker network inspect {} --format '{{range .IPAM.Config}}subnet={{.Subnet}}\ngateway={{.Gateway}}\n{{end}}"
-            'icc={{index .Options "com.docker.network.bridge.enable_icc"}}\nused={{len .Containers}}\'',
+            'icc={{index .Options "com.docker.network.bridge.enable_icc"}}\nused={{len .Containers}}\' && exit 0\n'
+            "command -v docker > /dev/null && ! docker version > /dev/null && echo engine=silent",
             self.name,
         )
 
+    @property
+    def _wanted(self) -> dict[str, str]:
+        return {"subnet": self.subnet, "gateway": self.gateway, "icc": "false"}
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return (f"network:{self.name}",)
+
+    def foresee(self, found: str, written: Sequence[str]) -> str:
+        made = f"network:{self.name}" in written
+        return "\n".join(f"{name}={value}" for name, value in self._wanted.items()) if made else found
+
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
-        wanted = {"subnet": self.subnet, "gateway": self.gateway, "icc": "false"}
-        if {name: now.get(name) for name in wanted} == wanted:
+        # An engine that does not run keeps its networks: there is nothing to say of this one before it does.
+        if {name: now.get(name) for name in self._wanted} == self._wanted or now.get("engine") == "silent":
             return []
         create = quote(
             "docker network create --driver bridge --subnet {} --gateway {} -o com.docker.network.bridge.enable_icc=false {}",
@@ -136,7 +149,7 @@ class Image(Resource):
             )
             + build
         )
-        why = "its inputs changed" if now.get("digest") else "it is not there"
+        why = "its inputs changed" if now.get("digest") else "another image has its name" if now else "it is not there"
         return [Action(f"build {self.name} ({why})", script, build, self._tar(), seconds=3600)]
 
     def _tar(self) -> bytes:

@@ -17,11 +17,17 @@ systemctl reload nginx
 """
 # What a renewal depends on: when none of it has changed since one succeeded, the next will too. The unit's Environment
 # holds the drop-in; `account` the right to renew. Serial numbers and versions change with each renewal and stay out.
+# certbot writes the domain's entry in [[webroot_map]] on one run and leaves it out on the next, as it needs none: without
+# it the last webroot_path holds (certbot/_internal/plugins/webroot.py, _set_webroots). What counts is where that leads.
 _INPUTS = """
 domain={}
 conf=/etc/letsencrypt/renewal/$domain.conf
 inputs() {
-    grep -E "^(server|account|authenticator|webroot_path|$domain) = " "$conf" 2>/dev/null
+    grep -E "^(server|account|authenticator) = " "$conf" 2>/dev/null
+    awk -v domain="$domain" -F ' = ' '
+        $1 == "webroot_path" { sub(/,$/, "", $2); count = split($2, paths, /, */); path = paths[count] }
+        $1 == domain { mapped = $2 }
+        END { print "webroot", mapped ? mapped : path }' "$conf" 2>/dev/null
     cat /etc/letsencrypt/acme-ca.pem /etc/letsencrypt/renewal-hooks/*/* 2>/dev/null
     systemctl show certbot.service -p Environment
 }
@@ -121,7 +127,10 @@ class ServedCertificate(Resource):
         )  # fmt: skip
 
     def foresee(self, found: str, written: Sequence[str]) -> str:
-        return "kept=its\nserved=its" if "service:nginx" in written else found
+        for event in reversed(written):
+            if event in ("service:nginx", self.path):
+                return "kept=new\nserved=" + ("new" if event == "service:nginx" else "old")
+        return found
 
     def plan(self, found: str) -> list[Action]:
         now = facts(found)

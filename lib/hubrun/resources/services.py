@@ -23,6 +23,14 @@ for file in {}; do
 done | awk -v now="$now" -v up="$uptime" -v since="$since" \\
     '$1 > now - up + since / 1000000 + 0.05 {print "newer=" $2; exit}'
 """
+READY_SECONDS = 30
+_WAIT = f"""
+    for try in $(seq {2 * READY_SECONDS}); do
+        ( {{ready}} ) > /dev/null 2>&1 && return 0
+        sleep 0.5
+    done
+    echo "it runs, and does not answer after {READY_SECONDS} s"
+    return 1"""
 _RUNS = "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNeedDaemonReload=no"
 
 
@@ -36,6 +44,7 @@ class Service(Resource):
     check: a command that must succeed before it is started, restarted or reloaded (`nginx -t`): a running service is not
     disturbed by a configuration that cannot work.
     settle: seconds for which it must stay up after a start; a unit that dies at once is a failure here, not later.
+    ready: a command that succeeds once it serves; after a start or restart it must, within READY_SECONDS.
     """
 
     name: str
@@ -45,6 +54,7 @@ class Service(Resource):
     reloads: bool = False
     check: str = ""
     settle: float = 1.0
+    ready: str = ""
 
     @property
     def label(self) -> str:
@@ -92,12 +102,13 @@ class Service(Resource):
             systemctl reset-failed "$unit" 2>/dev/null || true
             if systemctl {} "$unit"; then
                 sleep {}
-                systemctl is-active --quiet "$unit" && exit 0
+                systemctl is-active --quiet "$unit" && serves && exit 0
             fi
             journalctl -u "$unit" -n 25 --no-pager -o cat
             exit 1""",
             self.name, verb, self.settle,
         )  # fmt: skip
+        script = f"serves() {{ {_WAIT.replace('{ready}', self.ready) if self.ready else ':'}; }}\n{script}"
         if self.check:
             script = f"( {self.check} ) 2>&1 || exit 1\n{script}"
         title = f"{verb} {self.name}" + (f" ({because} is newer)" if because else "")

@@ -1,0 +1,37 @@
+"""A resource that only some servers have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hubrun.plan import Action, Resource, facts, quote
+
+
+@dataclass(frozen=True)
+class Where(Resource):
+    """`resource`, on a server whose file `path` holds `text` in a line; on others nothing is done."""
+
+    path: str
+    text: str
+    resource: Resource
+
+    @property
+    def label(self) -> str:
+        return self.resource.label
+
+    def probe(self) -> str:
+        return (
+            quote("grep -qsF -- {} {} || { echo elsewhere=yes; exit 0; }\n", self.text, self.path)
+            + self.resource.probe()
+        )
+
+    def plan(self, found: str) -> list[Action]:
+        return [] if "elsewhere" in facts(found) else self.resource.plan(found)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return self.resource.writes
+
+    def foresee(self, found: str, written: Sequence[str]) -> str:
+        return found if "elsewhere" in facts(found) else self.resource.foresee(found, written)

@@ -1,0 +1,70 @@
+"""The spawner in conf.d/40-docker.py: when it says that a student's server is up. The hub's own part runs on a server."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hubrun.hub import config
+from hubrun.params import Site
+
+
+class Container:
+    """Stands in for dockerspawner.DockerSpawner, which is on the server alone: a container that was started."""
+
+    port = 0
+    ended = False
+
+    async def start(self) -> tuple[str, int]:
+        return "127.0.0.1", self.port
+
+    async def poll(self) -> int | None:
+        return 1 if self.ended else None
+
+
+@pytest.fixture
+def spawner(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The spawner that the rendered file gives the hub."""
+    module = ModuleType("dockerspawner")
+    module.DockerSpawner = Container  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "dockerspawner", module)
+    c = SimpleNamespace(JupyterHub=SimpleNamespace(), DockerSpawner=SimpleNamespace())
+    site = Site(site="x", domain="hub.example.edu")
+    exec(config.render("40-docker.py", site), {"get_config": lambda: c})  # noqa: S102 - our own file
+    return c.JupyterHub.spawner_class()
+
+
+async def listen(spawner: Container, after: float) -> None:
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    spawner.port = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    await asyncio.sleep(after)
+    await asyncio.start_server(lambda *_: None, "127.0.0.1", spawner.port)
+
+
+def test_a_server_is_up_as_soon_as_it_listens(spawner: Any) -> None:
+    async def go() -> float:
+        listening = asyncio.ensure_future(listen(spawner, 1.0))
+        await asyncio.sleep(0.1)  # the port is known
+        assert await spawner.start() == ("127.0.0.1", spawner.port)
+        assert listening.done()
+        return time.monotonic()
+
+    began = time.monotonic()
+    assert asyncio.run(go()) - began < 3
+
+
+def test_a_container_that_has_ended_is_not_waited_for(spawner: Any) -> None:
+    async def go() -> None:
+        await listen(spawner, 0)
+        spawner.port = 1  # nothing listens there
+        spawner.ended = True
+        await asyncio.wait_for(spawner.start(), 5)
+
+    asyncio.run(go())
