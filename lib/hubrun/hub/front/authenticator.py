@@ -29,7 +29,7 @@ class LaunchAuthenticator(Authenticator):
         "/etc/jupyterhub/consumers.d", config=True, help="Folder of the consumers' files, NAME.env and NAME.json."
     )
     default_consumer = Unicode(
-        "/etc/jupyterhub/lti.env", config=True, help="File with key and secret of the consumer `default` (LTI 1.1)."
+        "/etc/jupyterhub/lti.env", config=True, help="File with key and secret of the consumer `default` (LTI 1.1); empty: it has none."
     )
     username_key = Unicode(
         "lis_person_sourcedid",
@@ -54,7 +54,9 @@ class LaunchAuthenticator(Authenticator):
 
     def read_consumers(self) -> list[consumers.Consumer]:
         """The consumers whose files are there now; those that are not right are named in the log."""
-        found, problems = consumers.read(Path(self.consumers_dir), Path(self.default_consumer))
+        found, problems = consumers.read(
+            Path(self.consumers_dir), Path(self.default_consumer) if self.default_consumer else None
+        )
         for problem in problems:
             self.log.error("%s", problem)
         return found

@@ -53,9 +53,9 @@ class Consumer:
     platform: Platform | None = None
 
 
-def read(folder: Path, default_file: Path) -> tuple[list[Consumer], list[str]]:
+def read(folder: Path, default_file: Path | None) -> tuple[list[Consumer], list[str]]:
     """Return the consumers, and a line for each that is shut out because of its files."""
-    files: dict[str, list[Path]] = {DEFAULT: [default_file]} if default_file.exists() else {}
+    files: dict[str, list[Path]] = {DEFAULT: [default_file]} if default_file and default_file.exists() else {}
     for path in sorted([*folder.glob("*.env"), *folder.glob("*.json")]):
         files.setdefault(path.stem, []).append(path)
     consumers: list[Consumer] = []
@@ -80,9 +80,8 @@ def _consumer(name: str, paths: list[Path]) -> Consumer:
     prefixes: set[str] = set()
     for path in paths:
         if path.suffix == ".env":
-            with path.open(
-                encoding="utf-8"
-            ) as lines:  # dotenv_values(path) takes a file that is not there for an empty one
+            # dotenv_values(path) takes a file that is not there for an empty one
+            with path.open(encoding="utf-8") as lines:
                 values = dotenv_values(stream=lines, interpolate=False)
             if key:
                 raise ValueError(f"{path} and {paths[0]} are both for LTI 1.1")
