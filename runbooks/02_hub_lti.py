@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 02 · JupyterHub and LTI
 #
-# **About.** Installs JupyterHub with its proxy as two services that start at boot, makes the key and secret that Canvas will use, and configures LTI 1.1: who comes from Canvas is logged in under the name that Canvas gives.
+# **About.** Installs JupyterHub with its proxy as two services that start at boot, makes the key and secret that Canvas will use, and configures LTI 1.1, LTI 1.3 or both: who comes from Canvas is logged in under the name that Canvas gives, and joins the group of their course.
 #
 # **Before.** `01_server`.
 #
@@ -23,7 +23,21 @@
 # %% [markdown]
 # ## Parameters
 #
-# From your file in `params/`. About **`lti_username_key`**: the launch field that becomes the hub user's name, and with it the name of the student's files. `lis_person_sourcedid` is the student's SIS id; `custom_canvas_user_login_id` the login; `user_id` an opaque id that Canvas always sends. Canvas sends the first two only when the tool's privacy is *public*, and the first only for users who have a SIS id. Choose before the first launch: under another name a student finds an empty home.
+# From your file in `params/`.
+#
+# **`lti_username_key`** is the launch field that says who somebody is, and with it whose files they get. A launch without it is refused, with a page that says what to do. Choose before the first launch:
+#
+# | value | what it is | good to know |
+# | --- | --- | --- |
+# | `lis_person_sourcedid` | the student's SIS id | the same in all of the school's systems; people without a SIS id (guests, Student View) cannot come in; LTI 1.1 sends it when the tool's privacy is *public* |
+# | `custom_canvas_user_login_id` | the login | easy to read; changes when somebody's login does; LTI 1.1: privacy *public* |
+# | `lis_person_contact_email_primary` | the e-mail address | people may be able to change it themselves: a bad choice where that is so |
+# | `user_id` | an opaque id of the LMS | is always there, tells nothing of the person; LTI 1.1 and 1.3 differ in it, so do not change over with it |
+# | `custom_canvas_user_id` | Canvas's number for the person | never changes; LTI 1.1: privacy *public* |
+#
+# **`lti_version`**: Canvas recommends 1.3; 1.1 needs no administrator of Canvas. `both` is for changing over: under the same key people keep their names.
+#
+# **`consumers`**: further LMSs or courses, each with a key of its own, such as `{name: bio}`. Their people are named `bio__ada`, so that two schools' `ada` are two people; `prefix: ''` says that they are the same people. One that you remove is shut out at once, and the others' secrets stay as they are.
 
 # %% tags=["parameters"]
 site: str = ""  # name of the site; its records are kept under this name
@@ -109,17 +123,18 @@ server.ensure(
 # %% [markdown]
 # ## Key and secret
 #
-# The pair that Canvas signs launches with, the token between hub and proxy, and one with which `06_verify` may remove its own test users and nothing else. They are made on the server, from its random numbers, into files that only the hub can read. They are never shown here; `05_canvas` says how you read them on the server. Run again, this step keeps them.
+# Who may launch: for LTI 1.1 the pair that Canvas signs launches with, for LTI 1.3 the issuer with its client ids; the same for each of `consumers`. The hub reads these files at each launch, so that nothing is restarted when a consumer comes or goes. Then the token between hub and proxy, and one with which `06_verify` may remove its own test users and nothing else. Secrets are made on the server, from its random numbers, into files that only the hub can read. They are never shown here; `05_canvas` says how you read them on the server. Run again, this step keeps them.
 #
 # By hand: `echo "LTI_CLIENT_KEY=$(openssl rand -hex 32)" >> lti.env`, and the same for `LTI_CLIENT_SECRET`
 
 # %%
+from hubrun.hub import consumers
 from hubrun.resources.files import Directory
 from hubrun.resources.secret_file import SecretFile
 
 server.ensure(
     Directory("/etc/jupyterhub", owner=f"root:{site.hub_user}", mode=0o750),
-    SecretFile(config.LTI_ENV, ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"), config.owner(site)),
+    *consumers.files(site),
     SecretFile(config.PROXY_ENV, ("CONFIGPROXY_AUTH_TOKEN",), config.owner(site)),
     SecretFile(config.VERIFY_ENV, ("HUBRUN_VERIFY_TOKEN",), config.owner(site)),
 )
@@ -127,7 +142,7 @@ server.ensure(
 # %% [markdown]
 # ## Configuration
 #
-# `jupyterhub_config.py` reads the parts in `conf.d`, one for each subject; `90-local.py` is yours. Each part is tested before it stays: the whole configuration is loaded in the hub's own Python, and every setting must be one that its class knows. (The guide's `c.LTIAuthenticator.consumers` belongs to a class that is not in use; nobody says so, and every launch is refused.)
+# `jupyterhub_config.py` reads the parts in `conf.d`, one for each subject; `90-local.py` is yours. Each part is tested before it stays: the whole configuration is loaded in the hub's own Python, and every setting must be one that its class knows. (The guide's `c.LTIAuthenticator.consumers` belongs to a class that is not in use; nobody says so, and every launch is refused.) `hubrun_lti` is the hub's front door: it lets in who comes by a launch that a consumer signed, once, and tells everybody else what to do.
 #
 # By hand: `jupyterhub --generate-config`, then `sudo nano jupyterhub_config.py`
 
@@ -137,6 +152,7 @@ server.ensure(
     config.local_file(site),
     config.main_file(site),
     config.part(site, "20-hub.py"),
+    config.front(),
     config.part(site, "25-lti.py"),
 )
 server.check(Test("every setting is known to its class", config.loads(site)))
@@ -169,7 +185,7 @@ server.ensure(
     Service("jupyterhub-proxy.service", watches=(config.PROXY_UNIT, config.PROXY_ENV)),
     Service(
         "jupyterhub.service",
-        watches=(config.HUB_UNIT, config.CONFIG, config.CONF_D, config.LTI_ENV, config.PROXY_ENV, config.VERIFY_ENV),
+        watches=(config.HUB_UNIT, config.CONFIG, config.CONF_D, config.FRONT_LIB, config.PROXY_ENV, config.VERIFY_ENV),
         ready=config.health(),
     ),
 )
@@ -197,7 +213,7 @@ server.check(
         "ss -ltnH | awk '{print $4}' | grep -E '^(0\\.0\\.0\\.0|\\*|\\[::\\]):(8000|8001|8081)$'",
         fails=True,
     ),
-    Test("others must not be able to read the secrets", f"runuser -u nobody -- cat {config.LTI_ENV}", fails=True),
+    Test("others must not be able to read the secrets", f"runuser -u nobody -- cat {config.PROXY_ENV} {config.LTI_ENV}", fails=True),
 )
 
 # %% [markdown]

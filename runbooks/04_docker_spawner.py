@@ -145,6 +145,18 @@ server.ensure(
 )
 
 # %% [markdown]
+# ## Courses
+#
+# With `nbgrader: true`: the hub's groups `course-<name>` and `course-<name>-instructors`, which a launch puts people into, decide which folders of `/srv/nbgrader` their container sees. A student sees what was released, and the folders of their own submissions and feedback; an instructor also the course folder, and everybody's submissions, read-only. The hub makes the folders as they are needed; nobody else on the server may enter. A group that somebody joins or leaves counts from the next start of their server.
+#
+# By hand: `sudo install -d -m 0700 -o jupyterhub -g jupyterhub /srv/nbgrader`
+
+# %%
+from hubrun.hub import config
+
+server.ensure(*config.courses(site))
+
+# %% [markdown]
 # ## DockerSpawner
 #
 # From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. The container goes when it stops; the volume stays. The hub now listens on its address in the students' network, where containers reach it and the outside does not.
@@ -152,11 +164,9 @@ server.ensure(
 # By hand: `sudo nano /etc/jupyterhub/conf.d/40-docker.py && sudo systemctl restart jupyterhub`
 
 # %%
-from hubrun.hub import config
-
 server.ensure(
     config.part(site, "40-docker.py"),
-    Service("jupyterhub.service", watches=(config.DOCKER_PART,), ready=config.health()),
+    Service("jupyterhub.service", watches=(config.DOCKER_PART, config.COURSES_LIB), ready=config.health()),
 )
 
 # %% [markdown]

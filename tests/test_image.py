@@ -59,10 +59,11 @@ def test_the_context_holds_what_the_dockerfile_copies_and_nothing_else() -> None
     files = build_context(replace(CHOICES, extra_pip_packages=("rich",), ca_certificates=(authority("A")[0],)))
     sources = copied(files.pop("Dockerfile").decode())
     assert "lib/hubrun/hub/requirements/singleuser.txt" in sources
-    matched = {name for name in files if any(Path(name).match(source) for source in sources)}
+    # A source is a pattern of files, or a folder.
+    matched = {name for name in files if any(Path(name).match(one) or name.startswith(f"{one}/") for one in sources)}
     assert matched == set(files)
     plain = {source for source in sources if "[" not in source}
-    assert plain <= set(files)
+    assert plain <= set(files) | {str(folder) for name in files for folder in Path(name).parents}
 
 
 def test_without_extras_and_certificates_the_context_has_neither() -> None:

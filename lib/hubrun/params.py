@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from hubrun.errors import BadInput
+from hubrun.params_lti import ConsumerParams, Further, GitLinkParams, LtiVersion, check_platform, check_unlike
 from hubrun.secret import Secret
 
 # A host name: RFC 1123 section 2.1, at least two labels, since no CA certifies a single one.
@@ -98,12 +99,31 @@ class Site(BaseModel):
     min_disk_gb: int = _param("01", "refuse a server with less free disk than this, in GB", 12, ge=0)
 
     # -- 02 hub and LTI
-    lti_version: Literal["1.1"] = _param("02 05 06", "version of LTI that Canvas uses to launch", "1.1")
+    lti_version: LtiVersion = _param(
+        "02 05 06", "version of LTI that Canvas uses to launch: 1.1, 1.3, or both while you change over", "1.1"
+    )
     lti_username_key: str = _param(
         "02 05 06",
         "launch field that becomes the hub user's name (see 02 before you change it)",
         "lis_person_sourcedid",
         pattern=r"^[a-z][a-z0-9_]*$",
+    )
+    new_names: Literal["stop", "rename", "leave"] = _param(
+        "02",
+        "what to do when people would get another name, and so an empty home: stop, rename them with their files, leave",
+        "stop",
+    )
+    lti_platform: str = _param(
+        "02 05", "LTI 1.3: the Canvas that launches: production, beta, test, or https://… of your own", "production"
+    )
+    lti_client_ids: list[str] = _param("02 05", "LTI 1.3: client ids of the developer keys that may launch", [])
+    lti_issuer: str = _param("02 05", "LTI 1.3: issuer, where it is another than the platform's", "")
+    lti_authorize_url: str = _param("02 05", "LTI 1.3: authorize URL, where it is another than the platform's", "")
+    lti_jwks_url: str = _param("02 05", "LTI 1.3: URL of the LMS's keys, where it is another than the platform's", "")
+    consumers: list[Further] = _param(
+        "02 05 06",
+        "further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]",
+        [],
     )
     admin_users: list[str] = _param("02", "hub users who administer the hub", [])
     idle_minutes: int = _param("02", "stop a student's server after this many idle minutes; 0: never", 60, ge=0)
@@ -152,7 +172,9 @@ class Site(BaseModel):
         "01 04", "image that the students' image is built on", "quay.io/jupyter/scipy-notebook:2026-07-28"
     )
     image_name: str = _param("04 06", "name of the students' image, built on the server", "hubrun-singleuser")
-    nbgrader: bool = _param("04", "install nbgrader (assignments and grading)", True)
+    nbgrader: bool = _param(
+        "04", "install nbgrader, with a folder for each course that launches (assignments and grading)", True
+    )
     nbgitpuller: bool = _param("04", "install nbgitpuller (hand out notebooks by git)", True)
     jupyterlab_git: bool = _param("04", "install jupyterlab-git and nbdime", True)
     tensorflow: bool = _param("04", "install TensorFlow (about 2 GB)", False)
@@ -163,7 +185,26 @@ class Site(BaseModel):
     user_processes: int = _param("04", "limit on processes and threads of one student's server", 512, ge=64)
 
     # -- 05 Canvas
-    canvas_tool_name: str = _param("05", "name of the tool in Canvas", "JupyterHub", min_length=1, max_length=255)
+    canvas_tool_name: str = _param("02 05", "name of the tool in Canvas", "JupyterHub", min_length=1, max_length=255)
+    canvas_url: str = _param("05", "https://… of your Canvas, to set the tool up by its API; empty: by hand", "")
+    canvas_token_env: str = _param("05", "environment variable here that holds an access token of Canvas", "")
+    canvas_token_file: str = _param("05", "file here that holds an access token of Canvas", "")
+    canvas_ca_file: str = _param("05", "PEM file here: CA of Canvas's own HTTPS; empty: the usual ones", "")
+    canvas_course: str = _param("05", "course that gets the tool: the number in its address, or sis_course_id:…", "")
+    canvas_account: str = _param(
+        "05", "account that gets the tool, in place of the course: its number, sis_account_id:…, or self", ""
+    )
+    canvas_module: str = _param("05", "module of canvas_course that gets an item for the hub; empty: none", "")
+    canvas_item_title: str = _param("05", "title of that item", "Open JupyterHub", min_length=1, max_length=255)
+    canvas_navigation: Literal["off", "members", "admins"] = _param(
+        "05", "who sees the tool in the course navigation: members, admins (teachers), or off", "members"
+    )
+    canvas_send_secret: bool = _param(
+        "05", "send Canvas the secret again although the tool is there (after you made a new one)", False
+    )
+    git_links: list[GitLinkParams] = _param(
+        "05", "nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]", []
+    )
 
     @field_validator("user_cpus", mode="before")
     @classmethod
@@ -205,8 +246,29 @@ class Site(BaseModel):
             raise ValueError("a private IPv4 network with room for the class, such as 172.29.0.0/16")
         return value
 
+    @field_validator("lti_platform")
+    @classmethod
+    def _lti_platform(cls, value: str) -> str:
+        return check_platform(value)
+
+    @field_validator("lti_issuer", "lti_authorize_url", "lti_jwks_url", "canvas_url")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        if value and not re.match(r"https://[^/\s]+", value):
+            raise ValueError("an https address")
+        return value
+
     @model_validator(mode="after")
     def _together(self) -> Site:
+        check_unlike(self.all_consumers)
+        if self.canvas_url and not (self.canvas_token_env or self.canvas_token_file):
+            raise ValueError("canvas_url needs canvas_token_env or canvas_token_file")
+        if self.canvas_url and not (self.canvas_course or self.canvas_account):
+            raise ValueError("canvas_url needs canvas_course or canvas_account")
+        if self.canvas_module and not self.canvas_course:
+            raise ValueError("canvas_module needs canvas_course: a module belongs to a course")
+        if self.git_links and not self.nbgitpuller:
+            raise ValueError("git_links need nbgitpuller: true")
         if not self.hub_user:
             raise ValueError("hub_user must not be empty")
         if self.hub_user == self.admin_user:
@@ -232,6 +294,21 @@ class Site(BaseModel):
         return f"{self.url}/hub/lti/launch"
 
     @property
+    def all_consumers(self) -> list[ConsumerParams]:
+        """The default consumer, which the flat parameters describe, and the further ones."""
+        default = ConsumerParams(
+            name="default",
+            lti_version=self.lti_version,
+            prefix="",
+            platform=self.lti_platform,
+            client_ids=self.lti_client_ids,
+            issuer=self.lti_issuer,
+            authorize_url=self.lti_authorize_url,
+            jwks_url=self.lti_jwks_url,
+        )
+        return [default, *self.consumers]
+
+    @property
     def gateway(self) -> str:
         """The server's own address on the network of the students' containers: the first one."""
         return str(ipaddress.IPv4Network(self.docker_subnet)[1])
@@ -242,6 +319,9 @@ class Site(BaseModel):
 
     def acme_eab_hmac(self) -> Secret | None:
         return _secret_from("acme_eab_hmac", self.acme_eab_hmac_env, self.acme_eab_hmac_file)
+
+    def canvas_token(self) -> Secret | None:
+        return _secret_from("canvas_token", self.canvas_token_env, self.canvas_token_file)
 
     def ca_pems(self) -> list[str]:
         """The certificates of `ca_certificates`, one PEM text each. Raises BadInput where a file is none."""
@@ -336,13 +416,16 @@ def _typed(name: str, text: str) -> Any:
 
 def _explain(problem: ErrorDetails, lines: Mapping[str, int]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else ""
+    within = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"][1:])
     at = f" (line {lines[name]})" if name in lines else ""
     given = problem.get("input")
+    if problem["type"] == "extra_forbidden" and within:
+        return f"{name}{within}{at}: there is no such setting"
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, Site.model_fields, 1)
         return f"unknown parameter {name}{at}" + (f", did you mean {near[0]}?" if near else "")
     if problem["type"] == "missing":
-        return f"{name} is missing"
+        return f"{name}{within} is missing"
     message = problem["msg"].removeprefix("Value error, ")
     if not name:
         return message
@@ -351,8 +434,9 @@ def _explain(problem: ErrorDetails, lines: Mapping[str, int]) -> str:
         "int_type": "must be a whole number",
         "bool_type": "must be true or false",
         "list_type": "must be a list, such as [a, b]",
+        "model_type": "must be a mapping, such as {name: bio}",
     }.get(problem["type"], f"must be {message}" if problem["type"] == "value_error" else message)
-    return f"{name}{at} is {given!r}: {wanted}"
+    return f"{name}{within}{at} is {given!r}: {wanted}"
 
 
 def fields(runbook: str) -> Iterator[tuple[str, FieldInfo]]:

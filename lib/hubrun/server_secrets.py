@@ -14,7 +14,7 @@ from hubrun.redact import HERE
 _PROBE = """
 salt={}
 say() { printf '%s=%s\\n' "$1" "$(printf '%s%s' "$salt" "$2" | sha256sum | cut -d' ' -f1)"; }
-for file in /etc/jupyterhub/*.env; do
+for file in /etc/jupyterhub/*.env /etc/jupyterhub/consumers.d/*.env; do
     [ -f "$file" ] || continue
     while IFS='=' read -r name value; do
         case $name in *SECRET|*TOKEN|*PASSWORD) say "$name" "$value";; esac

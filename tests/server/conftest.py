@@ -26,7 +26,7 @@ sys.path.append(str(HERE.parent))  # for aptrepo, also when these tests are run 
 
 # The server that is set up first serves most; the fresh ones come after.
 ORDER = (
-    "test_install", "test_notebooks", "test_records", "test_plan", "test_bad_input", "test_killed", "test_bare_papermill",
+    "test_install", "test_nbgrader", "test_notebooks", "test_records", "test_plan", "test_bad_input", "test_killed", "test_bare_papermill",
     "test_docker_ce", "test_debian13", "test_record_pictures",
 )  # fmt: skip
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hubrun.params import Site
 from hubrun.plan import Resource, quote
 from hubrun.resources.files import Directory, File
+from hubrun.resources.tree import Tree, sources
 
 VENV = "/opt/jupyterhub"
 CONFIG = "/etc/jupyterhub/jupyterhub_config.py"
@@ -24,6 +25,9 @@ DOCKER_PART = f"{CONF_D}/40-docker.py"
 HUB_UNIT = "/etc/systemd/system/jupyterhub.service"
 PROXY_UNIT = "/etc/systemd/system/jupyterhub-proxy.service"
 CHECKER = "/usr/local/lib/hubrun/check_config.py"
+FRONT_LIB = "/usr/local/lib/hubrun/hubrun_lti"
+COURSES_LIB = "/usr/local/lib/hubrun/hubrun_courses"
+COURSES = "/srv/nbgrader"
 
 
 @cache
@@ -73,6 +77,23 @@ def part(site: Site, name: str) -> Resource:
     return File(
         f"{CONF_D}/{name}", render(name, site), owner=f"root:{site.hub_user}", mode=0o640, check=check_command(site)
     )
+
+
+def front() -> Resource:
+    """What 25-lti.py imports: the hub's front door for launches."""
+    return Tree(FRONT_LIB, sources(resource_files("hubrun.hub").joinpath("front")))
+
+
+def courses(site: Site) -> list[Resource]:
+    """What 40-docker.py imports, and the place for the folders of courses; nothing, when the site has no nbgrader."""
+    if not site.nbgrader:
+        return []
+    return [
+        Directory("/usr/local/lib/hubrun"),
+        Tree(COURSES_LIB, sources(resource_files("hubrun.hub").joinpath("courses"))),
+        # Of the hub's account, which makes the folders below it, and closed to all others: see hub/courses/__init__.py.
+        Directory(COURSES, 0o700, owner(site)),
+    ]
 
 
 def main_file(site: Site) -> Resource:

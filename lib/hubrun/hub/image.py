@@ -21,6 +21,7 @@ from hubrun.errors import BadInput, HubrunError
 PROJECT = Path(__file__).parents[3]
 DOCKERFILE = "Dockerfile.singleuser"
 REQUIREMENTS = "lib/hubrun/hub/requirements"
+NBGRADER = "lib/hubrun/hub/nbgrader"
 # An image carries the digest of what it was built from; the same digest needs no new build.
 LABEL = "hubrun.context"
 
@@ -48,6 +49,10 @@ def build_context(choices: ImageChoices) -> dict[str, bytes]:
     files = {"Dockerfile": _read(DOCKERFILE)}
     for name in ("uv.txt", "science.txt", "singleuser.txt"):
         files[f"{REQUIREMENTS}/{name}"] = _read(f"{REQUIREMENTS}/{name}")
+    for path in sorted((PROJECT / NBGRADER).rglob("*")):
+        if path.suffix in (".py", ".json"):
+            name = path.relative_to(PROJECT).as_posix()
+            files[name] = _read(name)
     if choices.extra_pip_packages:
         lines = [f"{_requirement(package)}\n" for package in choices.extra_pip_packages]
         files["extra-packages.txt"] = "".join(lines).encode()

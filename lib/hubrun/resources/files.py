@@ -180,5 +180,28 @@ class Absent(Resource):
         return [_simple(f"remove {self.path}", "rm -f -d {}", self.path)] if facts(found) else []
 
 
+@dataclass(frozen=True)
+class OnlyFiles(Resource):
+    """No files in the folder `path` but those of these names, and hidden ones. Others go, for good."""
+
+    path: str
+    names: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return f"nothing else in {self.path}"
+
+    def probe(self) -> str:
+        return quote("find {} -mindepth 1 -maxdepth 1 ! -name '.*' -printf 'file=%f\\n' 2>/dev/null || true", self.path)
+
+    def plan(self, found: str) -> list[Action]:
+        there = [line.removeprefix("file=") for line in found.splitlines() if line.startswith("file=")]
+        return [
+            _simple(f"remove {self.path}/{name}", "rm -f {}", f"{self.path}/{name}")
+            for name in sorted(there)
+            if name not in self.names
+        ]
+
+
 def _simple(title: str, template: str, *args: object) -> Action:
     return Action(title, quote(template, *args))

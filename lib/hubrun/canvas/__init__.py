@@ -1,0 +1,23 @@
+"""Canvas brought to a desired state through its REST API.
+
+canvas = Canvas(site.canvas_url, token, check_mode=check)
+tool = ExternalTool(Context.course("101"), "JupyterHub", site.launch_url, key, fetch_secret, navigation=Navigation())
+canvas.ensure(tool, ModuleItem("101", "JupyterHub", "Open JupyterHub", site.launch_url, tool))
+"""
+
+from hubrun.canvas.answers import CanvasFailed, CanvasRefused
+from hubrun.canvas.instance import Canvas
+from hubrun.canvas.modules import ModuleItem
+from hubrun.canvas.resource import Context
+from hubrun.canvas.tools import ExternalTool, Navigation, ToolDeployment
+
+__all__ = [
+    "Canvas",
+    "CanvasFailed",
+    "CanvasRefused",
+    "Context",
+    "ExternalTool",
+    "ModuleItem",
+    "Navigation",
+    "ToolDeployment",
+]

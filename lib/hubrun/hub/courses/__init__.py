@@ -1,0 +1,33 @@
+"""Courses on the hub: which folders of a course a person's container sees, decided from their groups at each start.
+
+It runs inside JupyterHub, where it is the package `hubrun_courses` and nothing else of hubrun exists: imports are
+relative. `places` is pure; `folders` makes what it names; `spawner` joins both to DockerSpawner.
+
+Whom does what protect from whom? All containers run as one and the same user (uid 1000), so that owners and modes of
+files tell nobody apart. A person's container sees a folder only if the hub mounts it, and that is all that separates
+them. What nbgrader, its configuration or a person's environment say inside a container is convenience: whoever changes
+it there still reaches only what is mounted.
+
+On the server, for each course below /srv/nbgrader, which only the hub's account may enter:
+
+    <course>/             the hub's, 0755          nobody in a container writes here, ...
+        outbound/         0777                     released assignments
+        inbound/          the hub's, 0755
+            <user>/       0777                     what this person submitted
+        feedback/         the hub's, 0755
+            <user>/       0777                     what was sent back to this person
+        course/           0777                     source, submissions collected, gradebook
+
+... and so nobody can put a symbolic link where the hub would tell Docker to mount a folder from: Docker would follow it,
+as root. Docker mounts from below a folder that is closed to everyone (0700), as its daemon is root; an account of the
+server that happens to have uid 1000 does not get in.
+
+In a container (`places` says from where, and whether read-only):
+
+    /srv/nbgrader/exchange/<course>/{outbound,inbound,feedback}    nbgrader's exchange, as one person sees it
+    /srv/nbgrader/courses/<course>                                 instructors: the course folder
+    /srv/nbgrader/inbound/<course>/<user>                          instructors: everybody's submissions, read-only
+    /srv/nbgrader/feedback/<course>/<user>                         instructors: where feedback is sent to
+
+A group that somebody joins or leaves counts from the next start of their server: a running container keeps its mounts.
+"""

@@ -1,0 +1,10 @@
+"""The hub's front door for LTI: who may come in, under which name, into which groups, and to which page.
+
+It runs inside JupyterHub, where it is the package `hubrun_lti` and nothing else of hubrun exists: imports are relative.
+Modules below `authenticator` know nothing of JupyterHub: launches, names and targets are values in, values out.
+"""
+
+from pathlib import Path
+
+# For c.JupyterHub.template_paths.
+TEMPLATES = str(Path(__file__).with_name("templates"))

@@ -1,0 +1,78 @@
+"""The Authenticator class that JupyterHub's configuration names."""
+
+# mypy: disable-error-code="import-not-found,misc"
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jupyterhub.auth import Authenticator
+from traitlets import Unicode
+
+from . import consumers, toolkey
+from .handlers import ROUTES
+from .jwks import KeySets
+from .launch import Launch
+from .nonces import Nonces
+
+
+class LaunchAuthenticator(Authenticator):
+    """People come in by an LTI launch, 1.1 or 1.3, from a consumer whose files are there, and in no other way.
+
+    Which of its users administer the hub is said by `admin_users` alone; no role in the LMS makes one an administrator.
+    """
+
+    login_service = "Canvas"
+
+    consumers_dir = Unicode(
+        "/etc/jupyterhub/consumers.d", config=True, help="Folder of the consumers' files, NAME.env and NAME.json."
+    )
+    default_consumer = Unicode(
+        "/etc/jupyterhub/lti.env", config=True, help="File with key and secret of the consumer `default` (LTI 1.1); empty: it has none."
+    )
+    username_key = Unicode(
+        "lis_person_sourcedid",
+        config=True,
+        help="Field of the launch, by its name in LTI 1.1, that says who somebody is. Without it they are refused.",
+    )
+    nonce_file = Unicode("lti_nonces.sqlite", config=True, help="File of the launches that were used lately.")
+    tool_key_file = Unicode("lti_tool_jwk.json", config=True, help="File of the tool's public key (LTI 1.3).")
+    tool_title = Unicode("JupyterHub", config=True, help="What Canvas calls the tool (LTI 1.3).")
+
+    @cached_property
+    def nonces(self) -> Nonces:
+        return Nonces(Path(self.nonce_file))
+
+    @cached_property
+    def key_sets(self) -> KeySets:
+        return KeySets()
+
+    @cached_property
+    def tool_jwk(self) -> dict[str, Any]:
+        return toolkey.public_jwk(Path(self.tool_key_file))
+
+    def read_consumers(self) -> list[consumers.Consumer]:
+        """The consumers whose files are there now; those that are not right are named in the log."""
+        found, problems = consumers.read(
+            Path(self.consumers_dir), Path(self.default_consumer) if self.default_consumer else None
+        )
+        for problem in problems:
+            self.log.error("%s", problem)
+        return found
+
+    def get_handlers(self, app: Any) -> list[Any]:
+        """Launches are signed over the address that the LMS knows. It cannot be left to the request to say it."""
+        if not app.public_url:
+            raise ValueError("LaunchAuthenticator needs c.JupyterHub.public_url, such as https://hub.example.edu/")
+        self.log.info("LTI consumers: %s", ", ".join(each.name for each in self.read_consumers()) or "none")
+        return list(ROUTES)
+
+    async def authenticate(self, handler: Any, data: Any) -> dict[str, Any] | None:
+        """The person of a launch that one of our handlers has verified; nobody for anything else."""
+        launch = data.get("launch") if isinstance(data, dict) else None
+        return {"name": launch.user} if isinstance(launch, Launch) else None
+
+    def is_admin(self, handler: Any, authentication: dict[str, Any]) -> bool:
+        """True or False, never "as before": whoever is taken from `admin_users` is none from the next launch on."""
+        return authentication["name"] in self.admin_users

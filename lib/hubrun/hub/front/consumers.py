@@ -1,0 +1,154 @@
+"""The LMSs and courses that may launch, from files that root writes. They are read at each launch.
+
+    /etc/jupyterhub/lti.env                   the consumer `default`: LTI 1.1
+    /etc/jupyterhub/consumers.d/NAME.env      one more: LTI_CLIENT_KEY, LTI_CLIENT_SECRET, perhaps LTI_PREFIX
+    /etc/jupyterhub/consumers.d/NAME.json     the same consumer with LTI 1.3: issuer, client_ids, authorize_url,
+                                              jwks_url, perhaps deployment_ids and prefix
+
+So a consumer comes with a file and goes with it, at once and without a restart, and the others' files stay as they are.
+
+The `prefix` stands before the names of a consumer's people (see `names`) and their courses. It is a consumer's own for
+life: without a word in its file it is the consumer's name, and "" for `default`, whose people therefore keep their
+names when a second consumer is added. Two consumers with the same prefix say that they know the same people and the
+same courses, such as several keys in one Canvas. They trust each other wholly: who has the secret of the one can come
+in as anybody of the other.
+
+A file that cannot be read or is not right shuts out its consumer, in both versions, with a line in the log; the others
+are not touched.
+"""
+
+# mypy: disable-error-code="import-not-found"
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from .names import PREFIX
+
+DEFAULT = "default"
+KEY, SECRET, PREFIX_KEY = "LTI_CLIENT_KEY", "LTI_CLIENT_SECRET", "LTI_PREFIX"
+
+
+@dataclass(frozen=True)
+class Platform:
+    """An LMS as LTI 1.3 knows it. Without `deployment_ids`, every deployment of the client ids may launch."""
+
+    issuer: str
+    client_ids: tuple[str, ...]
+    authorize_url: str
+    jwks_url: str
+    deployment_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """One LMS or course with its key. `key` is "" where it has no LTI 1.1, `platform` None where it has no LTI 1.3."""
+
+    name: str
+    prefix: str
+    key: str = ""
+    secret: str = field(default="", repr=False)
+    platform: Platform | None = None
+
+
+def read(folder: Path, default_file: Path | None) -> tuple[list[Consumer], list[str]]:
+    """Return the consumers, and a line for each that is shut out because of its files."""
+    files: dict[str, list[Path]] = {DEFAULT: [default_file]} if default_file and default_file.exists() else {}
+    for path in sorted([*folder.glob("*.env"), *folder.glob("*.json")]):
+        files.setdefault(path.stem, []).append(path)
+    consumers: list[Consumer] = []
+    problems: list[str] = []
+    for name, paths in files.items():
+        try:
+            consumer = _consumer(name, paths)
+            _check_unlike(consumer, consumers)
+        except (OSError, ValueError) as error:
+            problems.append(f"LTI consumer {name} is shut out: {error}")
+        else:
+            consumers.append(consumer)
+    return consumers, problems
+
+
+def _consumer(name: str, paths: list[Path]) -> Consumer:
+    """The consumer of one or two files. Raises OSError and ValueError, whose text holds no secret."""
+    from dotenv import dotenv_values  # the hub has it; whoever only wants to know what a consumer is need not
+
+    key = secret = ""
+    platform = None
+    prefixes: set[str] = set()
+    for path in paths:
+        if path.suffix == ".env":
+            # dotenv_values(path) takes a file that is not there for an empty one
+            with path.open(encoding="utf-8") as lines:
+                values = dotenv_values(stream=lines, interpolate=False)
+            if key:
+                raise ValueError(f"{path} and {paths[0]} are both for LTI 1.1")
+            key, secret = values.get(KEY) or "", values.get(SECRET) or ""
+            if not key or not secret:
+                raise ValueError(f"{path}: {SECRET if key else KEY} is missing or empty")
+            if PREFIX_KEY in values:
+                prefixes.add(values[PREFIX_KEY] or "")
+        else:
+            settings = _json(path)
+            platform = _platform(path, settings)
+            if "prefix" in settings:
+                prefixes.add(str(settings["prefix"]))
+    if len(prefixes) > 1:
+        raise ValueError(f"{' and '.join(map(str, paths))} give it different prefixes")
+    prefix = prefixes.pop() if prefixes else "" if name == DEFAULT else name
+    if prefix and not PREFIX.fullmatch(prefix):
+        raise ValueError(
+            f"{prefix!r} is no prefix, which is 1 to 12 of a-z and 0-9: set {PREFIX_KEY}, or prefix in JSON"
+        )
+    return Consumer(name, prefix, key, secret, platform)
+
+
+def _json(path: Path) -> dict[str, object]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} is no JSON object")
+    return settings
+
+
+def _platform(path: Path, settings: dict[str, object]) -> Platform:
+    texts = {name: settings.get(name) for name in ("issuer", "authorize_url", "jwks_url")}
+    client_ids, deployment_ids = _texts(path, settings, "client_ids"), _texts(path, settings, "deployment_ids")
+    for name, text in texts.items():
+        if not isinstance(text, str) or not text:
+            raise ValueError(f"{path}: {name} is missing or no text")
+    if not client_ids:
+        raise ValueError(f"{path}: client_ids is missing or empty")
+    for name in ("authorize_url", "jwks_url"):
+        url = urlsplit(str(texts[name]))
+        # Keys that came without TLS would prove nothing; only a test's LMS on this machine may do without.
+        if url.scheme != "https" and url.hostname not in ("127.0.0.1", "localhost"):
+            raise ValueError(f"{path}: {name} is no https address")
+    return Platform(
+        issuer=str(texts["issuer"]),
+        client_ids=tuple(client_ids),
+        authorize_url=str(texts["authorize_url"]),
+        jwks_url=str(texts["jwks_url"]),
+        deployment_ids=tuple(deployment_ids),
+    )
+
+
+def _texts(path: Path, settings: dict[str, object], name: str) -> list[str]:
+    items = settings.get(name, [])
+    if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
+        raise ValueError(f"{path}: {name} is no list of texts")
+    return items
+
+
+def _check_unlike(consumer: Consumer, others: list[Consumer]) -> None:
+    """Raise ValueError when another consumer has the same key or client id: it would be left to chance whose it is."""
+    for other in others:
+        if consumer.key and consumer.key == other.key:
+            raise ValueError(f"consumer {other.name} has the same {KEY}")
+        mine, theirs = consumer.platform, other.platform
+        if mine and theirs and mine.issuer == theirs.issuer and set(mine.client_ids) & set(theirs.client_ids):
+            raise ValueError(f"consumer {other.name} has the same issuer and client id")

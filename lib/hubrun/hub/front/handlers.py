@@ -1,0 +1,270 @@
+"""The hub's pages for launches: /hub/lti/launch (LTI 1.1), /hub/lti13/… (LTI 1.3), and /hub/login."""
+
+# mypy: disable-error-code="import-not-found,misc,no-any-return"
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from jupyterhub.handlers import BaseHandler
+from jupyterhub.handlers.login import LoginHandler
+from ltiauthenticator.lti13.handlers import get_nonce, make_nonce_state
+from tornado.httputil import url_concat
+
+from . import groups, launch11, launch13, registration
+from .launch import Launch
+from .pages import PAGES, TEMPLATE
+from .refusals import Reason, Refusal
+
+_STATE = "lti13-state"
+# __Host-: of this very host and over TLS only, so that no neighbouring site can plant one (RFC 6265bis, 4.1.3.2).
+_COOKIE = "__Host-lti13-"
+_COOKIES_LIMIT = 8
+
+
+class _Page(BaseHandler):
+    """What the pages have in common: they refuse with a page, and let in whom a launch vouches for."""
+
+    _launch: Launch | None = None
+
+    @property
+    def hub_address(self) -> SplitResult:
+        """The public address, from the configuration: what a request says of it, anybody can write."""
+        return urlsplit(self.settings["public_url"].geturl())
+
+    def address(self, path: str) -> str:
+        """The public address of one of the hub's own pages, such as lti/launch."""
+        hub = self.hub_address
+        return f"{hub.scheme}://{hub.netloc}{self.hub.base_url}{path}"
+
+    async def answer(self, launch: Awaitable[None]) -> None:
+        """Carry out a launch, or a step of it; answer with a page when it is refused."""
+        try:
+            await launch
+        except Refusal as refusal:
+            await self.refuse(refusal)
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Answer with the page for the refusal, and tell the operator why."""
+        usual = refusal.reason in (Reason.NO_SESSION, Reason.GET)
+        self.log.log(logging.INFO if usual else logging.WARNING, "%s", refusal)
+        page = PAGES[refusal.reason]
+        when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        html = await self.render_template(TEMPLATE, page=page, reason=refusal.reason.value, when=when)
+        self.set_status(page.status)
+        self.set_header("Cache-Control", "no-store")
+        self.finish(html)
+
+    async def enter(self, launch: Launch) -> None:
+        """Log in the person of a verified launch and send them on their way."""
+        self._launch = launch
+        user = await self.login_user({"launch": launch})
+        if user is None:
+            raise Refusal(Reason.NOT_ADMITTED, "c.Authenticator.allow_all or blocked_users", launch.consumer.name)
+        # /hub/ knows where people go by default, whatever is configured.
+        self.redirect(launch.target or self.hub.base_url)
+
+    async def auth_to_user(self, authenticated: dict[str, Any], user: Any = None) -> Any:
+        """Make the user, as JupyterHub does, and put them into their course's groups before the cookie is set."""
+        user = await super().auth_to_user(authenticated, user)
+        if self._launch is not None:
+            groups.enrol(self.db, user.orm_user, self._launch)
+        return user
+
+    def set_login_cookie(self, user: Any) -> None:
+        """Set the hub's cookie anew also for somebody who is logged in already: a launch begins its time again."""
+        super().set_login_cookie(user)
+        self.set_hub_cookie(user)
+
+
+class _CrossSite(_Page):
+    """A page to which the LMS's own page sends its forms."""
+
+    def check_xsrf_cookie(self) -> None:
+        """A launch comes from another site by its nature; its signature says that it is meant."""
+
+
+class Login(_Page, LoginHandler):
+    """/hub/login: there is nothing to log in with here."""
+
+    async def get(self) -> None:
+        if self.current_user:
+            await super().get()
+        else:
+            await self.post()
+
+    async def post(self) -> None:
+        await self.refuse(Refusal(Reason.NO_SESSION, "opened without a session"))
+
+
+class Launch11(_CrossSite):
+    """/hub/lti/launch: LTI 1.1."""
+
+    async def get(self) -> None:
+        if self.current_user:  # a bookmark of somebody who is logged in
+            self.redirect(self.hub.base_url)
+        else:
+            await self.refuse(Refusal(Reason.GET, "opened by GET, not launched"))
+
+    async def post(self) -> None:
+        await self.answer(self._post())
+
+    async def _post(self) -> None:
+        if not self.request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+            raise Refusal(Reason.MALFORMED, "no form")
+        door = self.authenticator
+        await self.enter(
+            launch11.verify(
+                self.request.body,
+                self.request.query,
+                url=self.address(registration.LAUNCH),
+                hub=self.hub_address,
+                consumers=door.read_consumers(),
+                username_key=door.username_key,
+                now=time.time(),
+                nonces=door.nonces,
+            )
+        )
+
+
+class Login13(_CrossSite):
+    """/hub/lti13/oauth_login: the LMS announces somebody; they are sent back with a question that it must answer.
+
+    IMS Security Framework 1.0, 5.1.1.1 and 5.1.1.2. `state` says which consumer was asked; it is signed, and good for
+    ten minutes. Whose browser it was is in a cookie of its own for each login, so that tabs do not disturb each other.
+    """
+
+    async def get(self) -> None:
+        await self.answer(self._begin())
+
+    post = get
+
+    async def _begin(self) -> None:
+        iss, hint = self.get_argument("iss", ""), self.get_argument("login_hint", "")
+        if not iss or not hint:
+            raise Refusal(Reason.MALFORMED, "without iss or login_hint")
+        consumer, platform, client_id = launch13.platform_of(
+            self.authenticator.read_consumers(), iss, self.get_argument("client_id", "")
+        )
+        login, browser = secrets.token_hex(8), make_nonce_state()
+        state = self.create_signed_value(_STATE, json.dumps([login, consumer.name, client_id]))
+        self._forget_if_many()
+        # The answer is a form that the LMS's page posts: a cookie with SameSite=Lax would not come with it.
+        self._set_cookie(
+            _COOKIE + login, browser, encrypted=False, samesite="None", secure=True, max_age=launch13.KEEP_STATE_S
+        )
+        question = {
+            "response_type": "id_token",
+            "response_mode": "form_post",
+            "scope": "openid",
+            "prompt": "none",
+            "client_id": client_id,
+            "redirect_uri": self.address(registration.CALLBACK),
+            "login_hint": hint,
+            "nonce": get_nonce(browser),
+            "state": state.decode(),
+        }
+        if message_hint := self.get_argument("lti_message_hint", ""):
+            question["lti_message_hint"] = message_hint
+        self.redirect(url_concat(platform.authorize_url, question))
+
+    def _log(self) -> None:
+        """Leave the queries out of the hub's log, which shows where a redirect leads: the hints are of a person."""
+        self.request.uri = self.request.path
+        if location := self._headers.get("Location"):
+            self._headers["Location"] = location.partition("?")[0]
+        super()._log()
+
+    def _forget_if_many(self) -> None:
+        """Another site could begin logins until the browser's cookies are too long for a request. So not that many."""
+        begun = [name for name in self.cookies if name.startswith(_COOKIE)]
+        if len(begun) >= _COOKIES_LIMIT:
+            for name in begun:
+                self.clear_cookie(name, samesite="None")
+
+
+class Callback13(_CrossSite):
+    """/hub/lti13/oauth_callback: the LMS's answer (IMS Security Framework 1.0, 5.1.1.3)."""
+
+    get = Launch11.get
+
+    async def post(self) -> None:
+        await self.answer(self._end())
+
+    async def _end(self) -> None:
+        state = self.get_secure_cookie(
+            _STATE, self.get_body_argument("state", ""), max_age_days=launch13.KEEP_STATE_S / 86400
+        )
+        if state is None:
+            raise Refusal(Reason.NO_COOKIE, "its state is missing, older than ten minutes, or not from here")
+        login, name, client_id = json.loads(state)
+        browser = self.get_cookie(_COOKIE + login)
+        if not browser:
+            raise Refusal(Reason.NO_COOKIE, "its cookie did not come back: blocked, or another browser", name)
+        self.clear_cookie(_COOKIE + login, samesite="None")
+        if error := self.get_body_argument("error", ""):
+            raise Refusal(Reason.LMS_ERROR, f"the LMS answered {error!r:.60}", name)
+        door = self.authenticator
+        consumer = next((each for each in door.read_consumers() if each.name == name), None)
+        if consumer is None:
+            raise Refusal(Reason.UNTRUSTED, "it was revoked during the login", name)
+        await self.enter(
+            await launch13.verify(
+                self.get_body_argument("id_token", ""),
+                consumer=consumer,
+                client_id=client_id,
+                nonce=get_nonce(browser),
+                hub=self.hub_address,
+                launch_urls=[self.address(path) for path in (registration.LAUNCH, registration.CALLBACK)],
+                username_key=door.username_key,
+                now=time.time(),
+                nonces=door.nonces,
+                keys=door.key_sets,
+            )
+        )
+
+
+class Config13(_Page):
+    """/hub/lti13/config: the developer key as JSON, for Canvas's "Enter URL". Nothing of it is secret."""
+
+    async def get(self) -> None:
+        door = self.authenticator
+        try:
+            key = registration.developer_key(
+                self.address(""), door.username_key, title=door.tool_title, public_jwk=door.tool_jwk
+            )
+        except ValueError as error:
+            self.set_status(404)
+            key = {"error": str(error)}
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(key, indent=2))
+
+
+class Jwks13(_Page):
+    """/hub/lti13/jwks: the tool's public key."""
+
+    async def get(self) -> None:
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps({"keys": [self.authenticator.tool_jwk]}))
+
+
+ROUTES = [
+    ("/login", Login),
+    *(
+        ("/" + re.escape(path), handler)
+        for path, handler in (
+            (registration.LAUNCH, Launch11),
+            (registration.LOGIN, Login13),
+            (registration.CALLBACK, Callback13),
+            (registration.CONFIG, Config13),
+            (registration.JWKS, Jwks13),
+        )
+    ),
+]

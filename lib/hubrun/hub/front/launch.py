@@ -1,0 +1,78 @@
+"""What a launch says once it is verified, whichever version of LTI brought it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from . import names, targets
+from .consumers import Consumer
+from .refusals import Reason, Refusal
+
+# How far apart the clocks of the LMS and of the hub may be, and how old a launch of LTI 1.1 may be, in seconds.
+CLOCK_S = 30
+# LTI 1.1 fields whose values are opaque identifiers: case matters in them.
+EXACT_KEYS = ("user_id",)
+
+
+@dataclass(frozen=True)
+class Course:
+    """The LTI context: `id` is stable and opaque, unique for one consumer; the rest is for people to read."""
+
+    id: str
+    label: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Somebody whom a consumer vouches for. `user` is their name on the hub, `roles` are the LMS's own words.
+
+    `target` is the path on this hub to go to, "" for wherever the hub sends people.
+    """
+
+    consumer: Consumer
+    user: str
+    roles: tuple[str, ...]
+    course: Course | None
+    target: str
+
+
+def user_of(value: object, key: str, consumer: Consumer) -> str:
+    """Return the hub user for what a launch says in the field `key`. Raises Refusal when that is nobody."""
+    identity = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(identity, str):
+        identity = ""
+    try:
+        return names.hub_name(identity, consumer.prefix, exact=key in EXACT_KEYS)
+    except names.NoIdentity as error:
+        raise Refusal(Reason.NO_NAME, f"field {key}: {error}", consumer.name) from None
+
+
+def target_of(wanted: Sequence[object], hub: SplitResult, consumer: Consumer) -> str:
+    """Return the first of the `wanted` addresses that is not empty, as a path on the hub. Raises Refusal off-site."""
+    for address in wanted:
+        if isinstance(address, str) and address.strip():
+            try:
+                return targets.path_on(hub, address.strip())
+            except targets.Elsewhere as error:
+                raise Refusal(Reason.BAD_LINK, str(error), consumer.name) from None
+    return ""
+
+
+def check_age(signed: float, now: float, consumer: Consumer, oldest_s: int = CLOCK_S) -> None:
+    """Raise Refusal for a launch signed (seconds since 1970) more than `oldest_s` before `now`, or CLOCK_S after."""
+    age = now - signed
+    if age > oldest_s:
+        raise Refusal(Reason.EXPIRED, f"signed {age:.0f} s ago, {oldest_s} are allowed", consumer.name)
+    if age < -CLOCK_S:
+        raise Refusal(Reason.CLOCK, f"signed {-age:.0f} s in the future, {CLOCK_S} are allowed", consumer.name)
+
+
+def deep_link(url: str) -> str:
+    """The custom_next in the query of a launch URL, "" without one, or without a URL."""
+    try:
+        return dict(parse_qsl(urlsplit(url).query)).get("custom_next", "")
+    except ValueError:
+        return ""

@@ -1,0 +1,192 @@
+"""LTI 1.3: an id_token, signed by the LMS with a key that it publishes (IMS Security Framework 1.0, section 5).
+
+PyJWT checks signature, issuer, audience and times, ltiauthenticator the claims of LTI. What is added: RS256 and nothing
+else, keys that are kept (`jwks`), `azp` whenever it is there, deployments, a tolerance for clocks (with one of the LMS
+that is a second ahead, ltiauthenticator 1.6.3 refuses everybody), resource links only, and nonces that count once for
+whoever sends them.
+"""
+
+# mypy: disable-error-code="import-not-found"
+from __future__ import annotations
+
+import hmac
+import math
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import SplitResult
+
+import jwt
+from ltiauthenticator.lti13.error import ValidationError
+from ltiauthenticator.lti13.validator import LTI13LaunchValidator
+
+from .consumers import Consumer, Platform
+from .jwks import KeySets
+from .launch import CLOCK_S, Course, Launch, check_age, deep_link, target_of, user_of
+from .nonces import Nonces
+from .refusals import Reason, Refusal
+
+_CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
+# The security framework (5.1.1) calls for RS256; a list of our own, never what the token's header asks for.
+_ALGORITHMS = ["RS256"]
+_REQUIRED = ["iss", "aud", "exp", "iat", "nonce"]
+
+# Canvas dates a token when it shows the page with the link, and waits for the click
+# (app/controllers/lti/ims/authentication_controller.rb); so the age of a token says little. That a launch is new is
+# said by its nonce, which the hub made for this login.
+_TOKEN_AGE_S = 3600
+# How long a login may take, from the click in the LMS to its answer, in seconds: a student may have to log in there.
+KEEP_STATE_S = 600
+
+# Where LTI 1.3 has what LTI 1.1 calls so: the claim, and the member of it.
+_CLAIMS: dict[str, tuple[str, ...]] = {
+    "lis_person_sourcedid": (f"{_CLAIM}lis", "person_sourcedid"),
+    "lis_person_contact_email_primary": ("email",),
+    "user_id": ("sub",),
+}
+
+
+def platform_of(consumers: Sequence[Consumer], issuer: str, client_id: str) -> tuple[Consumer, Platform, str]:
+    """Return the consumer with its platform and the client id that begin a login.
+
+    `client_id` may be "" (LTI 1.3, 4.1.3: it is optional) where the issuer has a single one. Raises Refusal.
+    """
+    found = [
+        (consumer, consumer.platform, known)
+        for consumer in consumers
+        if consumer.platform and consumer.platform.issuer == issuer
+        for known in consumer.platform.client_ids
+        if client_id in ("", known)
+    ]
+    if not found:
+        raise Refusal(Reason.UNTRUSTED, f"no consumer has issuer {issuer!r:.100} with client id {client_id!r:.60}")
+    if len(found) > 1:
+        raise Refusal(
+            Reason.UNTRUSTED, f"several client ids for issuer {issuer!r:.100}, and the LMS does not say which"
+        )
+    return found[0]
+
+
+async def verify(
+    id_token: str,
+    *,
+    consumer: Consumer,
+    client_id: str,
+    nonce: str,
+    hub: SplitResult,
+    launch_urls: Sequence[str],
+    username_key: str,
+    now: float,
+    nonces: Nonces,
+    keys: KeySets,
+) -> Launch:
+    """Return who is launched by `id_token`, for a login that began with `consumer`, `client_id` and `nonce`.
+
+    `hub` is its public address, `launch_urls` those of its addresses that mean no page in particular, `now` the time in
+    seconds since 1970. Raises Refusal. The launch counts as used when all else is well.
+    """
+    platform = consumer.platform
+    if platform is None or client_id not in platform.client_ids:
+        raise Refusal(Reason.UNTRUSTED, f"client id {client_id!r:.60} was revoked during the login", consumer.name)
+    claims = await _claims(id_token, consumer, platform, client_id, keys)
+    check_age(_number(claims["iat"], consumer), now, consumer, _TOKEN_AGE_S)
+    if _number(claims["exp"], consumer) <= now:
+        raise Refusal(Reason.EXPIRED, f"the id_token expired {now - claims['exp']:.0f} s ago", consumer.name)
+    if not hmac.compare_digest(str(claims["nonce"]).encode("utf-8", "surrogatepass"), nonce.encode()):
+        raise Refusal(Reason.UNTRUSTED, "the nonce is another than that of the login", consumer.name)
+    _check_lti(claims, consumer, platform, client_id)
+    lti = {name: claims.get(_CLAIM + name) for name in ("context", "custom", "roles", "target_link_uri")}
+    context = lti["context"] if isinstance(lti["context"], dict) else {}
+    custom = lti["custom"] if isinstance(lti["custom"], dict) else {}
+    roles = lti["roles"] if isinstance(lti["roles"], list) else []
+    target = str(lti["target_link_uri"])
+    launch = Launch(
+        consumer,
+        user_of(identity(claims, custom, username_key), username_key, consumer),
+        tuple(role for role in roles if isinstance(role, str)),
+        Course(str(context["id"]), str(context.get("label") or ""), str(context.get("title") or ""))
+        if context.get("id")
+        else None,
+        target_of(
+            [custom.get("next"), deep_link(target), "" if target.partition("?")[0] in launch_urls else target],
+            hub,
+            consumer,
+        ),
+    )
+    if not nonces.use(f"1.3 {consumer.name}", nonce, now, now + 2 * CLOCK_S + KEEP_STATE_S):
+        raise Refusal(
+            Reason.REPLAYED, f"its nonce was used before, signed {now - claims['iat']:.0f} s ago", consumer.name
+        )
+    return launch
+
+
+def identity(claims: dict[str, Any], custom: dict[str, Any], username_key: str) -> object:
+    """Return what the token says in the LTI 1.1 field `username_key`; None when it says nothing.
+
+    Fields that LTI defines are read from the claims that LTI defines, never from a custom field of the same name: in
+    Canvas whoever may edit a link can give it custom fields, and they win over the tool's
+    (lib/lti/messages/resource_link_request.rb, `unexpanded_custom_parameters`).
+    """
+    if username_key.startswith("custom_"):
+        return custom.get(username_key.removeprefix("custom_"))
+    found: Any = claims
+    for name in _CLAIMS.get(username_key, (username_key,)):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+async def _claims(
+    id_token: str, consumer: Consumer, platform: Platform, client_id: str, keys: KeySets
+) -> dict[str, Any]:
+    """The claims of a token that the platform signed for this client id."""
+    try:
+        header = jwt.get_unverified_header(id_token)
+        if header.get("alg") not in _ALGORITHMS or not isinstance(header.get("kid"), str):
+            raise Refusal(
+                Reason.UNTRUSTED,
+                f"the id_token is signed with {header.get('alg')!r:.20}, or names no key",
+                consumer.name,
+            )
+        try:
+            key = await keys.key(platform.jwks_url, header["kid"])
+        except jwt.PyJWKClientConnectionError as error:
+            raise Refusal(Reason.NO_KEYS, f"{platform.jwks_url} does not answer: {error}", consumer.name) from None
+        claims: dict[str, Any] = jwt.decode(
+            id_token,
+            key,
+            algorithms=_ALGORITHMS,
+            audience=client_id,
+            issuer=platform.issuer,
+            leeway=CLOCK_S,
+            options={"require": _REQUIRED, "verify_iat": False, "enforce_minimum_key_length": True},
+        )
+    except jwt.ExpiredSignatureError:
+        raise Refusal(Reason.EXPIRED, "the id_token has expired", consumer.name) from None
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
+        raise Refusal(Reason.UNTRUSTED, f"id_token: {error}"[:200], consumer.name) from None
+    return claims
+
+
+def _check_lti(claims: dict[str, Any], consumer: Consumer, platform: Platform, client_id: str) -> None:
+    """Raise Refusal for a token that is no launch of LTI 1.3, or not one for us."""
+    kind = claims.get(f"{_CLAIM}message_type")
+    if kind != "LtiResourceLinkRequest":
+        raise Refusal(Reason.WRONG_MESSAGE, f"a {kind!r:.60}, not an LtiResourceLinkRequest", consumer.name)
+    if claims.get("azp", client_id) != client_id:
+        raise Refusal(Reason.UNTRUSTED, "azp is another client id", consumer.name)
+    deployment = claims.get(f"{_CLAIM}deployment_id")
+    if platform.deployment_ids and deployment not in platform.deployment_ids:
+        raise Refusal(Reason.UNTRUSTED, f"deployment {deployment!r:.60} is none of its deployment_ids", consumer.name)
+    validator = LTI13LaunchValidator(max_age=_TOKEN_AGE_S)
+    try:
+        validator.validate_id_token(claims)
+        validator.validate_azp_claim(claims, [client_id])
+    except ValidationError as error:
+        raise Refusal(Reason.MALFORMED, f"id_token: {error}"[:200], consumer.name) from None
+    except (AttributeError, TypeError):
+        raise Refusal(Reason.MALFORMED, "a claim of the id_token has the wrong type", consumer.name) from None
+
+
+def _number(value: object, consumer: Consumer) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise Refusal(Reason.MALFORMED, "iat or exp is no number", consumer.name)
+    return value

@@ -1,0 +1,35 @@
+"""nbgrader's settings in this container."""
+
+# mypy: disable-error-code="import-not-found"
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from . import courses
+from .grading import autograde_preprocessors
+
+
+def configure(c: Any) -> None:
+    """Fill in the configuration `c` (traitlets) for where we are: a course folder, or anywhere else.
+
+    In a course folder, nbgrader's commands are about that course. Elsewhere they are about the only course, or the one
+    that `--course` names; without it, lists have those of all courses.
+    """
+    c.Exchange.root = str(courses.EXCHANGE)
+    # Two courses may both have a "ps1".
+    c.Exchange.path_includes_course = True
+    c.Authenticator.plugin_class = "hubrun_nbgrader.plugin.MountedCourses"
+    c.ExchangeFactory.release_assignment = "hubrun_nbgrader.exchange.ReleaseAssignment"
+    c.ExchangeFactory.collect = "hubrun_nbgrader.exchange.Collect"
+    c.ExchangeFactory.release_feedback = "hubrun_nbgrader.exchange.ReleaseFeedback"
+    c.Autograde.autograde_preprocessors = autograde_preprocessors()
+    # What students hand in is shown in the instructor's browser, from the hub's own address: no scripts of theirs there.
+    c.HTMLExporter.sanitize_html = True
+
+    everything = courses.all_courses()
+    course = courses.course_of(Path.cwd()) or (everything[0] if len(everything) == 1 else "")
+    if course:
+        c.CourseDirectory.course_id = course
+    if course in courses.taught():
+        c.CourseDirectory.root = str(courses.COURSES / course)

@@ -1,0 +1,46 @@
+"""Autograding runs what students wrote, in the instructor's container. Here it runs in a sandbox of the kernel's.
+
+Without one, a submission could read the solutions and everybody's work, change grades, or leave something in the
+instructor's home: to the system, it is the instructor.
+"""
+
+# mypy: disable-error-code="import-not-found,misc"
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.manager import AsyncKernelManager
+from nbgrader.converters import Autograde
+from nbgrader.preprocessors import Execute
+
+from . import sandbox
+
+
+class SandboxedKernel(AsyncKernelManager):
+    """Starts a kernel, of any language, that reaches its working folder and the system's programs, and little else."""
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        # Goes with this object.
+        self._scratch = tempfile.TemporaryDirectory(prefix="grading-")
+        command = super().format_kernel_cmd(extra_arguments)
+        connection = os.path.realpath(self.connection_file)
+        return [sys.executable, "-I", str(Path(sandbox.__file__)), self._scratch.name, connection, "--", *command]
+
+
+class SandboxedExecute(Execute):
+    """nbgrader's Execute with a sandboxed kernel; `c.Execute` configures it as well."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["kernel_manager_class"] = SandboxedKernel
+        super().__init__(*args, **kwargs)
+
+
+def autograde_preprocessors() -> list[Any]:
+    """nbgrader's own steps of autograding, with SandboxedExecute for Execute."""
+    usual = Autograde.autograde_preprocessors.default()
+    assert Execute in usual, "nbgrader's autograding is no longer what it was: grading.py must follow"
+    return [SandboxedExecute if step is Execute else step for step in usual]

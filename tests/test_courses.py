@@ -1,0 +1,392 @@
+"""Who sees which folder of which course; and the code for containers that has to stand up to hostile students."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hubrun.hub.courses import folders, places
+from hubrun.hub.courses.folders import UnsafeFolder
+from hubrun.hub.courses.places import Membership, memberships
+from hubrun.hub.courses.spawner import CourseMounts
+from hubrun.hub.nbgrader import copying, sandbox
+from hubrun.hub.nbgrader.copying import TooMuch
+
+BIO, CHEM = "course-bio", "course-chem"
+BIO_TEACHER, CHEM_TEACHER = "course-bio-instructors", "course-chem-instructors"
+
+
+def seen(user: str, *groups: str) -> dict[str, str]:
+    """Where from → where to and how, of the container of `user` in `groups`."""
+    found = places.places(user, memberships(groups), "/host")
+    return {
+        source.removeprefix("/host/"): f"{bind['bind'].removeprefix('/srv/nbgrader/')} {bind['mode']}"
+        for source, bind in found.binds.items()
+    }
+
+
+STUDENT = {
+    "bio/outbound": "exchange/bio/outbound ro",
+    "bio/inbound/ada": "exchange/bio/inbound rw",
+    "bio/feedback/ada": "exchange/bio/feedback ro",
+}
+TEACHER = STUDENT | {
+    "bio/outbound": "exchange/bio/outbound rw",
+    "bio/course": "courses/bio rw",
+    "bio/inbound": "inbound/bio ro",
+    "bio/feedback": "feedback/bio rw",
+}
+OTHER = {
+    "chem/outbound": "exchange/chem/outbound ro",
+    "chem/inbound/ada": "exchange/chem/inbound rw",
+    "chem/feedback/ada": "exchange/chem/feedback ro",
+}
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ([], {}),
+        (["staff", "coursebio", "xcourse-bio"], {}),
+        ([BIO], STUDENT),
+        ([BIO, CHEM], STUDENT | OTHER),
+        ([BIO, BIO_TEACHER], TEACHER),
+        ([BIO_TEACHER], TEACHER),
+        ([CHEM, BIO, BIO_TEACHER], TEACHER | OTHER),
+    ],
+)
+def test_groups_decide_what_a_container_sees(groups: list[str], expected: dict[str, str]) -> None:
+    assert seen("ada", *groups) == expected
+
+
+@pytest.mark.parametrize(
+    ("groups", "role", "courses", "teaches"),
+    [
+        ([], "student", "", ""),
+        ([CHEM, BIO], "student", "bio chem", ""),
+        ([CHEM, BIO, CHEM_TEACHER], "instructor", "bio chem", "chem"),
+    ],
+)
+def test_the_container_is_told_its_courses(groups: list[str], role: str, courses: str, teaches: str) -> None:
+    environment = places.places("ada", memberships(groups)).environment
+    assert environment == {
+        "JUPYTER_CONFIG_PATH": f"/usr/local/share/hubrun/{role}",
+        "HUBRUN_COURSES": courses,
+        "HUBRUN_TEACHES": teaches,
+    }
+
+
+HOSTILE = [
+    "", ".", "..", "../bio", "bio/../chem", "/etc", "bio/course", "a b", "bio:rw", "bio\n", "Bio", "bïo", "{username}",
+    "bio-", "-instructors", "a-instructors", "bio\0", "~", "x" * 300, "*", "bio,chem",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_course_with_a_strange_name_is_none(name: str) -> None:
+    assert memberships([f"course-{name}-instructors"]) == []
+    if name not in ("-instructors", "a-instructors"):  # of these, the first is nothing and the second course a's
+        assert memberships([f"course-{name}"]) == []
+
+
+def test_a_group_that_could_be_of_two_courses_is_of_neither() -> None:
+    assert memberships(["course-a-instructors-instructors"]) == []
+    assert memberships(["course-a-instructors"]) == [Membership("a", True)]
+
+
+@pytest.mark.parametrize("user", [name for name in HOSTILE if name != "a-instructors"])
+def test_somebody_with_a_strange_name_sees_no_course(user: str) -> None:
+    assert seen(user, BIO, BIO_TEACHER) == {}
+
+
+names = st.one_of(
+    st.from_regex(r"[a-z0-9]{1,6}([._-]{1,2}[a-z0-9]{1,6}){0,2}", fullmatch=True),
+    st.sampled_from(HOSTILE),
+    st.text(max_size=8),
+)
+groups = st.lists(
+    st.one_of(st.text(max_size=12), names.map("course-{}".format), names.map("course-{}-instructors".format)),
+    max_size=6,
+)
+
+
+@given(user=names, other=names, joined=groups)
+def test_no_container_sees_another_persons_folder_or_one_outside_the_courses(
+    user: str, other: str, joined: list[str]
+) -> None:
+    binds = places.places(user, memberships(joined), "/host").binds
+    teaches = {
+        name.removeprefix("course-").removesuffix("-instructors") for name in joined if name.endswith("-instructors")
+    }
+    targets = [bind["bind"] for bind in binds.values()]
+    assert len(set(targets)) == len(targets)
+    for source, bind in binds.items():
+        parts = PurePosixPath(source).parts
+        assert parts[:2] == ("/", "host") and ".." not in parts and str(PurePosixPath(source)) == source
+        assert f"course-{parts[2]}" in joined or parts[2] in teaches
+        if parts[2] in teaches:
+            continue
+        # A student: one folder to write to, their own; and nobody else's.
+        assert parts[3:] in (("outbound",), ("inbound", user), ("feedback", user))
+        assert (bind["mode"] == "rw") == (parts[3] == "inbound")
+        assert other == user or other not in parts[4:]
+
+
+# -- the folders on the server
+
+ONE = [Membership("bio", False)]
+
+
+def modes(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): f"{path.stat().st_mode & 0o7777:o}" for path in root.rglob("*")}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "nbgrader"
+    root.mkdir(mode=0o700)
+    return root
+
+
+def test_only_leaves_can_be_written_to_whatever_the_umask(root: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        folders.make(root, "ada", ONE)
+        folders.make(root, "ben", ONE)
+    finally:
+        os.umask(before)
+    closed = {"bio": "755", "bio/inbound": "755", "bio/feedback": "755"}
+    leaves = ["course", "outbound", "inbound/ada", "inbound/ben", "feedback/ada", "feedback/ben"]
+    assert modes(root) == closed | {f"bio/{leaf}": "777" for leaf in leaves}
+
+
+def test_what_is_in_a_folder_stays_and_modes_are_put_right(root: Path) -> None:
+    folders.make(root, "ada", ONE)
+    (root / "bio/inbound/ada/ps1").write_text("kept")
+    (root / "bio/inbound").chmod(0o777)
+    folders.make(root, "ada", ONE)
+    assert modes(root)["bio/inbound"] == "755"
+    assert (root / "bio/inbound/ada/ps1").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    "place", ["bio", "bio/inbound", "bio/inbound/ada", "bio/feedback/ada", "bio/course", "bio/outbound"]
+)
+@pytest.mark.parametrize("dangling", [True, False])
+def test_a_link_in_the_place_of_a_folder_is_refused(root: Path, tmp_path: Path, place: str, dangling: bool) -> None:
+    outside = tmp_path / "outside"
+    if not dangling:
+        outside.mkdir()
+    (root / place).parent.mkdir(parents=True, exist_ok=True)
+    (root / place).symlink_to(outside)
+    with pytest.raises(UnsafeFolder, match=place):
+        folders.make(root, "ada", ONE)
+    assert not list(tmp_path.glob("outside/*"))
+
+
+def test_a_root_that_others_may_write_to_is_refused(root: Path) -> None:
+    root.chmod(0o777)
+    with pytest.raises(UnsafeFolder, match="others may write"):
+        folders.make(root, "ada", ONE)
+
+
+def test_an_account_of_the_hub_that_is_everybody_in_containers_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    with pytest.raises(UnsafeFolder, match="hub_user"):
+        folders.make(root, "ada", ONE)
+
+
+class Docker:
+    """What CourseMounts needs of a DockerSpawner."""
+
+    volume_binds = {"jupyterhub-user-ada": {"bind": "/home/jovyan", "mode": "rw"}}
+
+    def __init__(self, *groups: str, user: str = "ada") -> None:
+        self.user = SimpleNamespace(name=user, groups=[SimpleNamespace(name=group) for group in groups])
+        self.said: list[str] = []
+        self.log = SimpleNamespace(
+            **dict.fromkeys(("info", "warning", "error"), lambda *args: self.said.append(args[0] % args[1:]))
+        )
+
+    def get_env(self) -> dict[str, str]:
+        return {"HUBRUN_TEACHES": "everything", "KEPT": "1"}
+
+
+class Spawner(CourseMounts, Docker):
+    pass
+
+
+def test_a_spawner_adds_the_courses_to_the_home(root: Path) -> None:
+    spawner: Any = Spawner(BIO)
+    spawner.course_places = spawner.find_places(str(root))
+    assert set(spawner.volume_binds) == {
+        "jupyterhub-user-ada",
+        *(f"{root}/bio/{part}" for part in ("outbound", "inbound/ada", "feedback/ada")),
+    }
+    assert spawner.get_env()["HUBRUN_TEACHES"] == "" and spawner.get_env()["KEPT"] == "1"
+    # Out of the group: with the next start, the home alone.
+    spawner.user.groups = []
+    spawner.course_places = spawner.find_places(str(root))
+    assert set(spawner.volume_binds) == {"jupyterhub-user-ada"}
+
+
+def test_when_folders_cannot_be_made_the_server_starts_without_courses_and_the_log_says_why(tmp_path: Path) -> None:
+    spawner: Any = Spawner(BIO)
+    assert spawner.find_places(str(tmp_path / "missing")).binds == {}
+    assert "starts without" in spawner.said[0] and "missing" in spawner.said[0]
+
+
+# -- collecting from a folder that a student writes to
+
+
+def test_plain_files_are_copied_and_everything_else_is_left_out(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("solutions")
+    source = tmp_path / "in"
+    (source / "data").mkdir(parents=True)
+    (source / "data/a.csv").write_text("1")
+    (source / "ps1.ipynb").write_text("{}")
+    (source / "link").symlink_to(secret)
+    (source / "folder").symlink_to(tmp_path)
+    os.mkfifo(source / "pipe")
+    seen = copying.copy(source, tmp_path / "out", 1 << 20)
+    assert sorted(seen.left_out) == ["folder", "link", "pipe"]
+    assert {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")} == {
+        "data",
+        "data/a.csv",
+        "ps1.ipynb",
+    }
+
+
+def test_a_submission_that_is_a_link_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(OSError):
+        copying.look(tmp_path / "link", 1 << 20)
+
+
+def test_the_time_of_a_submission_cannot_be_set_back(tmp_path: Path) -> None:
+    began = time.time() - 1
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/ps1.ipynb").write_text("{}")
+    os.utime(tmp_path / "in/ps1.ipynb", (0, 0))
+    os.utime(tmp_path / "in", (0, 0))
+    assert copying.look(tmp_path / "in", 1 << 20).changed > began
+
+
+@pytest.mark.parametrize("kind", ["large", "many", "deep"])
+def test_too_much_is_refused(tmp_path: Path, kind: str) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    if kind == "large":
+        with (source / "file").open("wb") as file:
+            file.truncate(1 << 40)
+    elif kind == "many":
+        for number in range(300):
+            (source / str(number)).touch()
+    else:
+        (source / "/".join("d" * 60)).mkdir(parents=True)
+    for action in (lambda: copying.look(source, 1 << 20), lambda: copying.copy(source, tmp_path / "out", 1 << 20)):
+        with pytest.raises(TooMuch):
+            action()
+
+
+def test_a_file_that_turns_into_a_link_meanwhile_is_never_followed(tmp_path: Path) -> None:
+    """The student's container swaps a file and a link as fast as it can."""
+    secret = tmp_path / "secret"
+    secret.write_text("solutions")
+    source = tmp_path / "in"
+    source.mkdir()
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            for make in (lambda path: path.write_text("mine"), lambda path: path.symlink_to(secret)):
+                candidate = source / "candidate"
+                make(candidate)
+                candidate.rename(source / "file")
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        for number in range(200):
+            target = tmp_path / f"out{number}"
+            with suppress(OSError):  # gone or a link by then: an error of this one submission
+                copying.copy(source, target, 1 << 20)
+            assert not any("solutions" in path.read_text() for path in target.rglob("*"))
+    finally:
+        stop.set()
+        thread.join()
+
+
+# -- the sandbox of autograding
+
+
+def landlock() -> bool:
+    try:
+        sandbox.call(sandbox.CREATE_RULESET, None, 0, sandbox.VERSION)
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not landlock(), reason="this kernel has no Landlock")
+def test_graded_code_reaches_its_folder_and_the_system_alone(tmp_path: Path) -> None:
+    work, scratch, outside = tmp_path / "work", tmp_path / "scratch", tmp_path / "outside"
+    for folder in (work, scratch, outside):
+        folder.mkdir()
+    (outside / "solution").write_text("secret")
+    (tmp_path / "connection.json").write_text("{}")
+    code = f"""
+import os
+def attempt(name, action):
+    try:
+        action()
+        print(name, "yes")
+    except Exception as error:
+        print(name, type(error).__name__)
+attempt("own", lambda: open("mine", "w").write("x"))
+attempt("home", lambda: open(os.environ["HOME"] + "/x", "w").write("x"))
+attempt("connection", lambda: open({str(tmp_path / "connection.json")!r}).read())
+attempt("read", lambda: open({str(outside / "solution")!r}).read())
+attempt("write", lambda: open({str(outside / "new")!r}, "w"))
+attempt("rename", lambda: os.rename("mine", {str(outside / "mine")!r}))
+attempt("link", lambda: os.symlink("/etc/passwd", "link"))
+attempt("hard", lambda: os.link({str(outside / "solution")!r}, "hard"))
+print(sorted(name for name in os.environ if "JUPYTERHUB" in name or "HUBRUN" in name))
+"""
+    command = [
+        sys.executable, "-I", sandbox.__file__, str(scratch), str(tmp_path / "connection.json"), "--",
+        "/usr/bin/env", "python3", "-I", "-c", code,
+    ]  # fmt: skip
+    # The system's own interpreter: this one may be anywhere.
+    environment = {"PATH": "/usr/bin:/bin", "JUPYTERHUB_API_TOKEN": "secret", "HUBRUN_TEACHES": "bio"}
+    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    *lines, names = done.stdout.splitlines()
+    answers = dict(line.split() for line in lines)
+    assert [name for name, answer in answers.items() if answer == "yes"] == ["own", "home", "connection"], answers
+    assert names == "[]"
+
+
+def test_the_containers_code_imports_nothing_of_hubrun() -> None:
+    """It is `hubrun_nbgrader` there, and `hubrun_courses` on the server."""
+    for package in ("courses", "nbgrader"):
+        spec = importlib.util.find_spec(f"hubrun.hub.{package}")
+        assert spec and spec.origin
+        for path in Path(spec.origin).parent.rglob("*.py"):
+            assert "import hubrun." not in path.read_text() and "from hubrun." not in path.read_text(), path

@@ -1,0 +1,149 @@
+"""Parts of the hub's front door that need no hub: where a launch may lead, nonces, pages, the developer key."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hubrun.hub.front.nonces import Nonces
+from hubrun.hub.front.pages import PAGES
+from hubrun.hub.front.refusals import Reason, Refusal
+from hubrun.hub.front.registration import developer_key
+from hubrun.hub.front.targets import Elsewhere, path_on
+
+HUB = urlsplit("https://hub.example.edu/")
+
+
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [
+        ("/hub/home", "/hub/home"),
+        ("/hub/user-redirect/lab/tree/a%20b.ipynb", "/hub/user-redirect/lab/tree/a%20b.ipynb"),
+        ("/hub/user-redirect/lab/tree/a b.ipynb", "/hub/user-redirect/lab/tree/a%20b.ipynb"),
+        ("/hub/user-redirect/lab/tree/Übung.ipynb", "/hub/user-redirect/lab/tree/%C3%9Cbung.ipynb"),
+        (
+            "/hub/user-redirect/git-pull?repo=https%3A%2F%2Fgit.example%2Fr&branch=main#x",
+            "/hub/user-redirect/git-pull?repo=https%3A%2F%2Fgit.example%2Fr&branch=main#x",
+        ),
+        (
+            "/hub/user-redirect/git-pull?repo=https://git.example/r",
+            "/hub/user-redirect/git-pull?repo=https://git.example/r",
+        ),
+        ("https://hub.example.edu/hub/home", "/hub/home"),
+        ("https://hub.example.edu:443/hub/home?x=1", "/hub/home?x=1"),
+        ("HTTPS://HUB.example.EDU/hub/home", "/hub/home"),
+        ("https://hub.example.edu", "/"),
+        ("/", "/"),
+    ],
+)
+def test_a_page_of_the_hub_is_a_target(address: str, path: str) -> None:
+    assert path_on(HUB, address) == path
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://evil.example/", "https://hub.example.edu:8443/", "http://hub.example.edu/", "https://hub.example.edu:x/",
+        "https://hub.example.edu@evil.example/", "https://me@hub.example.edu/", "https://hub.example.edu.evil.example/",
+        "//hub.example.edu/", "//evil.example", "///evil.example", "////evil.example", "/./\\evil.example", "\\/evil.example",
+        "/\n/evil.example", "\x00//evil.example", "/\x7f/evil.example", "/%09/evil.example", "/%2f%2fevil.example",
+        "/%252f%252fevil.example", "/%5cevil.example", "/hub/..%2f..//evil.example", "hub", "", "data:text/html,x",
+        "javascript://hub.example.edu/%0aalert(1)", "https:/evil.example", "https://[", "https://hub.example.edu//evil.example",
+        "/hub/../../evil", "/hub/%2e%2e/%2e%2e/evil",
+    ],
+)  # fmt: skip
+def test_another_site_is_no_target(address: str) -> None:
+    with pytest.raises(Elsewhere):
+        path_on(HUB, address)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.text(st.sampled_from("/\\.:@%25fhubexampled#? \t\n"), max_size=30).map(lambda text: "/" + text))
+def test_a_target_is_a_path_of_printable_ascii_whatever_was_asked_for(address: str) -> None:
+    try:
+        path = path_on(HUB, address)
+    except Elsewhere:
+        return
+    assert path.startswith("/") and not path.startswith(("//", "/\\"))
+    assert path.isascii() and path.isprintable() and " " not in path
+    assert path_on(HUB, path) == path
+
+
+def test_a_nonce_counts_once_in_its_scope_and_is_forgotten_when_it_is_of_no_use(tmp_path: Path) -> None:
+    nonces = Nonces(tmp_path / "nonces.sqlite")
+    assert nonces.use("a", "n1", now=100, until=131)
+    assert not nonces.use("a", "n1", now=130, until=131)
+    assert nonces.use("b", "n1", now=130, until=161)
+    assert nonces.use("a", "n2", now=140, until=171)
+    assert len(nonces) == 2, "the first one's time is over"
+
+
+def test_a_scope_and_a_nonce_do_not_run_into_one_another(tmp_path: Path) -> None:
+    nonces = Nonces(tmp_path / "nonces.sqlite")
+    assert nonces.use("a", "bc", now=0, until=9)
+    assert nonces.use("ab", "c", now=0, until=9)
+
+
+def test_nonces_outlive_the_process_and_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "nonces.sqlite"
+    assert Nonces(path).use("a", "n", now=0, until=9)
+    assert not Nonces(path).use("a", "n", now=0, until=9)
+    with sqlite3.connect(path) as db:
+        stored = db.execute("SELECT digest FROM nonce").fetchone()[0]
+    assert len(stored) == 32, "however long a nonce is, a digest of it is kept"
+    path.write_bytes(b"no database" * 100)
+    assert Nonces(path).use("a", "n", now=0, until=9)
+
+
+@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.value)
+def test_every_refusal_has_a_page_that_says_what_to_do(reason: Reason) -> None:
+    page = PAGES[reason]
+    assert 400 <= page.status < 500 or (page.status, reason) == (503, Reason.NO_KEYS)
+    assert page.title and page.what.endswith(".") and page.advice.endswith(".")
+
+
+def test_a_refusal_is_one_line_whatever_the_lms_sent() -> None:
+    text = str(Refusal(Reason.LMS_ERROR, "x\n[E] faked\r\x1b[31m\u2028\ud800", "bio"))
+    assert text == r"LTI launch by consumer bio refused (lms-error): x\n[E] faked\r\x1b[31m\u2028\ud800"
+
+
+def test_the_developer_key_has_what_canvas_requires_and_asks_for_no_more_than_it_needs() -> None:
+    key = developer_key("https://hub.example.edu/hub/", "lis_person_sourcedid", title="Jupyter")
+    assert key["title"] == "Jupyter" and key["description"]
+    assert key["oidc_initiation_url"] == "https://hub.example.edu/hub/lti13/oauth_login"
+    assert key["target_link_uri"] == "https://hub.example.edu/hub/lti13/oauth_callback"
+    assert key["redirect_uris"] == [key["target_link_uri"]]
+    assert key["public_jwk_url"] == "https://hub.example.edu/hub/lti13/jwks" and "public_jwk" not in key
+    assert key["scopes"] == []
+    [canvas] = key["extensions"]
+    assert (canvas["platform"], canvas["domain"]) == ("canvas.instructure.com", "hub.example.edu")
+    assert canvas["privacy_level"] == "name_only"
+    placements = canvas["settings"]["placements"]
+    assert [each["placement"] for each in placements] == ["course_navigation", "link_selection", "assignment_selection"]
+    assert {each["windowTarget"] for each in placements} == {"_blank"}
+    assert {each["message_type"] for each in placements} == {"LtiResourceLinkRequest"}
+    assert json.loads(json.dumps(key)) == key
+
+
+@pytest.mark.parametrize(
+    ("username_key", "privacy", "fields"),
+    [
+        ("custom_canvas_user_login_id", "anonymous", {"canvas_user_login_id": "$Canvas.user.loginId"}),
+        ("lis_person_contact_email_primary", "email_only", {}),
+        ("user_id", "anonymous", {}),
+    ],
+)
+def test_the_developer_key_sends_the_name(username_key: str, privacy: str, fields: dict[str, str]) -> None:
+    key = developer_key("https://hub.example.edu/hub/", username_key)
+    assert (key["extensions"][0]["privacy_level"], key["custom_fields"]) == (privacy, fields)
+
+
+def test_a_field_that_canvas_does_not_know_makes_no_developer_key() -> None:
+    with pytest.raises(ValueError, match="custom_x is not known"):
+        developer_key("https://hub.example.edu/hub/", "custom_x")
