@@ -53,11 +53,19 @@ sudo_password_env: str = ""  # environment variable here that holds the sudo pas
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
 ca_certificates: list = []  # PEM files here with CAs that the server must trust (an institution's proxy or registry)
 hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
-lti_version: str = "1.1"  # version of LTI that Canvas uses to launch
+lti_version: str = "1.1"  # version of LTI that Canvas uses to launch: 1.1, 1.3, or both while you change over
 lti_username_key: str = "lis_person_sourcedid"  # launch field that becomes the hub user's name (see 02 before you change it)
+new_names: str = "stop"  # what to do when people would get another name, and so an empty home: stop, rename them with their files, leave
+lti_platform: str = "production"  # LTI 1.3: the Canvas that launches: production, beta, test, or https://… of your own
+lti_client_ids: list = []  # LTI 1.3: client ids of the developer keys that may launch
+lti_issuer: str = ""  # LTI 1.3: issuer, where it is another than the platform's
+lti_authorize_url: str = ""  # LTI 1.3: authorize URL, where it is another than the platform's
+lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, where it is another than the platform's
+consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]
 admin_users: list = []  # hub users who administer the hub
 idle_minutes: int = 60  # stop a student's server after this many idle minutes; 0: never
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
+canvas_tool_name: str = "JupyterHub"  # name of the tool in Canvas
 check: bool = False  # True: show what would change and touch nothing
 
 # %% [markdown]

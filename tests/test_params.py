@@ -56,7 +56,7 @@ HEAD = "site: example\ndomain: hub.example.edu\n"
         (HEAD + "swap_mb: true\n", "swap_mb (line 3) is True: must be a whole number"),
         (HEAD + "nbgrader: 'yes'\n", "nbgrader (line 3) is 'yes': must be true or false"),
         (HEAD + "extra_packages: vim\n", "extra_packages (line 3) is 'vim': must be a list, such as [a, b]"),
-        (HEAD + "extra_packages: [3]\n", "extra_packages (line 3) is 3: must be text"),
+        (HEAD + "extra_packages: [3]\n", "extra_packages[0] (line 3) is 3: must be text"),
         (HEAD + "upgrade: all\n", "upgrade (line 3) is 'all': Input should be 'none', 'security' or 'full'"),
         (HEAD + "pytorch: yes\n", "pytorch (line 3) is True: Input should be 'none', 'cpu' or 'cuda'"),
         (HEAD + "user_cpus: -1\n", "user_cpus (line 3) is -1"),

@@ -34,7 +34,7 @@ def spawner(monkeypatch: pytest.MonkeyPatch) -> Any:
     module.DockerSpawner = Container  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "dockerspawner", module)
     c = SimpleNamespace(JupyterHub=SimpleNamespace(), DockerSpawner=SimpleNamespace())
-    site = Site(site="x", domain="hub.example.edu")
+    site = Site(site="x", domain="hub.example.edu", nbgrader=False)
     exec(config.render("40-docker.py", site), {"get_config": lambda: c})  # noqa: S102 - our own file
     return c.JupyterHub.spawner_class()
 

@@ -252,12 +252,12 @@ def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
     """Run everything that CI runs: format, lint, types, and the tests. Arguments behind -- go to pytest."""
     install_test_tools(TEST_TOOLS if fast else TEST_TOOLS | BROWSER)
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
-    apart = "server or browser"
+    apart = "server or browser or hub"
     commands = [
         ["ruff", "format", "--check", "-q", "lib", "tests", "benchmarks"],
         ["ruff", "check", "-q", "lib", "tests", "benchmarks"],
         ["mypy", "--no-error-summary"],
-        # side by side; practice servers and browsers take all there is, so they come one after another
+        # side by side; practice servers, browsers and hubs take all there is, so they come one after another
         ["pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", f"not ({apart})", *pytest_arguments],
         *([] if fast else [["pytest", "-q", "-m", apart, *pytest_arguments]]),
     ]

@@ -199,8 +199,8 @@ class Site(BaseModel):
     canvas_navigation: Literal["off", "members", "admins"] = _param(
         "05", "who sees the tool in the course navigation: members, admins (teachers), or off", "members"
     )
-    canvas_send_secret: bool = _param(
-        "05", "send Canvas the secret again although the tool is there (after you made a new one)", False
+    canvas_renew_key: bool = _param(
+        "05", "send Canvas key and secret again although the tool is there (after you made new ones)", False
     )
     git_links: list[GitLinkParams] = _param(
         "05", "nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]", []

@@ -29,7 +29,9 @@ class LaunchAuthenticator(Authenticator):
         "/etc/jupyterhub/consumers.d", config=True, help="Folder of the consumers' files, NAME.env and NAME.json."
     )
     default_consumer = Unicode(
-        "/etc/jupyterhub/lti.env", config=True, help="File with key and secret of the consumer `default` (LTI 1.1); empty: it has none."
+        "/etc/jupyterhub/lti.env",
+        config=True,
+        help="File with key and secret of the consumer `default` (LTI 1.1); empty: it has none.",
     )
     username_key = Unicode(
         "lis_person_sourcedid",
