@@ -31,12 +31,13 @@ from hubrun.params import Site
 from hubrun.plan import Action, Resource, Result, facts, quote, unified
 from hubrun.resources.apt_source import AptSource
 from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Image, Network
-from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File
+from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File, OnlyFiles
 from hubrun.resources.node import NodePackages
 from hubrun.resources.packages import MEND, NoPackages, Packages, Updates
 from hubrun.resources.secret_file import SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.system import CA_FOLDER, CertificateAuthorities, HostEntry, Swap, TimeSync
+from hubrun.resources.tree import Tree, sources
 from hubrun.resources.users import AuthorizedKey, NotInGroups, OnlyMembers, User
 from hubrun.resources.venv import Venv, pins
 from hubrun.resources.where import Where
@@ -485,6 +486,57 @@ def test_a_secret_is_added_below_those_of_a_file_that_ends_without_a_newline(mac
     path.write_text("# from Canvas\nKEY=mine")
     assert machine.ensure(SecretFile(str(path), ("KEY", "SECRET"), "root:root")) == [f"make SECRET in {path}"]
     assert re.fullmatch(r"# from Canvas\nKEY=mine\nSECRET=[0-9a-f]{64}\n", path.read_text())
+
+
+def test_a_line_beside_the_secrets_is_put_right_and_the_secrets_stay(machine: Machine) -> None:
+    path = machine.root / "bio.env"
+    pair = SecretFile(str(path), ("KEY", "SECRET"), "root:root", lines=("PREFIX=bio",))
+    assert machine.ensure(pair) == [f"make KEY, SECRET in {path}"]
+    first = path.read_text()
+    assert re.fullmatch(r"PREFIX=bio\nKEY=[0-9a-f]{64}\nSECRET=[0-9a-f]{64}\n", first)
+    path.write_text(first.replace("PREFIX=bio", "PREFIX=chem").rstrip())
+    assert machine.ensure(pair) == [f"put PREFIX=bio into {path}"]
+    assert sorted(path.read_text().splitlines()) == sorted(first.splitlines())
+    assert machine.ensure(SecretFile(str(path), ("KEY", "SECRET"), "root:root", lines=("PREFIX=",))) == [
+        f"put PREFIX= into {path}"
+    ]
+
+
+def test_files_that_are_not_named_go_and_hidden_ones_stay(machine: Machine) -> None:
+    folder = machine.root / "consumers.d"
+    only = OnlyFiles(str(folder), ("bio.env",))
+    assert machine.ensure(only) == []  # there is no such folder
+    folder.mkdir()
+    for name in ("bio.env", "che m.env", ".hubrun.x"):
+        (folder / name).touch()
+    assert machine.ensure(only) == [f"remove {folder}/che m.env"]
+    assert sorted(path.name for path in folder.iterdir()) == [".hubrun.x", "bio.env"]
+
+
+def test_a_program_is_replaced_as_a_whole_when_anything_in_it_differs(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "source/templates/__pycache__").mkdir(parents=True)
+    (tmp_path / "source/a.py").write_text("a = 'ä'\n")
+    (tmp_path / "source/templates/b.html").write_text("<p>")
+    (tmp_path / "source/templates/__pycache__/b.pyc").write_bytes(b"\xff")
+    files = sources(tmp_path / "source")
+    assert files == {"a.py": "a = 'ä'\n", "templates/b.html": "<p>"}
+    folder = machine.root / "program"
+    program = Tree(str(folder), files)
+    assert machine.ensure(program) == [f"write {folder}"]
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__/a.pyc").touch()
+    for change, says in (
+        (lambda: (folder / "a.py").write_text("evil"), "changed a.py"),
+        (lambda: (folder / "c.py").touch(), "surplus c.py"),
+        (lambda: (folder / "templates/b.html").unlink(), "new templates/b.html"),
+        (lambda: (folder / "a.py").chmod(0o600), "closed a.py"),
+        (lambda: (folder / "templates").chmod(0o777), "open templates"),
+        (lambda: os.chown(folder / "a.py", 1, 1), "foreign a.py"),
+    ):
+        change()
+        assert machine.ensure(program) == [f"write {folder} ({says})"]
+        assert machine.ensure(program) == []
+        assert sources(folder) == files and not (folder / "__pycache__").exists()
 
 
 @pytest.mark.parametrize("before", ["127.0.0.1 localhost\n", "127.0.0.1 localhost", "# 1.2.3.4 hub\n10.0.0.1 hub-2\n"])

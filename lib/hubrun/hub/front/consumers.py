@@ -73,13 +73,13 @@ def read(folder: Path, default_file: Path | None) -> tuple[list[Consumer], list[
 
 def _consumer(name: str, paths: list[Path]) -> Consumer:
     """The consumer of one or two files. Raises OSError and ValueError, whose text holds no secret."""
-    from dotenv import dotenv_values  # the hub has it; whoever only wants to know what a consumer is need not
-
     key = secret = ""
     platform = None
     prefixes: set[str] = set()
     for path in paths:
         if path.suffix == ".env":
+            from dotenv import dotenv_values  # the hub has it; whoever only wants to know what a consumer is need not
+
             # dotenv_values(path) takes a file that is not there for an empty one
             with path.open(encoding="utf-8") as lines:
                 values = dotenv_values(stream=lines, interpolate=False)
