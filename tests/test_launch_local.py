@@ -443,14 +443,21 @@ def message(kind: str, request: Any, **content: Any) -> str:
 def notebook(certificates: tuple[Path, Path, str]) -> Iterator[Callable[[Callable[[Any], list[str]]], Any]]:
     """Serve a kernel whose answers are given by a function of the request; yields a way to execute code there.
 
-    deaf: so many requests are lost before it hears one.
+    deaf: so many requests are lost before it hears one. dead: over so many websockets nothing is ever heard.
     """
     ca, leaf, _ = certificates
     servers = []
 
-    def start(answers: Callable[[Any], list[str]], deaf: int = 0) -> Any:
+    def start(answers: Callable[[Any], list[str]], deaf: int = 0, dead: int = 0) -> Any:
+        opened: list[ServerConnection] = []
+
         def serve_kernel(connection: ServerConnection) -> None:
             assert connection.request is not None
+            opened.append(connection)
+            if len(opened) <= dead:
+                for _ in connection:
+                    pass
+                return
             request = json.loads(connection.recv(timeout=5))
             for _ in range(deaf):
                 request = json.loads(connection.recv(timeout=5))
@@ -508,8 +515,21 @@ def test_a_kernel_that_is_not_ready_yet_is_asked_again(notebook: Any, monkeypatc
 
 
 def test_a_kernel_that_never_answers_is_given_up_after_the_time_limit(notebook: Any) -> None:
-    with pytest.raises(CheckFailed, match="within 0.5 s"):
+    with pytest.raises(CheckFailed, match="said nothing for 0.5 s"):
         notebook(lambda request: [], deaf=100)(timeout_s=0.5)
+
+
+def test_a_kernel_that_is_silent_is_asked_over_a_new_websocket(notebook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "_RELOAD_S", 0.3)
+
+    def answers(request: Any) -> list[str]:
+        return [
+            message("execute_result", request, data={"text/plain": "42"}),
+            message("execute_reply", request, status="ok"),
+            message("status", request, execution_state="idle"),
+        ]
+
+    assert notebook(answers, dead=2)() == "42"
 
 
 def test_a_cell_that_raises_is_a_failed_check(notebook: Any) -> None:

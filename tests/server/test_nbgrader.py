@@ -1,6 +1,6 @@
 """nbgrader in two courses, for people with different roles in each, as they would use it; and what must not work.
 
-bio is taught by cho, chem by ada; ada is a student in bio, ben in both. Commands are those of nbgrader's manual, given in
+bio is taught by cho, chem by ada; ada is a student in bio, ben in both: as their launches say. Commands are those of nbgrader's manual, given in
 a terminal of the person's own server (a kernel's subprocess here).
 """
 
@@ -20,12 +20,18 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hubrun import params
 from hubrun.hub.browser import Browser
+from hubrun.hub.lti import LaunchRequest
 from hubrun.hub.verify import Verification
 from hubrun.server import Server
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
 LOCAL = "/etc/jupyterhub/conf.d/90-local.py"
+# Who launches from which course as what, in this order; the last launch is not the one that teaches.
+LAUNCHES = (
+    ("ada", "chem", "Instructor"), ("ada", "bio", "Learner"), ("ben", "chem", "Learner"), ("ben", "bio", "Learner"),
+    ("cho", "bio", "Instructor"),
+)  # fmt: skip
 GROUPS = {
     "course-bio": ["ada", "ben", "cho"],
     "course-bio-instructors": ["cho"],
@@ -66,11 +72,8 @@ class Hub:
     def call(self, method: str, path: str, body: object = None) -> str:
         return self.machine.run(_API, method, path, self.token, json.dumps(body), seconds=90)
 
-    def join(self, group: str, *names: str) -> None:
-        for name in names:
-            self.call("POST", f"users/{name}")
-        self.call("POST", f"groups/{group}")
-        self.call("POST", f"groups/{group}/users", {"users": names})
+    def join(self, group: str, name: str) -> None:
+        self.call("POST", f"groups/{group}/users", {"users": [name]})
 
     def leave(self, group: str, name: str) -> None:
         self.call("DELETE", f"groups/{group}/users", {"users": [name]})
@@ -107,13 +110,12 @@ print(done.returncode, done.stdout, sep="|")
 
 @pytest.fixture(scope="module")
 def hub(machine: Machine) -> Iterator[Hub]:
-    """The hub, with everybody in their groups. The operator's own file of settings gets the service of the tests."""
+    """The hub. The operator's own file of settings gets the service of the tests."""
     hub = Hub(machine)
     before = machine.run("cat $1", LOCAL)
     text = _ADMIN.replace("TOKEN", repr(hub.token))
     machine.run("cat >> $1 && systemctl restart jupyterhub", LOCAL, data=text.encode())
-    for group, names in GROUPS.items():
-        hub.join(group, *names)
+    hub.call("GET", "")  # until it is up
     yield hub
     for name in ("ada", "ben", "cho"):
         hub.call("DELETE", f"users/{name}/server")
@@ -124,18 +126,26 @@ def hub(machine: Machine) -> Iterator[Hub]:
 
 @pytest.fixture(scope="module")
 def people(machine: Machine, hub: Hub) -> Iterator[dict[str, Person]]:
-    browsers = []
-    found = {}
+    found: dict[str, Person] = {}
     with Server.connect(params.load(machine.site)) as server:
-        for name in ("ada", "ben", "cho"):
-            browser, launched = Verification(server).login(name)
-            browsers.append(browser)
-            assert launched.ok, launched
-            browser.start(180)
-            found[name] = Person(name, browser)
+        canvas = Verification(server)
+        url = canvas.site.launch_url
+        for name, course, role in LAUNCHES:
+            form = canvas.form(name) | {"context_id": course, "context_title": course.title(), "roles": role}
+            (signed,) = canvas.sign([LaunchRequest(url, form)])
+            person = found.setdefault(name, Person(name, Browser(canvas.route)))
+            launched = person.browser.launch(url, signed)
+            assert launched.user == name, launched
+        for person in found.values():
+            person.browser.start(180)
     yield found
-    for browser in browsers:
-        browser.close()
+    for person in found.values():
+        person.browser.close()
+
+
+def test_launches_have_put_everybody_into_their_groups(hub: Hub, people: dict[str, Person]) -> None:
+    groups = {group["name"]: sorted(group["users"]) for group in json.loads(hub.call("GET", "groups"))}
+    assert {name: groups[name] for name in GROUPS} == GROUPS
 
 
 def assignment(course: str) -> str:

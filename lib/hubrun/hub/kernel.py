@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
@@ -15,8 +16,14 @@ from websockets.sync.client import ClientConnection, connect
 from hubrun.errors import CheckFailed
 from hubrun.hub.connect_to import Route
 
-# Seconds after which a kernel that has not answered is asked again.
+# Seconds after which a kernel that has not answered is asked again, and after which it is over a new websocket: as when
+# somebody reloads the page.
 _ASK_AGAIN_S = 2.0
+_RELOAD_S = 15.0
+
+
+class _Silent(Exception):
+    """The kernel does not even say that it is there. Nothing was executed."""
 
 
 def execute(route: Route, url: str, headers: Mapping[str, str], code: str, timeout_s: float) -> str:
@@ -29,8 +36,16 @@ def execute(route: Route, url: str, headers: Mapping[str, str], code: str, timeo
     """
     deadline = time.monotonic() + timeout_s
     try:
-        with _open(route, url, headers, timeout_s) as channels:
-            return _execute(channels, code, deadline)
+        while True:
+            with _open(route, url, headers, timeout_s) as channels, contextlib.suppress(_Silent):
+                _await_kernel(channels, deadline)
+                return _execute(channels, code, deadline)
+            if time.monotonic() >= deadline:
+                raise CheckFailed(
+                    f"the kernel said nothing for {timeout_s:g} s, over several websockets",
+                    url,
+                    "Look at the container's log (docker logs), and at the memory and load of the server.",
+                )
     except TimeoutError as error:
         raise CheckFailed(
             f"the kernel did not finish within {timeout_s:g} s", url, "Look at the memory and load of the server."
@@ -59,26 +74,24 @@ def _await_kernel(channels: ClientConnection, deadline: float) -> None:
     """Ask what the kernel is until its status comes back: what a kernel says before its outputs are listened to is lost.
 
     So jupyter_client does it too (BlockingKernelClient.wait_for_ready). A kernel that starts on a busy server takes
-    seconds.
+    seconds. Raises _Silent after _RELOAD_S seconds.
     """
     asked: set[str] = set()
-    while True:
+    silent = min(deadline, time.monotonic() + _RELOAD_S)
+    while time.monotonic() < silent:
         request = _request("kernel_info_request", {})
         asked.add(request["header"]["msg_id"])
         channels.send(json.dumps(request))
-        again = min(deadline, time.monotonic() + _ASK_AGAIN_S)
-        try:
+        again = min(silent, time.monotonic() + _ASK_AGAIN_S)
+        with contextlib.suppress(TimeoutError):
             while True:
                 message = json.loads(channels.recv(timeout=max(0.0, again - time.monotonic())))
                 if message["msg_type"] == "status" and message["parent_header"].get("msg_id") in asked:
                     return
-        except TimeoutError:
-            if again == deadline:
-                raise
+    raise _Silent
 
 
 def _execute(channels: ClientConnection, code: str, deadline: float) -> str:
-    _await_kernel(channels, deadline)
     request = _execute_request(code)
     channels.send(json.dumps(request))
     printed: list[str] = []
