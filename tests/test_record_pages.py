@@ -60,6 +60,15 @@ def every(made: Path) -> list[Page]:
     return [Page(path) for path in sorted(made.parent.rglob("*.html"))]
 
 
+def test_a_checklist_is_shown_with_its_ticks() -> None:
+    box = '<input class="task-list-item-checkbox" disabled="disabled" type="checkbox"{}>'
+    assert (
+        notebook_page.tame(f"<li>{box.format('')}open</li><li>{box.format(' checked')}done</li>")
+        == "<li>☐ open</li><li>☑ done</li>"
+    )
+    assert "<input" not in notebook_page.tame('<input type="text">')
+
+
 def test_there_is_a_page_for_each_site_run_and_notebook_and_all_links_lead_somewhere(made: Path) -> None:
     pages = every(made)
     assert len(pages) == 1 + 2 + 6 + 5 * 6 + 1 + 3

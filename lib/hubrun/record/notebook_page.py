@@ -45,11 +45,16 @@ def body(path: Path) -> str:
     return str(made)
 
 
+# A line of a checklist, as nbconvert's Markdown has it.
+_TICK = re.compile(r'<input class="task-list-item-checkbox"[^>]*>')
+
+
 def tame(text: str) -> str:
     """HTML without scripts, styles, frames, images and handlers; what is left out is shown as text.
 
     Our own cards go the same way: nothing tells them from what was made to look like them.
     """
+    text = _TICK.sub(lambda found: "☑ " if "checked" in found[0] else "☐ ", text)
     clean = bleach.clean(text, tags=_TAGS, attributes=_ATTRIBUTES)
     return _STATUS.sub(lambda found: f"<td>{html.status(found[1])}</td>", clean)
 
