@@ -98,6 +98,25 @@ server.check(
 )
 
 # %% [markdown]
+# ## Would anybody get another name?
+#
+# Who somebody is on the hub follows from `lti_username_key`, the consumers' prefixes, and the rules for names. When one of them changes, people get another name, and with it an empty home; their files stay behind. So it is found out here, before anything is changed: at each launch the hub notes what Canvas calls the person in each of the fields of the table above (in `/var/lib/jupyterhub/lti_people.sqlite`, which only the hub can read), and what would become of each user's name is compared with the name they have. `new_names` says what to do about those who have files:
+#
+# * `stop`: nothing is changed, and you see who would become whom. Decide, and run it again with one of the others.
+# * `rename`: they keep everything, under the new name (below, before the new configuration is written).
+# * `leave`: they begin with an empty home. Their files stay on the server, under the old name.
+#
+# Whoever did not launch since their names are noted is not known under another key. Let them launch once more before you change it, or leave them.
+#
+# By hand: `sudo sqlite3 /var/lib/jupyterhub/jupyterhub.sqlite "SELECT name FROM users"`, and compare
+
+# %%
+from hubrun.hub import renames
+
+server.ensure(renames.Interrupted())
+server.ensure(renames.names(site, asks=True))
+
+# %% [markdown]
 # ## JupyterHub
 #
 # A virtual environment of its own in `/opt/jupyterhub`, from versions that were tested together (each file that is downloaded is compared with a known hash): JupyterHub, the LTI authenticator, DockerSpawner, `python-dotenv`, and the culler that stops idle servers. nbgrader and nbgitpuller go into the students' image, in `04_docker_spawner`.
@@ -127,6 +146,16 @@ server.ensure(
         lock=config.pinned("proxy/package-lock.json"),
     )
 )
+
+# %% [markdown]
+# ## New names
+#
+# With `new_names: rename`, people take along what is theirs: the volume with their files, their folders in courses with their grades, their groups and tokens. The hub stops meanwhile, and so do the servers of those who are renamed; the proxy and everybody else's servers go on. It takes some seconds, and less than one more for each person however much they have, as files are moved and not copied. The hub starts again below, with the new configuration. When a step fails, everything is put back and the hub goes on as before; when the run is killed, the hub stays stopped, and you run it again. Without anybody to rename, nothing happens here.
+#
+# By hand, for each person: `sudo systemctl stop jupyterhub`, move the volume `jupyterhub-user-OLD` to `jupyterhub-user-NEW`, then `UPDATE users SET name = 'NEW' WHERE name = 'OLD'` in the hub's database
+
+# %%
+server.ensure(renames.names(site, asks=False))
 
 # %% [markdown]
 # ## Key and secret

@@ -14,11 +14,13 @@
 # %% [markdown]
 # # 06 · Verify
 #
-# **About.** Proves from the outside that the hub works, and that what must be refused is refused. It plays Canvas: test students are launched over HTTPS, exactly as Canvas would launch them, and work in their notebooks. Launches are signed on the server, where the secret is; it never comes here.
+# **About.** Proves from the outside that the hub works, and that what must be refused is refused. It plays Canvas: test students are launched over HTTPS, exactly as Canvas would launch them, and work in their notebooks. Launches with LTI 1.1 are signed on the server, where the secrets are; they never come here. For LTI 1.3, Canvas's private key is nobody's but Canvas's: so the hub is told, for as long as the check takes, of one more LMS, which is this runbook.
 #
 # **Before.** `01_server` to `04_docker_spawner`.
 #
-# **After.** Nothing is left behind: the test students (`hubruntest1` to `3`), their containers and volumes are removed. Run it after each change, and before each term.
+# **After.** Nothing is left behind: the test students (`hubruntest1` to `3`, each consumer's with its prefix), their containers and volumes, and the LMS of the test are removed. Run it after each change, and before each term.
+#
+# To see with your own eyes what a student sees, without a Canvas: `./hubrun launch params/SITE.yaml --as student1`
 #
 # A check that fails says what was expected, what came, and the likely cause with its remedy.
 
@@ -81,10 +83,14 @@ server.require(*verification.outside())
 # %% [markdown]
 # ## Launches
 #
-# A launch that Canvas signed is accepted. One that is unsigned, changed on the way, sent twice, 40 seconds old, or signed with another key or secret is refused and leaves nobody logged in.
+# Every launch in this list is made over HTTPS, in a browser of its own. Each finding says what must come of it: the status, the reason that the hub's page gives, whether somebody is logged in, and under which name. The good ones alone may get in.
+#
+# **LTI 1.1.** A launch that Canvas signed is accepted. One that is unsigned, changed on the way, sent twice, 40 seconds old or ahead, or signed with another key or secret is not; nor is one without a name, or one whose link leads to another site. What a request says of the address that it came to (`X-Forwarded-Host`, `-Proto`) makes no difference. A good launch of each further consumer, signed with its own key, gets a name with its prefix.
+#
+# **LTI 1.3.** For as long as this takes, the file `/etc/jupyterhub/consumers.d/hubruntest.json` tells the hub of an LMS whose key was made here, in memory; its public half is served on the server's own loopback by a unit that ends by itself. All its people have the prefix `hubruntest__`, so that it could not launch anybody else's students if it tried. A good launch is accepted. One from another issuer, for another audience, with another nonce, expired, not signed, signed with the public key for a secret, or with a key that the LMS does not publish is not; nor is one that is sent twice, has no name, leads to another site, or comes without the cookie of its login.
 
 # %%
-server.require(*verification.refusals())
+server.require(*verification.launches())
 
 # %% [markdown]
 # ## A student works
@@ -121,7 +127,7 @@ server.check(
 # %% [markdown]
 # ## Clean up
 #
-# The test students go, with their containers and volumes.
+# The test students go, with their containers and volumes, and so does the LMS of the test.
 
 # %%
 server.require(*verification.clean_up())

@@ -103,7 +103,7 @@ class CanvasDouble:
         self.contexts: set[tuple[str, str]] = set()
         self.parents: dict[str, str] = {}
         self.sis_ids: dict[str, str] = {}
-        self.developer_keys: dict[int, dict[str, str]] = {}
+        self.developer_keys: dict[int, dict[str, str | None]] = {}
         self.tools: dict[int, dict[str, Any]] = {}
         self.modules: dict[int, dict[str, Any]] = {}
         self.items: dict[int, dict[str, Any]] = {}
@@ -149,9 +149,9 @@ class CanvasDouble:
         if sis_id:
             self.sis_ids[sis_id] = id
 
-    def add_developer_key(self, client_id: int, name: str, url: str) -> None:
+    def add_developer_key(self, client_id: int, name: str, url: str, domain: str | None = None) -> None:
         """An LTI developer key, which is on; its tool has course navigation."""
-        self.developer_keys[client_id] = {"name": name, "url": url}
+        self.developer_keys[client_id] = {"name": name, "url": url, "domain": domain}
 
     def add_tool(self, kind: str, id: str, **fields: Any) -> dict[str, Any]:
         """A tool as a person made it by hand."""
@@ -333,7 +333,7 @@ class CanvasDouble:
         if key is None:
             raise _absent()
         navigation = {"enabled": True, "text": key["name"], "windowTarget": "_blank"}
-        return {"id": next(self._ids), "context": context, **key, "domain": None, "consumer_key": "N/A",
+        return {"id": next(self._ids), "context": context, **key, "consumer_key": "N/A",
                 "shared_secret": "N/A", "privacy_level": "public", "custom_fields": None,
                 "course_navigation": navigation, "developer_key_id": int(form["client_id"]) % 10**13,
                 "version": "1.3"}  # fmt: skip
@@ -432,17 +432,32 @@ class CanvasDouble:
         return _item_json(item)
 
     def _tool_for(self, course: str, url: str, content_id: Any) -> int:
-        """context_external_tool.rb (find_external_tool): of the course and the accounts above it, those at this URL (a
-        query that the tool's own URL lacks does not count); the one of this id before others; 0 for none."""
+        """context_external_tool.rb (find_external_tool, find_tool_match): of the course and the accounts above it, those
+        at this URL (a query that the tool's own URL lacks does not count), else those of its host, LTI 1.3 first; the
+        one of this id before others, but one of LTI 1.3 before it when it is of 1.1; 0 for none."""
         contexts = [("course", course), ("account", self.parents.get(course, ""))]
-        fit = [
-            tool["id"]
-            for context in contexts
-            for tool in self.tools_of(*context)
-            if tool["url"] and tool["url"].partition("?")[0] == url.partition("?")[0]
-        ]
-        preferred = [id for id in fit if str(id) == str(content_id)]
-        return next(iter(preferred or fit), 0)
+        tools = [tool for context in contexts for tool in self.tools_of(*context)]
+        fit = [tool for tool in tools if tool["url"] and tool["url"].partition("?")[0] == url.partition("?")[0]]
+        fit = fit or [tool for tool in tools if tool["domain"] and tool["domain"] == urlsplit(url).hostname]
+        match = min(fit, key=lambda tool: tool["version"] != "1.3", default=None)
+        for tool in tools:
+            if str(tool["id"]) == str(content_id) and _host(tool) == urlsplit(url).hostname:
+                newer = match and match["version"] == "1.3" and tool["version"] != "1.3"
+                return int(match["id"] if match and newer else tool["id"])
+        return int(match["id"]) if match else 0
+
+    def launched(self, item: dict[str, Any]) -> int:
+        """The tool that Canvas launches for an item: context_external_tool.rb (from_content_tag)."""
+        content = self.tools.get(item["content_id"], {})
+        if content.get("version") == "1.3":
+            return int(content["id"])
+        course = self.modules[item["module_id"]]["course"]
+        return self._tool_for(course, item["external_url"], None) or int(content.get("id", 0))
+
+
+def _host(tool: dict[str, Any]) -> str | None:
+    """context_external_tool.rb (matches_domain?)."""
+    return tool["domain"] or urlsplit(tool["url"] or "").hostname
 
 
 def _absent() -> Refusal:

@@ -15,6 +15,7 @@ from oauthlib.oauth1 import RequestValidator, SignatureOnlyEndpoint
 from hubrun.errors import BadInput, CheckFailed
 from hubrun.hub import sign_launch
 from hubrun.hub.causes import launch_cause
+from hubrun.hub.front.refusals import Reason
 from hubrun.hub.lti import (
     CLIENT_KEY,
     CLIENT_SECRET,
@@ -190,22 +191,55 @@ def test_an_env_file_without_the_secret_is_one_line(tmp_path: Path) -> None:
         signer_output(done.stdout)
 
 
+def test_each_consumers_launch_is_signed_with_its_own_secret(env_file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "bio.env"
+    other.write_text(f"{CLIENT_KEY}=the-key-of-bio\n{CLIENT_SECRET}=the-secret-of-bio\nLTI_PREFIX=bio\n")
+    done = run_signer(env_file, LaunchRequest(URL, launch(), env_file=str(other)), LaunchRequest(URL, launch()))
+    theirs, ours = signer_output(done.stdout)
+    assert (theirs["oauth_consumer_key"], ours["oauth_consumer_key"]) == ("the-key-of-bio", KEY)
+    assert ToolProvider().accepts(ours) and not ToolProvider().accepts({**theirs, "oauth_consumer_key": KEY})
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    done = run_signer(tmp_path / "lti.env", LaunchRequest(URL, launch()))
+    assert (done.returncode, done.stderr) == (1, f"{tmp_path / 'lti.env'}: No such file or directory\n")
+
+
+def test_a_launch_from_outside_a_course_names_none() -> None:
+    assert "context_id" in launch() and not [name for name in launch(course="") if name.startswith("context_")]
+
+
 def test_the_signer_reads_the_names_that_the_hub_reads() -> None:
     assert (sign_launch.KEY, sign_launch.SECRET) == (CLIENT_KEY, CLIENT_SECRET)
 
 
+@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.value)
+def test_every_page_of_the_hub_has_a_cause_of_its_own_with_a_remedy(reason: Reason) -> None:
+    causes = {other: launch_cause(400, False, other.value) for other in Reason}
+    assert len(causes[reason]) > 60 and causes[reason].endswith(".")
+    assert list(causes.values()).count(causes[reason]) == 1
+    assert causes[reason] != launch_cause(400, False), "the reason counts, not the status"
+
+
 @pytest.mark.parametrize(
-    ("status", "text", "word"),
+    ("status", "reason", "word"),
     [
-        (302, "", "allow_all"),
-        (401, "unknown oauth_consumer_key", "consumer key"),
-        (401, "Timestamp given is invalid, differ from allowed by over 95 seconds.", "clocks"),
-        (401, "oauth_nonce + oauth_timestamp already used", "twice"),
-        (401, "Invalid oauth_signature", "$http_host"),
-        (400, "Required oauth arg oauth_consumer_key not included in request", "no signed LTI"),
+        (401, "not-trusted", "key or secret"),
+        (401, "expired", "timedatectl"),
+        (401, "clock", "timedatectl"),
+        (401, "replayed", "twice"),
+        (400, "no-name", "privacy"),
+        (400, "bad-link", "custom_next="),
+        (400, "no-launch", "no signed launch"),
+        (400, "no-cookie", "drops cookies"),
+        (403, "not-admitted", "allow_all = True"),
+        (405, "not-launched", "GET"),
+        (503, "no-keys", "lti_jwks_url"),
+        (401, "a word of another version", "journalctl"),
+        (302, "", "only redirected"),
         (401, "", "journalctl"),
-        (403, "Sorry, you are not currently authorized to use this hub.", "allow_all = True"),
-        (404, "", "authenticator_class"),
+        (403, "", "allow_all"),
+        (404, "", "LaunchAuthenticator"),
         (405, "", "GET"),
         (413, "", "client_max_body_size"),
         (502, "", "jupyterhub-proxy"),
@@ -213,9 +247,9 @@ def test_the_signer_reads_the_names_that_the_hub_reads() -> None:
         (418, "", "418"),
     ],
 )
-def test_an_answer_that_is_no_login_names_its_likely_cause(status: int, text: str, word: str) -> None:
-    assert word in launch_cause(status, False, text)
+def test_an_answer_that_is_no_login_names_its_likely_cause(status: int, reason: str, word: str) -> None:
+    assert word in launch_cause(status, False, reason)
 
 
 def test_a_login_needs_no_cause() -> None:
-    assert launch_cause(302, True, "") == ""
+    assert launch_cause(302, True) == ""

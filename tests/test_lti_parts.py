@@ -63,7 +63,7 @@ def test_another_site_is_no_target(address: str) -> None:
         path_on(HUB, address)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.text(st.sampled_from("/\\.:@%25fhubexampled#? \t\n"), max_size=30).map(lambda text: "/" + text))
 def test_a_target_is_a_path_of_printable_ascii_whatever_was_asked_for(address: str) -> None:
     try:

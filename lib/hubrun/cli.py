@@ -16,6 +16,7 @@ import click
 from hubrun import many, params, params_help, progress
 from hubrun.bench_cli import bench
 from hubrun.errors import BadInput, HubrunError
+from hubrun.hub.launch_cli import launch
 from hubrun.notebook import PROJECT, SITE_FILE
 from hubrun.practice.cli import practice
 from hubrun.record import mirror, signature
@@ -274,6 +275,7 @@ def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
 
 
 hubrun.add_command(bench)
+hubrun.add_command(launch)
 hubrun.add_command(practice)
 hubrun.add_command(records)
 

@@ -1,21 +1,29 @@
-"""A Canvas of the tests' own: launches signed with oauthlib and posted with httpx, without a line of hubrun.
+"""LMSs and browsers of the tests' own, over HTTPS to a practice server, without a line of hubrun.
 
 Whoever gets `socket.getaddrinfo` from `resolve_localhost` reaches practice domains as a browser does.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import ssl
 import time
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import parse_qsl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, Self
 
 import httpx
-from oauthlib.oauth1 import SIGNATURE_TYPE_BODY
-from oauthlib.oauth1 import Client as OAuth1
+from machines import Machine
+
+from lti_platform import Answer, Platform, signed_form
 
 LOGIN_COOKIE = "jupyterhub-hub-login"
+LTI_ENV = "/etc/jupyterhub/lti.env"
+CONSUMERS = "/etc/jupyterhub/consumers.d"
+# Where an LMS publishes its keys on the practice server itself: only from there does a hub take them without TLS.
+_KEYS_UNIT, _KEYS_PORT, _KEYS = "tests-keys", 8899, "/run/tests-keys"
 
 
 def resolve_localhost(resolve: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,17 +40,24 @@ def env_file(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
-class Student:
-    """A student's browser, and Canvas with a consumer key and secret."""
+@cache
+def trust(ca_bundle: str) -> ssl.SSLContext:
+    """TLS that takes certificates of the practice CA."""
+    return ssl.create_default_context(cafile=ca_bundle)
 
-    def __init__(self, info: dict[str, Any], name: str) -> None:
-        self.name = name
+
+class Visitor:
+    """A browser, with cookies of its own. `get` and `post` take paths on the hub too; redirects are not followed."""
+
+    def __init__(self, info: dict[str, Any]) -> None:
+        self.info = info
         self.root = info["url"].rstrip("/")
-        context = ssl.create_default_context(cafile=info["ca_bundle"])
         headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none"}
-        self.client = httpx.Client(verify=context, trust_env=False, timeout=30, headers=headers)
+        self.client = httpx.Client(
+            base_url=self.root, verify=trust(info["ca_bundle"]), trust_env=False, timeout=30, headers=headers
+        )
 
-    def __enter__(self) -> Student:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,34 +67,95 @@ class Student:
     def logged_in(self) -> bool:
         return bool(self.client.cookies.get(LOGIN_COOKIE, path="/hub/"))
 
+    @property
+    def user(self) -> str:
+        """Who the hub says we are; "" when nobody."""
+        found = re.search(r'user: "([^"]*)"', self.client.get("/hub/home").text)
+        return found.group(1) if found else ""
+
+    def get(self, url: str, headers: dict[str, str] | None = None) -> Answer:
+        return self._answer(self.client.get(url, headers=headers))
+
+    def post(self, url: str, form: dict[str, str], headers: dict[str, str] | None = None) -> Answer:
+        """Post a form as another site's page does."""
+        others = {"Origin": "https://canvas.example.edu", "Sec-Fetch-Site": "cross-site"}
+        return self._answer(self.client.post(url, data=form, headers={**others, **(headers or {})}))
+
+    def _answer(self, response: httpx.Response) -> Answer:
+        lines = response.headers.get_list("set-cookie")
+        return Answer(response, any(re.match(f'{LOGIN_COOKIE}="?[^";]', line) for line in lines))
+
+
+class Student(Visitor):
+    """A student's browser, and Canvas with a consumer key and secret."""
+
+    def __init__(self, info: dict[str, Any], name: str) -> None:
+        super().__init__(info)
+        self.name = name
+
     def launch(self, key: str, secret: str) -> httpx.Response:
         """Post what Canvas posts for this student, signed; redirects are not followed."""
-        form = {
-            "lti_message_type": "basic-lti-launch-request",
-            "lti_version": "LTI-1p0",
-            "resource_link_id": "88391-e1919-bb3456",
-            "user_id": f"opaque-{self.name}",
-            "roles": "Learner",
-            "lis_person_sourcedid": self.name,
-            "custom_canvas_user_login_id": self.name,
-            "context_id": "2f3a",
-            "context_title": "Astronomy 101: motion & light",
-            "launch_presentation_document_target": "window",
-            "tool_consumer_info_product_family_code": "canvas",
-            "tool_consumer_instance_guid": "tests.canvas.example.edu",
-            "oauth_callback": "about:blank",
-        }
-        url = f"{self.root}/hub/lti/launch"
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        signer = OAuth1(key, client_secret=secret, signature_type=SIGNATURE_TYPE_BODY)
-        url, headers, body = signer.sign(url, "POST", body=form, headers=headers)
-        return self.client.post(url, data=dict(parse_qsl(body)), headers=headers)
+        form = signed_form(f"{self.root}/hub/lti/launch", key, secret, self.name, user_id=f"opaque-{self.name}")
+        return self.post("/hub/lti/launch", form).response
 
     def open_lab(self, seconds: float = 120) -> httpx.Response:
         """Start the student's server and open JupyterLab; the last page that came within `seconds`."""
         end = time.monotonic() + seconds
-        page = self.client.get(f"{self.root}/hub/spawn", follow_redirects=True)
+        page = self.client.get("/hub/spawn", follow_redirects=True)
         while page.url.path.startswith("/hub/spawn-pending/") and time.monotonic() < end:
             time.sleep(0.5)
             page = self.client.get(page.url, follow_redirects=True)
-        return self.client.get(f"{self.root}/user/{self.name}/lab", follow_redirects=True)
+        return self.client.get(f"/user/{self.name}/lab", follow_redirects=True)
+
+
+class Consumers:
+    """Consumers that a test writes to a server by hand, as front/consumers.py says that their files are."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def write(self, file: str, text: str) -> None:
+        """NAME.env or NAME.json; whoever reads meanwhile sees the old one or the new one."""
+        script = 'umask 077 && cat > "$1.new" && chown jupyterhub: "$1.new" && mv "$1.new" "$1"'
+        self.machine.run(script, f"{CONSUMERS}/{file}", data=text.encode())
+
+    def admit(self, name: str, platform: Platform, **changes: Any) -> None:
+        """Let `platform` launch with LTI 1.3, and publish its key."""
+        settings = {"jwks_url": f"http://127.0.0.1:{_KEYS_PORT}/{name}.json", **changes}
+        self.publish(name, platform.key.jwk)
+        self.write(f"{name}.json", platform.settings(**settings))
+
+    def publish(self, name: str, *keys: dict[str, str]) -> None:
+        self.machine.run(f"cat > {_KEYS}/$1.json", name, data=json.dumps({"keys": keys}).encode())
+
+
+@contextmanager
+def consumers(machine: Machine) -> Iterator[Consumers]:
+    """Consumers besides the `default` with its LTI 1.1; they go at the end."""
+    python = "/opt/jupyterhub/bin/python -m http.server --bind 127.0.0.1"
+    machine.run(
+        f"mkdir -p {_KEYS} && systemd-run --quiet --collect --unit={_KEYS_UNIT} {python} -d {_KEYS} {_KEYS_PORT}"
+    )
+    try:
+        yield Consumers(machine)
+    finally:
+        machine.run(f"rm -f {CONSUMERS}/*; systemctl stop {_KEYS_UNIT}; rm -r {_KEYS}")
+
+
+@contextmanager
+def settings(machine: Machine, text: str) -> Iterator[None]:
+    """The hub with these lines besides in the operator's own file of settings."""
+    local = "/etc/jupyterhub/conf.d/90-local.py"
+    restart = "systemctl restart jupyterhub && curl -fsS --retry 60 --retry-delay 1 --retry-all-errors -o /dev/null http://127.0.0.1:8000/hub/health"
+    before = machine.run("cat $1", local)
+    machine.run(f"cat >> $1 && {restart}", local, data=text.encode())
+    try:
+        yield
+    finally:
+        machine.run(f"cat > $1 && {restart}", local, data=before.encode())
+
+
+def key_and_secret(machine: Machine, path: str = LTI_ENV) -> tuple[str, str]:
+    """Those of a consumer with LTI 1.1; `path` of its file on the server."""
+    values = env_file(machine.secret(path))
+    return values["LTI_CLIENT_KEY"], values["LTI_CLIENT_SECRET"]

@@ -18,15 +18,17 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from canvas import resolve_localhost
-from machines import PROJECT, Ended, Machine, differences, hubrun
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent))  # for aptrepo, also when these tests are run alone
+sys.path.append(str(HERE.parent))  # for aptrepo and lti_platform, also when these tests are run alone
+
+from canvas import resolve_localhost  # noqa: E402
+from machines import PROJECT, Ended, Machine, differences, hubrun  # noqa: E402
 
 # The server that is set up first serves most; the fresh ones come after.
 ORDER = (
-    "test_install", "test_nbgrader", "test_notebooks", "test_records", "test_plan", "test_bad_input", "test_killed", "test_bare_papermill",
+    "test_install", "test_nbgrader", "test_launches", "test_launch_browser", "test_canvas_step", "test_deep_links", "test_new_names",
+    "test_notebooks", "test_records", "test_plan", "test_bad_input", "test_killed", "test_bare_papermill",
     "test_docker_ce", "test_debian13", "test_record_pictures",
 )  # fmt: skip
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))
@@ -88,9 +90,11 @@ def server(name: str, *options: str) -> Iterator[Machine]:
         shutil.rmtree(PROJECT / "records" / name, ignore_errors=True)
 
 
-@pytest.fixture(autouse=True)
-def practice_domains(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", resolve_localhost(socket.getaddrinfo))
+@pytest.fixture(scope="module", autouse=True)
+def practice_domains() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", resolve_localhost(socket.getaddrinfo))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

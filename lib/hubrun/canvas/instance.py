@@ -22,7 +22,8 @@ class Canvas:
     url: https://HOST. ca_file: PEM file with the CA of a Canvas that browsers do not trust by themselves.
     sleep: waits so many seconds. Raises BadInput for an address, a token or a file that can be none.
 
-    results: what became of each resource. pending: in check mode, the labels of those that would change.
+    results: what became of each resource. pending: in check mode, the labels of those that would change. A runbook
+    gives its server's lists, so that what it did is counted and shown in one place.
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class Canvas:
         check_mode: bool = False,
         ca_file: str = "",
         sleep: Callable[[float], None] = time.sleep,
+        results: list[Result] | None = None,
+        pending: list[str] | None = None,
     ) -> None:
         self.api = Api(url, token, ca_file, sleep)
         self.check_mode = check_mode
-        self.results: list[Result] = []
-        self.pending: list[str] = []
+        self.results: list[Result] = [] if results is None else results
+        self.pending: list[str] = [] if pending is None else pending
 
     def ensure(self, *resources: CanvasResource) -> None:
         """Bring Canvas to the state that the resources name, in their order, and show what was done.

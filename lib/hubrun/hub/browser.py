@@ -26,7 +26,7 @@ class Launch:
     """What the hub answered to a launch.
 
     `cookie`: whether it set the login cookie; `user`: who the hub says is logged in ("" without the cookie);
-    `text`: what its page says, without markup.
+    `text`: what its page says, without markup; `reason`: the word for why it refused (front/refusals.py), "" for none.
     """
 
     status: int
@@ -34,6 +34,18 @@ class Launch:
     user: str
     location: str
     text: str
+    reason: str = ""
+
+    @property
+    def came(self) -> str:
+        """Status, reason, cookie and user on one line, such as "401 (expired), no login cookie, nobody"."""
+        return came(self.status, self.reason, self.user, self.cookie)
+
+
+def came(status: int, reason: str, user: str, cookie: bool) -> str:
+    """What came of a launch, or should have, on one line."""
+    why = f" ({reason})" if reason else ""
+    return f"{status}{why}, {'login cookie' if cookie else 'no login cookie'}, {user or 'nobody'}"
 
 
 class Browser:
@@ -71,12 +83,13 @@ class Browser:
     def lab_url(self) -> str:
         return f"{self.route.url}{self.home_path}lab"
 
-    def launch(self, url: str, form: dict[str, str]) -> Launch:
+    def launch(self, url: str, form: dict[str, str], headers: dict[str, str] | None = None) -> Launch:
         """Post a launch form to `url` as the page of an LMS does, and return what came.
 
         Raises CheckFailed only when nothing answered: a refusal is an answer.
         """
-        response = self._request("POST", url, data=form, headers={"Sec-Fetch-Mode": "navigate"})
+        headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site", **(headers or {})}
+        response = self._request("POST", url, data=form, headers=headers)
         cookie = any(
             line.startswith(f"{LOGIN_COOKIE}=") and not line.startswith(f'{LOGIN_COOKIE}="";')
             for line in response.headers.get_list("set-cookie")
@@ -89,7 +102,12 @@ class Browser:
             self.user if cookie else "",
             response.headers.get("location", ""),
             page_text(response.text),
+            page_reason(response.text),
         )
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        return self._client.cookies
 
     def get(self, path: str, timeout_s: float = 30.0) -> httpx.Response:
         """Open a page of the site, following redirects. The answer may be an error page.
@@ -214,6 +232,12 @@ def unanswered(route: Route, error: httpx.HTTPError, request: str) -> CheckFaile
     else:
         remedy = f"Does nginx run on {address} and listen on port {port}? Is the port open in the firewall?"
     return CheckFailed(f"{request} got no answer ({error})", route.url, remedy)
+
+
+def page_reason(page: str) -> str:
+    """Return why a page of the hub's front door refuses, as front/refusals.py calls it; "" for any other page."""
+    found = re.search(r'data-reason="([^"]*)"', page)
+    return html.unescape(found.group(1)) if found else ""
 
 
 def page_text(page: str) -> str:

@@ -1,12 +1,22 @@
-"""What Canvas must be told of the hub, for LTI 1.1: as a table to copy from, and as the XML that Canvas takes."""
+"""What Canvas must be told of the hub, as people enter it there: tables and forms to copy from, and what to click.
+
+For LTI 1.1 the fields of a form, also as XML; for LTI 1.3 a developer key as JSON. No secrets: those stay on the server,
+and it is said how to read them there. Setting the tool up by Canvas's API is in canvas_setup.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from typing import Any
 from xml.etree import ElementTree as ET
 
 from IPython.display import Markdown
 
-from hubrun.hub import config
+from hubrun.errors import BadInput
+from hubrun.hub import consumers, lti
+from hubrun.hub.front import registration
+from hubrun.hub.git_links import GitLink
 from hubrun.params import Site
 
 # Names of the IMS common cartridge for LTI links, and of Canvas's extensions: Canvas documentation, "LTI 1.1: Tool XML".
@@ -16,46 +26,101 @@ NAMESPACES = {
     "lticm": "http://www.imsglobal.org/xsd/imslticm_v1p0",
     "lticp": "http://www.imsglobal.org/xsd/imslticp_v1p0",
 }
+PUBLIC = "public"
+# LTI 1.1: lti_username_key → the least privacy level with which Canvas sends it, and the custom field that carries it.
+# instructure/canvas-lms, doc/lti/05_lti_1_1_launches.md, gems/lti_outbound (tool_launch.rb) and, for the variables,
+# doc/api/tools_variable_substitutions.md.
+_PRIVACY: dict[str, tuple[str, dict[str, str]]] = {
+    "user_id": ("anonymous", {}),
+    "lis_person_contact_email_primary": ("email_only", {}),
+    "custom_canvas_user_sis_id": ("anonymous", {"canvas_user_sis_id": "$Canvas.user.sisSourceId"}),
+}
+# How Canvas's form names the levels.
+_LEVELS = {"anonymous": "Anonymous", "name_only": "Name Only", "email_only": "E-Mail Only", PUBLIC: "Public"}
+
+
+def has(site: Site, version: str) -> bool:
+    """Whether any consumer of the site uses this version of LTI ("1.1", "1.3")."""
+    return any(consumer.lti_version in (version, "both") for consumer in site.all_consumers)
+
+
+# -- who may launch ------------------------------------------------------------------------------------------------
+
+
+def who_may_launch(site: Site) -> Markdown:
+    """The consumers: how their people are named, and where the key and secret are read, or which client ids they have."""
+    rows = []
+    for consumer in site.all_consumers:
+        prefix = f"{consumer.prefix}__" if consumer.prefix else ""
+        secret = f"`sudo grep LTI_CLIENT_ {consumers.secret_path(consumer.name)}`" if consumer.has("1.1") else "–"
+        ids = ", ".join(f"`{each}`" for each in consumer.client_ids) or "none yet" if consumer.has("1.3") else "–"
+        rows.append((f"`{consumer.name}`", consumer.lti_version, f"`{prefix}ada`", secret, ids))
+    heads = ("consumer", "LTI", "Ada's name here", "1.1: key and secret, on the server", "1.3: client ids")
+    return Markdown(_table(heads, rows))
+
+
+# -- LTI 1.1 -------------------------------------------------------------------------------------------------------
+
+
+def privacy(site: Site) -> tuple[str, dict[str, str]]:
+    """LTI 1.1: the privacy level with which Canvas sends `lti_username_key`, and the custom fields that it takes."""
+    return _PRIVACY.get(site.lti_username_key, (PUBLIC, {}))
 
 
 def values(site: Site) -> dict[str, str]:
     """The fields of Canvas's form "Add App" (configuration type: Manual Entry), with what goes in."""
+    level, custom = privacy(site)
+    of_1_1 = [consumer.name for consumer in site.all_consumers if consumer.has("1.1")]
+    secrets = {}
+    for name in of_1_1:
+        which = f" ({name})" if len(of_1_1) > 1 else ""
+        secrets[f"Consumer Key{which}"] = f"on the server: sudo grep {lti.CLIENT_KEY} {consumers.secret_path(name)}"
+        secrets[f"Shared Secret{which}"] = f"on the server: sudo grep {lti.CLIENT_SECRET} {consumers.secret_path(name)}"
     return {
         "Configuration Type": "Manual Entry",
         "Name": site.canvas_tool_name,
-        "Consumer Key": f"on the server: sudo grep LTI_CLIENT_KEY {config.LTI_ENV}",
-        "Shared Secret": f"on the server: sudo grep LTI_CLIENT_SECRET {config.LTI_ENV}",
+        **secrets,
         "Launch URL": site.launch_url,
         "Domain": site.domain,
-        "Privacy Level": "Public",
+        "Privacy Level": _LEVELS[level],
+        **({"Custom Fields": " ".join(f"{name}={value}" for name, value in custom.items())} if custom else {}),
     }
 
 
-def table(site: Site) -> Markdown:
-    """The values as a table for the notebook."""
-    rows = "\n".join(f"| {field} | `{value}` |" for field, value in values(site).items())
-    return Markdown(f"| field in Canvas | what goes in |\n| --- | --- |\n{rows}")
+def form(site: Site) -> Markdown:
+    """The values as a table, and the same as XML."""
+    if not has(site, "1.1"):
+        return Markdown("*Nothing to do here: this site does not use LTI 1.1 (`lti_version`).*")
+    table = _table(("field in Canvas", "what goes in"), [(name, f"`{value}`") for name, value in values(site).items()])
+    return Markdown(f"{table}\n\nThe same for **Paste XML**:\n\n```xml\n{xml(site)}```")
 
 
 def xml(site: Site) -> str:
     """The tool as Canvas's "Paste XML" takes it. Key and secret are typed into the form beside it."""
     for prefix, uri in NAMESPACES.items():
         ET.register_namespace(prefix, uri)
+    level, custom = privacy(site)
     link = ET.Element(f"{{{NAMESPACES['']}}}cartridge_basiclti_link")
     _add(link, "blti:title", site.canvas_tool_name)
     _add(link, "blti:description", "JupyterLab for each student")
     _add(link, "blti:launch_url", site.launch_url)
+    if custom:
+        fields = _add(link, "blti:custom")
+        for name, value in custom.items():
+            _property(fields, name, value)
     extensions = _add(link, "blti:extensions")
     extensions.set("platform", "canvas.instructure.com")
     _property(extensions, "domain", site.domain)
-    # Without it Canvas sends no name, and the hub would name students by an opaque id.
-    _property(extensions, "privacy_level", "public")
-    options = _add(extensions, "lticm:options")
-    options.set("name", "course_navigation")
-    _property(options, "enabled", "true")
-    _property(options, "text", site.canvas_tool_name)
-    # The hub refuses to be shown inside another site's page, for good reason; so it opens in a tab of its own.
-    _property(options, "windowTarget", "_blank")
+    # With a lower one Canvas does not send what the hub names people by, and every launch is refused.
+    _property(extensions, "privacy_level", level)
+    if site.canvas_navigation != "off":
+        options = _add(extensions, "lticm:options")
+        options.set("name", "course_navigation")
+        _property(options, "enabled", "true")
+        _property(options, "text", site.canvas_tool_name)
+        _property(options, "visibility", site.canvas_navigation)
+        # The hub refuses to be shown inside another site's page, for good reason; so it opens in a tab of its own.
+        _property(options, "windowTarget", "_blank")
     ET.indent(link)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(link, encoding="unicode") + "\n"
 
@@ -69,3 +134,88 @@ def _add(parent: ET.Element, name: str, text: str = "") -> ET.Element:
 
 def _property(parent: ET.Element, name: str, value: str) -> None:
     _add(parent, "lticm:property", value).set("name", name)
+
+
+# -- LTI 1.3 -------------------------------------------------------------------------------------------------------
+
+
+def served_key(site: Site, public_jwk: dict[str, Any] | None) -> dict[str, Any]:
+    """The developer key as the hub itself serves it. Raises BadInput where it can have none."""
+    try:
+        return registration.developer_key(
+            f"{site.url}/hub/", site.lti_username_key, title=site.canvas_tool_name, public_jwk=public_jwk
+        )
+    except ValueError as error:
+        raise BadInput(str(error), "lti_username_key", "LTI 1.3 needs one of those") from None
+
+
+def developer_key(site: Site, public_jwk: dict[str, Any] | None) -> dict[str, Any]:
+    """The developer key to paste: the hub's own, with the course navigation that the parameters ask for."""
+    key = served_key(site, public_jwk)
+    settings = key["extensions"][0]["settings"]
+    kept = []
+    for placement in settings["placements"]:
+        if placement["placement"] == "course_navigation":
+            if site.canvas_navigation == "off":
+                continue
+            placement |= {"visibility": site.canvas_navigation}
+            if site.canvas_account:
+                # Else it would stand in all courses of the account at once.
+                placement |= {"default": "disabled"}
+        kept.append(placement)
+    settings["placements"] = kept
+    return key
+
+
+def key_form(site: Site, public_jwk: dict[str, Any] | None) -> Markdown:
+    """The developer key as JSON to paste, with its addresses. `public_jwk` is the hub's; None where it is not there yet."""
+    if not has(site, "1.3"):
+        return Markdown("*Nothing to do here: this site does not use LTI 1.3 (`lti_version`).*")
+    key = developer_key(site, public_jwk)
+    lacks = "; `canvas_navigation` is not in it" if site.canvas_navigation != "members" or site.canvas_account else ""
+    rows = [
+        ("Redirect URIs", f"`{key['redirect_uris'][0]}`"),
+        ("Method", "Paste JSON, with the text below"),
+        ("or: Enter URL", f"`{site.url}/hub/{registration.CONFIG}`, where Canvas can reach the hub{lacks}"),
+        ("client ids that the hub knows", _known(site)),
+    ]
+    missing = (
+        "" if public_jwk else "\n\n*This plan did not ask the hub: its public key (`public_jwk`) is missing below.*"
+    )
+    table = _table(("field in Canvas", "what goes in"), rows)
+    return Markdown(f"{table}{missing}\n\n```json\n{json.dumps(key, indent=2, ensure_ascii=False)}\n```")
+
+
+def _known(site: Site) -> str:
+    of_1_3 = [consumer for consumer in site.all_consumers if consumer.has("1.3")]
+    known = [f"`{each}` ({consumer.name})" for consumer in of_1_3 for each in consumer.client_ids]
+    where = "`client_ids` of its entry in `consumers`" if site.lti_version == "1.1" else "`lti_client_ids`"
+    return ", ".join(known) or f"none yet: they go into {where}"
+
+
+# -- links into git repositories -----------------------------------------------------------------------------------
+
+
+def git_links(site: Site) -> Markdown:
+    """For each of `git_links`, what is entered in Canvas so that a launch pulls the repository and opens the file."""
+    if not site.git_links:
+        return Markdown(
+            "*None: `git_links` is empty. One looks so:* `git_links: [{repo: https://…, path: week1/task.ipynb}]`"
+        )
+    parts = []
+    for each in site.git_links:
+        link = GitLink(site.url, each.repo, each.branch, each.path)
+        # Spaces that do not break: beside a long address the first column would be a word wide.
+        rows = [
+            ("URL\u00a0in\u00a0Canvas", f"`{link.launch_url}`"),
+            ("custom\u00a0field\u00a0`next`", f"`{link.custom_fields['next']}`"),
+            ("at\u00a0the\u00a0hub", f"`{link.url}`"),
+        ]
+        branch = f", branch `{each.branch}`" if each.branch else ""
+        parts.append(f"**`{each.path or '/'}`** of {each.repo}{branch}\n\n{_table(('where', 'what'), rows)}")
+    return Markdown("\n\n".join(parts))
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

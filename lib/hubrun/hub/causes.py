@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-# A part of the hub's message → cause. The messages are those of jupyterhub-ltiauthenticator 1.6.3
-# (lti11/validator.py) and of JupyterHub 6.1.1; the first that matches wins.
-_BY_TEXT = (
-    (
-        "unknown oauth_consumer_key",
-        "The launch has another consumer key than the hub: compare the tool's key in Canvas with LTI_CLIENT_KEY in "
-        "lti.env, restart jupyterhub after a change, and see that c.LTI11Authenticator.consumers is set.",
-    ),
-    (
-        "Timestamp given is invalid",
-        "The two clocks differ by more than 30 s: `timedatectl` on the server must say that it is synchronized.",
-    ),
-    ("already used", "The same launch was sent twice: a reload of the page, or a retry by a proxy. Launch anew."),
-    (
-        "Invalid oauth_signature",
-        "The hub sees another URL than was signed, so nginx must pass `Host $http_host` and "
-        "`X-Forwarded-Proto $scheme` (and uri_scheme be https); or the secret in Canvas is not that in lti.env.",
-    ),
-    ("Required oauth arg", "The request is no signed LTI 1.1 launch; a redirect on the way may have dropped the form."),
-    ("Required LTI 1.1 arg", "The LMS leaves out a field that LTI 1.1 requires."),
-    ("not currently authorized", "The hub allows no such user: set c.Authenticator.allow_all = True."),
-)
+from hubrun.hub.front.refusals import Reason
 
+_LOG = "`journalctl -u jupyterhub` names the consumer and the reason."
+
+# The page's reason → cause. Each page of the hub's front door says its reason (front/pages.py, data-reason).
+_BY_REASON = {
+    Reason.UNTRUSTED: "The LMS and the hub do not agree. LTI 1.1: key or secret in Canvas are not those of lti.env, or "
+    "Canvas launches another address than domain and https_port say. LTI 1.3: client id, issuer or keys are others "
+    "than in consumers.d: compare them, run 02 again. " + _LOG,
+    Reason.EXPIRED: "The launch was too old when it came: the LMS's clock, or the hub's, is wrong (`timedatectl` must say "
+    "that it is synchronized), or something on the way held it up.",
+    Reason.CLOCK: "The hub's clock is behind, or the LMS's ahead, by more than 30 s: `timedatectl` on the server must say "
+    "that it is synchronized.",
+    Reason.REPLAYED: "The same launch was sent twice: a reload of the page, or a retry by a proxy. Launch anew.",
+    Reason.NO_NAME: "The launch lacks the field that lti_username_key names, or it is empty: the tool's privacy in Canvas "
+    "must be public (LTI 1.3: the developer key of 05), and the person must have that field; or choose another key.",
+    Reason.BAD_LINK: "The link leads to another site, or its address says who comes: make it anew, with a path of this "
+    "hub behind custom_next=, percent-encoded (05 shows how).",
+    Reason.MALFORMED: "What came is no signed launch; a redirect on the way may have dropped the form. " + _LOG,
+    Reason.WRONG_MESSAGE: "The LMS asks for something else than to open a link, such as to choose content: use the "
+    "placements that 05 shows.",
+    Reason.NO_COOKIE: "The cookie of the login did not come back: a proxy on the way drops cookies, or the launch came to "
+    "another address than it began at.",
+    Reason.NO_SESSION: "The request came to the login page, not to the launch URL: the session has ended, or a redirect "
+    "on the way dropped the launch.",
+    Reason.LMS_ERROR: "The LMS refused to say who it is; often the redirect URI of its developer key is another than "
+    "05 shows. " + _LOG,
+    Reason.NOT_ADMITTED: "The hub lets in no such user: set c.Authenticator.allow_all = True, and see blocked_users in "
+    "90-local.py.",
+    Reason.GET: "The form came as a GET: a redirect on the way drops it. Launch the https URL itself.",
+    Reason.NO_KEYS: "The hub does not get the LMS's keys: is lti_platform (lti_jwks_url) right, and may the server open "
+    "connections to it? " + _LOG,
+}
+
+# For pages that are not the front door's: nginx, the proxy, another authenticator.
 _BY_STATUS = {
-    400: "The request is no signed LTI 1.1 launch.",
     401: "The hub refuses the launch; `journalctl -u jupyterhub` says why.",
     403: "The hub allows no such user (c.Authenticator.allow_all), or blocks this one.",
-    404: "The hub has no LTI handler there: authenticator_class is not LTI11Authenticator, or the URL is wrong.",
-    405: "The form came as a GET: a redirect on the way drops it. Launch the https URL itself.",
+    404: "The hub has no LTI handler there: authenticator_class is not LaunchAuthenticator (25-lti.py, 90-local.py), or "
+    "the URL is wrong.",
+    405: _BY_REASON[Reason.GET],
     413: "nginx refuses the size of the request (client_max_body_size).",
     500: "The hub failed on the launch; `journalctl -u jupyterhub` says why.",
     502: "nginx reaches no proxy: `systemctl status jupyterhub-proxy`, and proxy_pass must name its port.",
@@ -39,16 +51,16 @@ _BY_STATUS = {
 }
 
 
-def launch_cause(status: int, cookie: bool, text: str) -> str:
-    """Return why an answer of `status` whose page says `text` is no login, "" when it is one (`cookie`)."""
+def launch_cause(status: int, cookie: bool, reason: str = "") -> str:
+    """Return why an answer of `status` whose page gives `reason` is no login, "" when it is one (`cookie`)."""
     if cookie:
         return ""
-    for part, cause in _BY_TEXT:
-        if part in text:
-            return cause
+    known = next((each for each in Reason if each.value == reason), None)
+    if known:
+        return _BY_REASON[known]
     if status in (301, 302, 303, 307, 308):
         return (
-            "The launch was valid but nobody is logged in: set c.Authenticator.allow_all = True, or add the user to "
-            "allowed_users. If the launch URL is plain http, it was only redirected: launch the https URL."
+            "The launch was only redirected, and nobody is logged in: is the launch URL plain http, or another than "
+            "the hub's own? Launch the https URL itself."
         )
     return _BY_STATUS.get(status, f"Nothing that a hub answers to a launch: does another site answer here ({status})?")

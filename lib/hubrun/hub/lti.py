@@ -22,8 +22,11 @@ LAUNCH_PATH = "/hub/lti/launch"
 
 SIGNER = files(__package__).joinpath("sign_launch.py").read_text(encoding="utf-8")
 
+# Fields that say who somebody is, besides the custom_… ones.
+KEYS = ("lis_person_sourcedid", "lis_person_contact_email_primary", "user_id")
+
 # Canvas's role of a course → what it says about the person as a whole (ext_roles)
-_EXT_ROLES = {
+ROLES = {
     "Learner": "urn:lti:instrole:ims/lis/Student,urn:lti:role:ims/lis/Learner,urn:lti:sysrole:ims/lis/User",
     "Instructor": "urn:lti:instrole:ims/lis/Instructor,urn:lti:role:ims/lis/Instructor,urn:lti:sysrole:ims/lis/User",
 }
@@ -33,8 +36,9 @@ _EXT_ROLES = {
 class LaunchRequest:
     """One launch for `SIGNER` to sign.
 
-    `key` in place of the site's consumer key, `wrong_secret` in place of its secret, and a time stamp `age_s`
-    seconds old make launches that a hub must refuse.
+    `env_file` is the consumer's file on the server, "" for the one that the whole job names. `key` in place of its
+    key, `wrong_secret` in place of its secret, and a time stamp `age_s` seconds old (ahead, where it is negative) make
+    launches that a hub must refuse.
     """
 
     url: str
@@ -42,6 +46,7 @@ class LaunchRequest:
     key: str | None = None
     wrong_secret: bool = False
     age_s: int = 0
+    env_file: str = ""
 
 
 def canvas_launch(
@@ -55,20 +60,20 @@ def canvas_launch(
 ) -> dict[str, str]:
     """Return the fields of a Canvas launch with privacy level "public", unsigned, in Canvas's order.
 
-    `username` is the value of the field `username_key`, which becomes the JupyterHub user (lower-cased);
-    `user_id` is the opaque identifier that Canvas gives the person. `role` is Learner or Instructor.
+    `username` is the value of the field `username_key`, from which the hub makes the user's name (front/names.py);
+    `user_id` is the opaque identifier that Canvas gives the person. `role` is Learner or Instructor. `course` is the
+    course's title, and its id follows from it; "" for a launch from outside a course.
 
-    Raises BadInput for a `username_key` that Canvas does not send: the hub would silently take `user_id` in
-    its place and give each student another, empty home.
+    Raises BadInput for a `username_key` that Canvas does not send: the hub would refuse every launch.
 
     The fields are those of instructure/canvas-lms, gems/lti_outbound/lib/lti_outbound/tool_launch.rb
     (`generate`), and of its doc/lti/05_lti_1_1_launches.md; what the query of the launch URL says is copied
     into the form as lib/lti/security.rb (`generate_params_deprecated`) does.
     """
-    if role not in _EXT_ROLES:
-        raise BadInput(f"no role {role!r}", "LTI launch", f"Roles are {', '.join(_EXT_ROLES)}.")
+    if role not in ROLES:
+        raise BadInput(f"no role {role!r}", "LTI launch", f"Roles are {', '.join(ROLES)}.")
     url = urlsplit(launch_url)
-    context_id = hashlib.sha1(course.encode(), usedforsecurity=False).hexdigest()
+    context_id = course_id(course)
     form = {
         "lti_message_type": "basic-lti-launch-request",
         "lti_version": "LTI-1p0",
@@ -76,7 +81,7 @@ def canvas_launch(
         "resource_link_title": "JupyterHub",
         "user_id": user_id,
         "roles": role,
-        "ext_roles": _EXT_ROLES[role],
+        "ext_roles": ROLES[role],
         "custom_canvas_enrollment_state": "active",
         "lis_person_name_given": "Test",
         "lis_person_name_family": "Student",
@@ -88,9 +93,7 @@ def canvas_launch(
         "custom_canvas_user_login_id": username,
         "custom_canvas_course_id": "101",
         "custom_canvas_api_domain": "canvas.example.edu",
-        "context_id": context_id,
-        "context_title": course,
-        "context_label": "VERIFY-101",
+        **({"context_id": context_id, "context_title": course, "context_label": course} if course else {}),
         "launch_presentation_locale": "en",
         "launch_presentation_document_target": "iframe",
         "launch_presentation_return_url": "https://canvas.example.edu/courses/101/external_content/success/external_tool_redirect",
@@ -100,22 +103,33 @@ def canvas_launch(
         "tool_consumer_info_product_family_code": "canvas",
         "tool_consumer_info_version": "cloud",
     }
-    if username_key not in form and not username_key.startswith("custom_"):
-        raise BadInput(
-            f"Canvas sends no field {username_key!r}",
-            "lti_username_key",
-            "With privacy level public it sends lis_person_sourcedid (people with an SIS id), "
-            "custom_canvas_user_login_id, custom_canvas_user_id, lis_person_contact_email_primary and user_id; "
-            "others are custom_… fields of the tool.",
-        )
+    if username_key not in form:
+        check_username_key(username_key)
     form[username_key] = username
     for name, value in parse_qsl(url.query):
         form.setdefault(name, value)
     return form
 
 
+def course_id(course: str) -> str:
+    """An id for the course of this title, opaque as Canvas's own (lti_context_id), the same in both versions of LTI."""
+    return hashlib.sha1(course.encode(), usedforsecurity=False).hexdigest()
+
+
+def check_username_key(key: str) -> None:
+    """Raise BadInput for a launch field that Canvas does not send."""
+    if key not in KEYS and not key.startswith("custom_"):
+        raise BadInput(
+            f"Canvas sends no field {key!r}",
+            "lti_username_key",
+            "With privacy level public it sends lis_person_sourcedid (people with an SIS id), "
+            "custom_canvas_user_login_id, custom_canvas_user_id, lis_person_contact_email_primary and user_id; "
+            "others are custom_… fields of the tool.",
+        )
+
+
 def signer_input(env_file: str, launches: Sequence[LaunchRequest]) -> str:
-    """Return what `SIGNER` reads on its standard input; `env_file` is a path on the server."""
+    """Return what `SIGNER` reads on its standard input; `env_file` is a path on the server, for launches without one."""
     return json.dumps({"env_file": env_file, "launches": [asdict(launch) for launch in launches]})
 
 

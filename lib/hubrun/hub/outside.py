@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -15,10 +14,11 @@ from cryptography.hazmat.primitives import hashes
 
 from hubrun.checks import Check
 from hubrun.errors import CheckFailed
-from hubrun.hub.browser import Browser, Launch, unanswered
+from hubrun.hub.browser import Browser, Launch, page_reason, unanswered
 from hubrun.hub.causes import launch_cause
 from hubrun.hub.connect_to import Route
-from hubrun.hub.lti import LAUNCH_PATH, LaunchRequest
+from hubrun.hub.lti import LAUNCH_PATH
+from hubrun.hub.matrix import Wanted, judge
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def check_health(route: Route) -> Check:
     answer = _answer(route, f"{route.url}/hub/health")
     if isinstance(answer, CheckFailed):
         return Check("hub health", False, "200", answer.what, answer.remedy)
-    cause = "" if answer.status_code == 200 else launch_cause(answer.status_code, False, "")
+    cause = "" if answer.status_code == 200 else launch_cause(answer.status_code, False)
     return Check("hub health", answer.status_code == 200, "200", str(answer.status_code), cause)
 
 
@@ -115,9 +115,8 @@ def check_launch_get(route: Route) -> Check:
     if isinstance(answer, CheckFailed):
         return Check("launch URL", False, "405", answer.what, answer.remedy)
     ok = answer.status_code == 405
-    return Check(
-        "launch URL", ok, "405", str(answer.status_code), "" if ok else launch_cause(answer.status_code, False, "")
-    )
+    cause = "" if ok else launch_cause(answer.status_code, False, page_reason(answer.text))
+    return Check("launch URL", ok, "405", str(answer.status_code), cause)
 
 
 def check_closed(address: str, port: int, timeout_s: float = 3.0) -> Check:
@@ -152,72 +151,9 @@ def check_private(browser: Browser, owner: str, path: str) -> Check:
     return Check(name, ok, expected, came, cause)
 
 
-def check_accepted(launch: Launch, username: str) -> Check:
-    """Check that a launch logged `username` in (the hub lower-cases names)."""
-    expected = f"a login as {username.lower()}"
-    came = f"{launch.status}, login as {launch.user}" if launch.cookie else f"{launch.status}, no login"
-    ok = launch.cookie and launch.user == username.lower()
-    cause = ""
-    if launch.cookie and not ok:
-        cause = "The field that username_key names is empty or missing in the launch, so the hub took user_id."
-    elif not ok:
-        cause = launch_cause(launch.status, launch.cookie, launch.text)
-    return Check("launch", ok, expected, _with_text(came, launch), cause)
-
-
-def check_refused(name: str, launch: Launch, status: int) -> Check:
-    """Check that a launch which must fail came to `status` and to no login."""
-    ok = launch.status == status and not launch.cookie
-    came = f"{launch.status}, {f'login as {launch.user}' if launch.cookie else 'no login'}"
-    cause = ""
-    if launch.cookie:
-        cause = "The hub lets unproven launches in: it runs another authenticator than LTI11Authenticator."
-    elif not ok:
-        cause = launch_cause(launch.status, launch.cookie, launch.text)
-    return Check(f"{name} launch refused", ok, f"{status}, no login", _with_text(came, launch), cause)
-
-
-def check_refusals(
-    route: Route,
-    form: dict[str, str],
-    sign: Callable[[Sequence[LaunchRequest]], list[dict[str, str]]],
-) -> list[Check]:
-    """Launch in each way that a hub must refuse, each in a browser of its own, and return the checks.
-
-    `form` is a `canvas_launch`; `sign` has `SIGNER` sign launches on the server, all at once. The replayed
-    launch is first accepted, which is a check as well. The codes are those of jupyterhub-ltiauthenticator
-    1.6.3, lti11/validator.py: 400 for a form that lacks a field of OAuth, 401 for everything else; it allows
-    30 s between the clocks.
-    """
-    url = route.url + LAUNCH_PATH
-    good, tampered, stale, wrong_key, wrong_secret = sign(
-        [
-            LaunchRequest(url, form),
-            LaunchRequest(url, form),
-            LaunchRequest(url, form, age_s=40),
-            LaunchRequest(url, form, key="not-the-consumer-key"),
-            LaunchRequest(url, form, wrong_secret=True),
-        ]
-    )
-    tampered["user_id"] += "x"
-    checks = []
-    # the good launch and its replay come first: the signature is good for 30 s
-    with Browser(route) as browser:
-        launch = browser.launch(url, good)
-        ok = launch.cookie
-        cause = "" if ok else launch_cause(launch.status, launch.cookie, launch.text)
-        checks.append(Check("signed launch", ok, "a login", _with_text(str(launch.status), launch), cause))
-    for name, fields, status in (
-        ("replayed", good, 401),
-        ("unsigned", form, 400),
-        ("tampered", tampered, 401),
-        ("stale", stale, 401),
-        ("wrong-key", wrong_key, 401),
-        ("wrong-secret", wrong_secret, 401),
-    ):
-        with Browser(route) as browser:
-            checks.append(check_refused(name, browser.launch(url, fields), status))
-    return checks
+def check_accepted(launch: Launch, user: str) -> Check:
+    """Check that a launch logged in the hub's `user`."""
+    return judge("launch", Wanted(user=user), launch)
 
 
 def _answer(route: Route, url: str) -> httpx.Response | CheckFailed:
@@ -238,7 +174,3 @@ def _same_url(one: str, other: str) -> bool:
         b.port or port.get(b.scheme),
         b.path,
     )
-
-
-def _with_text(came: str, launch: Launch) -> str:
-    return f"{came} ({launch.text})" if launch.text else came

@@ -1,7 +1,7 @@
 """Sign LTI 1.1 launches on the server, where the shared secret is and stays.
 
 Runs with the hub's own Python (standard library and oauthlib only); nothing of hubrun is on the server.
-stdin:  {"env_file": path, "launches": [{"url", "form", "key", "wrong_secret", "age_s"}, ...]}
+stdin:  {"env_file": path, "launches": [{"url", "form", "key", "wrong_secret", "age_s", "env_file"}, ...]}
 stdout: the signed forms, a JSON list in the same order. The secret is in neither.
 """
 
@@ -18,8 +18,11 @@ KEY, SECRET = "LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"
 
 def credentials(env_file: str) -> tuple[str, str]:
     """Return (key, secret) from a file of KEY=value lines; exits with one line when either is missing."""
-    with open(env_file, encoding="utf-8") as lines:
-        values = dict(line.strip().split("=", 1) for line in lines if "=" in line and line[0] != "#")
+    try:
+        with open(env_file, encoding="utf-8") as lines:
+            values = dict(line.strip().split("=", 1) for line in lines if "=" in line and line[0] != "#")
+    except OSError as error:
+        sys.exit(f"{env_file}: {error.strerror}")
     missing = [name for name in (KEY, SECRET) if not values.get(name)]
     if missing:
         sys.exit(f"{env_file}: no {' and no '.join(missing)}")
@@ -49,5 +52,5 @@ def sign(launch: dict[str, Any], key: str, secret: str) -> dict[str, str]:
 
 if __name__ == "__main__":
     job = json.load(sys.stdin)
-    pair = credentials(job["env_file"])
-    json.dump([sign(launch, *pair) for launch in job["launches"]], sys.stdout)
+    pairs = {path: credentials(path) for path in {each.get("env_file") or job["env_file"] for each in job["launches"]}}
+    json.dump([sign(each, *pairs[each.get("env_file") or job["env_file"]]) for each in job["launches"]], sys.stdout)

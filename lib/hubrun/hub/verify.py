@@ -1,53 +1,30 @@
-"""Plays Canvas and two students, from outside, over HTTPS: what 06_verify does."""
+"""Plays the LMS and two students, from outside, over HTTPS: what 06_verify does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import wraps
 
 from hubrun.checks import Check
 from hubrun.display import Live
-from hubrun.errors import CheckFailed
-from hubrun.hub import config, https, lti, outside
+from hubrun.errors import HubrunError
+from hubrun.hub import https, lti, matrix, matrix13, outside, temporary_consumer, test_users
 from hubrun.hub.browser import Browser
 from hubrun.hub.connect_to import Route
+from hubrun.hub.consumers import secret_path
+from hubrun.hub.front.names import hub_name
+from hubrun.hub.lms import Person
 from hubrun.hub.lti import LaunchRequest
+from hubrun.hub.signing import sign
+from hubrun.hub.temporary_consumer import temporary_consumer as played_lms
+from hubrun.hub.test_users import STRANGER, STUDENTS
+from hubrun.params_lti import ConsumerParams
 from hubrun.plan import quote
 from hubrun.server import Server
 
-# Letters and digits alone: DockerSpawner escapes other characters in the names of volumes.
-STUDENTS = ("hubruntest1", "hubruntest2")
-STRANGER = "hubruntest3"
-TEST_USERS = (*STUDENTS, STRANGER)
 FILE = "hubrun-verify.txt"
 CLOSED = (8000, 8001, 8081)
-
-# Removes the test users through the hub, as the service that may remove these and no other, then what they left.
-_CLEAN_UP = """
-{}/bin/python - {} <<'EOF'
-import sys, urllib.error, urllib.request
-from dotenv import dotenv_values
-token = dotenv_values({!env})["HUBRUN_VERIFY_TOKEN"]
-for user in sys.argv[1:]:
-    request = urllib.request.Request(
-        "http://127.0.0.1:8000/hub/api/users/" + user, method="DELETE", headers={"Authorization": "token " + token}
-    )
-    try:
-        urllib.request.urlopen(request, timeout=90).close()
-    except urllib.error.HTTPError as error:
-        if error.code != 404:
-            sys.exit(f"removing {user}: {error.code} {error.read()[:300]}")
-EOF
-for user in {}; do
-    docker rm -f "jupyter-$user" >/dev/null 2>&1 || true
-    docker volume rm -f "jupyterhub-user-$user" >/dev/null
-done
-""".replace("{!env}", repr(config.VERIFY_ENV))
-
-_LEFT = """
-docker ps -a --format '{{.Names}}' | grep -E '^jupyter-hubruntest[0-9]'
-docker volume ls --format '{{.Name}}' | grep -E '^jupyterhub-user-hubruntest[0-9]'
-"""
 
 
 def _cleaning_up(step: Callable[[Verification], list[Check]]) -> Callable[[Verification], list[Check]]:
@@ -59,8 +36,9 @@ def _cleaning_up(step: Callable[[Verification], list[Check]]) -> Callable[[Verif
             return []
         try:
             checks = step(self)
-        except CheckFailed:
-            self.clean_up()
+        except HubrunError:
+            with suppress(HubrunError):  # the first error is the one to tell
+                self.clean_up()
             raise
         if not all(check.ok for check in checks):
             self.clean_up()
@@ -97,25 +75,63 @@ class Verification:
 
     # -- launches
     def sign(self, launches: Sequence[LaunchRequest]) -> list[dict[str, str]]:
-        """Have the launches signed on the server, where the secret is and stays."""
-        job = lti.signer_input(config.LTI_ENV, launches).encode()
-        return lti.signer_output(self.server.run("{}/bin/python -c {}", config.VENV, lti.SIGNER, data=job).stdout)
+        """Have the launches signed on the server, where the secrets are and stay."""
+        return sign(self.server, launches)
 
     def form(self, user: str) -> dict[str, str]:
+        """A launch of `user` from outside a course, so that no group of a course is made."""
         return lti.canvas_launch(
-            self.site.launch_url, username=user, user_id=f"opaque-{user}", username_key=self.site.lti_username_key
+            self.site.launch_url, username=user, user_id=STUDENTS[1], username_key=self.site.lti_username_key, course=""
         )
 
+    @property
+    def _signing(self) -> list[ConsumerParams]:
+        """The consumers with LTI 1.1, whose launches can be signed."""
+        return [each for each in self.site.all_consumers if each.has("1.1")]
+
+    def name(self, user: str) -> str:
+        """What the hub calls whom the LMS calls `user`, by the consumer that `login` launches them with."""
+        return hub_name(user, self._signing[0].prefix if self._signing else temporary_consumer.NAME)
+
     def login(self, user: str) -> tuple[Browser, Check]:
-        """A browser in which Canvas has launched `user`, and the finding about that launch."""
+        """A browser in which the LMS has launched `user`, and the finding about that launch."""
         browser = Browser(self.route)
-        (signed,) = self.sign([LaunchRequest(self.site.launch_url, self.form(user))])
-        return browser, outside.check_accepted(browser.launch(self.site.launch_url, signed), user)
+        if self._signing:
+            request = LaunchRequest(self.site.launch_url, self.form(user), env_file=secret_path(self._signing[0].name))
+            (signed,) = self.sign([request])
+            launch = browser.launch(self.site.launch_url, signed)
+        else:
+            with played_lms(self.server) as lms:
+                launch = matrix13.launch(browser, lms, Person(user, self.site.lti_username_key))
+        return browser, outside.check_accepted(launch, self.name(user))
 
     @_cleaning_up
-    def refusals(self) -> list[Check]:
-        """A good launch is accepted; unsigned, tampered, replayed, stale, wrong-key and wrong-secret ones are not."""
-        return outside.check_refusals(self.route, self.form(STRANGER), self.sign)
+    def launches(self) -> list[Check]:
+        """Each version's launch matrix, and a good launch of each further consumer with LTI 1.1."""
+        return [*self._launches11(), *self._launches13()]
+
+    def _launches11(self) -> list[Check]:
+        if not self._signing:
+            return []
+        url, form = self.site.launch_url, self.form(STRANGER)
+        first, *others = self._signing
+        cases = matrix.cases(url, form, self.site.lti_username_key, self.name(STRANGER), secret_path(first.name))
+        cases += [
+            matrix.Case(
+                f"good, of consumer {each.name}", LaunchRequest(url, form, env_file=secret_path(each.name)),
+                matrix.Wanted(user=hub_name(STRANGER, each.prefix)),
+            )
+            for each in others
+        ]  # fmt: skip
+        return matrix.check(self.route, cases, self.sign)
+
+    def _launches13(self) -> list[Check]:
+        if not any(each.has("1.3") for each in self.site.all_consumers):
+            return []
+        person = Person(STRANGER, self.site.lti_username_key)
+        with played_lms(self.server) as lms:
+            cases = matrix13.cases(lms, STRANGER, hub_name(STRANGER, temporary_consumer.NAME))
+            return matrix13.check(self.route, lms, cases, person)
 
     # -- students
     @_cleaning_up
@@ -141,10 +157,11 @@ class Verification:
     @_cleaning_up
     def privacy(self) -> list[Check]:
         """A second student sees nothing of the first, whose server still runs; nor the hub's inner ports."""
+        first = self.name(STUDENTS[0])
         neighbour = self.server.run(
             "docker inspect -f {} {}",
             "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}",
-            f"jupyter-{STUDENTS[0]}",
+            test_users.container(first),
         ).stdout.strip()
         address = self.server.run("ip -4 route get 192.0.2.1 | sed -n 's/.* src \\([0-9.]*\\).*/\\1/p'").stdout.strip()
         browser, launched = self.login(STUDENTS[1])
@@ -152,7 +169,7 @@ class Verification:
             if not launched.ok:
                 return [launched]
             browser.start(180, self._live.line)
-            checks = [launched, outside.check_private(browser, STUDENTS[0], FILE)]
+            checks = [launched, outside.check_private(browser, first, FILE)]
             # What must work, so that the refusals below mean something: the student's container reaches the hub.
             checks.append(_reach(browser, self.site.gateway, 8081, True, "the hub, which it needs"))
             checks.append(_reach(browser, neighbour, 8888, False, "the first student's server"))
@@ -162,12 +179,17 @@ class Verification:
         return checks
 
     def clean_up(self) -> list[Check]:
-        """Remove the test users with their containers and volumes."""
+        """Remove the test users with their containers and volumes, and the consumer that plays the LMS."""
         if self.server.check_mode:
             return []
-        self.server.run(_CLEAN_UP, config.VENV, TEST_USERS, TEST_USERS, seconds=180)
-        left = self.server.run(_LEFT, check=False).stdout.split()
-        return [Check("test users, containers and volumes are gone", not left, "nothing", ", ".join(left) or "nothing")]
+        left = test_users.remove(self.server)
+        return [
+            Check(
+                "test users, containers, volumes and the test's LMS are gone", not left, "nothing",
+                ", ".join(left) or "nothing", "90-local.py may replace c.Authenticator.post_auth_hook or "
+                "c.JupyterHub.load_roles of 20-hub.py, by which 06_verify may remove its test users: add to them" if left else "",
+            )
+        ]  # fmt: skip
 
 
 def _reach(browser: Browser, address: str, port: int, wanted: bool, what: str) -> Check:

@@ -3,6 +3,8 @@
 # mypy: disable-error-code="import-not-found,misc"
 from __future__ import annotations
 
+import sqlite3
+import time
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from .handlers import ROUTES
 from .jwks import KeySets
 from .launch import Launch
 from .nonces import Nonces
+from .people import People
 
 
 class LaunchAuthenticator(Authenticator):
@@ -39,12 +42,17 @@ class LaunchAuthenticator(Authenticator):
         help="Field of the launch, by its name in LTI 1.1, that says who somebody is. Without it they are refused.",
     )
     nonce_file = Unicode("lti_nonces.sqlite", config=True, help="File of the launches that were used lately.")
+    people_file = Unicode("lti_people.sqlite", config=True, help="File of what the LMS called each person (`people`).")
     tool_key_file = Unicode("lti_tool_jwk.json", config=True, help="File of the tool's public key (LTI 1.3).")
     tool_title = Unicode("JupyterHub", config=True, help="What Canvas calls the tool (LTI 1.3).")
 
     @cached_property
     def nonces(self) -> Nonces:
         return Nonces(Path(self.nonce_file))
+
+    @cached_property
+    def people(self) -> People:
+        return People(Path(self.people_file))
 
     @cached_property
     def key_sets(self) -> KeySets:
@@ -78,3 +86,21 @@ class LaunchAuthenticator(Authenticator):
     def is_admin(self, handler: Any, authentication: dict[str, Any]) -> bool:
         """True or False, never "as before": whoever is taken from `admin_users` is none from the next launch on."""
         return authentication["name"] in self.admin_users
+
+    def note(self, launch: Launch) -> None:
+        """Keep what the launch calls its person. Whoever launched goes on, also when that cannot be written."""
+        try:
+            self.people.note(
+                launch.user, launch.identities, version=launch.version,
+                consumer=launch.consumer.name, prefix=launch.consumer.prefix, now=time.time(),
+            )  # fmt: skip
+        except (sqlite3.Error, OSError, UnicodeError) as error:
+            self.log.error("%s cannot be written (%s): %s is not noted", self.people_file, error, launch.user)
+
+    def delete_user(self, user: Any) -> None:
+        """What is kept of somebody goes with their user."""
+        super().delete_user(user)
+        try:
+            self.people.forget(user.name)
+        except (sqlite3.Error, OSError) as error:
+            self.log.error("%s cannot be written (%s): %s stays in it", self.people_file, error, user.name)

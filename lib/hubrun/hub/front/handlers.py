@@ -76,6 +76,7 @@ class _Page(BaseHandler):
         user = await super().auth_to_user(authenticated, user)
         if self._launch is not None:
             groups.enrol(self.db, user.orm_user, self._launch)
+            self.authenticator.note(self._launch)
         return user
 
     def set_login_cookie(self, user: Any) -> None:

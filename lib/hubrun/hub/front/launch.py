@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from . import names, targets
 from .consumers import Consumer
+from .people import EXACT_KEYS as EXACT_KEYS
+from .people import KEYS
 from .refusals import Reason, Refusal
 
 # How far apart the clocks of the LMS and of the hub may be, and how old a launch of LTI 1.1 may be, in seconds.
 CLOCK_S = 30
-# LTI 1.1 fields whose values are opaque identifiers: case matters in them.
-EXACT_KEYS = ("user_id",)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Course:
 class Launch:
     """Somebody whom a consumer vouches for. `user` is their name on the hub, `roles` are the LMS's own words.
 
-    `target` is the path on this hub to go to, "" for wherever the hub sends people.
+    `target` is the path on this hub to go to, "" for wherever the hub sends people. `identities` are the fields that may
+    say who somebody is, with what this launch in `version` of LTI says in them; they do not show in the log.
     """
 
     consumer: Consumer
@@ -37,17 +38,28 @@ class Launch:
     roles: tuple[str, ...]
     course: Course | None
     target: str
+    version: str = ""
+    identities: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def user_of(value: object, key: str, consumer: Consumer) -> str:
     """Return the hub user for what a launch says in the field `key`. Raises Refusal when that is nobody."""
-    identity = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(identity, str):
-        identity = ""
     try:
-        return names.hub_name(identity, consumer.prefix, exact=key in EXACT_KEYS)
+        return names.hub_name(_text(value), consumer.prefix, exact=key in EXACT_KEYS)
     except names.NoIdentity as error:
         raise Refusal(Reason.NO_NAME, f"field {key}: {error}", consumer.name) from None
+
+
+def identities_of(read: Callable[[str], object], username_key: str) -> dict[str, str]:
+    """Return what a launch says in each field that may say who somebody is. `read`: the value of a field, or None."""
+    return {key: text for key in dict.fromkeys([*KEYS, username_key]) if (text := _text(read(key)).strip())}
+
+
+def _text(value: object) -> str:
+    """Ids are texts; some LMSs write them as numbers."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else ""
 
 
 def target_of(wanted: Sequence[object], hub: SplitResult, consumer: Consumer) -> str:

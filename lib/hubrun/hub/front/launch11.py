@@ -22,7 +22,7 @@ from oauthlib.oauth1.rfc5849.signature import (
 )
 
 from .consumers import Consumer
-from .launch import CLOCK_S, Course, Launch, check_age, target_of, user_of
+from .launch import CLOCK_S, Course, Launch, check_age, identities_of, target_of, user_of
 from .nonces import Nonces
 from .refusals import Reason, Refusal
 
@@ -88,6 +88,8 @@ def verify(
         raise Refusal(Reason.WRONG_MESSAGE, f"a {kind!r:.60}, not a basic-lti-launch-request", consumer.name)
     if forged := [name for name, _ in in_query if name == username_key or name in _NEVER_IN_QUERY]:
         raise Refusal(Reason.BAD_LINK, f"the link's own address gives {', '.join(forged)}", consumer.name)
+    # What the link's own address gives is a teacher's word, not the LMS's.
+    in_link = {name for name, _ in in_query}
     launch = Launch(
         consumer,
         user_of(fields.get(username_key), username_key, consumer),
@@ -96,6 +98,8 @@ def verify(
         if fields.get("context_id")
         else None,
         target_of([fields.get("custom_next")], hub, consumer),
+        "1.1",
+        identities_of(lambda key: None if key in in_link else fields.get(key), username_key),
     )
     if not nonces.use(f"1.1 {consumer.key}", f"{timestamp} {fields['oauth_nonce']}", now, timestamp + CLOCK_S + 1):
         raise Refusal(Reason.REPLAYED, f"its nonce was used before, signed {now - timestamp:.0f} s ago", consumer.name)

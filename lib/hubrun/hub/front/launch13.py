@@ -21,7 +21,7 @@ from ltiauthenticator.lti13.validator import LTI13LaunchValidator
 
 from .consumers import Consumer, Platform
 from .jwks import KeySets
-from .launch import CLOCK_S, Course, Launch, check_age, deep_link, target_of, user_of
+from .launch import CLOCK_S, Course, Launch, check_age, deep_link, identities_of, target_of, user_of
 from .nonces import Nonces
 from .refusals import Reason, Refusal
 
@@ -111,6 +111,8 @@ async def verify(
             hub,
             consumer,
         ),
+        "1.3",
+        identities_of(lambda key: identity(claims, custom, key), username_key),
     )
     if not nonces.use(f"1.3 {consumer.name}", nonce, now, now + 2 * CLOCK_S + KEEP_STATE_S):
         raise Refusal(

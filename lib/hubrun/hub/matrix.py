@@ -1,0 +1,157 @@
+"""The launch matrix: launches that a hub must accept, and those that it must refuse, each in a browser of its own.
+
+A case says what must come of it: status, the page's reason (front/refusals.py), login cookie and user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from hubrun.checks import Check
+from hubrun.hub.browser import Browser, Launch, came
+from hubrun.hub.causes import launch_cause
+from hubrun.hub.connect_to import Route
+from hubrun.hub.lti import LAUNCH_PATH, LaunchRequest
+
+Sign = Callable[[Sequence[LaunchRequest]], list[dict[str, str]]]
+
+# A place that is nobody's (RFC 2606).
+ELSEWHERE = "elsewhere.example"
+OFF_SITE = {
+    "off-site link": f"https://{ELSEWHERE}/",
+    "off-site link with //": f"//{ELSEWHERE}/",
+    "off-site link with a backslash": f"/\\{ELSEWHERE}/",
+    "off-site link, percent-encoded": f"/%2f{ELSEWHERE}/",
+}
+# Browsers at a time: the hub answers one after another, but the handshakes of TLS are its neighbours' work.
+_AT_ONCE = 4
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What must come of a launch: a login as the hub's `user`, or a page of `status` that gives `reason`."""
+
+    status: int = 302
+    reason: str = ""
+    user: str = ""
+
+    def __str__(self) -> str:
+        return came(self.status, self.reason, self.user, bool(self.user))
+
+
+NOT_TRUSTED = Wanted(401, "not-trusted")
+EXPIRED = Wanted(401, "expired")
+CLOCK = Wanted(401, "clock")
+REPLAYED = Wanted(401, "replayed")
+UNSIGNED = Wanted(400, "no-launch")
+NO_NAME = Wanted(400, "no-name")
+BAD_LINK = Wanted(400, "bad-link")
+NO_COOKIE = Wanted(400, "no-cookie")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A launch with LTI 1.1. `after` is changed once it is signed; unsigned: `request` is None, and `after` the form.
+
+    `again`: it is sent a second time, and it is the second answer that counts.
+    """
+
+    name: str
+    request: LaunchRequest | None
+    wanted: Wanted
+    after: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    again: bool = False
+
+
+def cases(url: str, form: dict[str, str], username_key: str, user: str, env_file: str) -> list[Case]:
+    """The matrix for LTI 1.1, of a consumer whose key is in `env_file` on the server.
+
+    `form` is a `canvas_launch` to `url`, whose `username_key` says the name of the hub's `user`. What depends on the
+    clock comes first: 40 s ahead is 30 s ahead after ten seconds, and then rightly accepted.
+    """
+    good = LaunchRequest(url, form, env_file=env_file)
+    accepted = Wanted(user=user)
+
+    def signed(name: str, wanted: Wanted, **changes: object) -> Case:
+        return Case(name, LaunchRequest(**{**good.__dict__, **changes}), wanted)  # type: ignore[arg-type]
+
+    nameless = {name: value for name, value in form.items() if name != username_key}
+    forged = {"X-Forwarded-Host": ELSEWHERE, "X-Forwarded-Proto": "http"}
+    there = f"https://{ELSEWHERE}{LAUNCH_PATH}"
+    return [
+        signed("40 s ahead", CLOCK, age_s=-40),
+        signed("good", accepted),
+        Case("sent twice", good, REPLAYED, again=True),
+        Case("good, with a forged X-Forwarded-Host and -Proto", good, accepted, headers=forged),
+        Case("unsigned", None, UNSIGNED, form),
+        signed("wrong key", NOT_TRUSTED, key="not-the-consumer-key"),
+        signed("wrong secret", NOT_TRUSTED, wrong_secret=True),
+        Case("field changed on the way", good, NOT_TRUSTED, {username_key: f"{form[username_key]}x"}),
+        Case(
+            "signed for another site, which X-Forwarded-Host names",
+            LaunchRequest(there, form, env_file=env_file), NOT_TRUSTED, headers={"X-Forwarded-Host": ELSEWHERE},
+        ),
+        signed("40 s old", EXPIRED, age_s=40),
+        signed("missing name", NO_NAME, form=nameless),
+        signed("empty name", NO_NAME, form={**form, username_key: ""}),
+        *(signed(name, BAD_LINK, form={**form, "custom_next": link}) for name, link in OFF_SITE.items()),
+    ]  # fmt: skip
+
+
+def check(route: Route, cases: Sequence[Case], sign: Sign, version: str = "LTI 1.1") -> list[Check]:
+    """Launch each case and judge it. `sign` has `SIGNER` sign launches on the server, all at once."""
+    requests = [case.request for case in cases if case.request]
+    signed = iter(sign(requests))
+    forms = [{**(next(signed) if case.request else {}), **case.after} for case in cases]
+
+    def launch(number: int) -> Check:
+        case = cases[number]
+        url = route.url + LAUNCH_PATH
+        with Browser(route) as browser:
+            launch = browser.launch(url, forms[number], case.headers)
+            if case.again:
+                browser.cookies.clear()
+                launch = browser.launch(url, forms[number], case.headers)
+            return judge(f"{version}: {case.name}", case.wanted, launch)
+
+    return side_by_side(launch, range(len(cases)))
+
+
+def side_by_side(do: Callable[[int], _T], numbers: Iterable[int]) -> list[_T]:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(do, numbers))
+
+
+def judge(name: str, wanted: Wanted, launch: Launch) -> Check:
+    """The finding about a launch. One that is accepted must lead to a page of the hub, too."""
+    seen = launch.came + (f", to {launch.location}" if launch.cookie and not _on_site(launch.location) else "")
+    ok = seen == str(wanted)
+    cause = "" if ok else _cause(wanted, launch)
+    return Check(name, ok, str(wanted), seen if ok or not launch.text else f"{seen} ({launch.text})", cause)
+
+
+def _cause(wanted: Wanted, launch: Launch) -> str:
+    if wanted.user and not launch.cookie:
+        return launch_cause(launch.status, launch.cookie, launch.reason)
+    if launch.cookie and not wanted.user:
+        return (
+            "The hub lets in a launch that it must refuse: does it run another authenticator than LaunchAuthenticator "
+            "(25-lti.py, 90-local.py), or other code than runbook 02 put there? Run 02 again"
+        )
+    if launch.cookie and launch.user != wanted.user:
+        return (
+            "The hub made another name of it: lti_username_key or the consumer's prefix were changed here and not "
+            "there. Run 02 again"
+        )
+    if launch.cookie:
+        return "The hub sends people to another site: does it run other code than runbook 02 put there? Run 02 again"
+    return f"It was refused, but for another reason. {launch_cause(launch.status, launch.cookie, launch.reason)}"
+
+
+def _on_site(location: str) -> bool:
+    return location.startswith("/") and not location.startswith(("//", "/\\"))

@@ -1,0 +1,83 @@
+"""The people whom 06_verify launches: what the hub calls them, and how they are removed with all that is theirs."""
+
+from __future__ import annotations
+
+from hubrun.hub import config, temporary_consumer
+from hubrun.hub.front.names import hub_name
+from hubrun.params import Site
+from hubrun.plan import quote
+from hubrun.server import Server
+
+# What the LMS calls them. Letters and digits alone, so that they are named so on the hub too, behind a prefix.
+STUDENTS = ("hubruntest1", "hubruntest2")
+STRANGER = "hubruntest3"
+TEST_USERS = (*STUDENTS, STRANGER)
+
+# Removes users through the hub, as the service that may remove these and no other, then what they left.
+_REMOVE = """# remove the test users
+set -eu
+{stop}
+{}/bin/python - {} <<'EOF'
+import sqlite3, sys, urllib.error, urllib.request
+from dotenv import dotenv_values
+users = set(sys.argv[1:])
+token = dotenv_values({!env})["HUBRUN_VERIFY_TOKEN"]
+database = sqlite3.connect("file:{!state}/jupyterhub.sqlite?mode=ro", uri=True)
+def there():
+    return sorted(users.intersection(name for name, in database.execute("SELECT name FROM users")))
+for user in there():
+    request = urllib.request.Request(
+        "http://127.0.0.1:8000/hub/api/users/" + user, method="DELETE", headers={"Authorization": "token " + token}
+    )
+    try:
+        urllib.request.urlopen(request, timeout=90).close()
+    except urllib.error.HTTPError as error:
+        if error.code != 404:
+            sys.exit(f"removing {user}: {error.code} {error.read()[:300]}")
+for user in there():
+    print("user", user)
+EOF
+docker rm -f {} >/dev/null 2>&1 || true
+docker volume rm -f {} >/dev/null 2>&1 || true
+docker ps -a --format '{{.Names}}' | grep -xF {} || true
+docker volume ls --format '{{.Name}}' | grep -xF {} || true
+test ! -e {} || echo "consumer hubruntest"
+""".replace("{!env}", repr(config.VERIFY_ENV)).replace("{!state}", config.STATE)
+
+
+def escaped(name: str) -> str:
+    """A hub user's name as it is in those of containers and volumes: DockerSpawner 14, `_escape`."""
+    return "".join(c if c.isascii() and c.isalnum() else f"-{ord(c):x}" for c in name)
+
+
+def container(user: str) -> str:
+    return f"jupyter-{escaped(user)}"
+
+
+def volume(user: str) -> str:
+    return f"jupyterhub-user-{escaped(user)}"
+
+
+def names(site: Site) -> list[str]:
+    """The hub's names for the test users, of each consumer that the site has, and of the temporary one."""
+    prefixes = dict.fromkeys([*(each.prefix for each in site.all_consumers), temporary_consumer.NAME])
+    return [hub_name(user, prefix) for prefix in prefixes for user in TEST_USERS]
+
+
+def remove_script(site: Site) -> str:
+    """Shell that removes the test users with their containers and volumes, and the temporary consumer.
+
+    It prints what is left, a line for each.
+    """
+    users = names(site)
+    containers, volumes = [container(user) for user in users], [volume(user) for user in users]
+    return quote(
+        _REMOVE.replace("{stop}", temporary_consumer.stop_script()), config.VENV, users, containers, volumes,
+        [word for name in containers for word in ("-e", name)], [word for name in volumes for word in ("-e", name)],
+        temporary_consumer.FILE,
+    )  # fmt: skip
+
+
+def remove(server: Server) -> list[str]:
+    """Remove them all; return what is left. Raises CommandFailed when the hub does not answer, or refuses."""
+    return server.run(remove_script(server.site), seconds=180).stdout.splitlines()

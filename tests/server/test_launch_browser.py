@@ -1,0 +1,315 @@
+"""A launch in Chromium, from another site to the open JupyterLab, with both versions of LTI; and each page that helps.
+
+To make the README's picture of those pages again (pngquant is a Debian package):
+
+    HUBRUN_PICTURES=docs pytest tests/server/test_launch_browser.py && pngquant --force --ext .png 32 docs/launch-pages.png
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import shutil
+import ssl
+import threading
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from canvas import Consumers, consumers, key_and_secret, settings
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from machines import Machine
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
+
+from lti_platform import Platform, signed_form
+
+pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(300)]
+
+# Another site than hub.NAME.localhost to a browser, whose sites are the last two labels of a name here.
+HOST = "canvas.localhost"
+STUDENT = "ivy"
+# Somebody whom Canvas does not know, and an LMS that does not publish its keys.
+NOT_LOGGED_IN = "nobody"
+SILENT = "https://silent.example.edu"
+# From FACTS.md: what keeps Chromium from asking anything of anybody by itself.
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+SCREEN = {"width": 1000, "height": 560}
+
+
+def write_certificate(folder: Path) -> Path:
+    """A key and a certificate for HOST that is signed by nobody else, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "canvas.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def form_page(action: str, fields: dict[str, str], target: str = "", submit: bool = False) -> str:
+    """A page with a form of hidden fields: for a click, into the window `target`, or on its way at once."""
+    inputs = "".join(f'<input type="hidden" name="{n}" value="{html.escape(v)}">' for n, v in fields.items())
+    script = "<script>document.forms[0].submit()</script>" if submit else ""
+    return (
+        f'<!doctype html><title>Canvas</title><form action="{html.escape(action)}" method="post" target="{target}">'
+        f"{inputs}<button>Open JupyterHub</button></form>{script}"
+    )
+
+
+@dataclass
+class Site:
+    """Canvas's own site: pages with a link to the hub, and the page where it answers the hub's question (LTI 1.3)."""
+
+    url: str
+    pages: dict[str, Callable[[dict[str, str]], str]] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            page = site.pages.get(url.path)
+            body = page(dict(parse_qsl(url.query))).encode() if page else b""
+            self.send_response(200 if page else 404)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(write_certificate(tmp_path_factory.mktemp("canvas")))
+    # The handshake is left to the first read, in the thread of the connection: Chromium opens some to keep them.
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    site = Site(f"https://{HOST}:{server.server_port}")
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield site
+    server.shutdown()
+    server.server_close()
+
+
+@dataclass
+class Canvas:
+    """A Canvas on its own site, and the hub with which it has LTI 1.1 and 1.3."""
+
+    site: Site
+    root: str
+    key: str
+    secret: str = field(repr=False)
+    platform: Platform
+    others: Consumers
+
+    def form(self, username: str = STUDENT, **launch: Any) -> dict[str, str]:
+        url = f"{self.root}/hub/lti/launch"
+        return signed_form(**{"url": url, "key": self.key, "secret": self.secret, "username": username, **launch})
+
+    def begin(self, **changes: str) -> dict[str, str]:
+        """What Canvas posts to the hub to begin a launch of LTI 1.3."""
+        return {
+            "iss": self.platform.issuer, "login_hint": "hint", "client_id": self.platform.client_id,
+            "target_link_uri": self.platform.launch_url, "lti_message_hint": "message hint", **changes,
+        }  # fmt: skip
+
+    def authorize(self, question: dict[str, str]) -> str:
+        """The page that answers the hub's question, by a form that posts itself."""
+        if question["login_hint"] == NOT_LOGGED_IN:
+            refused = {"error": "login_required", "state": question["state"]}
+            return form_page(question["redirect_uri"], refused, submit=True)
+        token = self.platform.key.sign(self.platform.claims(question, STUDENT))
+        return form_page(question["redirect_uri"], {"id_token": token, "state": question["state"]}, submit=True)
+
+
+@pytest.fixture(scope="module")
+def canvas(machine: Machine, site: Site) -> Iterator[Canvas]:
+    root = machine.info["url"].rstrip("/")
+    platform = Platform("https://canvas.instructure.com", "10000000000001", site.url, f"{root}/")
+    with settings(machine, 'c.LaunchAuthenticator.blocked_users = {"ned"}\n'), consumers(machine) as others:
+        others.admit("default", platform)
+        others.admit("silent", platform, issuer=SILENT, jwks_url="http://127.0.0.1:9/")
+        canvas = Canvas(site, root, *key_and_secret(machine), platform, others)
+        site.pages = {
+            "/lti11": lambda _: form_page(f"{root}/hub/lti/launch", canvas.form(), target="_blank"),
+            "/lti13": lambda _: form_page(f"{root}/hub/lti13/oauth_login", canvas.begin(), target="_blank"),
+            "/authorize": canvas.authorize,
+        }
+        yield canvas
+        # The hub, which restarts now, sees that the server is gone.
+        machine.run(f"docker rm -f jupyter-{STUDENT}; docker volume rm -f jupyterhub-user-{STUDENT}")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert path, "there is no Chromium (Debian: apt-get install chromium)"
+    with sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=path, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def context(chromium: Browser) -> Iterator[BrowserContext]:
+    """A student's browser. Neither site's certificate is one that Chromium knows."""
+    context = chromium.new_context(ignore_https_errors=True, viewport=SCREEN, color_scheme="light")
+    yield context
+    context.close()
+
+
+@pytest.mark.parametrize("version", ["lti11", "lti13"])
+def test_a_click_on_another_site_opens_jupyterlab_in_a_new_tab(
+    context: BrowserContext, canvas: Canvas, tmp_path: Path, version: str
+) -> None:
+    requests: list[Request] = []
+    context.on("request", lambda request: requests.append(request))
+    page = context.new_page()
+    page.goto(f"{canvas.site.url}/{version}")
+    with context.expect_page() as opened:
+        page.get_by_role("button").click()
+    lab = opened.value
+    lab.wait_for_url(f"{canvas.root}/user/{STUDENT}/lab**", timeout=60_000)
+    lab.get_by_role("main").get_by_text("Notebook", exact=True).wait_for(timeout=60_000)
+    lab.screenshot(path=tmp_path / f"{version}.png")
+    assert page.url == f"{canvas.site.url}/{version}", "Canvas is still open"
+    launches = [each for each in requests if each.method == "POST" and "/hub/lti" in each.url]
+    said = [each.all_headers().get("sec-fetch-site") for each in launches]
+    assert said == ["cross-site"] * {"lti11": 1, "lti13": 2}[version], "to Chromium, Canvas is another site"
+    cookies = {cookie["name"]: cookie for cookie in context.cookies(f"{canvas.root}/hub/")}
+    assert cookies["jupyterhub-hub-login"]["secure"] and cookies["jupyterhub-hub-login"]["sameSite"] != "None"
+    assert not [name for name in cookies if name.startswith("__Host-lti13-")], "those of the launch are gone"
+
+
+# ------------------------------------------------------------------------------------------------ pages that help
+
+
+@dataclass(frozen=True)
+class Help:
+    """A page that helps: its word and status, what it tells people to do, and how somebody gets there.
+
+    That is by a form (`times`), or by opening the address when there is none.
+    """
+
+    reason: str
+    status: int
+    advice: str
+    path: str = "/hub/lti/launch"
+    form: Callable[[Canvas], dict[str, str]] | None = None
+    times: int = 1
+
+
+AGAIN = "Go back to your course in Canvas, reload the page there, and click the link again."
+HELP = [
+    Help("no-session", 403, "Go to your course in Canvas and click the link to JupyterHub.", "/hub/login"),
+    Help("not-launched", 405, "Go to your course in Canvas and click the link to JupyterHub."),
+    Help("no-launch", 400, AGAIN, form=lambda _: {}),
+    Help(
+        "wrong-message", 400, "add JupyterHub to your course as a plain link",
+        form=lambda canvas: canvas.form(lti_message_type="ContentItemSelectionRequest"),
+    ),
+    Help("not-trusted", 401, AGAIN, form=lambda canvas: canvas.form(secret="no-such-secret")),
+    Help("expired", 401, AGAIN, form=lambda canvas: canvas.form(age_s=40)),
+    Help("clock", 401, AGAIN, form=lambda canvas: canvas.form(age_s=-40)),
+    Help("replayed", 401, AGAIN, form=lambda canvas: canvas.form(custom_next="/hub/home"), times=2),
+    Help("no-name", 400, "Nothing of yours is lost. Tell your teacher", form=lambda canvas: canvas.form("")),
+    Help(
+        "bad-link", 400, "Tell your teacher; trying again does not help.",
+        form=lambda canvas: canvas.form(custom_next="https://evil.example/"),
+    ),
+    Help(
+        "no-cookie", 400, "Allow cookies for this site", "/hub/lti13/oauth_callback",
+        lambda _: {"state": "of another browser", "id_token": "x"},
+    ),
+    Help(
+        "lms-error", 403, "Log in to Canvas again.", "/hub/lti13/oauth_login",
+        lambda canvas: canvas.begin(login_hint=NOT_LOGGED_IN),
+    ),
+    Help(
+        "no-keys", 503, "Try again in a minute.", "/hub/lti13/oauth_login", lambda canvas: canvas.begin(iss=SILENT)
+    ),
+    Help("not-admitted", 403, "Tell your teacher, or whoever runs this hub.", form=lambda canvas: canvas.form("ned")),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[dict[str, bytes]]:
+    """The pages by their words, as they are seen; at the end, all of them on one sheet."""
+    seen: dict[str, bytes] = {}
+    yield seen
+    folder = (
+        Path(os.environ["HUBRUN_PICTURES"]) if "HUBRUN_PICTURES" in os.environ else tmp_path_factory.mktemp("pages")
+    )
+    shown = "".join(f'<img src="data:image/png;base64,{b64encode(each).decode()}">' for each in seen.values())
+    style = "body{margin:8px;display:grid;grid-template-columns:1fr 1fr 1fr;gap:8px;background:#bbb}img{width:100%}"
+    page = chromium.new_page(viewport={"width": 1400, "height": 600})
+    page.set_content(f"<style>{style}</style>{shown}")
+    page.screenshot(path=folder / "launch-pages.png", full_page=True)
+
+
+def refused(context: BrowserContext, canvas: Canvas, help: Help) -> tuple[Page, Response]:
+    """The page that helps, and the answer of the hub with which it came."""
+    page = context.new_page()
+    answers: list[Response] = []
+    page.on("response", lambda answer: answers.append(answer) if answer.request.is_navigation_request() else None)
+    address = canvas.root + help.path
+    if help.form:
+        fields = help.form(canvas)
+        canvas.site.pages["/refused"] = lambda _: form_page(canvas.root + help.path, fields)
+        address = f"{canvas.site.url}/refused"
+    for _ in range(help.times):
+        page.goto(address)
+        if help.form:
+            page.get_by_role("button").click()
+    page.locator("#lti-refused").wait_for(timeout=20_000)
+    return page, answers[-1]
+
+
+@pytest.mark.parametrize("help", HELP, ids=lambda help: help.reason)
+def test_a_launch_that_is_refused_ends_on_a_page_that_helps(
+    context: BrowserContext, canvas: Canvas, pictures: dict[str, bytes], help: Help
+) -> None:
+    page, answer = refused(context, canvas, help)
+    shown = page.locator("#lti-refused")
+    assert (shown.get_attribute("data-reason"), answer.status) == (help.reason, help.status)
+    assert urlsplit(answer.url).netloc == urlsplit(canvas.root).netloc
+    assert shown.get_by_role("heading").is_visible() and shown.get_by_text(help.advice).is_visible()
+    logged_in = "jupyterhub-hub-login" in {cookie["name"] for cookie in context.cookies()}
+    assert logged_in == (help.reason == "replayed"), "only who was let in before the page came"
+    pictures[help.reason] = page.screenshot()
+
+
+def test_a_page_that_helps_can_be_read_by_everybody(context: BrowserContext, canvas: Canvas) -> None:
+    [longest] = [help for help in HELP if help.reason == "no-name"]
+    page, _ = refused(context, canvas, longest)
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360, "nothing to scroll sideways"
+    grave = [each for each in Axe().run(page).response["violations"] if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in grave] == []

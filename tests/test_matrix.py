@@ -1,0 +1,231 @@
+"""The launch matrix of 06_verify: a hub that accepts what it must refuse, in whichever way, makes it fail.
+
+LTI 1.1 is tried on the front door's own code behind TLS, both versions on a real JupyterHub in test_lms_hub.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hubrun.errors import BadInput
+from hubrun.hub import matrix, matrix13, sign_launch, temporary_consumer, test_users
+from hubrun.hub.browser import Launch
+from hubrun.hub.front.consumers import Consumer
+from hubrun.hub.front.refusals import Reason
+from hubrun.hub.lms import CLAIM, Key, Lms, Person
+from hubrun.hub.lti import LAUNCH_PATH, LaunchRequest, canvas_launch
+from hubrun.params import Site
+from test_launch_local import Hub, make_certificates, stand_in
+from test_lti import KEY, SECRET
+
+NAME_KEY = "lis_person_sourcedid"
+BIO = Consumer("bio", "bio", "the-key-of-bio", "the-secret-of-bio")
+SECRETS = {"": (KEY, SECRET), "bio.env": (BIO.key, BIO.secret)}
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def hub(certificates: tuple[Path, Path, str], tmp_path: Path) -> Iterator[Hub]:
+    with stand_in(certificates, tmp_path) as hub:
+        yield hub
+
+
+def sign_all(launches: Sequence[LaunchRequest]) -> list[dict[str, str]]:
+    return [sign_launch.sign(asdict(launch), *SECRETS[launch.env_file]) for launch in launches]
+
+
+def cases(hub: Hub) -> list[matrix.Case]:
+    url = hub.url + LAUNCH_PATH
+    form = canvas_launch(url, username="hubruntest3", user_id="hubruntest2", course="")
+    return matrix.cases(url, form, NAME_KEY, "hubruntest3", "")
+
+
+def test_the_front_door_does_as_each_case_of_lti_1_1_says(hub: Hub) -> None:
+    checks = matrix.check(hub.route, cases(hub), sign_all)
+    assert [check for check in checks if not check.ok] == []
+    assert len(checks) == 16
+    assert [check.name for check in checks if "login cookie, hubruntest3" in check.expected] == [
+        "LTI 1.1: good",
+        "LTI 1.1: good, with a forged X-Forwarded-Host and -Proto",
+    ]
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    [
+        {Reason.UNTRUSTED},
+        {Reason.EXPIRED, Reason.CLOCK},
+        {Reason.REPLAYED},
+        {Reason.NO_NAME, Reason.BAD_LINK},
+        {Reason.MALFORMED},
+    ],
+    ids=lambda reasons: " ".join(sorted(each.value for each in reasons)),
+)
+def test_a_hub_that_forgets_a_refusal_fails_just_these_cases(hub: Hub, reasons: set[Reason]) -> None:
+    hub.overlooks = reasons
+    checks = matrix.check(hub.route, cases(hub), sign_all)
+    failed = [check for check in checks if not check.ok]
+    forgotten = [check for check in checks if any(f"({each.value})" in check.expected for each in reasons)]
+    assert failed == forgotten and len({check.expected for check in failed}) == len(reasons)
+    assert all("LaunchAuthenticator" in check.cause for check in failed)
+    assert all(check.came == "302, login cookie, hubruntest3" for check in failed)
+
+
+def test_a_hub_that_refuses_for_another_reason_or_sends_people_elsewhere_fails(hub: Hub) -> None:
+    hub.admits = False
+    assert not [check for check in matrix.check(hub.route, cases(hub), sign_all) if check.ok]
+    hub.admits, hub.sends_to = True, "https://elsewhere.example/"
+    good = [check for check in matrix.check(hub.route, cases(hub), sign_all) if ": good" in check.name]
+    assert [check.came for check in good] == ["302, login cookie, hubruntest3, to https://elsewhere.example/"] * 2
+    assert not [check for check in good if check.ok or "another site" not in check.cause]
+
+
+def test_each_consumers_good_launch_must_get_its_own_prefix(hub: Hub) -> None:
+    url = hub.url + LAUNCH_PATH
+    request = LaunchRequest(url, canvas_launch(url, username="hubruntest3", user_id="x"), env_file="bio.env")
+    case = matrix.Case("good, of consumer bio", request, matrix.Wanted(user="bio__hubruntest3"))
+    hub.consumers.append(BIO)
+    assert matrix.check(hub.route, [case], sign_all)[0].ok
+    hub.consumers[1] = Consumer("bio", "", BIO.key, BIO.secret)
+    [wrong] = matrix.check(hub.route, [case], sign_all)
+    assert not wrong.ok and wrong.came.startswith("302, login cookie, hubruntest3") and "prefix" in wrong.cause
+
+
+def test_a_hub_that_believes_every_token_fails_all_of_lti_1_3_but_the_good_ones(hub: Hub) -> None:
+    hub.overlooks = set(Reason)
+    lms = Lms(f"{hub.url}/hub/", "https://lms.invalid", "id", Key("k"))
+    checks = matrix13.check(hub.route, lms, matrix13.cases(lms, "hubruntest3", "hubruntest3"), Person("hubruntest3"))
+    assert [check.name for check in checks if check.ok] == ["LTI 1.3: good"]
+    assert len(checks) == 14
+
+
+@pytest.mark.parametrize(
+    ("wanted", "launch", "ok"),
+    [
+        (matrix.Wanted(user="ada"), Launch(302, True, "ada", "/hub/", ""), True),
+        (matrix.Wanted(user="ada"), Launch(302, True, "ada", "/user/ada/lab", ""), True),
+        (matrix.Wanted(user="ada"), Launch(302, True, "bio__ada", "/hub/", ""), False),
+        (matrix.Wanted(user="ada"), Launch(302, False, "", "/hub/", ""), False),
+        (matrix.Wanted(user="ada"), Launch(302, True, "ada", "//elsewhere.example", ""), False),
+        (matrix.EXPIRED, Launch(401, False, "", "", "", "expired"), True),
+        (matrix.EXPIRED, Launch(401, True, "ada", "", "", "expired"), False),
+        (matrix.EXPIRED, Launch(401, False, "", "", "", "not-trusted"), False),
+        (matrix.EXPIRED, Launch(400, False, "", "", "", "expired"), False),
+        (matrix.EXPIRED, Launch(502, False, "", "", "Bad Gateway"), False),
+    ],
+)
+def test_status_reason_cookie_and_user_all_count(wanted: matrix.Wanted, launch: Launch, ok: bool) -> None:
+    check = matrix.judge("launch", wanted, launch)
+    assert check.ok == ok
+    assert bool(check.cause) != ok
+
+
+# -- what the LMS says ----------------------------------------------------------------------------------------------
+
+
+def test_a_person_is_named_in_one_claim_and_in_no_other() -> None:
+    said = {
+        key: Person("Ada", key).claims()
+        for key in ("lis_person_sourcedid", "lis_person_contact_email_primary", "user_id", "custom_netid")
+    }
+    assert said["lis_person_sourcedid"][f"{CLAIM}lis"] == {"person_sourcedid": "Ada"}
+    assert said["lis_person_contact_email_primary"]["email"] == "Ada"
+    assert said["user_id"]["sub"] == "Ada"
+    assert said["custom_netid"][f"{CLAIM}custom"] == {"netid": "Ada"}
+    assert [json.dumps(claims).count("Ada") for claims in said.values()] == [1, 1, 1, 1]
+    assert "sub" not in said["custom_netid"], "the hub would keep it for whoever has that name"
+    assert "null" not in json.dumps(Person(None).claims())
+    with pytest.raises(BadInput, match="lis_person_sourced_id"):
+        Person("Ada", "lis_person_sourced_id").claims()
+    with pytest.raises(BadInput, match="Student"):
+        Person("Ada", role="Student").claims()
+
+
+def test_a_course_has_the_same_id_in_both_versions() -> None:
+    claims = Person("ada", course="BIO 101").claims()
+    form = canvas_launch("https://hub.example.edu/x", username="ada", user_id="1", course="BIO 101")
+    assert claims[f"{CLAIM}context"]["id"] == form["context_id"]
+    assert f"{CLAIM}context" not in Person("ada").claims()
+
+
+# -- the LMS on the server ------------------------------------------------------------------------------------------
+
+
+def test_the_consumer_of_the_check_can_only_name_people_of_its_own() -> None:
+    settings = json.loads(temporary_consumer.consumer("hubruntest", "id", "path", "http://127.0.0.1/authorize"))
+    assert settings["prefix"] == "hubruntest"
+    assert settings["issuer"].endswith(".invalid")
+    assert settings["jwks_url"] == "http://127.0.0.1:PORT/path"
+
+
+def test_the_consumer_goes_with_its_unit_however_that_ends() -> None:
+    script = temporary_consumer.start_script([Key("k").jwk], 120)
+    assert "--property=RuntimeMaxSec=120" in script
+    assert '--property="ExecStopPost=+/bin/rm -f $file $new"' in script
+    assert "--property=DynamicUser=yes" in script
+    assert script.index("systemctl stop") < script.index("systemd-run") < script.index('mv -fT "$new" "$file"')
+    assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+@contextmanager
+def served_keys(folder: Path, keys: list[dict[str, str]]) -> Iterator[str]:
+    """The program that publishes the keys on the server, with a stand-in for systemd; yields its port."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(folder / "notify"))
+        systemd.settimeout(10)
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-c", temporary_consumer._KEYS, json.dumps({"keys": keys})],
+            env={"PATH": os.defpath, "NOTIFY_SOCKET": str(folder / "notify")},
+        )
+        try:
+            ready, _, status = systemd.recv(1000).decode().partition("\n")
+            assert ready == "READY=1"
+            yield status.removeprefix("STATUS=")
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_the_keys_are_published_on_the_port_that_systemd_is_told(tmp_path: Path) -> None:
+    key = Key("k")
+    with served_keys(tmp_path, [key.jwk]) as port:
+        assert httpx.get(f"http://127.0.0.1:{port}/any").json() == {"keys": [key.jwk]}
+
+
+def test_the_private_key_is_in_no_text_that_leaves_this_process() -> None:
+    key = Key("k")
+    assert set(key.jwk) == {"kty", "use", "alg", "kid", "n", "e"}
+    assert "RSAPrivateKey" not in repr(Lms("https://hub.example.edu/hub/", "i", "c", key))
+
+
+# -- the test users -------------------------------------------------------------------------------------------------
+
+SITE = Site(site="bio", domain="hub.example.edu", consumers=[{"name": "bio"}, {"name": "same", "prefix": ""}])  # type: ignore[list-item]
+
+
+def test_each_consumers_test_users_are_removed_with_containers_and_volumes() -> None:
+    assert test_users.names(SITE) == [
+        "hubruntest1", "hubruntest2", "hubruntest3",
+        "bio__hubruntest1", "bio__hubruntest2", "bio__hubruntest3",
+        "hubruntest__hubruntest1", "hubruntest__hubruntest2", "hubruntest__hubruntest3",
+    ]  # fmt: skip
+    assert test_users.container("bio__ada-1.x") == "jupyter-bio-5f-5fada-2d1-2ex"
+    script = test_users.remove_script(SITE)
+    assert "jupyterhub-user-bio-5f-5fhubruntest3" in script
+    assert temporary_consumer.stop_script() in script
+    assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
