@@ -121,7 +121,7 @@ server.check(
         fails=True,
     ),
     Test("the hub and its proxy start at boot", "systemctl is-enabled jupyterhub jupyterhub-proxy nginx docker"),
-    Test("the secrets are closed to others", "test \"$(stat -c %a /etc/jupyterhub/lti.env /etc/jupyterhub/proxy.env | sort -u)\" = 600"),
+    Test("the secrets are closed to others", "test \"$(find /etc/jupyterhub -name '*.env' -printf '%m\\n' | sort -u)\" = 600"),
 )
 
 # %% [markdown]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hubrun.errors import CheckFailed
+from hubrun.errors import CommandFailed
 from hubrun.hub import config
 from hubrun.hub.consumers import FOLDER
 from hubrun.hub.lms import Key, Lms
@@ -58,7 +58,7 @@ systemd-run --quiet --collect --unit="$unit" --service-type=notify \
     --property=ProtectHome=yes --property=ProtectSystem=strict --property=NoNewPrivileges=yes \
     --property="ExecStopPost=+/bin/rm -f $file $new" \
     {}/bin/python -I -c {} {}
-trap 'systemctl stop "$unit"; rm -f "$file" "$new"' EXIT
+trap 'rm -f "$file" "$new"; systemctl stop "$unit"' EXIT
 port=$(systemctl show --property=StatusText --value "$unit")
 install -m 0640 -o root -g "$(stat -c %G {})" /dev/null "$new"
 sed "s/PORT/$port/" > "$new"
@@ -68,7 +68,8 @@ trap - EXIT
 date +%s.%N
 """
 
-_STOP = quote("systemctl stop {} 2>/dev/null || true; rm -f {}", UNIT, FILE)
+# The file first: nobody else may take the unit's port while the hub still looks for keys there.
+_STOP = quote("rm -f {}; systemctl stop {} 2>/dev/null || true", FILE, UNIT)
 
 
 def stop_script() -> str:
@@ -108,14 +109,15 @@ def temporary_consumer(
     key = Key(unique)
     text = consumer(prefix, f"{NAME}-{unique}", unique, authorize_url)
     try:
-        said = server.run(start_script([key.jwk], seconds), data=text.encode()).stdout
-        yield Lms(f"{server.site.url}/hub/", ISSUER, f"{NAME}-{unique}", key, _ahead(said, time.time()))
+        started = server.run(start_script([key.jwk], seconds), data=text.encode(), check=False)
+        if started.exit_code != 0:
+            last = (started.stderr.strip().splitlines() or [f"exit code {started.exit_code}"])[-1]
+            raise CommandFailed(
+                f"the hub could not be told of an LMS that is played here: {last}", server.site.host,
+                "Run 02 first; `journalctl -u hubrun-lms` on the server may say more",
+            )  # fmt: skip
+        # What it printed last is the server's time.
+        ahead = float(started.stdout.split()[-1]) - time.time()
+        yield Lms(f"{server.site.url}/hub/", ISSUER, f"{NAME}-{unique}", key, ahead)
     finally:
         server.run(_STOP)
-
-
-def _ahead(said: str, now: float) -> float:
-    try:
-        return float(said.split()[-1]) - now
-    except (ValueError, IndexError):
-        raise CheckFailed("the server did not say what time it is", "LTI launch", detail=said) from None
