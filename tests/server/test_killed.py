@@ -27,7 +27,7 @@ from hubrun.record.verify import verify
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(1200)]
 
-KILLS = int(os.environ.get("HUBRUN_KILLS", "20"))
+KILLS = int(os.environ.get("HUBRUN_KILLS", "12"))
 SEED = int(os.environ.get("HUBRUN_SEED", str(random.randrange(10**6))))
 WAYS = ("SIGINT", "SIGTERM", "SIGKILL", "kernel", "connection")
 # What a step leaves on the server, asked of the server itself and without our library.

@@ -1,6 +1,6 @@
 """nbgrader in two courses, for people with different roles in each, as they would use it; and what must not work.
 
-bio is taught by cho, chem by ada; ada is a student in bio, ben in both: as their launches say. Commands are those of nbgrader's manual, given in
+bio is taught by cho, chem by amy; amy is a student in bio, ben in both: as their launches say. Commands are those of nbgrader's manual, given in
 a terminal of the person's own server (a kernel's subprocess here).
 """
 
@@ -29,17 +29,17 @@ pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 LOCAL = "/etc/jupyterhub/conf.d/90-local.py"
 # Who launches from which course as what, in this order; the last launch is not the one that teaches.
 LAUNCHES = (
-    ("ada", "chem", "Instructor"), ("ada", "bio", "Learner"), ("ben", "chem", "Learner"), ("ben", "bio", "Learner"),
+    ("amy", "chem", "Instructor"), ("amy", "bio", "Learner"), ("ben", "chem", "Learner"), ("ben", "bio", "Learner"),
     ("cho", "bio", "Instructor"),
 )  # fmt: skip
 GROUPS = {
-    "course-bio": ["ada", "ben", "cho"],
+    "course-bio": ["amy", "ben", "cho"],
     "course-bio-instructors": ["cho"],
-    "course-chem": ["ada", "ben"],
-    "course-chem-instructors": ["ada"],
+    "course-chem": ["amy", "ben"],
+    "course-chem-instructors": ["amy"],
 }
-TEACHER = {"bio": "cho", "chem": "ada"}
-STUDENTS = {"bio": ["ada", "ben"], "chem": ["ben"]}
+TEACHER = {"bio": "cho", "chem": "amy"}
+STUDENTS = {"bio": ["amy", "ben"], "chem": ["ben"]}
 # Where a submission of ben's leaves what it found out while it was graded.
 FOUND = "found.json"
 
@@ -117,7 +117,7 @@ def hub(machine: Machine) -> Iterator[Hub]:
     machine.run("cat >> $1 && systemctl restart jupyterhub", LOCAL, data=text.encode())
     hub.call("GET", "")  # until it is up
     yield hub
-    for name in ("ada", "ben", "cho"):
+    for name in ("amy", "ben", "cho"):
         hub.call("DELETE", f"users/{name}/server")
     for group in GROUPS:
         hub.call("DELETE", f"groups/{group}")
@@ -224,7 +224,7 @@ def graded(people: dict[str, Person], submitted: None) -> None:
 # -- the round trip
 
 
-@pytest.mark.parametrize(("course", "wanted"), [("bio", {"ada": 3.0, "ben": 3.0}), ("chem", {"ben": 0.0})])
+@pytest.mark.parametrize(("course", "wanted"), [("bio", {"amy": 3.0, "ben": 3.0}), ("chem", {"ben": 0.0})])
 def test_each_course_grades_its_own_students(
     people: dict[str, Person], graded: None, course: str, wanted: dict[str, float]
 ) -> None:
@@ -232,13 +232,13 @@ def test_each_course_grades_its_own_students(
     assert {name: score for name, score in found.items() if name != "cho"} == wanted
 
 
-@pytest.mark.parametrize(("name", "course"), [("ada", "bio"), ("ben", "bio"), ("ben", "chem")])
+@pytest.mark.parametrize(("name", "course"), [("amy", "bio"), ("ben", "bio"), ("ben", "chem")])
 def test_a_student_gets_their_own_feedback(people: dict[str, Person], graded: None, name: str, course: str) -> None:
     person = people[name]
     person.run(f"nbgrader fetch_feedback ps1 --course {course}")
     pages = person.run(f"cat ~/{course}/ps1/feedback/*/*.html")
     assert f"by {name}" in pages
-    assert all(f"by {other}" not in pages for other in ("ada", "ben") if other != name)
+    assert all(f"by {other}" not in pages for other in ("amy", "ben") if other != name)
 
 
 def test_the_assignment_list_has_those_of_all_courses_of_a_student(people: dict[str, Person], released: None) -> None:
@@ -247,11 +247,11 @@ def test_the_assignment_list_has_those_of_all_courses_of_a_student(people: dict[
 
 
 def test_a_submission_handed_in_again_replaces_the_one_before(people: dict[str, Person], graded: None) -> None:
-    ada, cho = people["ada"], people["cho"]
-    solve(ada, "bio", good("ada-again"))
-    ada.run("nbgrader submit ps1 --course bio")
+    amy, cho = people["amy"], people["cho"]
+    solve(amy, "bio", good("amy-again"))
+    amy.run("nbgrader submit ps1 --course bio")
     cho.run("cd ~/courses/bio && nbgrader collect ps1 --update")
-    assert "by ada-again" in cho.run("cat ~/courses/bio/submitted/ada/ps1/ps1.ipynb")
+    assert "by amy-again" in cho.run("cat ~/courses/bio/submitted/amy/ps1/ps1.ipynb")
 
 
 # -- what must not work
@@ -278,7 +278,7 @@ def test_containers_have_the_folders_of_their_person_and_no_others(machine: Mach
             for part, write in role.items()
         }
         for name, courses in {
-            "ada": {"bio": student, "chem": teacher}, "ben": {"bio": student, "chem": student}, "cho": {"bio": teacher},
+            "amy": {"bio": student, "chem": teacher}, "ben": {"bio": student, "chem": student}, "cho": {"bio": teacher},
         }.items()
     }  # fmt: skip
     found = {
@@ -295,9 +295,9 @@ def test_ben_sees_nothing_of_ada_and_nothing_of_the_course_folders(people: dict[
     )
     ours = [line for line in seen.splitlines() if line.startswith("/srv/")]
     assert any("/inbound/ben+ps1" in line for line in ours)
-    assert not [line for line in ours if "ada" in line or "gradebook" in line or "source" in line]
-    assert "by ada" not in ben.run("grep -rh 'by [a-z]*' /srv /home/jovyan --include=*.ipynb --include=*.html -o")
-    for path in ("courses/bio", "courses/chem", "inbound/bio", "inbound/bio/ada", "feedback/bio/ada"):
+    assert not [line for line in ours if "amy" in line or "gradebook" in line or "source" in line]
+    assert "by amy" not in ben.run("grep -rh 'by [a-z]*' /srv /home/jovyan --include=*.ipynb --include=*.html -o")
+    for path in ("courses/bio", "courses/chem", "inbound/bio", "inbound/bio/amy", "feedback/bio/amy"):
         assert "No such file" in ben.run(f"ls /srv/nbgrader/{path}", fails=True)
 
 
@@ -312,25 +312,25 @@ def test_ben_cannot_release_and_cannot_write_feedback(people: dict[str, Person],
 
 
 def test_ben_cannot_write_where_ada_submits(machine: Machine, people: dict[str, Person], graded: None) -> None:
-    before = machine.run("find /srv/nbgrader/bio/inbound/ada | sort")
+    before = machine.run("find /srv/nbgrader/bio/inbound/amy | sort")
     ben = people["ben"]
-    ben.run("cp -r ~/bio/ps1 /srv/nbgrader/exchange/bio/inbound/../../../../bio/inbound/ada/x", fails=True)
-    ben.run("ln -s /srv/nbgrader/bio/inbound/ada /srv/nbgrader/exchange/bio/inbound/up")
+    ben.run("cp -r ~/bio/ps1 /srv/nbgrader/exchange/bio/inbound/../../../../bio/inbound/amy/x", fails=True)
+    ben.run("ln -s /srv/nbgrader/bio/inbound/amy /srv/nbgrader/exchange/bio/inbound/up")
     ben.run("touch /srv/nbgrader/exchange/bio/inbound/up/x", fails=True)
-    ben.run("JUPYTERHUB_USER=ada nbgrader submit ps1 --course bio")
-    assert machine.run("find /srv/nbgrader/bio/inbound/ada | sort") == before
+    ben.run("JUPYTERHUB_USER=amy nbgrader submit ps1 --course bio")
+    assert machine.run("find /srv/nbgrader/bio/inbound/amy | sort") == before
 
 
 def test_a_forged_name_and_time_are_not_believed(machine: Machine, people: dict[str, Person], graded: None) -> None:
     ben, cho = people["ben"], people["cho"]
-    ada_before = cho.run("cat ~/courses/bio/submitted/ada/ps1/ps1.ipynb")
+    amy_before = cho.run("cat ~/courses/bio/submitted/amy/ps1/ps1.ipynb")
     solve(ben, "bio", "def double(x):\n    return x * 2  # by ben-forged")
-    folder = "'/srv/nbgrader/exchange/bio/inbound/ada+ps1+2001-01-01 00:00:00.0 UTC+forged'"
+    folder = "'/srv/nbgrader/exchange/bio/inbound/amy+ps1+2001-01-01 00:00:00.0 UTC+forged'"
     ben.run(f"cp -r ~/bio/ps1 {folder} && cd {folder} && rm -rf feedback && echo '2001-01-01 00:00:00 UTC' > timestamp.txt "
         "&& echo 00 > submission_secret.txt && find . -exec touch -d 2001-01-01 {} +")  # fmt: skip
     log = cho.run("cd ~/courses/bio && nbgrader collect ps1 --update")
-    assert "calls itself one of 'ada' at '2001-01-01 00:00:00.0 UTC'" in log
-    assert cho.run("cat ~/courses/bio/submitted/ada/ps1/ps1.ipynb") == ada_before
+    assert "calls itself one of 'amy' at '2001-01-01 00:00:00.0 UTC'" in log
+    assert cho.run("cat ~/courses/bio/submitted/amy/ps1/ps1.ipynb") == amy_before
     assert "by ben-forged" in cho.run("cat ~/courses/bio/submitted/ben/ps1/ps1.ipynb")
     stamp = cho.run("cat ~/courses/bio/submitted/ben/ps1/timestamp.txt")
     assert stamp[:4] == time.strftime("%Y", time.gmtime())
@@ -367,11 +367,11 @@ def attempt(action):
 base = "/srv/nbgrader/courses/bio"
 found = {{
     "source": attempt(lambda: open(base + "/source/ps1/ps1.ipynb").read()),
-    "ada": attempt(lambda: open(base + "/submitted/ada/ps1/ps1.ipynb").read()),
-    "inbound": attempt(lambda: os.listdir("/srv/nbgrader/inbound/bio/ada")),
+    "amy": attempt(lambda: open(base + "/submitted/amy/ps1/ps1.ipynb").read()),
+    "inbound": attempt(lambda: os.listdir("/srv/nbgrader/inbound/bio/amy")),
     "list": attempt(lambda: os.listdir(base)),
     "gradebook": attempt(lambda: open(base + "/gradebook.db", "r+b").read(10)),
-    "feedback": attempt(lambda: open("/srv/nbgrader/feedback/bio/ada/x.html", "w")),
+    "feedback": attempt(lambda: open("/srv/nbgrader/feedback/bio/amy/x.html", "w")),
     "release": attempt(lambda: os.mkdir("/srv/nbgrader/exchange/bio/outbound/ps9")),
     "home": attempt(lambda: open("/home/jovyan/.bashrc", "a")),
     "link": attempt(lambda: os.symlink(base + "/gradebook.db", "link")),
@@ -396,7 +396,7 @@ def double(x):
     assert scores(cho, "bio")["ben"] == 3.0
     # What was refused there is possible to cho.
     cho.run(
-        "cat ~/courses/bio/source/ps1/ps1.ipynb ~/courses/bio/submitted/ada/ps1/ps1.ipynb && ls /srv/nbgrader/inbound/bio/ada"
+        "cat ~/courses/bio/source/ps1/ps1.ipynb ~/courses/bio/submitted/amy/ps1/ps1.ipynb && ls /srv/nbgrader/inbound/bio/amy"
     )
     # And in cho's browser, what ben's code displayed is text and no script.
     base = formgraders(cho)["bio"]
@@ -409,15 +409,15 @@ def double(x):
 
 
 def test_the_buttons_of_formgrader_do_the_same(people: dict[str, Person], graded: None) -> None:
-    ada, ben = people["ada"], people["ben"]
+    amy, ben = people["amy"], people["ben"]
     solve(ben, "chem", good("ben-late"))
     ben.run("nbgrader submit ps1 --course chem")
-    base = formgraders(ada)["chem"]
+    base = formgraders(amy)["chem"]
     for button in ("assignment/ps1/collect", "submission/ps1/ben/autograde", "assignment/ps1/ben/generate_feedback",
                    "assignment/ps1/ben/release_feedback"):  # fmt: skip
-        answer = ada.browser._fetch("POST", f"{base}/api/{button}", timeout_s=120).json()
+        answer = amy.browser._fetch("POST", f"{base}/api/{button}", timeout_s=120).json()
         assert answer["success"], answer
-    assert scores(ada, "chem") == {"ben": 3.0}
+    assert scores(amy, "chem") == {"ben": 3.0}
     ben.run("nbgrader fetch_feedback ps1 --course chem")
     assert "by ben-late" in ben.run("cat ~/chem/ps1/feedback/*/*.html")
 
@@ -436,7 +436,7 @@ c.CourseDirectory.course_id = "bio"
     ben.restart()
     # nbgrader's formgrader can be had so, about nothing.
     page = ben.browser.get(f"{ben.browser.home_path}formgrader/api/students").text
-    assert "ada" not in page
+    assert "amy" not in page
     ben.run("ls /srv/nbgrader/courses/bio /srv/nbgrader/inbound", fails=True)
     ben.run("rm ~/.jupyter/nbgrader_config.py ~/.jupyter/jupyter_server_config.json")
 
@@ -485,7 +485,7 @@ def test_a_new_role_counts_from_the_next_start_and_so_does_one_that_is_lost(
     assert list(links) == ["bio", "chem"]
     # Side by side, in whichever order: each has its own gradebook.
     for _ in range(2):
-        assert "ada" in {one["id"] for one in cho.browser.get(f"{links['bio']}/api/students").json()}
+        assert "amy" in {one["id"] for one in cho.browser.get(f"{links['bio']}/api/students").json()}
         assert {one["id"] for one in cho.browser.get(f"{links['chem']}/api/students").json()} == {"ben"}
     assert ben.run("ls /srv/nbgrader/exchange").split() == ["chem"]
     hub.leave("course-chem-instructors", "cho")
