@@ -253,15 +253,21 @@ def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
     """Run everything that CI runs: format, lint, types, and the tests. Arguments behind -- go to pytest."""
     install_test_tools(TEST_TOOLS if fast else TEST_TOOLS | BROWSER)
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
-    apart = "server or browser or hub"
+    side_by_side = ["pytest", "-q", "-n", "3", "--dist", "loadfile"]
+    # Not even collected where nobody asks for one of them: that takes a second in each process.
+    left_out = [] if pytest_arguments else ["--ignore=tests/server"]
     commands = [
         ["ruff", "format", "--check", "-q", "lib", "tests", "benchmarks"],
         ["ruff", "check", "-q", "lib", "tests", "benchmarks"],
         ["mypy", "--no-error-summary"],
-        # side by side; practice servers, browsers and hubs take all there is, so they come one after another
-        ["pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", f"not ({apart})", *pytest_arguments],
-        *([] if fast else [["pytest", "-q", "-m", apart, *pytest_arguments]]),
+        [*side_by_side, *left_out, "-m", "not (server or browser or hub)", *pytest_arguments],
     ]
+    if not fast:
+        commands += [
+            [*side_by_side, *left_out, "-m", "hub and not (server or browser)", *pytest_arguments],
+            # practice servers and browsers take all there is, so they come one after another
+            ["pytest", "-q", "--durations=10", "-m", "server or browser", *pytest_arguments],
+        ]
     # 5: arguments for pytest have left no test in this part
     well = {0, 5} if pytest_arguments else {0}
     failed = [
