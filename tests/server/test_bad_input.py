@@ -155,7 +155,7 @@ def test_a_user_whose_sudo_asks_for_nothing_can_install(working: Machine, passwo
     [
         ("c = get_config()\nc.Spawner.mem_limit = (\n", (f"{LOCAL}, line 2", "SyntaxError")),
         ("c = get_config()\n\nimport no_such_module\n", (f"{LOCAL}, line 3", "no_such_module")),
-        ("c = get_config()\nc.LTIAuthenticator.consumers = {}\n", (LOCAL, "line 2", "LTI11Authenticator")),
+        ("c = get_config()\nc.LTIAuthenticator.consumers = {}\n", (LOCAL, "line 2", "LaunchAuthenticator")),
         ("c = get_config()\nc.Spawner.memlimit = '1G'\n", (LOCAL, "line 2", "c.Spawner.memlimit", "mem_limit")),
     ],
     ids=["syntax", "import", "class of another name", "setting of another name"],

@@ -21,6 +21,10 @@ from traitlets import TraitError  # noqa: E402
 from traitlets.config import Config  # noqa: E402
 
 
+# What guides call the class that lets people in: ltiauthenticator's, which our front door replaces.
+_REPLACED = dict.fromkeys(("LTIAuthenticator", "LTI11Authenticator", "LTI13Authenticator"), "LaunchAuthenticator")
+
+
 def load(path: str) -> Config:
     app = JupyterHub()
     app.raise_config_file_errors = True
@@ -45,7 +49,8 @@ def problems(path: str) -> list[str]:
     found = []
     for section, keys in config.items():
         if section not in known:
-            near = difflib.get_close_matches(section, known, 1)
+            replaced = _REPLACED.get(section)
+            near = [replaced] if replaced else difflib.get_close_matches(section, known, 1)
             found.append(
                 f"{place(path, f'c.{section}')}c.{section}: no class in use has this name"
                 + (f"; did you mean c.{near[0]}?" if near else "")

@@ -89,7 +89,6 @@ def courses(site: Site) -> list[Resource]:
     if not site.nbgrader:
         return []
     return [
-        Directory("/usr/local/lib/hubrun"),
         Tree(COURSES_LIB, sources(resource_files("hubrun.hub").joinpath("courses"))),
         # Of the hub's account, which makes the folders below it, and closed to all others: see hub/courses/__init__.py.
         Directory(COURSES, 0o700, owner(site)),
