@@ -27,9 +27,10 @@ from hubrun.progress import Progress
 from hubrun.record import kernels, manifest, whole
 from hubrun.record import run as record
 from hubrun.record.history import HEAD, LOCK, History
-from hubrun.record.manifest import Book, Manifest
+from hubrun.record.manifest import Book, Manifest, Record, Software
 from hubrun.record.run import Run, runbooks
-from hubrun.record.steps import Listener, titles
+from hubrun.record.steps import Listener, mark, titles
+from hubrun.record.stop import Stopped
 from hubrun.record.verify import verify
 
 
@@ -562,3 +563,23 @@ def test_a_cell_belongs_to_the_heading_above_it() -> None:
         new_markdown_cell("### Three "),
     ]
     assert titles(new_notebook(cells=cells)) == ["", "One", "One", "One", "Three"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "failure", "cause"),
+    [
+        ("", Stopped("SIGTERM"), "SIGTERM"),  # it came while the cell began
+        ("Ctrl-C", Stopped("SIGTERM"), "Ctrl-C"),  # the cell was stopped by another one before
+        ("kernel died", ValueError("papermill says so"), "kernel died"),
+    ],
+)
+def test_an_interrupted_runbook_always_says_by_what(
+    tmp_path: Path, kept: manifest.Cause, failure: BaseException, cause: str
+) -> None:
+    cell = new_code_cell("1")
+    mark(cell, "interrupted", kept)
+    entry = Book(name="01_server", status="running", file="01_server.ipynb")
+    predicate = Record(run="x", site="biology", mode="install", started="", software=Software(version="0"), runbooks=[])
+    run = Run(SITE, History(tmp_path, "x"), tmp_path, Manifest(predicate=predicate), [])
+    run._conclude(entry, [new_notebook(cells=[new_markdown_cell("## Parameters"), cell])], [], failure)
+    assert (entry.status, entry.cause) == ("interrupted", cause)

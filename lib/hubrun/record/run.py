@@ -144,7 +144,9 @@ class Run:
             entry.sha256 = manifest.sha256(executed.read_bytes())
         else:
             entry.file = ""
-        if entry.status in ("failed", "interrupted") or failure is None:
+        # A signal that comes while a cell begins: the notebook says that it was interrupted, and not by what.
+        unexplained = isinstance(failure, KeyboardInterrupt) and not entry.cause
+        if failure is None or (entry.status in ("failed", "interrupted") and not unexplained):
             return
         if isinstance(failure, KeyboardInterrupt):
             cause = _cause(failure)
