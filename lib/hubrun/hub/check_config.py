@@ -20,7 +20,6 @@ from jupyterhub.app import JupyterHub  # noqa: E402
 from traitlets import TraitError  # noqa: E402
 from traitlets.config import Config  # noqa: E402
 
-
 # What guides call the class that lets people in: ltiauthenticator's, which our front door replaces.
 _REPLACED = dict.fromkeys(("LTIAuthenticator", "LTI11Authenticator", "LTI13Authenticator"), "LaunchAuthenticator")
 
