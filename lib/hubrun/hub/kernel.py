@@ -20,17 +20,19 @@ from hubrun.hub.connect_to import Route
 # somebody reloads the page.
 _ASK_AGAIN_S = 2.0
 _RELOAD_S = 15.0
+# Seconds without a word after which a kernel that executes is asked whether it still does.
+_QUIET_S = 8.0
 
 
 class _Silent(Exception):
-    """The kernel does not even say that it is there. Nothing was executed."""
+    """The kernel does not even say that it is there, or has done with a cell and its answer is lost."""
 
 
 def execute(route: Route, url: str, headers: Mapping[str, str], code: str, timeout_s: float) -> str:
     """Execute `code` and return what it printed, then the text of its last value, stripped at the end.
 
     `url` is the kernel's channels (wss://…/api/kernels/<id>/channels), `headers` the browser's cookies.
-    Messages are those of https://jupyter-client.readthedocs.io/en/stable/messaging.html, in the JSON form
+    A cell whose answer is lost on the way is executed once more. Messages are those of https://jupyter-client.readthedocs.io/en/stable/messaging.html, in the JSON form
     that Jupyter Server speaks when no subprotocol is asked for. Raises CheckFailed when the websocket is
     refused or closes, the code raises, or `timeout_s` seconds go by.
     """
@@ -42,7 +44,7 @@ def execute(route: Route, url: str, headers: Mapping[str, str], code: str, timeo
                 return _execute(channels, code, deadline)
             if time.monotonic() >= deadline:
                 raise CheckFailed(
-                    f"the kernel said nothing for {timeout_s:g} s, over several websockets",
+                    f"the kernel, or its answer, was not heard within {timeout_s:g} s, over several websockets",
                     url,
                     "Look at the container's log (docker logs), and at the memory and load of the server.",
                 )
@@ -86,7 +88,11 @@ def _await_kernel(channels: ClientConnection, deadline: float) -> None:
         with contextlib.suppress(TimeoutError):
             while True:
                 message = json.loads(channels.recv(timeout=max(0.0, again - time.monotonic())))
-                if message["msg_type"] == "status" and message["parent_header"].get("msg_id") in asked:
+                # Idle, and not busy: what is sent while it answers this question can be lost too.
+                if (
+                    message["parent_header"].get("msg_id") in asked
+                    and message["content"].get("execution_state") == "idle"
+                ):
                     return
     raise _Silent
 
@@ -99,9 +105,22 @@ def _execute(channels: ClientConnection, code: str, deadline: float) -> str:
     error = ""
     replied = idle = False
     # the reply and the outputs travel on two channels: either may be the last to arrive
+    asked: set[str] = set()
     while not (replied and idle):
-        message = json.loads(channels.recv(timeout=max(0.0, deadline - time.monotonic())))
-        if message["parent_header"].get("msg_id") != request["header"]["msg_id"]:
+        try:
+            message = json.loads(channels.recv(timeout=max(0.0, min(_QUIET_S, deadline - time.monotonic()))))
+        except TimeoutError:
+            if time.monotonic() >= deadline:
+                raise
+            # It answers one request after another: when it answers this one, it has done with the cell.
+            question = _request("kernel_info_request", {})
+            asked.add(question["header"]["msg_id"])
+            channels.send(json.dumps(question))
+            continue
+        parent = message["parent_header"].get("msg_id")
+        if parent in asked and message["msg_type"] == "kernel_info_reply":
+            raise _Silent
+        if parent != request["header"]["msg_id"]:
             continue
         content = message["content"]
         match message["msg_type"]:
