@@ -225,7 +225,7 @@ def lab(site_file: Path | None, port: int, no_browser: bool) -> int:
         "--ServerApp.contents_manager_class=jupytext.TextFileContentsManager", "--LabApp.default_url=/lab/tree/01_server.ipynb",
         *(["--no-browser"] if no_browser else []), *(["--allow-root"] if os.geteuid() == 0 else []),
     ]  # fmt: skip
-    return subprocess.run(command, cwd=PROJECT, env=environment).returncode
+    return subprocess.run(command, cwd=PROJECT).returncode
 
 
 # Programs that the tests call beside .venv, with their Debian packages; Chromium, with fonts, is for those in a browser.
@@ -252,7 +252,6 @@ def install_test_tools(tools: dict[str, list[str]]) -> None:
 def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
     """Run everything that CI runs: format, lint, types, and the tests. Arguments behind -- go to pytest."""
     install_test_tools(TEST_TOOLS if fast else TEST_TOOLS | BROWSER)
-    environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     side_by_side = ["pytest", "-q", "-n", "3", "--dist", "loadfile"]
     # Not even collected where nobody asks for one of them: that takes a second in each process.
     left_out = [] if pytest_arguments else ["--ignore=tests/server"]
@@ -273,7 +272,7 @@ def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
     failed = [
         tool[0]
         for tool in commands
-        if subprocess.run([sys.executable, "-m", *tool], cwd=PROJECT, env=environment).returncode not in well
+        if subprocess.run([sys.executable, "-m", *tool], cwd=PROJECT).returncode not in well
     ]
     if failed:
         click.echo(f"hubrun test: failed: {', '.join(failed)}", err=True)
