@@ -142,6 +142,23 @@ def test_a_command_line_that_cannot_be_right_is_exit_code_2(hubrun: Hubrun, argu
     assert says in ended.err[-1]
 
 
+def test_the_notebooks_of_lab_know_which_site_they_are_about(
+    hubrun: Hubrun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """JupyterLab itself is stood in for by a program that says what it was told."""
+    (tmp_path / "site.yaml").write_text("site: x\ndomain: hub.example.edu\n")
+    (tmp_path / "jupyterlab").write_text(
+        f"#!{sys.executable}\nimport os\nopen({str(tmp_path / 'told')!r}, 'w').write(os.environ['HUBRUN_SITE'])\n"
+    )
+    (tmp_path / "jupyterlab").chmod(0o755)
+    run = subprocess.run
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, **options: run([tmp_path / "jupyterlab", *command[3:]], **options)
+    )
+    assert hubrun("lab", "site.yaml", "--no-browser").code == 0
+    assert (tmp_path / "told").read_text() == str(tmp_path / "site.yaml")
+
+
 # -- exit codes ------------------------------------------------------------------------------------------------
 
 

@@ -225,7 +225,7 @@ def lab(site_file: Path | None, port: int, no_browser: bool) -> int:
         "--ServerApp.contents_manager_class=jupytext.TextFileContentsManager", "--LabApp.default_url=/lab/tree/01_server.ipynb",
         *(["--no-browser"] if no_browser else []), *(["--allow-root"] if os.geteuid() == 0 else []),
     ]  # fmt: skip
-    return subprocess.run(command, cwd=PROJECT).returncode
+    return subprocess.run(command, cwd=PROJECT, env=environment).returncode
 
 
 # Programs that the tests call beside .venv, with their Debian packages; Chromium, with fonts, is for those in a browser.
