@@ -264,8 +264,19 @@ def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
     if not fast:
         commands += [
             [*side_by_side, *left_out, "-m", "hub and not (server or browser)", *pytest_arguments],
-            # practice servers and browsers take all there is, so they come one after another
-            ["pytest", "-q", "--durations=10", "-m", "server or browser", *pytest_arguments],
+            # two practice servers at a time, one for each core: most of an install is waiting
+            [
+                "pytest",
+                "-q",
+                "-n",
+                "2",
+                "--dist",
+                "loadgroup",
+                "--durations=10",
+                "-m",
+                "server or browser",
+                *pytest_arguments,
+            ],
         ]
     # 5: arguments for pytest have left no test in this part
     well = {0, 5} if pytest_arguments else {0}

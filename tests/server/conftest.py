@@ -29,7 +29,7 @@ from machines import PROJECT, Ended, Machine, differences, hubrun  # noqa: E402
 ORDER = (
     "test_install", "test_nbgrader", "test_launches", "test_launch_browser", "test_canvas_step", "test_deep_links", "test_launch_command", "test_new_names",
     "test_notebooks", "test_records", "test_plan", "test_bad_input", "test_killed", "test_bare_papermill",
-    "test_docker_ce", "test_debian13", "test_record_pictures",
+    "test_upgrade", "test_docker_ce", "test_debian13", "test_record_pictures",
 )  # fmt: skip
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))
 
@@ -38,6 +38,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [item for item in items if item.path.parent == HERE]
     others = [item for item in items if item.path.parent != HERE]
     items[:] = others + sorted(ours, key=lambda item: ORDER.index(item.path.stem))
+    # Two processes share the modules (pytest-xdist, --dist loadgroup); those of one server stay together.
+    fixtures: dict[Path, set[str]] = {}
+    for item in ours:
+        fixtures.setdefault(item.path, set()).update(getattr(item, "fixturenames", ()))
+    for item in ours:
+        shared = [name for name in ("installed", "bare") if name in fixtures[item.path]]
+        item.add_marker(pytest.mark.xdist_group(shared[0] if shared else item.path.stem))
 
 
 class Processes:
@@ -100,6 +107,9 @@ def practice_domains() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def alone() -> Iterator[None]:
     """One run of these tests at a time in a checkout: they take one another's servers down otherwise."""
+    if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":  # the first of a run's processes holds the lock for all
+        yield
+        return
     with Path(__file__).open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
