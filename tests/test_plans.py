@@ -95,13 +95,13 @@ PLANS: dict[str, Plan] = {
     "packages that are there": (Packages("curl", "gpg"), "curl installed\ngpg installed\n", []),
     "one package of two, and one that was removed with its configuration left": (
         Packages("curl", "gpg", "nginx"), "curl installed\ngpg config-files\n",
-        [("install gpg, nginx", "dpkg --audit", "--no-install-recommends gpg nginx", "DPkg::Lock::Timeout=600", "not curl")],
+        [("install gpg, nginx", "dpkg --audit", "--no-install-recommends -- gpg nginx", "DPkg::Lock::Timeout=600", "not curl")],
     ),
     "a half-installed package is installed again": (Packages("curl"), "curl half-configured\n", [("install curl", "dpkg --configure -a")]),
     "a package whose name begins like another": (Packages("docker"), "docker.io installed\n", [("install docker",)]),
     "no old packages": (NoPackages(("docker-doc", "podman-docker")), "", []),
     "an old package goes, a removed one is not touched": (
-        NoPackages(("docker-doc", "runc")), "docker-doc installed\nrunc config-files\n", [("remove docker-doc", "remove -y docker-doc", "not runc", "not purge")],
+        NoPackages(("docker-doc", "runc")), "docker-doc installed\nrunc config-files\n", [("remove docker-doc", "remove -y -- docker-doc", "not runc", "not purge")],
     ),
     "updates are not wanted": (Updates("none"), f"{LIBSSL}\n{TZDATA}", []),
     "nothing to update": (Updates("full"), FRESH, []),

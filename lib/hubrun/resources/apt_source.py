@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from hubrun.control import one_line
 from hubrun.plan import Action, Resource, facts, quote
 from hubrun.resources.packages import UPDATE
 
@@ -67,10 +68,10 @@ class AptSource(Resource):
 
     @property
     def content(self) -> str:
-        return (
-            f"Types: deb\nURIs: {self.url}\nSuites: {self.suite}\nComponents: {self.components}\n"
-            f"Signed-By: {self.keyring}\n"
-        )
+        fields = {
+            "Types": "deb", "URIs": self.url, "Suites": self.suite, "Components": self.components, "Signed-By": self.keyring,
+        }  # fmt: skip
+        return "".join(one_line(f"{name}: {value}") + "\n" for name, value in fields.items())
 
     def probe(self) -> str:
         # GNUPGHOME=/nonexistent: gpg must not make a ~/.gnupg while we only look. It insists on one for keyring or trust.
