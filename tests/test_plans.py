@@ -11,9 +11,9 @@ import re
 import socket
 import stat
 import subprocess
-import tempfile
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
