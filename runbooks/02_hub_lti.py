@@ -35,7 +35,11 @@
 # | `user_id` | an opaque id of the LMS | is always there, tells nothing of the person; LTI 1.1 and 1.3 differ in it, so do not change over with it |
 # | `custom_canvas_user_id` | Canvas's number for the person | never changes; LTI 1.1: privacy *public* |
 #
+# Mind the `custom_…` fields: with LTI 1.3 whoever may edit a link in a course (teachers, designers) can write what they say, and so come in under any name that is still free. The hub notes the LMS's own id of each person, and refuses a name that belongs to somebody else; who never came in before has no such protection. `user_id` nobody can write, nor `lis_person_sourcedid` with LTI 1.3; with 1.1 it can be written for people who have no SIS id, and there the same note protects. People in `admin_users` should come in once before the hub is given to courses.
+#
 # **`lti_version`**: Canvas recommends 1.3; 1.1 needs no administrator of Canvas. `both` is for changing over: under the same key people keep their names.
+#
+# **`lti_deployment_ids`** (LTI 1.3): which installations of the tool may launch. Canvas and Moodle give each installation a client id, or an issuer, of its own: leave it empty. Blackboard's issuer and client id are the same for every institution of the world, and only the deployment id says which one is yours: set it there, and `deployment_ids` of the entry in `consumers`, or any institution's administrator could let people in.
 #
 # **`consumers`**: further LMSs or courses, each with a key of its own, such as `{name: bio}`. Their people are named `bio__ada`, so that two schools' `ada` are two people; `prefix: ''` says that they are the same people. One that you remove is shut out at once, and the others' secrets stay as they are.
 
@@ -58,6 +62,7 @@ lti_username_key: str = "lis_person_sourcedid"  # launch field that becomes the 
 new_names: str = "stop"  # what to do when people would get another name, and so an empty home: stop, rename them with their files, leave
 lti_platform: str = "production"  # LTI 1.3: the Canvas that launches: production, beta, test, or https://… of your own
 lti_client_ids: list = []  # LTI 1.3: client ids of the developer keys that may launch
+lti_deployment_ids: list = []  # LTI 1.3: deployment ids that may launch; empty: every one of the client ids. Blackboard needs them (see 02)
 lti_issuer: str = ""  # LTI 1.3: issuer, where it is another than the platform's
 lti_authorize_url: str = ""  # LTI 1.3: authorize URL, where it is another than the platform's
 lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, where it is another than the platform's

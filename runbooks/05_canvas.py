@@ -45,6 +45,7 @@ lti_version: str = "1.1"  # version of LTI that Canvas uses to launch: 1.1, 1.3,
 lti_username_key: str = "lis_person_sourcedid"  # launch field that becomes the hub user's name (see 02 before you change it)
 lti_platform: str = "production"  # LTI 1.3: the Canvas that launches: production, beta, test, or https://… of your own
 lti_client_ids: list = []  # LTI 1.3: client ids of the developer keys that may launch
+lti_deployment_ids: list = []  # LTI 1.3: deployment ids that may launch; empty: every one of the client ids. Blackboard needs them (see 02)
 lti_issuer: str = ""  # LTI 1.3: issuer, where it is another than the platform's
 lti_authorize_url: str = ""  # LTI 1.3: authorize URL, where it is another than the platform's
 lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, where it is another than the platform's
@@ -115,7 +116,7 @@ canvas.form(site)
 # - [ ] **Key Name** and **Owner Email** as you like; **Redirect URIs** and **Method** as below; **Save**
 # - [ ] Switch its **State** to **On**
 # - [ ] Copy the long number in its column **Details**: this is the client id
-# - [ ] Put it into your file in `params/`, in quotes: `lti_client_ids: ['10000000000123']` (for another LMS: into `client_ids` of its entry in `consumers`)
+# - [ ] Put it into your file in `params/`, in quotes: `lti_client_ids: ['10000000000123']` (for another LMS: into `client_ids` of its entry in `consumers`; for Blackboard the deployment id too, into `deployment_ids`: its client id is the same for every institution)
 # - [ ] Run `02_hub_lti`, so that the hub lets it in, and then this runbook again
 
 # %%

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+import jupytext
+import nbformat
 import pytest
 
-from hubrun import ahead, session
+from books import Ear
+from hubrun import ahead, private, session
 from hubrun.ahead import EXPECTED, Ahead, Question
 from hubrun.channel import Output
 from hubrun.checks import Test
@@ -19,6 +24,8 @@ from hubrun.errors import CheckFailed, CommandFailed
 from hubrun.notebook import ENGINE
 from hubrun.params import Site
 from hubrun.plan import Action, Resource
+from hubrun.record import kernels
+from hubrun.record import run as record_run
 from hubrun.record.asked import Asked, Memory
 from hubrun.record.history import ASKED
 from hubrun.redact import HERE
@@ -263,24 +270,57 @@ def test_answers_know_when_they_were_given(sshd: Sshd) -> None:
 # -- what is kept for the next run
 
 
-def test_questions_are_kept_by_runbook_and_found_again(tmp_path: Path) -> None:
-    memory = Memory(tmp_path)
-    memory.learn("01_server", [Question("a"), Question("b", True)], everything=True)
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this account keeps what is its own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state/hubrun/asked"
+
+
+def remembered(site: str = "bio", host_key: str = "SHA256:a") -> dict[str, list[Question]]:
+    return Memory(site, host_key).runbooks
+
+
+def learned(name: str = "01", questions: Sequence[Question] = (Question("a"),)) -> Path:
+    """Keep questions of a run, and return the file."""
+    memory = Memory("bio", "SHA256:a")
+    memory.learn(name, list(questions), everything=True)
     memory.save()
-    again = Memory(tmp_path)
-    assert again.runbooks == {"01_server": [Question("a"), Question("b", True)]}
+    (file,) = private.folder("asked").iterdir()
+    return file
 
 
-def test_a_plan_keeps_the_questions_that_it_did_not_ask(tmp_path: Path) -> None:
-    memory = Memory(tmp_path)
+def test_questions_are_kept_by_runbook_and_found_again(state: Path) -> None:
+    questions = [Question("a"), Question("b", True)]
+    learned("01_server", questions)
+    assert remembered() == {"01_server": questions}
+
+
+def test_they_are_of_one_site_on_one_server(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learned()
+    assert remembered("chem") == {} and remembered("bio", "SHA256:b") == {} and remembered("bio", "") == {}
+    monkeypatch.setattr("hubrun.record.asked.PROJECT", Path("/another/checkout"))
+    assert remembered() == {}
+
+
+def test_they_are_this_accounts_alone(state: Path) -> None:
+    state.mkdir(parents=True, mode=0o755)
+    file = learned()
+    assert file.parent == state
+    assert (file.stat().st_mode & 0o777, state.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert state.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_plan_keeps_the_questions_that_it_did_not_ask(state: Path) -> None:
+    memory = Memory("bio", "SHA256:a")
     memory.learn("04", [Question("old"), Question("container", True)], everything=True)
     memory.learn("04", [Question("new")], everything=False)
     assert memory.runbooks["04"] == [Question("new"), Question("container", True)]
 
 
-def test_a_question_with_a_secret_is_not_written_down(tmp_path: Path) -> None:
+def test_a_question_with_a_secret_is_not_written_down(state: Path) -> None:
     HERE.learn("correct-horse-battery", "a test's secret")
-    memory = Memory(tmp_path)
+    memory = Memory("bio", "SHA256:a")
     memory.learn("01", [Question("grep correct-horse-battery file"), Question("b")], everything=True)
     assert memory.runbooks["01"] == [Question("b")]
 
@@ -288,21 +328,104 @@ def test_a_question_with_a_secret_is_not_written_down(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"01": 3}', '{"01": [[1, 2, 3]]}', '{"01": [[1, 2, 3, 4]]}', '{"01": [[]]}']
 )
-def test_a_file_that_cannot_be_read_is_as_good_as_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / ASKED).write_text(text)
-    assert Memory(tmp_path).runbooks == {}
+def test_a_file_that_cannot_be_read_is_as_good_as_none(state: Path, text: str) -> None:
+    learned().write_text(text)
+    assert remembered() == {}
 
 
-def test_a_file_that_others_may_write_is_not_believed(tmp_path: Path) -> None:
-    (tmp_path / ASKED).write_text('{"01": [["rm", false]]}')
-    (tmp_path / ASKED).chmod(0o666)
-    assert Memory(tmp_path).runbooks == {}
+def _open_to_others(file: Path) -> None:
+    file.chmod(0o620)
 
 
-def test_somebody_elses_file_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ASKED).write_text('{"01": [["rm", false]]}')
+def _readable(file: Path) -> None:
+    file.chmod(0o644)
+
+
+def _a_link(file: Path) -> None:
+    file.rename(file.parent.parent / "elsewhere")
+    file.symlink_to(file.parent.parent / "elsewhere")
+
+
+def _two_names(file: Path) -> None:
+    (file.parent.parent / "elsewhere").hardlink_to(file)
+
+
+def _a_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file, 0o600)
+
+
+def _a_folder_that_is_a_link(file: Path) -> None:
+    file.parent.rename(file.parent.parent / "elsewhere")
+    file.parent.symlink_to(file.parent.parent / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [_open_to_others, _readable, _a_link, _two_names, _a_pipe, _a_folder_that_is_a_link],
+    ids=lambda f: f.__name__,
+)
+def test_a_file_that_somebody_else_may_have_written_is_not_believed(state: Path, spoil: Callable[[Path], None]) -> None:
+    file = learned()
+    assert remembered() != {}
+    spoil(file)
+    assert remembered() == {}
+
+
+def test_somebody_elses_file_is_not_believed(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learned()
     monkeypatch.setattr(os, "getuid", lambda: 12345)
-    assert Memory(tmp_path).runbooks == {}
+    assert remembered() == {}
+
+
+def test_nothing_in_a_folder_of_records_is_run_on_the_server(sshd: Sshd, tmp_path: Path, state: Path) -> None:
+    """An appended script in records/SITE/.asked.json was run as root by `plan`, and erased itself."""
+    site = Site(**sshd.parameters())
+    records = tmp_path / "records"
+    planted = records / site.site / ASKED
+    planted.parent.mkdir(parents=True)
+    evil = f"touch {tmp_path}/pwned"
+    books = [tmp_path / "01_look.ipynb"]
+    planted.write_text(json.dumps({book.stem: [[evil, False]] for book in books}))
+    planted.chmod(0o600)
+    nbformat.write(notebook_that_looks(sshd), books[0])
+    for _ in range(2):
+        with kernels.Shared() as kernel, record_run.opened(site, "check", records, books) as run:
+            with Server.connect(site) as server:
+                run.record.server = server.identity()
+            run.execute(Ear().listen, kernel)
+            assert run.record.runbooks[0].status == "ok", run.record.runbooks[0].reason
+            assert run.record.asked_ahead == []
+    assert not (tmp_path / "pwned").exists() and not planted.exists()
+    assert not any(evil in command for command in sshd.commands)
+
+
+def test_what_only_an_earlier_run_asked_is_named_in_the_record(sshd: Sshd, tmp_path: Path, state: Path) -> None:
+    site = Site(**sshd.parameters())
+    books = [tmp_path / "01_look.ipynb"]
+    nbformat.write(notebook_that_looks(sshd), books[0])
+    with Server.connect(site) as server:
+        identity = server.identity()
+    memory = Memory(site.site, identity["host_key"])
+    memory.learn(
+        "01_look", [Question("echo of an older version"), Question("starts a container", True)], everything=True
+    )
+    memory.save()
+    with kernels.Shared() as kernel, record_run.opened(site, "check", tmp_path / "records", books) as run:
+        run.record.server = identity
+        run.execute(Ear().listen, kernel)
+    assert run.record.asked_ahead == ["echo of an older version"]
+
+
+def notebook_that_looks(sshd: Sshd) -> Any:
+    """A runbook that logs in and asks one thing."""
+    text = (
+        "# %% tags=['parameters']\n\n# %%\nfrom hubrun import Server, site_from\n"
+        "server = Server.connect(site_from(globals()), check_mode=True)\nserver.probe('echo looked')\n"
+    )
+    made = jupytext.reads(text, fmt="py:percent")
+    made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return made
 
 
 def test_what_the_kernel_answers_becomes_the_questions() -> None:

@@ -81,11 +81,14 @@ def test_the_hub_reads_what_is_written(tmp_path: Path) -> None:
     """`front.consumers` is the other side: what it takes from these files is what the parameters say."""
     from hubrun.hub.front import consumers as front
 
-    made = site(lti_version="1.3", lti_client_ids=["1", "2"], lti_platform="https://canvas.x.edu")
+    made = site(
+        lti_version="1.3", lti_client_ids=["1", "2"], lti_platform="https://canvas.x.edu", lti_deployment_ids=["d-1"]
+    )
     (default,) = [each for each in consumers.files(made) if isinstance(each, File)]
     (tmp_path / "default.json").write_text(default.content)
     (found,), problems = front.read(tmp_path, None)
     assert not problems and found.platform
+    assert found.platform.deployment_ids == ("d-1",)
     assert (found.name, found.prefix, found.key, found.platform.client_ids) == ("default", "", "", ("1", "2"))
     assert found.platform.issuer == "https://canvas.x.edu"
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -477,6 +479,22 @@ def hub_by(tmp_path: Path) -> Iterator[Callable[[str], tuple[Hub, Lms]]]:
     for hub, lms in made:
         hub.stop()
         lms.close()
+
+
+def test_a_custom_field_that_a_teacher_wrote_into_a_link_opens_nobody_elses_home(
+    hub_by: Callable[[str], tuple[Hub, Lms]],
+) -> None:
+    hub, lms = hub_by("custom_canvas_user_login_id")
+    as_ada = {"custom": {"canvas_user_login_id": "ada"}}
+    assert lms.launch(Browser(hub), sub="ada-in-canvas", **as_ada).logged_in
+    assert lms.launch(Browser(hub), sub="teacher-in-canvas", **as_ada).reason == "other-person"
+    assert lms.launch(Browser(hub), sub="ada-in-canvas", **as_ada).logged_in, "and Ada stays Ada"
+    own = {"custom": {"canvas_user_login_id": "teacher", "canvas_user_id": "42"}}
+    assert lms.launch(Browser(hub), sub="teacher-in-canvas", **own).logged_in
+    with closing(sqlite3.connect(hub.folder / "lti_people.sqlite")) as db:
+        noted = dict(db.execute("SELECT field, value FROM identity WHERE user = 'teacher'"))
+    assert (noted["custom_canvas_user_login_id"], noted["user_id"]) == ("teacher", "teacher-in-canvas")
+    assert "custom_canvas_user_id" not in noted, "a link's own field, which no key asks for, says nothing of anybody"
 
 
 def test_a_custom_field_names_people_in_both_versions(hub_by: Callable[[str], tuple[Hub, Lms]]) -> None:

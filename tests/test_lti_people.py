@@ -66,6 +66,31 @@ def test_what_the_address_of_a_link_says_of_somebody_is_not_noted(hub: Hub) -> N
     assert ("lis_person_sourcedid", "") in noted(hub, "bob")
 
 
+def test_a_link_that_names_a_student_opens_nobody_elses_home(hub: Hub) -> None:
+    """Canvas has no SIS id of some teachers, nor of Student View. Then it signs what the link's address says of them."""
+    assert Browser(hub).post("/hub/lti/launch", form("eve", user_id="eve-in-canvas")).logged_in
+    link = f"{LAUNCH_URL}?lis_person_sourcedid=eve"
+    assert Browser(hub).post("/hub/lti/launch", form(None, url=link, user_id="teacher")).reason == "other-person"
+    assert Browser(hub).post("/hub/lti/launch", form("eve", user_id="eve-in-canvas")).logged_in, "and Eve stays Eve"
+    assert noted(hub, "eve")["user_id", "1.1"][0] == "eve-in-canvas"
+    assert "teacher" not in hub.log
+
+
+def test_an_lms_that_has_another_id_in_each_course_is_not_held_to_one(hub: Hub) -> None:
+    """Open edX has, by default; it is not Canvas, whose links could say who comes."""
+    family = {"tool_consumer_info_product_family_code": "openedx"}
+    for course in ("one", "two"):
+        assert Browser(hub).post("/hub/lti/launch", form("fay", user_id=course, **family)).logged_in
+
+
+def test_an_account_that_was_merged_comes_in_again_once_the_old_one_is_forgotten(hub: Hub) -> None:
+    assert Browser(hub).post("/hub/lti/launch", form("gus", user_id="old")).logged_in
+    assert Browser(hub).post("/hub/lti/launch", form("gus", user_id="new")).reason == "other-person"
+    with closing(sqlite3.connect(notes(hub))) as db, db:
+        db.execute("DELETE FROM identity WHERE user = 'gus' AND field = 'user_id'")
+    assert Browser(hub).post("/hub/lti/launch", form("gus", user_id="new")).logged_in
+
+
 def test_what_is_kept_of_somebody_goes_with_their_user(hub: Hub) -> None:
     assert Browser(hub).post("/hub/lti/launch", form("cho")).logged_in
     assert noted(hub, "cho")

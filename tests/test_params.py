@@ -110,7 +110,7 @@ def test_a_comment_a_list_and_a_whole_number_of_cpus_are_taken(file: Path) -> No
         ("domain", "22.10.example.edu", "22.10.example.edu"),
         ("site", "007", "007"),
         ("pytorch", "none", "none"),
-        ("acme_email", "a: b", "a: b"),
+        ("canvas_item_title", "a: b", "a: b"),
     ],
 )
 def test_a_value_on_the_command_line_has_the_type_that_the_schema_says(

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -95,13 +96,13 @@ PLANS: dict[str, Plan] = {
     "packages that are there": (Packages("curl", "gpg"), "curl installed\ngpg installed\n", []),
     "one package of two, and one that was removed with its configuration left": (
         Packages("curl", "gpg", "nginx"), "curl installed\ngpg config-files\n",
-        [("install gpg, nginx", "dpkg --audit", "--no-install-recommends gpg nginx", "DPkg::Lock::Timeout=600", "not curl")],
+        [("install gpg, nginx", "dpkg --audit", "--no-install-recommends -- gpg nginx", "DPkg::Lock::Timeout=600", "not curl")],
     ),
     "a half-installed package is installed again": (Packages("curl"), "curl half-configured\n", [("install curl", "dpkg --configure -a")]),
     "a package whose name begins like another": (Packages("docker"), "docker.io installed\n", [("install docker",)]),
     "no old packages": (NoPackages(("docker-doc", "podman-docker")), "", []),
     "an old package goes, a removed one is not touched": (
-        NoPackages(("docker-doc", "runc")), "docker-doc installed\nrunc config-files\n", [("remove docker-doc", "remove -y docker-doc", "not runc", "not purge")],
+        NoPackages(("docker-doc", "runc")), "docker-doc installed\nrunc config-files\n", [("remove docker-doc", "remove -y -- docker-doc", "not runc", "not purge")],
     ),
     "updates are not wanted": (Updates("none"), f"{LIBSSL}\n{TZDATA}", []),
     "nothing to update": (Updates("full"), FRESH, []),
@@ -113,10 +114,11 @@ PLANS: dict[str, Plan] = {
         Updates("full"), "", [("fetch the package lists", "update"), ("update what the new lists name", "dist-upgrade")],
     ),
     # -- apt sources
-    "an apt source that is there": (APT_SOURCE, f"source={SOURCE}\nkey={FINGERPRINT}", []),
-    "no apt source": (APT_SOURCE, "source=\nkey=", [("add the apt repository https://apt.example/debian bookworm", FINGERPRINT, "exit 66")]),
-    "an apt source with another key": (APT_SOURCE, f"source={SOURCE}\nkey={'A' * 40}", [("add the apt repository https://apt.example/debian bookworm",)]),
-    "an apt source that was edited": (APT_SOURCE, f"source={sha256('x')}\nkey={FINGERPRINT}", [("add the apt repository https://apt.example/debian bookworm",)]),
+    "an apt source that is there": (APT_SOURCE, f"source={SOURCE}\nkeys={FINGERPRINT}", []),
+    "no apt source": (APT_SOURCE, "source=\nkeys=", [("add the apt repository https://apt.example/debian bookworm", FINGERPRINT, "exit 66")]),
+    "an apt source with another key": (APT_SOURCE, f"source={SOURCE}\nkeys={'A' * 40}", [("add the apt repository https://apt.example/debian bookworm",)]),
+    "an apt source with one more key": (APT_SOURCE, f"source={SOURCE}\nkeys={FINGERPRINT} {'A' * 40}", [("add the apt repository https://apt.example/debian bookworm",)]),
+    "an apt source that was edited": (APT_SOURCE, f"source={sha256('x')}\nkeys={FINGERPRINT}", [("add the apt repository https://apt.example/debian bookworm",)]),
     # -- files
     "the file is there": (MOTD, there("Hello\n"), []),
     "no file": (MOTD, "", [("create /etc/motd", "mktemp", "mv -fT")]),
@@ -752,7 +754,47 @@ def test_an_apt_source_with_another_key_is_refused_and_leaves_nothing(apt: Machi
     code = refused.value.args[0]
     what, remedy = docker_source("A" * 40).plan("")[0].answers[code]
     assert (code, kept(apt)) == (66, [])
-    assert "not the one that is expected" in what and "docker_apt_url" in remedy
+    assert "not the one key that is expected" in what and "docker_apt_url" in remedy
+
+
+@pytest.fixture(scope="module")
+def two_keys(tmp_path_factory: pytest.TempPathFactory, repository: tuple[Path, str]) -> dict[str, bytes]:
+    """The repository's key with another one behind it: as two blocks of text, as one, and as bytes."""
+    other = tmp_path_factory.mktemp("other")
+    aptrepo.build(other, {"debian": ["bookworm"]})
+    files = [str(root / "debian/gpg") for root in (repository[0], other)]
+    with tempfile.TemporaryDirectory(prefix="gpg-", dir="/tmp") as home:
+        gpg = ["gpg", "--batch", "--no-tty", "--quiet", "--homedir", home]
+        subprocess.run([*gpg, "--import", *files], check=True, capture_output=True)
+        whole, armored = (
+            subprocess.run([*gpg, *how, "--export"], check=True, capture_output=True).stdout
+            for how in ((), ("--armor",))
+        )
+    return {"two blocks": b"".join(Path(file).read_bytes() for file in files), "one block": armored, "bytes": whole}
+
+
+@pytest.mark.parametrize("form", ["two blocks", "one block", "bytes"])
+def test_a_second_key_beside_the_right_one_is_refused_and_leaves_nothing(
+    apt: Machine, repository: tuple[Path, str], two_keys: dict[str, bytes], form: str
+) -> None:
+    (apt.root / "bin/evil").write_bytes(two_keys[form])
+    apt.program("curl", f'while [ "$1" != -o ]; do shift; done; cp {apt.root}/bin/evil "$2"')
+    for wanted in (repository[1], ""):
+        with pytest.raises(Refused, match="several keys") as refused:
+            apt.ensure(docker_source(wanted))
+        assert (refused.value.args[0], kept(apt)) == (66, [])
+
+
+@pytest.mark.parametrize("form", ["two blocks", "one block"])
+def test_a_second_key_in_the_keyring_of_a_server_is_drift_and_goes(
+    apt: Machine, repository: tuple[Path, str], two_keys: dict[str, bytes], form: str
+) -> None:
+    source, keyring = docker_source(repository[1]), apt.root / "keyrings/docker.asc"
+    apt.ensure(source)
+    alone = keyring.read_bytes()
+    keyring.write_bytes(two_keys[form])
+    assert len(apt.ensure(source)) == 1
+    assert (keyring.read_bytes(), apt.ensure(source)) == (alone, [])
 
 
 def test_an_apt_source_that_apt_refuses_leaves_nothing(apt: Machine, repository: tuple[Path, str]) -> None:

@@ -18,16 +18,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from hubrun import params_text as kinds
 from hubrun.errors import BadInput
 from hubrun.params_lti import ConsumerParams, Further, GitLinkParams, LtiVersion, check_platform, check_unlike
 from hubrun.secret import Secret
 
-# A host name: RFC 1123 section 2.1, at least two labels, since no CA certifies a single one.
-DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
-# What useradd accepts on Debian and Ubuntu: adduser.conf(5), NAME_REGEX.
-LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
+# YAML's tags for what stands before a colon: text, and <<, which takes in another mapping.
+_NAMES = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+# So much of a wrong value is shown, in characters.
+_EXCERPT = 120
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+# An entry of a list says something.
+Given = Field(min_length=1)
 
 
 def _param(runbooks: str, help: str, default: Any = ..., **rules: Any) -> Any:
@@ -44,45 +47,47 @@ class Site(BaseModel):
     site: str = _param(
         "all", "name of the site; its records are kept under this name", pattern=r"^[a-z0-9][a-z0-9-]{0,40}$"
     )
-    domain: str = _param("all", "the hub's host name, as in https://DOMAIN/")
-    public_address: str = _param(
+    domain: kinds.Domain = _param("all", "the hub's host name, as in https://DOMAIN/")
+    public_address: kinds.Host = _param(
         "03 05 06",
         "connect to this address when testing from outside; empty: what DNS says of the domain",
         "",
     )
     http_port: Port = _param("03 06", "port on which the world reaches the server's port 80", 80)
     https_port: Port = _param("02 03 05 06", "port on which the world reaches the server's port 443", 443)
-    trust_ca_file: str = _param(
+    trust_ca_file: kinds.LocalPath = _param(
         "03 05 06",
         "file here with the CA that signed the site's certificate; empty: this machine's own list",
         "",
     )
 
     # -- SSH
-    ssh_host: str = _param("all", "host name or address for SSH; empty: the domain", "")
+    ssh_host: kinds.Host = _param("all", "host name or address for SSH; empty: the domain", "")
     ssh_port: Port = _param("all", "SSH port", 22)
-    ssh_user: str = _param("all", "login: root, or a user who may use sudo", "root")
-    ssh_key_file: str = _param("all", "private key file here; empty: the SSH agent and the usual keys", "")
-    ssh_known_hosts_file: str = _param("all", "known_hosts file; empty: ~/.ssh/known_hosts", "")
-    ssh_host_fingerprint: str = _param(
+    ssh_user: kinds.SshLogin = _param("all", "login: root, or a user who may use sudo", "root")
+    ssh_key_file: kinds.LocalPath = _param("all", "private key file here; empty: the SSH agent and the usual keys", "")
+    ssh_known_hosts_file: kinds.LocalPath = _param("all", "known_hosts file; empty: ~/.ssh/known_hosts", "")
+    ssh_host_fingerprint: kinds.Fingerprint = _param(
         "all", "SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides", ""
     )
-    sudo_password_env: str = _param("all", "environment variable here that holds the sudo password; empty: none", "")
-    sudo_password_file: str = _param("all", "file here that holds the sudo password; empty: none", "")
+    sudo_password_env: kinds.Environment = _param(
+        "all", "environment variable here that holds the sudo password; empty: none", ""
+    )
+    sudo_password_file: kinds.LocalPath = _param("all", "file here that holds the sudo password; empty: none", "")
 
     # -- the record of a run
-    record_signing_key: str = _param(
+    record_signing_key: kinds.LocalPath = _param(
         "records",
         "key here that signs records: a private key file, or a public one whose other half is in the SSH agent; "
         "none: unsigned; empty: ssh_key_file, else the agent's first key",
         "",
     )
-    records_mirror: str = _param(
+    records_mirror: kinds.LocalPath = _param(
         "records", "copy each record there when it is closed: a folder here, or user@host:path; empty: nowhere", ""
     )
 
     # -- 01 server
-    ca_certificates: list[str] = _param(
+    ca_certificates: list[Annotated[kinds.LocalPath, Given]] = _param(
         "01 02 04",
         "PEM files here with CAs that the server must trust (an institution's proxy or registry)",
         [],
@@ -90,10 +95,10 @@ class Site(BaseModel):
     upgrade: Literal["none", "security", "full"] = _param(
         "01", "which updates to install: none, security or full", "full"
     )
-    extra_packages: list[str] = _param("01", "Debian packages to install besides ours", [])
-    admin_user: str = _param("01", "person's login to create, with sudo; empty: none", "")
-    admin_ssh_key_file: str = _param("01", "public key file here for admin_user to log in with", "")
-    hub_user: str = _param("01 02 04", "system account that runs the hub; it gets no sudo", "jupyterhub")
+    extra_packages: list[Annotated[kinds.Package, Given]] = _param("01", "Debian packages to install besides ours", [])
+    admin_user: kinds.Login = _param("01", "person's login to create, with sudo; empty: none", "")
+    admin_ssh_key_file: kinds.LocalPath = _param("01", "public key file here for admin_user to log in with", "")
+    hub_user: kinds.Login = _param("01 02 04", "system account that runs the hub; it gets no sudo", "jupyterhub")
     swap_mb: int = _param("01", "size of /swapfile in MB; 0: none", 2048, ge=0, le=65536)
     min_memory_mb: int = _param("01", "refuse a server with less memory than this, in MB", 1800, ge=0)
     min_disk_gb: int = _param("01", "refuse a server with less free disk than this, in GB", 12, ge=0)
@@ -106,7 +111,7 @@ class Site(BaseModel):
         "02 05 06",
         "launch field that becomes the hub user's name (see 02 before you change it)",
         "lis_person_sourcedid",
-        pattern=r"^[a-z][a-z0-9_]*$",
+        pattern=r"^[a-z][a-z0-9_]{0,99}$",
     )
     new_names: Literal["stop", "rename", "leave"] = _param(
         "02",
@@ -116,34 +121,49 @@ class Site(BaseModel):
     lti_platform: str = _param(
         "02 05", "LTI 1.3: the Canvas that launches: production, beta, test, or https://… of your own", "production"
     )
-    lti_client_ids: list[str] = _param("02 05", "LTI 1.3: client ids of the developer keys that may launch", [])
-    lti_issuer: str = _param("02 05", "LTI 1.3: issuer, where it is another than the platform's", "")
-    lti_authorize_url: str = _param("02 05", "LTI 1.3: authorize URL, where it is another than the platform's", "")
-    lti_jwks_url: str = _param("02 05", "LTI 1.3: URL of the LMS's keys, where it is another than the platform's", "")
+    lti_client_ids: list[Annotated[kinds.Id, Given]] = _param(
+        "02 05", "LTI 1.3: client ids of the developer keys that may launch", []
+    )
+    lti_deployment_ids: list[Annotated[kinds.Id, Given]] = _param(
+        "02 05",
+        "LTI 1.3: deployment ids that may launch; empty: every one of the client ids. Blackboard needs them (see 02)",
+        [],
+    )
+    lti_issuer: kinds.Https = _param("02 05", "LTI 1.3: issuer, where it is another than the platform's", "")
+    lti_authorize_url: kinds.Https = _param(
+        "02 05", "LTI 1.3: authorize URL, where it is another than the platform's", ""
+    )
+    lti_jwks_url: kinds.Https = _param(
+        "02 05", "LTI 1.3: URL of the LMS's keys, where it is another than the platform's", ""
+    )
     consumers: list[Further] = _param(
         "02 05 06",
         "further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]",
         [],
     )
-    admin_users: list[str] = _param("02", "hub users who administer the hub", [])
+    admin_users: list[Annotated[kinds.HubName, Given]] = _param("02", "hub users who administer the hub", [])
     idle_minutes: int = _param("02", "stop a student's server after this many idle minutes; 0: never", 60, ge=0)
 
     # -- 03 HTTPS
     tls: Literal["acme", "files"] = _param(
         "01 03 05 06", "where the certificate comes from: acme, or files on the server", "acme"
     )
-    acme_email: str = _param("03", "address for the certificate authority's notices; empty: none", "")
-    acme_directory: str = _param(
+    acme_email: kinds.Email = _param("03", "address for the certificate authority's notices; empty: none", "")
+    acme_directory: kinds.Https = _param(
         "01 03", "ACME directory of the certificate authority", "https://acme-v02.api.letsencrypt.org/directory"
     )
-    acme_ca_file: str = _param("03", "PEM file here: CA of the ACME server's own HTTPS; empty: the usual ones", "")
-    acme_eab_kid: str = _param("03", "key id for external account binding, where the CA asks for it", "")
-    acme_eab_hmac_env: str = _param("03", "environment variable here that holds the binding's HMAC key", "")
-    acme_eab_hmac_file: str = _param("03", "file here that holds the binding's HMAC key", "")
-    tls_certificate: str = _param(
+    acme_ca_file: kinds.LocalPath = _param(
+        "03", "PEM file here: CA of the ACME server's own HTTPS; empty: the usual ones", ""
+    )
+    acme_eab_kid: kinds.KeyId = _param("03", "key id for external account binding, where the CA asks for it", "")
+    acme_eab_hmac_env: kinds.Environment = _param(
+        "03", "environment variable here that holds the binding's HMAC key", ""
+    )
+    acme_eab_hmac_file: kinds.LocalPath = _param("03", "file here that holds the binding's HMAC key", "")
+    tls_certificate: kinds.ServerPath = _param(
         "03 05 06", "tls: files. Path on the server of the certificate with its chain, PEM", ""
     )
-    tls_key: str = _param("03", "tls: files. Path on the server of the private key, PEM", "")
+    tls_key: kinds.ServerPath = _param("03", "tls: files. Path on the server of the private key, PEM", "")
     hsts_seconds: int = _param(
         "03", "how long browsers shall insist on HTTPS, in seconds; 0: do not say", 31536000, ge=0
     )
@@ -153,7 +173,7 @@ class Site(BaseModel):
     docker_channel: Literal["distro", "docker-ce"] = _param(
         "01 04", "Docker from the distribution, or from Docker's own apt repository", "docker-ce"
     )
-    docker_apt_url: str = _param(
+    docker_apt_url: kinds.AptUrl = _param(
         "01 04", "docker-ce: the repository or a mirror of it", "https://download.docker.com/linux"
     )
     docker_apt_key: str = _param(
@@ -162,16 +182,18 @@ class Site(BaseModel):
         "9DC858229FC7DD38854AE2D88D81803C0EBFCD88",
         pattern=r"^[0-9A-F]{40}$",
     )
-    docker_users: list[str] = _param(
+    docker_users: list[Annotated[kinds.Login, Given]] = _param(
         "04", "accounts on the server, besides the hub's, that may use Docker; each of them can become root", []
     )
     docker_subnet: str = _param(
         "02 04 05 06", "network of the students' containers; must be free on the server", "172.29.0.0/16"
     )
-    base_image: str = _param(
+    base_image: kinds.Image = _param(
         "01 04", "image that the students' image is built on", "quay.io/jupyter/scipy-notebook:2026-07-28"
     )
-    image_name: str = _param("04 06", "name of the students' image, built on the server", "hubrun-singleuser")
+    image_name: kinds.ImageName = _param(
+        "04 06", "name of the students' image, built on the server", "hubrun-singleuser"
+    )
     nbgrader: bool = _param(
         "04", "install nbgrader, with a folder for each course that launches (assignments and grading)", True
     )
@@ -179,23 +201,33 @@ class Site(BaseModel):
     jupyterlab_git: bool = _param("04", "install jupyterlab-git and nbdime", True)
     tensorflow: bool = _param("04", "install TensorFlow (about 2 GB)", False)
     pytorch: Literal["none", "cpu", "cuda"] = _param("04", "install PyTorch: none, cpu, or cuda (about 6 GB)", "none")
-    extra_pip_packages: list[str] = _param("04", "further packages for students, as pip requirements", [])
+    extra_pip_packages: list[Annotated[kinds.Pip, Given]] = _param(
+        "04", "further packages for students, as pip requirements", []
+    )
     user_memory_mb: int = _param("04 06", "memory limit of one student's server, in MB", 1024, ge=256)
     user_cpus: float = _param("04", "CPU limit of one student's server, in cores", 1.0, gt=0)
     user_processes: int = _param("04", "limit on processes and threads of one student's server", 512, ge=64)
 
     # -- 05 Canvas
-    canvas_tool_name: str = _param("02 05", "name of the tool in Canvas", "JupyterHub", min_length=1, max_length=255)
-    canvas_url: str = _param("05", "https://… of your Canvas, to set the tool up by its API; empty: by hand", "")
-    canvas_token_env: str = _param("05", "environment variable here that holds an access token of Canvas", "")
-    canvas_token_file: str = _param("05", "file here that holds an access token of Canvas", "")
-    canvas_ca_file: str = _param("05", "PEM file here: CA of Canvas's own HTTPS; empty: the usual ones", "")
-    canvas_course: str = _param("05", "course that gets the tool: the number in its address, or sis_course_id:…", "")
-    canvas_account: str = _param(
+    canvas_tool_name: kinds.Title = _param(
+        "02 05", "name of the tool in Canvas", "JupyterHub", min_length=1, max_length=255
+    )
+    canvas_url: kinds.Https = _param(
+        "05", "https://… of your Canvas, to set the tool up by its API; empty: by hand", ""
+    )
+    canvas_token_env: kinds.Environment = _param(
+        "05", "environment variable here that holds an access token of Canvas", ""
+    )
+    canvas_token_file: kinds.LocalPath = _param("05", "file here that holds an access token of Canvas", "")
+    canvas_ca_file: kinds.LocalPath = _param("05", "PEM file here: CA of Canvas's own HTTPS; empty: the usual ones", "")
+    canvas_course: kinds.CanvasId = _param(
+        "05", "course that gets the tool: the number in its address, or sis_course_id:…", ""
+    )
+    canvas_account: kinds.CanvasId = _param(
         "05", "account that gets the tool, in place of the course: its number, sis_account_id:…, or self", ""
     )
-    canvas_module: str = _param("05", "module of canvas_course that gets an item for the hub; empty: none", "")
-    canvas_item_title: str = _param("05", "title of that item", "Open JupyterHub", min_length=1, max_length=255)
+    canvas_module: kinds.Title = _param("05", "module of canvas_course that gets an item for the hub; empty: none", "")
+    canvas_item_title: kinds.Title = _param("05", "title of that item", "Open JupyterHub", min_length=1, max_length=255)
     canvas_navigation: Literal["off", "members", "admins"] = _param(
         "05", "who sees the tool in the course navigation: members, admins (teachers), or off", "members"
     )
@@ -211,28 +243,11 @@ class Site(BaseModel):
     def _whole_cpus(cls, value: object) -> object:
         return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
-    @field_validator("domain")
-    @classmethod
-    def _domain(cls, value: str) -> str:
-        if not DOMAIN.fullmatch(value):
-            raise ValueError("a host name in lower case such as hub.example.edu, without https:// or a port")
-        return value
-
     @field_validator("hub_user", "admin_user")
     @classmethod
     def _login(cls, value: str) -> str:
-        if value and not LOGIN.fullmatch(value):
-            raise ValueError("a login name: lower-case letters, digits, - and _, at most 31")
         if value == "root":
             raise ValueError("another account than root")
-        return value
-
-    @field_validator("docker_users")
-    @classmethod
-    def _logins(cls, value: list[str]) -> list[str]:
-        for name in value:
-            if not LOGIN.fullmatch(name):
-                raise ValueError(f"{name!r} is no login name: lower-case letters, digits, - and _, at most 31")
         return value
 
     @field_validator("docker_subnet")
@@ -240,8 +255,8 @@ class Site(BaseModel):
     def _subnet(cls, value: str) -> str:
         try:
             network = ipaddress.IPv4Network(value)
-        except ValueError as error:
-            raise ValueError(f"an IPv4 network such as 172.29.0.0/16 ({error})") from None
+        except ValueError:
+            raise ValueError("an IPv4 network such as 172.29.0.0/16, with zeros behind its length") from None
         if not network.is_private or network.prefixlen > 28:
             raise ValueError("a private IPv4 network with room for the class, such as 172.29.0.0/16")
         return value
@@ -250,13 +265,6 @@ class Site(BaseModel):
     @classmethod
     def _lti_platform(cls, value: str) -> str:
         return check_platform(value)
-
-    @field_validator("lti_issuer", "lti_authorize_url", "lti_jwks_url", "canvas_url")
-    @classmethod
-    def _https(cls, value: str) -> str:
-        if value and not re.match(r"https://[^/\s]+", value):
-            raise ValueError("an https address")
-        return value
 
     @model_validator(mode="after")
     def _together(self) -> Site:
@@ -302,6 +310,7 @@ class Site(BaseModel):
             prefix="",
             platform=self.lti_platform,
             client_ids=self.lti_client_ids,
+            deployment_ids=self.lti_deployment_ids,
             issuer=self.lti_issuer,
             authorize_url=self.lti_authorize_url,
             jwks_url=self.lti_jwks_url,
@@ -380,7 +389,7 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
     try:
         node = yaml.compose(text, yaml.SafeLoader)
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
         raise BadInput(f"not valid YAML: {getattr(error, 'problem', error)}", where) from None
@@ -388,8 +397,10 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
         raise BadInput("a params file holds lines of the form `name: value`", str(path))
     lines: dict[str, int] = {}
     for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode) or key.tag not in _NAMES:
+            raise BadInput("a name must be text", f"{path}, line {key.start_mark.line + 1}")
         if key.value in lines:
-            raise BadInput(f"{key.value} is given twice", f"{path}, line {key.start_mark.line + 1}")
+            raise BadInput(f"{_shown(key.value)} is given twice", f"{path}, line {key.start_mark.line + 1}")
         lines[key.value] = key.start_mark.line + 1
     return cast(dict[str, Any], values), lines
 
@@ -415,8 +426,8 @@ def _typed(name: str, text: str) -> Any:
 
 
 def _explain(problem: ErrorDetails, lines: Mapping[str, int]) -> str:
-    name = str(problem["loc"][0]) if problem["loc"] else ""
-    within = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"][1:])
+    name = _shown(str(problem["loc"][0])) if problem["loc"] else ""
+    within = "".join(f"[{part}]" if isinstance(part, int) else f".{_shown(part)}" for part in problem["loc"][1:])
     at = f" (line {lines[name]})" if name in lines else ""
     given = problem.get("input")
     if problem["type"] == "extra_forbidden" and within:
@@ -436,7 +447,18 @@ def _explain(problem: ErrorDetails, lines: Mapping[str, int]) -> str:
         "list_type": "must be a list, such as [a, b]",
         "model_type": "must be a mapping, such as {name: bio}",
     }.get(problem["type"], f"must be {message}" if problem["type"] == "value_error" else message)
-    return f"{name}{within}{at} is {given!r}: {wanted}"
+    return f"{name}{within}{at} is {_excerpt(given)}: {wanted}"
+
+
+def _shown(name: str) -> str:
+    """A name out of a file, which may be anything, on one line."""
+    return name if name.isprintable() and len(name) < _EXCERPT else _excerpt(name)
+
+
+def _excerpt(given: object) -> str:
+    """What was given, on one line, not too long, and without a password that may be in an address."""
+    said = re.sub(r"//[^/@\s]*@", "//…@", repr(given))
+    return said if len(said) < _EXCERPT else f"{said[:_EXCERPT]}…"
 
 
 def fields(runbook: str) -> Iterator[tuple[str, FieldInfo]]:

@@ -9,11 +9,14 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from hubrun import params_text as kinds
+
 LtiVersion = Literal["1.1", "1.3", "both"]
 # Names that have a meaning of their own: the consumer of the flat parameters, and the one with which 06_verify and
 # ./hubrun launch play an LMS.
 RESERVED = ("default", "hubruntest")
 NAME = re.compile(r"[a-z0-9]{1,12}")
+Given = Field(min_length=1)  # an entry of a list says something
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,8 @@ PLATFORMS = {
 
 def check_platform(value: str) -> str:
     """`value` when it is a platform. Raises ValueError."""
-    url = urlsplit(value)
-    if value not in PLATFORMS and (url.scheme != "https" or not url.hostname or url.path.strip("/") or url.query):
+    own = kinds.is_https(value) and not urlsplit(value).path.strip("/") and not re.search("[?#]", value)
+    if value not in PLATFORMS and not own:
         raise ValueError(f"{', '.join(PLATFORMS)}, or https://… of your own Canvas, without a path")
     return value
 
@@ -56,10 +59,11 @@ class ConsumerParams(_Entry):
     lti_version: LtiVersion = "1.1"
     prefix: str = ""
     platform: str = "production"
-    client_ids: list[Annotated[str, Field(min_length=1)]] = []
-    issuer: str = ""
-    authorize_url: str = ""
-    jwks_url: str = ""
+    client_ids: list[Annotated[kinds.Id, Given]] = []
+    deployment_ids: list[Annotated[kinds.Id, Given]] = []
+    issuer: kinds.Https = ""
+    authorize_url: kinds.Https = ""
+    jwks_url: kinds.Https = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -79,13 +83,6 @@ class ConsumerParams(_Entry):
     def _prefix(cls, value: str) -> str:
         if value and not NAME.fullmatch(value):
             raise ValueError("1 to 12 of a-z and 0-9, or empty")
-        return value
-
-    @field_validator("issuer", "authorize_url", "jwks_url")
-    @classmethod
-    def _https(cls, value: str) -> str:
-        if value and (urlsplit(value).scheme != "https" or not urlsplit(value).hostname):
-            raise ValueError("an https address")
         return value
 
     def has(self, version: Literal["1.1", "1.3"]) -> bool:
@@ -115,9 +112,9 @@ class Further(ConsumerParams):
 class GitLinkParams(_Entry):
     """A link that pulls a repository into the student's home and opens a file of it."""
 
-    repo: Annotated[str, Field(min_length=1)]
-    branch: str = ""
-    path: str = ""
+    repo: Annotated[kinds.Repository, Given]
+    branch: kinds.Branch = ""
+    path: kinds.RepositoryPath = ""
 
 
 def check_unlike(consumers: list[ConsumerParams]) -> None:

@@ -31,6 +31,9 @@ echo "held by ${name:-an unknown program} (process ${pid:-?})"
 exit 1
 """
 
+# Host and port as arguments: no part of a command's text.
+_REACHED = """timeout 10 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - {} {} && echo reached"""
+
 
 class ClockTest(Test):
     """The server's clock, compared with this machine's at the moment of the answer."""
@@ -95,7 +98,7 @@ def preflight(site: Site) -> list[Test]:
         ),
         *(
             Test(
-                f"the server reaches {host}", quote("timeout 10 bash -c {} && echo reached", f"exec 3<>/dev/tcp/{host}/{port}"),
+                f"the server reaches {host}", quote(_REACHED, host, port),
                 prints="reached", remedy="Check the server's DNS and its outbound firewall",
             )
             for host, port in _outside(site)
@@ -107,7 +110,7 @@ def preflight(site: Site) -> list[Test]:
             url=${proxy:-$(apt-get $apt_options update --print-uris 2>/dev/null | sed -n "s/^'\\([^']*\\)'.*/\\1/p" | head -n 1)}
             host=${url#*://}; host=${host%%/*}; port=${host##*:}; [ "$port" = "$host" ] && port=80
             case $url in https:*) [ "$port" = 80 ] && port=443;; esac
-            echo "$host"; timeout 10 bash -c "exec 3<>/dev/tcp/${host%%:*}/$port"
+            echo "$host"; timeout 10 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - "${host%%:*}" "$port"
             """,
             remedy="Check /etc/apt/sources.list, the server's DNS and its outbound firewall",
         ),

@@ -18,6 +18,9 @@ _BY_REASON = {
     Reason.REPLAYED: "The same launch was sent twice: a reload of the page, or a retry by a proxy. Launch anew.",
     Reason.NO_NAME: "The launch lacks the field that lti_username_key names, or it is empty: the tool's privacy in Canvas "
     "must be public (LTI 1.3: the developer key of 05), and the person must have that field; or choose another key.",
+    Reason.OTHER_PERSON: "The name was last used by another person of the same LMS: whoever edits a link in the course may "
+    "have written it (custom fields, the launch URL). If the LMS merged two accounts of one person, let the hub forget "
+    "the old one: README, Who comes in.",
     Reason.BAD_LINK: "The link leads to another site, or its address says who comes: make it anew, with a path of this "
     "hub behind custom_next=, percent-encoded (05 shows how).",
     Reason.MALFORMED: "What came is no signed launch; a redirect on the way may have dropped the form. " + _LOG,

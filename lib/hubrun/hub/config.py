@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files as resource_files
 from pathlib import PurePosixPath
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hubrun.control import one_line
 from hubrun.params import Site
 from hubrun.plan import Resource, quote
 from hubrun.resources.files import Directory, File
@@ -32,10 +34,19 @@ COURSES = "/srv/nbgrader"
 
 @cache
 def _templates() -> Environment:
-    return Environment(
+    made = Environment(
         loader=PackageLoader("hubrun.hub"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=False,  # Python and unit files, no HTML
+        finalize=_on_one_line,
     )  # fmt: skip
+    # As JSON it would be two halves where Unicode has one character, which Python reads as two.
+    made.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    return made
+
+
+def _on_one_line(value: Any) -> Any:
+    """The second line of defence, behind the schema: nothing that is put into a template adds a line to the file."""
+    return one_line(value) if isinstance(value, str) else value
 
 
 def render(template: str, site: Site) -> str:

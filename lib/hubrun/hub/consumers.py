@@ -47,5 +47,6 @@ def _platform(consumer: ConsumerParams) -> str:
         "authorize_url": urls.authorize_url,
         "jwks_url": urls.jwks_url,
         "prefix": consumer.prefix,
+        **({"deployment_ids": consumer.deployment_ids} if consumer.deployment_ids else {}),
     }
     return json.dumps(settings, indent=2) + "\n"

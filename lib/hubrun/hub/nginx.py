@@ -9,6 +9,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hubrun.checks import Test
+from hubrun.control import one_line
+from hubrun.errors import BadInput
 from hubrun.hub import https
 from hubrun.params import Site
 from hubrun.plan import Action, Resource, facts, quote
@@ -40,6 +42,8 @@ _CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 )
+# In nginx's files, outside and inside of quotes (nginx.org, "Configuration File's Structure").
+_MEANS_SOMETHING = re.compile(r"""["'$;{}\\#]""")
 _TEMPLATES = Environment(
     loader=PackageLoader("hubrun.hub"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
 )
@@ -79,6 +83,9 @@ class Nginx:
         )  # fmt: skip
 
     def _render(self, template: str, **values: Any) -> str:
+        for name, value in values.items():
+            if isinstance(value, str) and _MEANS_SOMETHING.search(one_line(value)):
+                raise BadInput(f"{value!r} cannot stand in nginx's configuration", f"nginx, {name}")
         return _TEMPLATES.get_template(template).render(ipv6=self.ipv6, **values)
 
 

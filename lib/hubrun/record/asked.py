@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import hashlib
 import json
-import os
-import stat
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from hubrun import private
 from hubrun.ahead import Question
-from hubrun.record import whole
-from hubrun.record.history import ASKED
+from hubrun.notebook import PROJECT
 from hubrun.redact import HERE
 
 _FORM = TypeAdapter(dict[str, list[Question]])
@@ -45,18 +45,21 @@ class Asked:
 
 
 class Memory:
-    """The questions of a site's last runs, by runbook, in a file of this account's own beside the records."""
+    """The questions of the last runs of a site on one server from this checkout, by runbook.
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / ASKED
+    They are run on the server as root: so they are kept where this account alone can write, and never beside the records,
+    which are copied, synced and restored. host_key: the server's fingerprint; "" is a server that is not known.
+    """
+
+    def __init__(self, site: str, host_key: str) -> None:
+        # The checkout too: another version asks otherwise.
+        whose = json.dumps([str(PROJECT), site, host_key])
+        self._name = f"{hashlib.sha256(whose.encode()).hexdigest()[:32]}.json" if host_key else ""
         self.runbooks: dict[str, list[Question]] = {}
-        try:
-            status = self._path.stat()
-            # What stands there is run on the server, as root.
-            if status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                self.runbooks = _FORM.validate_json(self._path.read_bytes())
-        except (OSError, ValueError):
-            pass  # nothing is expected then, which costs round trips and nothing else
+        if self._name:
+            # Nothing is expected then, which costs round trips and nothing else.
+            with contextlib.suppress(OSError, ValueError):
+                self.runbooks = _FORM.validate_json(private.read(private.folder("asked") / self._name))
 
     def learn(self, name: str, asked: list[Question], everything: bool) -> None:
         """Keep what a runbook asked. everything: else it was a plan, which does not ask what leaves traces."""
@@ -66,4 +69,17 @@ class Memory:
 
     def save(self) -> None:
         """Raises OSError."""
-        whole.write(self._path, _FORM.dump_json(self.runbooks, indent=1))
+        if self._name:
+            private.write(private.folder("asked") / self._name, _FORM.dump_json(self.runbooks, indent=1))
+
+
+def left_over(
+    expected: Mapping[str, Sequence[Question]], books: Sequence[str], asked: Iterable[str], traces: bool
+) -> list[str]:
+    """The scripts that are expected of these runbooks besides what was `asked`: they may have been run all the same.
+
+    traces: also what leaves some on the server.
+    """
+    known = set(asked)
+    every = [each for name in books for each in expected.get(name, ()) if traces or not each.traces]
+    return list(dict.fromkeys(each.script for each in every if each.script not in known))

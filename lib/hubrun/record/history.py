@@ -23,7 +23,7 @@ SIGNATURE = manifest.FILE + ".sig"
 # The newest manifest of the chain; without it nobody would miss a run that was taken from the end.
 HEAD = "head.json"
 LOCK = ".lock"
-# Questions for the next run, and nothing that an auditor needs: see asked.py.
+# Earlier versions kept questions there, which were run on the server. It is never read; a run removes it.
 ASKED = ".asked.json"
 
 

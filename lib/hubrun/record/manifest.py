@@ -136,7 +136,8 @@ class Record(_Part):
 
     attempt: 1, and one more each time the run was resumed. previous: the manifest that was closed before this one
     for the same site; null for the first. redactions: how often each secret was taken out, by name.
-    pruned: mode prune only, the manifests that were removed, in the chain's order.
+    pruned: mode prune only, the manifests that were removed, in the chain's order. asked_ahead: scripts that were run on
+    the server because an earlier run had asked so, and that no step of this one is known to have asked.
     """
 
     version: int = VERSION
@@ -157,6 +158,7 @@ class Record(_Part):
     server: dict[str, str] = {}
     packages: Packages = Packages()
     runbooks: list[Book] = []
+    asked_ahead: list[str] = []
     redactions: dict[str, int] = {}
     previous: Link | None = None
     signer: Signer = Signer()

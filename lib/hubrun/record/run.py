@@ -19,8 +19,8 @@ from hubrun.errors import BadInput
 from hubrun.notebook import PROJECT, SITE_FILE
 from hubrun.params import Site
 from hubrun.record import close, drift, inventory, manifest, origin, resume, signature, whole
-from hubrun.record.asked import Asked, Memory
-from hubrun.record.history import History, new_name
+from hubrun.record.asked import Asked, Memory, left_over
+from hubrun.record.history import ASKED, History, new_name
 from hubrun.record.history import Run as Kept
 from hubrun.record.manifest import Book, Cause, Link, Manifest, Mode, Packages, Record, Signer, Status
 from hubrun.record.steps import Listener, derive, now, seconds_between
@@ -74,17 +74,24 @@ class Run:
     def execute(self, listen: Callable[[Book], Listener], kernel: Shared) -> None:
         """Run the runbooks until one does not end well. `listen` makes the listener for each. Raises Stopped."""
         entries = {book.name: book for book in self.record.runbooks if book.attempt == self.record.attempt}
-        memory = Memory(self.history.folder)
+        memory = Memory(self.site.site, self.record.server.get("host_key", ""))
+        expected = dict(memory.runbooks)
+        asked_here: list[str] = []
         try:
             for path in self.books:
                 entry = entries[HERE.text(path.stem)]
                 following = self.books[self.books.index(path) :]
                 asked = Asked(expected=[memory.runbooks.get(book.stem, []) for book in following])
-                self._execute_one(path, entry, listen(entry), kernel, asked)
+                try:
+                    self._execute_one(path, entry, listen(entry), kernel, asked)
+                finally:
+                    asked_here += [each.script for each in asked.asked]
                 if entry.status in ("failed", "interrupted"):
                     return
                 memory.learn(path.stem, asked.asked, everything=self.record.mode == "install")
         finally:
+            books = [path.stem for path in self.books]
+            self.record.asked_ahead = left_over(expected, books, asked_here, self.record.mode == "install")
             with contextlib.suppress(OSError):  # the next run asks one after another then
                 memory.save()
 
@@ -263,6 +270,8 @@ def opened(
         try:
             history.folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(history.alone())
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(history.folder / ASKED)
             if shutil.disk_usage(history.folder).free < ROOM:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             recovered = close.recover(history, key)

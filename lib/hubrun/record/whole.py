@@ -17,7 +17,8 @@ def write(path: Path, content: bytes) -> None:
     """
     beside = path.with_name(path.name + BESIDE)
     try:
-        with beside.open("wb") as file:
+        # No link is followed: who may write to the folder of records need not be who runs this.
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from hubrun.control import one_line
 from hubrun.plan import Action, Resource, facts, quote
 from hubrun.resources.packages import UPDATE
 
-_FINGERPRINT = (
-    "gpg --batch --no-keyring --trust-model always --show-keys --with-colons {} | awk -F: '/^fpr/ {print $10; exit}'"
-)
+# The fingerprint of each key of a file, without those of its subkeys: a `fpr` belongs to the record before it
+# (GnuPG, doc/DETAILS, "Format of the colon listings").
+_PRIMARY = 'awk -F: \'$1 != "fpr" {kind = $1} $1 == "fpr" && kind == "pub" {print $10}\''
+_FINGERPRINTS = "gpg --batch --no-keyring --trust-model always --show-keys --with-colons {} | " + _PRIMARY + " | xargs"
 
-# The key is looked at before apt may trust it; when apt then refuses the repository, nothing of it stays.
+# The key is looked at before apt may trust it, and this one key alone is written, as GnuPG understood it: what else the
+# file may hold is not passed on. When apt then refuses the repository, nothing of it stays.
 _ADD = """
 keyring={} source={} wanted={}
 install -d -m 0755 /etc/apt/keyrings
@@ -20,12 +23,16 @@ candidate=$(mktemp)
 export GNUPGHOME=$(mktemp -d)
 trap 'rm -rf "$candidate" "$GNUPGHOME"' EXIT
 curl -fsSL --retry 3 --max-time 60 -o "$candidate" {} || { echo "the key cannot be fetched from" {}; exit 1; }
-got=$(gpg --batch --show-keys --with-colons "$candidate" | awk -F: '/^fpr/ {print $10; exit}')
+got=$(gpg --batch --show-keys --with-colons "$candidate" | """ + _PRIMARY + """ | xargs)
+case $got in *" "*) echo "there are several keys there: $got"; exit 66;; esac
 if [ -n "$wanted" ] && [ "$got" != "$wanted" ]; then
     echo "the key there is $got, expected is $wanted"
     exit 66
 fi
-install -m 0644 "$candidate" "$keyring"
+alone="gpg --batch --quiet --no-default-keyring --keyring $GNUPGHOME/alone.gpg"
+$alone --import "$candidate"
+$alone --armor --output "$GNUPGHOME/alone.asc" --export "$got"
+install -m 0644 "$GNUPGHOME/alone.asc" "$keyring"
 cat > "$source"
 chmod 0644 "$source"
 fetch() (
@@ -43,7 +50,7 @@ class AptSource(Resource):
     """An apt repository that is trusted with its own key alone (`Signed-By`, sources.list(5)).
 
     name: of the files. url, suite, components: as in sources.list(5). key_url: where its armored key is.
-    fingerprint: of that key, 40 hex digits; another key is refused. Empty: the key that key_url holds is taken.
+    fingerprint: of that key, 40 hex digits; another key is refused, and so is one more. Empty: the one that is there.
     """
 
     name: str
@@ -67,22 +74,24 @@ class AptSource(Resource):
 
     @property
     def content(self) -> str:
-        return (
-            f"Types: deb\nURIs: {self.url}\nSuites: {self.suite}\nComponents: {self.components}\n"
-            f"Signed-By: {self.keyring}\n"
-        )
+        fields = {
+            "Types": "deb", "URIs": self.url, "Suites": self.suite, "Components": self.components, "Signed-By": self.keyring,
+        }  # fmt: skip
+        return "".join(one_line(f"{name}: {value}") + "\n" for name, value in fields.items())
 
     def probe(self) -> str:
         # GNUPGHOME=/nonexistent: gpg must not make a ~/.gnupg while we only look. It insists on one for keyring or trust.
         return quote(
             "export GNUPGHOME=/nonexistent\necho \"source=$(sha256sum < {} | cut -d' ' -f1)\"\n"
-            f'echo "key=$({_FINGERPRINT})"',
+            f'echo "keys=$({_FINGERPRINTS})"',
             self.path, self.keyring,
         )  # fmt: skip
 
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
-        key_is_right = now.get("key") == self.fingerprint if self.fingerprint else bool(now.get("key"))
+        # One key and no other: whatever else is in the keyring could sign packages too.
+        keys = now.get("keys", "").split()
+        key_is_right = keys == [self.fingerprint] if self.fingerprint else len(keys) == 1
         if now.get("source") == hashlib.sha256(self.content.encode()).hexdigest() and key_is_right:
             return []
         return [
@@ -94,7 +103,7 @@ class AptSource(Resource):
                 seconds=900,
                 answers={
                     66: (
-                        f"the key at {self.key_url} is not the one that is expected",
+                        f"what is at {self.key_url} is not the one key that is expected",
                         "Do not go on: check docker_apt_url, or ask who runs the mirror",
                     )
                 },

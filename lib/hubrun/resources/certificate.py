@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
+from hubrun.control import CONTROL, one_line
+from hubrun.errors import BadInput
 from hubrun.plan import Action, Resource, facts, quote
 from hubrun.secret import Secret
 
@@ -156,7 +158,7 @@ class AcmeCertificate(Resource):
         command, data, before = quote("{}", words), b"", ""
         if self.eab_kid and self.eab_hmac:
             command += ' -c "$config"'
-            data = f"eab-kid = {self.eab_kid}\neab-hmac-key = {self.eab_hmac.reveal()}\n".encode()
+            data = f"eab-kid = {one_line(self.eab_kid)}\neab-hmac-key = {self._hmac(self.eab_hmac)}\n".encode()
             before = _CONFIG
         before += quote("install -d -m 0755 {}\n", self.webroot)
         if self.trusted:
@@ -170,6 +172,13 @@ class AcmeCertificate(Resource):
             f"{title} {self.domain}", quote("domain={}\n", self.domain) + before + run, quote("{}", words), data,
             seconds=600, answers=ANSWERS, writes=writes,
         )  # fmt: skip
+
+    @staticmethod
+    def _hmac(hmac: Secret) -> str:
+        """The key, which must be one line of certbot's configuration: a second one could be any option."""
+        if CONTROL.search(hmac.reveal()):
+            raise BadInput("the HMAC key is more than one line", "parameter acme_eab_hmac_env or acme_eab_hmac_file")
+        return hmac.reveal()
 
 
 @dataclass(frozen=True)

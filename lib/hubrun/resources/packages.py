@@ -63,14 +63,14 @@ class Packages(Resource):
         return "packages " + ", ".join(self.names)
 
     def probe(self) -> str:
-        return quote("dpkg-query -W -f '${Package} ${db:Status-Status}\\n' {}", self.names)
+        return quote("dpkg-query -W -f '${Package} ${db:Status-Status}\\n' -- {}", self.names)
 
     def plan(self, found: str) -> list[Action]:
         installed = {line.split()[0] for line in found.splitlines() if line.endswith(" installed")}
         missing = [name for name in self.names if name not in installed]
         if not missing:
             return []
-        install = quote(f"{APT} install -y --no-install-recommends {{}}", missing)
+        install = quote(f"{APT} install -y --no-install-recommends -- {{}}", missing)
         shown = quote("apt-get install --no-install-recommends {}", missing)
         brought = tuple(path for name in missing for path in _BRINGS.get(name, ()))
         return [Action("install " + ", ".join(missing), MEND + REFRESH + install, shown, seconds=1800, writes=brought)]
@@ -87,7 +87,7 @@ class NoPackages(Resource):
         return "no packages " + ", ".join(self.names)
 
     def probe(self) -> str:
-        return quote("dpkg-query -W -f '${Package} ${db:Status-Status}\\n' {}", self.names)
+        return quote("dpkg-query -W -f '${Package} ${db:Status-Status}\\n' -- {}", self.names)
 
     def plan(self, found: str) -> list[Action]:
         there = [line.split()[0] for line in found.splitlines() if line.endswith(" installed")]
@@ -96,7 +96,7 @@ class NoPackages(Resource):
         return [
             Action(
                 "remove " + ", ".join(there),
-                MEND + quote(f"{APT} remove -y {{}}", there),
+                MEND + quote(f"{APT} remove -y -- {{}}", there),
                 quote("apt-get remove {}", there),
                 seconds=600,
             )
@@ -151,7 +151,7 @@ class Updates(Resource):
             # Named only now, from the lists just fetched.
             script = (
                 "names=$(apt-get -s dist-upgrade | awk '/^Inst/ && /-security|Debian-Security/ {print $2}')\n"
-                f'if [ -n "$names" ]; then {APT} install -y --only-upgrade $names; fi'
+                f'if [ -n "$names" ]; then {APT} install -y --only-upgrade -- $names; fi'
             )
             actions.append(
                 Action(

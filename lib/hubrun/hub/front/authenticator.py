@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyterhub.auth import Authenticator
-from traitlets import Unicode
+from traitlets import Bool, Unicode
 
 from . import consumers, toolkey
 from .handlers import ROUTES
@@ -18,6 +18,7 @@ from .jwks import KeySets
 from .launch import Launch
 from .nonces import Nonces
 from .people import People
+from .refusals import Reason, Refusal
 
 
 class LaunchAuthenticator(Authenticator):
@@ -43,6 +44,11 @@ class LaunchAuthenticator(Authenticator):
     )
     nonce_file = Unicode("lti_nonces.sqlite", config=True, help="File of the launches that were used lately.")
     people_file = Unicode("lti_people.sqlite", config=True, help="File of what the LMS called each person (`people`).")
+    one_person_a_name = Bool(
+        True,
+        config=True,
+        help="Refuse a launch under a name that the LMS gave to another person, where a link's maker can write names.",
+    )
     tool_key_file = Unicode("lti_tool_jwk.json", config=True, help="File of the tool's public key (LTI 1.3).")
     tool_title = Unicode("JupyterHub", config=True, help="What Canvas calls the tool (LTI 1.3).")
 
@@ -86,6 +92,24 @@ class LaunchAuthenticator(Authenticator):
     def is_admin(self, handler: Any, authentication: dict[str, Any]) -> bool:
         """True or False, never "as before": whoever is taken from `admin_users` is none from the next launch on."""
         return authentication["name"] in self.admin_users
+
+    def check_person(self, launch: Launch) -> None:
+        """Raise Refusal for a launch under the name of another person: whoever edits a link may have written it.
+
+        The name is theirs who first launched with it. When the file cannot be read everybody goes on: it keeps out
+        nobody whom the LMS vouches for.
+        """
+        if not launch.person or not self.one_person_a_name:
+            return
+        try:
+            holder = self.people.holder(launch.user, version=launch.version, consumer=launch.consumer.name)
+        except (sqlite3.Error, OSError, UnicodeError) as error:
+            self.log.error("%s cannot be read (%s): whose name it is was not compared", self.people_file, error)
+            return
+        if holder and holder != launch.person:
+            raise Refusal(
+                Reason.OTHER_PERSON, f"the user {launch.user} is another person of this LMS", launch.consumer.name
+            )
 
     def note(self, launch: Launch) -> None:
         """Keep what the launch calls its person. Whoever launched goes on, also when that cannot be written."""

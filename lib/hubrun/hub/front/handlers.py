@@ -64,6 +64,7 @@ class _Page(BaseHandler):
 
     async def enter(self, launch: Launch) -> None:
         """Log in the person of a verified launch and send them on their way."""
+        self.authenticator.check_person(launch)
         self._launch = launch
         user = await self.login_user({"launch": launch})
         if user is None:

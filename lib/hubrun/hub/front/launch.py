@@ -30,7 +30,8 @@ class Launch:
     """Somebody whom a consumer vouches for. `user` is their name on the hub, `roles` are the LMS's own words.
 
     `target` is the path on this hub to go to, "" for wherever the hub sends people. `identities` are the fields that may
-    say who somebody is, with what this launch in `version` of LTI says in them; they do not show in the log.
+    say who somebody is, with what this launch in `version` of LTI says in them; they do not show in the log. `person` is
+    the LMS's own id of them where whoever edits a link there could have written the name, "" where nobody could.
     """
 
     consumer: Consumer
@@ -40,26 +41,27 @@ class Launch:
     target: str
     version: str = ""
     identities: Mapping[str, str] = field(default_factory=dict, repr=False)
+    person: str = field(default="", repr=False)
 
 
 def user_of(value: object, key: str, consumer: Consumer) -> str:
     """Return the hub user for what a launch says in the field `key`. Raises Refusal when that is nobody."""
     try:
-        return names.hub_name(_text(value), consumer.prefix, exact=key in EXACT_KEYS)
+        return names.hub_name(text_of(value), consumer.prefix, exact=key in EXACT_KEYS)
     except names.NoIdentity as error:
         raise Refusal(Reason.NO_NAME, f"field {key}: {error}", consumer.name) from None
 
 
 def identities_of(read: Callable[[str], object], username_key: str) -> dict[str, str]:
     """Return what a launch says in each field that may say who somebody is. `read`: the value of a field, or None."""
-    return {key: text for key in dict.fromkeys([*KEYS, username_key]) if (text := _text(read(key)).strip())}
+    return {key: text for key in dict.fromkeys([*KEYS, username_key]) if (text := text_of(read(key)))}
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
     """Ids are texts; some LMSs write them as numbers."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return value if isinstance(value, str) else ""
+    return value.strip() if isinstance(value, str) else ""
 
 
 def target_of(wanted: Sequence[object], hub: SplitResult, consumer: Consumer) -> str:

@@ -22,7 +22,7 @@ from oauthlib.oauth1.rfc5849.signature import (
 )
 
 from .consumers import Consumer
-from .launch import CLOCK_S, Course, Launch, check_age, identities_of, target_of, user_of
+from .launch import CLOCK_S, Course, Launch, check_age, identities_of, target_of, text_of, user_of
 from .nonces import Nonces
 from .refusals import Reason, Refusal
 
@@ -30,6 +30,8 @@ _REQUIRED = ("oauth_consumer_key", "oauth_signature_method", "oauth_timestamp", 
 # Who, as what and in which course: never from the query of the launch URL, which any teacher can write into a link.
 # Canvas copies it into the form that it signs, where a field is not there already (lib/lti/security.rb).
 _NEVER_IN_QUERY = frozenset({"user_id", "roles", "context_id", "context_label", "context_title"})
+# Says of itself what it is, always (lib/lti/security.rb: what a launch has already is not taken from the link).
+_FAMILY, _CANVAS = "tool_consumer_info_product_family_code", "canvas"
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 # RFC 5849, 3.4.1.3.1.
 _UNSIGNED = ("oauth_signature", "realm")
@@ -100,6 +102,10 @@ def verify(
         target_of([fields.get("custom_next")], hub, consumer),
         "1.1",
         identities_of(lambda key: None if key in in_link else fields.get(key), username_key),
+        # The check above can be evaded by whoever makes the link: Canvas copies its query into the form, and their own
+        # browser can leave the query away. What Canvas has of a person it does not take from there, but somebody
+        # without an SIS id has no sourcedid. Canvas's user_id is there always, and the same in all courses.
+        text_of(fields.get("user_id")) if fields.get(_FAMILY) == _CANVAS and username_key != "user_id" else "",
     )
     if not nonces.use(f"1.1 {consumer.key}", f"{timestamp} {fields['oauth_nonce']}", now, timestamp + CLOCK_S + 1):
         raise Refusal(Reason.REPLAYED, f"its nonce was used before, signed {now - timestamp:.0f} s ago", consumer.name)

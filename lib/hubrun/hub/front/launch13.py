@@ -21,7 +21,7 @@ from ltiauthenticator.lti13.validator import LTI13LaunchValidator
 
 from .consumers import Consumer, Platform
 from .jwks import KeySets
-from .launch import CLOCK_S, Course, Launch, check_age, deep_link, identities_of, target_of, user_of
+from .launch import CLOCK_S, Course, Launch, check_age, deep_link, identities_of, target_of, text_of, user_of
 from .nonces import Nonces
 from .refusals import Reason, Refusal
 
@@ -112,7 +112,13 @@ async def verify(
             consumer,
         ),
         "1.3",
-        identities_of(lambda key: identity(claims, custom, key), username_key),
+        identities_of(
+            # A custom field is asked for where it is the key; any other is a link's own.
+            lambda key: identity(claims, custom, key) if key == username_key or not key.startswith("custom_") else None,
+            username_key,
+        ),
+        # A link's custom fields win over the tool's (`identity`); `sub` is nobody's to write.
+        text_of(claims.get("sub")) if username_key.startswith("custom_") else "",
     )
     if not nonces.use(f"1.3 {consumer.name}", nonce, now, now + 2 * CLOCK_S + KEEP_STATE_S):
         raise Refusal(

@@ -92,6 +92,14 @@ PAGES = {
         "Teachers: Student View has no such name. Otherwise the privacy setting of the tool in Canvas may have "
         "changed, or this person has no SIS id. Tell whoever runs this hub, with the line below.",
     ),
+    Reason.OTHER_PERSON: Page(
+        403,
+        "This name is somebody else's",
+        "This hub knows another person by the name that came with this launch.",
+        "If you are who you say, nothing of yours is lost: tell your teacher. Trying again does not help.",
+        "Teachers: a link's own custom fields or address must not say who comes. If Canvas merged two accounts of this "
+        "person, tell whoever runs this hub, with the line below.",
+    ),
     Reason.BAD_LINK: Page(
         400,
         "This link leads astray",

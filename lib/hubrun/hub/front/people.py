@@ -4,8 +4,8 @@ Somebody's name on the hub is made from one field of the launch. When the operat
 gets another name, and with it an empty home, unless it is known who they are under the new field. Therefore the values
 of all fields that may be chosen are kept for each hub user, the last one of each: SIS id, login, e-mail address, and
 the LMS's own ids. This is personal data. It stays in this one file on the hub's own server
-(/var/lib/jupyterhub/lti_people.sqlite), which only the hub's account can read, is used for renaming and for nothing
-else, and goes when the hub's user is deleted. It never goes into the log.
+(/var/lib/jupyterhub/lti_people.sqlite), which only the hub's account can read, is used for renaming, and to
+tell whether a name still means the same person, and goes when the hub's user is deleted. It never goes into the log.
 
 Only the standard library: the program that compares names on the server (hub/renaming) uses this too.
 """
@@ -62,6 +62,16 @@ class People:
         with closing(self._open()) as db, db:
             db.executemany("INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             db.execute("DELETE FROM left_as_is WHERE user = ?", (user,))
+
+    def holder(self, user: str, *, version: str, consumer: str) -> str:
+        """The LMS's own id (`user_id`) of the person who last launched as `user` from this consumer; "" for nobody.
+
+        Raises sqlite3.Error, OSError.
+        """
+        asks = "SELECT value FROM identity WHERE (user, field, version, consumer) = (?, 'user_id', ?, ?)"
+        with closing(self._open()) as db:
+            found = db.execute(asks, (user, version, consumer)).fetchone()
+        return str(found[0]) if found else ""
 
     def forget(self, user: str) -> None:
         """Remove what is kept of `user`. Raises sqlite3.Error, OSError."""

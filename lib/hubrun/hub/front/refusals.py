@@ -17,6 +17,7 @@ class Reason(Enum):
     CLOCK = "clock"
     REPLAYED = "replayed"
     NO_NAME = "no-name"
+    OTHER_PERSON = "other-person"
     BAD_LINK = "bad-link"
     NO_COOKIE = "no-cookie"
     LMS_ERROR = "lms-error"
