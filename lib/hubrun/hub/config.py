@@ -38,9 +38,10 @@ def _templates() -> Environment:
     )  # fmt: skip
 
 
-def render(template: str, site: Site) -> str:
-    """The text of a file from hub/templates for this site."""
-    return _templates().get_template(f"{template}.j2").render(site=site, conf_d=CONF_D, config=CONFIG, network=NETWORK)
+def render(template: str, site: Site, **more: object) -> str:
+    """The text of a file from hub/templates for this site. more: further names that the template knows."""
+    names = {"site": site, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, **more}
+    return _templates().get_template(f"{template}.j2").render(names)
 
 
 def pinned(name: str) -> str:

@@ -138,13 +138,16 @@ def check_closed(address: str, port: int, timeout_s: float = 3.0) -> Check:
 
 
 def check_private(browser: Browser, owner: str, path: str) -> Check:
-    """Check that the student of `browser` gets neither the JupyterLab of `owner` nor the file `path` in its home.
+    """Check that the student of `browser`, in their own session, gets nothing of `owner`: no page of their server, not
+    the file `path` in their home, nor what the hub knows of them.
 
     A browser that is not logged in proves nothing: launch first.
     """
-    name, expected = f"{browser.user} cannot see {owner}'s files", "403 or 404, twice"
     home = browser.path_of(owner)
-    pages = [browser.get(f"{home}lab"), browser.get(f"{home}files/{path}")]
+    paths = ["", "lab", f"files/{path}", f"api/contents/{path}", "api/terminals", "api/kernels"]
+    addresses = [*(home + each for each in paths), f"/hub/api/users/{home.split('/')[2]}"]
+    name, expected = f"{browser.user} cannot see {owner}'s pages and files", f"403 or 404, {len(addresses)} times"
+    pages = [browser.get(address) for address in addresses]
     came = ", ".join(str(page.status_code) for page in pages)
     ok = bool(browser.user) and all(page.status_code in (403, 404) for page in pages)
     cause = "" if ok else "A role gives students access:servers, or both launches became the same user."
