@@ -118,6 +118,20 @@ server.ensure(
 server.check(Test(f"{site.hub_user} can use Docker without sudo", f"runuser -u {site.hub_user} -- docker ps"))
 
 # %% [markdown]
+# ## A reserve of the disk
+#
+# Students' homes cannot be bounded by Docker: somebody may fill the disk. ext4 keeps some of it back for root; here the hub gets a share in that, so that it can still write down who is logged in and what runs when the rest is full. Where the disk is no ext4 nothing is changed. `/hub/health` answers 503 and says what is left when less than 512 MB are; let your monitor ask it.
+#
+# By hand: `sudo tune2fs -g jupyterhub /dev/vda1 && sudo mount -o remount,resgid=$(getent group jupyterhub | cut -d: -f3) /`
+
+# %%
+from hubrun.resources.reserve import Reserve
+
+reserve = Reserve("/var/lib/jupyterhub", site.hub_user)
+server.ensure(reserve)
+server.check(reserve.test())
+
+# %% [markdown]
 # ## A network for the students
 #
 # Containers on it reach the hub and the outside, and not one another. (On Docker's default network every student can talk to every other student's server.)
@@ -173,7 +187,7 @@ server.ensure(*config.courses(site))
 # %% [markdown]
 # ## DockerSpawner
 #
-# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. The container goes when it stops; the volume stays. The hub now listens on its address in the students' network, where containers reach it and the outside does not.
+# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. The container goes when it stops; the volume stays. All else in it is read-only but `/tmp`, `/var/tmp` and `/run`, which are kept in the student's share of memory: what a student installs with `pip` goes into the home and is there the next time; `conda install` is refused. The hub now listens on its address in the students' network, where containers reach it and the outside does not.
 #
 # By hand: `sudo nano /etc/jupyterhub/conf.d/40-docker.py && sudo systemctl restart jupyterhub`
 

@@ -14,11 +14,12 @@ from cryptography.hazmat.primitives import hashes
 
 from hubrun.checks import Check
 from hubrun.errors import CheckFailed
-from hubrun.hub.browser import Browser, Launch, page_reason, unanswered
+from hubrun.hub.browser import Browser, Launch, page_reason, page_text, unanswered
 from hubrun.hub.causes import launch_cause
 from hubrun.hub.connect_to import Route
 from hubrun.hub.lti import LAUNCH_PATH
 from hubrun.hub.matrix import Wanted, judge
+from hubrun.remedies import remedy_for
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,15 @@ def check_redirect(route: Route, http_port: int = 80) -> Check:
 
 
 def check_health(route: Route) -> Check:
-    """Check that the hub answers its health page (/hub/health) with 200."""
+    """Check that the hub answers its health page (/hub/health) with 200; otherwise the page says what is wrong."""
     answer = _answer(route, f"{route.url}/hub/health")
     if isinstance(answer, CheckFailed):
         return Check("hub health", False, "200", answer.what, answer.remedy)
-    cause = "" if answer.status_code == 200 else launch_cause(answer.status_code, False)
-    return Check("hub health", answer.status_code == 200, "200", str(answer.status_code), cause)
+    if answer.status_code == 200:
+        return Check("hub health", True, "200", "200")
+    problem = page_text(answer.text) if answer.headers.get("content-type", "").startswith("text/plain") else ""
+    cause = remedy_for(problem) if problem else launch_cause(answer.status_code, False)
+    return Check("hub health", False, "200", f"{answer.status_code} {problem}".rstrip(), cause)
 
 
 def check_launch_get(route: Route) -> Check:
