@@ -13,7 +13,7 @@ import pytest
 from hubrun.resources.reserve import Reserve
 
 RESERVE = Reserve("/var/lib/jupyterhub", "jupyterhub")
-ON = "device=/dev/vda1\nfolder=/\nwanted=998\nsize=4096\n"
+ON = "device=/dev/vda1\nfolder=/\nwanted=998\nsize=4096\nall=5242880\n"
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,8 @@ def test_a_reserve_is_given_where_the_disk_is_ext4_and_nothing_is_done_elsewhere
 def test_the_least_that_is_kept_is_counted_in_the_file_systems_own_blocks() -> None:
     (action,) = RESERVE.plan(ON + "blocks=0\nkept=998\nmounted=998")
     assert action.script == "tune2fs -r 65536 /dev/vda1"
+    (action,) = RESERVE.plan(ON.replace("5242880", "400000") + "blocks=0\nkept=998\nmounted=998")
+    assert action.script == "tune2fs -r 20000 /dev/vda1", "a twentieth of a small one"
 
 
 def shell(script: str) -> str:
@@ -64,8 +66,9 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def write(folder: Path, name: str, megabytes: int, group: int) -> bool:
     """Whether a process of nobody's, with this group, can write so much there."""
-    command = ["dd", "if=/dev/zero", f"of={folder}/{name}", "bs=1M", f"count={megabytes}", "status=none"]
-    done = subprocess.run(command, user=65534, group=group, extra_groups=[], capture_output=True, check=False)
+    command = ["dd", "if=/dev/zero", f"of={name}", "bs=1M", f"count={megabytes}", "status=none"]
+    # Not by its path: pytest's folders are closed to others.
+    done = subprocess.run(command, cwd=folder, user=65534, group=group, extra_groups=[], capture_output=True, check=False)
     return done.returncode == 0
 
 
@@ -79,7 +82,8 @@ def test_the_hub_writes_to_a_disk_that_a_student_has_filled(disk: Path) -> None:
         titles.append(action.title.split()[0])
     assert titles == ["keep", "give", "use"]
     assert reserve.plan(shell(reserve.probe())) == [], "a second run has nothing to do"
+    assert write(disk, "small", 1, 65534)
     assert not write(disk, "student", 1000, 65534)
     assert not write(disk, "student2", 1, 65534), "the disk is full for everybody"
-    assert write(disk, "hub", 20, group), "and not for the hub"
+    assert write(disk, "hub", 12, group), "and not for the hub"
     assert "resgid=4" in shell(reserve.test().script)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hubrun.checks import Test
 from hubrun.plan import Action, Resource, facts, quote
 
-# Kept back where nothing is, in MB: providers' images are often made with none.
+# Kept back where nothing is, in MB and at most a twentieth: providers' images are often made with none.
 LEAST_MB = 256
 
 # The device of the file system, in $device; empty where it is not ext4, or not this machine's to see (a container).
@@ -27,6 +27,7 @@ echo "folder=$(findmnt -no TARGET -T "$path")"
 echo "wanted=$(getent group "$group" | cut -d: -f3)"
 findmnt -no OPTIONS -T "$path" | tr , '\n' | sed -n 's/^resgid=/mounted=/p'
 tune2fs -l "$device" 2>/dev/null | awk -F: '
+    /^Block count/ {{print "all=" $2 + 0}}
     /^Reserved block count/ {{print "blocks=" $2 + 0}}
     /^Block size/ {{print "size=" $2 + 0}}
     /^Reserved blocks gid/ {{print "kept=" $2 + 0}}'
@@ -64,8 +65,10 @@ class Reserve(Resource):
         device, group, size = now["device"], now.get("wanted", ""), int(now["size"])
         actions = []
         if int(now.get("blocks", "0")) == 0:
-            script = quote("tune2fs -r {} {}", LEAST_MB * 2**20 // size, device)
-            actions.append(Action(f"keep {LEAST_MB} MB of {device} back", script))
+            blocks = min(LEAST_MB * 2**20 // size, int(now["all"]) // 20)
+            actions.append(
+                Action(f"keep {blocks * size // 2**20} MB of {device} back", quote("tune2fs -r {} {}", blocks, device))
+            )
         # The group is looked up then: on a fresh server an earlier step makes it.
         if not group or now.get("kept") != group:
             script = quote('tune2fs -g "$(getent group {} | cut -d: -f3)" {}', self.group, device)
