@@ -40,7 +40,7 @@ def _templates() -> Environment:
 
 def render(template: str, site: Site, **more: object) -> str:
     """The text of a file from hub/templates for this site. more: further names that the template knows."""
-    names = {"site": site, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "scratch": scratch(site), **more}
+    names = {"site": site, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site), **more}
     return _templates().get_template(f"{template}.j2").render(names)
 
 

@@ -159,7 +159,7 @@ class Verification:
         """A second student sees nothing of the first, whose server still runs; nor what is inside: see reach.py."""
         first = self.name(STUDENTS[0])
         neighbour = self.server.run(
-            "docker inspect -f {} {}",
+            "docker inspect -f {} $(docker ps -q {})",
             "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}",
             test_users.container(first),
         ).stdout.strip()
@@ -169,7 +169,8 @@ class Verification:
                 return [launched]
             browser.start(180, self._live.line)
             checks = [launched, outside.check_private(browser, first, FILE)]
-            names = [test_users.container(first), first]
+            # What containers were called when their names told whose they are.
+            names = [f"jupyter-{test_users.escaped(first)}", first]
             checks += reach.checks(self.server, browser, neighbour, names, first)
         if self.site.https_port == 443:  # else a forwarder stands before the server, and its ports say nothing
             checks += [outside.check_closed(self.site.public_address or self.site.domain, port) for port in CLOSED]
