@@ -149,7 +149,9 @@ class Launches:
 
     def _memory(self, names: Sequence[str]) -> list[float]:
         """MB that each student's container uses, as docker stats has it: without the page cache."""
-        containers = [f"jupyter-{name}" for name in names]
+        wanted = [f"volume=jupyterhub-user-{name}" for name in names]
+        found = self.server.run("for each in {}; do docker ps --filter $each --format {}; done", wanted, "{{.Names}}")
+        containers = found.stdout.split()
         # A container that has gone would make docker stats say nothing of the others.
         script = "docker stats --no-stream --format {} $(docker ps --format {})"
         shown = self.server.run(script, "{{.Name}} {{.MemUsage}}", "{{.Names}}", seconds=60, check=False).stdout
@@ -167,7 +169,7 @@ class Launches:
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(stop, opened))
-        left = "for name in {}; do docker rm -f jupyter-$name; docker volume rm jupyterhub-user-$name; done >/dev/null 2>&1"
+        left = "for name in {}; do docker rm -f $(docker ps -aq --filter volume=jupyterhub-user-$name); docker volume rm jupyterhub-user-$name; done >/dev/null 2>&1"
         self.server.run(left, names, seconds=180, check=False)
 
 

@@ -102,12 +102,26 @@ server.ensure(Updates(site.upgrade))
 # %% [markdown]
 # ## Base packages
 #
-# Python with virtual environments for the hub, and the tools that the later runbooks call. `extra_packages` are installed with them.
+# Python with virtual environments for the hub, the tools that the later runbooks call, and what the server needs to look after itself (below). `extra_packages` are installed with them.
 #
 # By hand: `sudo apt-get install --no-install-recommends python3 python3-venv …`
 
 # %%
-server.ensure(Packages("python3", "python3-venv", "sudo", "curl", "gpg", "openssl", "iproute2", *site.extra_packages))
+from hubrun import server_upkeep
+
+tools = ("python3", "python3-venv", "sudo", "curl", "gpg", "openssl", "iproute2")
+server.ensure(Packages(*tools, *server_upkeep.packages(site), *site.extra_packages))
+
+# %% [markdown]
+# ## What the server does by itself
+#
+# Security updates are installed each morning (unless `upgrade: none`: then updates are yours alone), and nothing else is; the server never boots by itself. Logs are rotated each day by a timer, since a minimal server has no cron, and systemd's journal keeps 1 GB at most.
+#
+# By hand: `sudo apt-get install unattended-upgrades logrotate`, `systemctl list-timers`
+
+# %%
+server.ensure(*server_upkeep.upkeep(site))
+server.check(*server_upkeep.tests(site))
 
 # %% [markdown]
 # ## Host name

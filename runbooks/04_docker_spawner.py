@@ -43,6 +43,7 @@ docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repo
 docker_apt_key: str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"  # docker-ce: fingerprint of the repository's key; another key is refused
 docker_users: list = []  # accounts on the server, besides the hub's, that may use Docker; each of them can become root
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
+student_networks: list = []  # private networks that students' containers may reach besides the outside, such as [10.20.30.0/24]; never the server
 base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on
 image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
 nbgrader: bool = True  # install nbgrader, with a folder for each course that launches (assignments and grading)
@@ -117,6 +118,20 @@ server.ensure(
 server.check(Test(f"{site.hub_user} can use Docker without sudo", f"runuser -u {site.hub_user} -- docker ps"))
 
 # %% [markdown]
+# ## A reserve of the disk
+#
+# Students' homes cannot be bounded by Docker: somebody may fill the disk. ext4 keeps some of it back for root; here the hub gets a share in that, so that it can still write down who is logged in and what runs when the rest is full. Where the disk is no ext4 nothing is changed. `/hub/health` answers 503 and says what is left when less than 512 MB are; let your monitor ask it.
+#
+# By hand: `sudo tune2fs -g jupyterhub /dev/vda1 && sudo mount -o remount,resgid=$(getent group jupyterhub | cut -d: -f3) /`
+
+# %%
+from hubrun.resources.reserve import Reserve
+
+reserve = Reserve("/var/lib/jupyterhub", site.hub_user)
+server.ensure(reserve)
+server.check(reserve.test())
+
+# %% [markdown]
 # ## A network for the students
 #
 # Containers on it reach the hub and the outside, and not one another. (On Docker's default network every student can talk to every other student's server.)
@@ -130,6 +145,19 @@ server.ensure(
     docker.network(site),
     FirewallRule(8081, source=site.docker_subnet, destination=site.gateway),
 )
+
+# %% [markdown]
+# ## What a student's container reaches
+#
+# The hub's one port, the name servers, and the outside. Nothing else of this server by any of its addresses, no other container, no private network, and no cloud provider's metadata (169.254.169.254): they answer "no route to host". `student_networks` names private networks that students need, such as that of a licence or a git server. The rules are in a table of nftables of their own, before Docker's and the firewall's, and match the students' network alone: other containers on this server are as free as before. They are loaded before Docker at each boot, and put back within a minute where something takes them away.
+#
+# By hand: `sudo nft -f /etc/jupyterhub/student-network.nft`, and to look at them `sudo nft list table inet hubrun`
+
+# %%
+from hubrun.hub import network
+
+server.ensure(*network.rules(site))
+server.check(*network.tests())
 
 # %% [markdown]
 # ## The students' image
@@ -159,7 +187,7 @@ server.ensure(*config.courses(site))
 # %% [markdown]
 # ## DockerSpawner
 #
-# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. The container goes when it stops; the volume stays. The hub now listens on its address in the students' network, where containers reach it and the outside does not.
+# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. The container goes when it stops; the volume stays. All else in it is read-only but `/tmp`, `/var/tmp` and `/run`, which are kept in the student's share of memory: what a student installs with `pip` goes into the home and is there the next time; `conda install` is refused. The hub now listens on its address in the students' network, where containers reach it and the outside does not.
 #
 # By hand: `sudo nano /etc/jupyterhub/conf.d/40-docker.py && sudo systemctl restart jupyterhub`
 

@@ -50,6 +50,7 @@ consumers: list = []  # further LMSs or courses with keys of their own: [{name: 
 tls: str = "acme"  # where the certificate comes from: acme, or files on the server
 tls_certificate: str = ""  # tls: files. Path on the server of the certificate with its chain, PEM
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
+student_networks: list = []  # private networks that students' containers may reach besides the outside, such as [10.20.30.0/24]; never the server
 image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
 user_memory_mb: int = 1024  # memory limit of one student's server, in MB
 check: bool = False  # True: show what would change and touch nothing

@@ -224,7 +224,7 @@ def test_each_consumers_test_users_are_removed_with_containers_and_volumes() -> 
         "bio__hubruntest1", "bio__hubruntest2", "bio__hubruntest3",
         "hubruntest__hubruntest1", "hubruntest__hubruntest2", "hubruntest__hubruntest3",
     ]  # fmt: skip
-    assert test_users.container("bio__ada-1.x") == "jupyter-bio-5f-5fada-2d1-2ex"
+    assert test_users.container("bio__ada-1.x") == ["--filter", "volume=jupyterhub-user-bio-5f-5fada-2d1-2ex"]
     script = test_users.remove_script(SITE)
     assert "jupyterhub-user-bio-5f-5fhubruntest3" in script
     assert temporary_consumer.stop_script() in script

@@ -335,7 +335,7 @@ class Server:
                 return json.dumps(
                     [each | {"Name": name, "Mountpoint": str(volumes / name / "_data")} for name in names]
                 )
-            case "ps", "-a", "--filter", wanted, *_:
+            case ("ps", "-a", "--filter", wanted, *_) | ("ps", "-a", "--format", _, "--filter", wanted):
                 return "\n".join(name for name, used in self.containers.items() if f"volume={used}" == wanted)
             case "ps", "-a", *_:
                 return "\n".join(self.containers)

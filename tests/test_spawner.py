@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import time
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -28,14 +30,16 @@ class Container:
 
 
 @pytest.fixture
-def spawner(monkeypatch: pytest.MonkeyPatch) -> Any:
+def spawner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The spawner that the rendered file gives the hub."""
     module = ModuleType("dockerspawner")
     module.DockerSpawner = Container  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "dockerspawner", module)
     c = SimpleNamespace(JupyterHub=SimpleNamespace(), DockerSpawner=SimpleNamespace())
     site = Site(site="x", domain="hub.example.edu", nbgrader=False)
-    exec(config.render("40-docker.py", site), {"get_config": lambda: c})  # noqa: S102 - our own file
+    (tmp_path / "cookie_secret").write_text("ab" * 32)
+    text = config.render("40-docker.py", site).replace(config.STATE, str(tmp_path))
+    exec(text, {"get_config": lambda: c})  # noqa: S102 - our own file
     return c.JupyterHub.spawner_class()
 
 
@@ -68,3 +72,16 @@ def test_a_container_that_has_ended_is_not_waited_for(spawner: Any) -> None:
         await asyncio.wait_for(spawner.start(), 5)
 
     asyncio.run(go())
+
+
+def test_a_containers_name_is_one_persons_and_says_nobodys(spawner: Any) -> None:
+    def called(user: str, server: str = "") -> str:
+        spawner.user, spawner.name = SimpleNamespace(name=user), server
+        method: Any = type(spawner)._object_name_default
+        return str(getattr(method, "func", method)(spawner))
+
+    names = [called("ada"), called("bob"), called("ada", "two")]
+    assert len(set(names)) == 3
+    assert called("ada") == names[0], "and stays, so that a container is found again"
+    for name in names:
+        assert re.fullmatch("jupyter-[0-9a-f]{32}", name)

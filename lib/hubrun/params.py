@@ -188,6 +188,11 @@ class Site(BaseModel):
     docker_subnet: str = _param(
         "02 04 05 06", "network of the students' containers; must be free on the server", "172.29.0.0/16"
     )
+    student_networks: list[str] = _param(
+        "04 06",
+        "private networks that students' containers may reach besides the outside, such as [10.20.30.0/24]; never the server",
+        [],
+    )
     base_image: kinds.Image = _param(
         "01 04", "image that the students' image is built on", "quay.io/jupyter/scipy-notebook:2026-07-28"
     )
@@ -259,6 +264,16 @@ class Site(BaseModel):
             raise ValueError("an IPv4 network such as 172.29.0.0/16, with zeros behind its length") from None
         if not network.is_private or network.prefixlen > 28:
             raise ValueError("a private IPv4 network with room for the class, such as 172.29.0.0/16")
+        return value
+
+    @field_validator("student_networks")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        for text in value:
+            try:
+                ipaddress.IPv4Network(text)
+            except ValueError as error:
+                raise ValueError(f"{text!r} is not an IPv4 network such as 10.20.30.0/24 ({error})") from None
         return value
 
     @field_validator("lti_platform")

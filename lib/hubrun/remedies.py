@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _REMEDIES = [
-    (r"No space left on device|ENOSPC|enough free space|Disk quota exceeded",
+    (r"No space left on device|ENOSPC|disk is full|enough free space|Disk quota exceeded",
      "The disk is full: free space (df -h; docker system df) and run it again"),
     (r"Could not get lock|Unable to acquire the dpkg|Could not open lock file",
      "Another apt or dpkg is at work; wait for it (unattended-upgrades takes minutes) and run it again"),

@@ -192,6 +192,10 @@ class Machine:
         container = self.info["container"]
         return self.docker("exec", "-i", container, "sh", "-c", script, "sh", *args, data=data, seconds=seconds)
 
+    def container_of(self, user: str) -> str:
+        """The name of a student's container, which does not say whose it is; "" when there is none."""
+        return self.run("docker ps --filter volume=jupyterhub-user-$1 --format '{{.Names}}'", user).strip()
+
     def background(self, *command: str) -> None:
         """Start a program inside that goes on by itself."""
         self.docker("exec", "-d", self.info["container"], *command)

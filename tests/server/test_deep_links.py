@@ -1,7 +1,7 @@
 """A link into a git repository, from the click in Canvas to the open notebook: in a browser, in a student's container.
 
-The repository is served by git's own http-backend, in a container on the practice server, at the address that students'
-containers have for the server itself. (ufw would drop that; practice servers have none.)
+The repository is served by git's own http-backend, in a container that stands for the outside: it has an address of
+RFC 5737's documentation networks, since students' containers reach neither the server nor a private network.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(300)]
 
 STUDENT = "gus"
 PORT = 8999
+OUTSIDE = "198.51.100.2"
 # A space, and letters that end an address where they are not encoded.
 PATH = "week 1/lab #2 übung.ipynb"
 # From FACTS.md: what keeps Chromium from asking anything of anybody by itself.
@@ -82,12 +83,19 @@ def site(machine: Machine) -> Site:
 
 @pytest.fixture(scope="module")
 def repository(machine: Machine, site: Site) -> Iterator[str]:
-    """The address of a repository that students' containers reach."""
+    """The address of a repository that students' containers reach: outside, as they see it."""
     cell = {"cell_type": "markdown", "id": "one", "metadata": {}, "source": "Pulled from *git*"}
     text = json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
-    start = 'docker run -d --rm --name hubrun-test-git --network host $1 python -c "$2" $3 $4 "$5" "$6"'
-    machine.run(start, site.image_name, _SERVE, site.gateway, str(PORT), PATH, text)
-    url = f"http://{site.gateway}:{PORT}/course.git"
+    start = """
+        docker run -d --rm --name hubrun-test-git --network none $1 python -c "$2" 0.0.0.0 $3 "$4" "$5"
+        pid=$(docker inspect -f '{{.State.Pid}}' hubrun-test-git)
+        ip link add hubrun-git type veth peer name outside netns "$pid"
+        ip addr add 198.51.100.1/30 dev hubrun-git
+        ip link set hubrun-git up
+        nsenter -t "$pid" -n sh -c "ip addr add $6/30 dev outside; ip link set outside up"
+    """
+    machine.run(start, site.image_name, _SERVE, str(PORT), PATH, text, OUTSIDE)
+    url = f"http://{OUTSIDE}:{PORT}/course.git"
     try:
         machine.run(f"curl -fsS -o /dev/null --retry 40 --retry-delay 0 --retry-max-time 20 --retry-all-errors {url}/info/refs?service=git-upload-pack")  # fmt: skip
         yield url
@@ -147,5 +155,7 @@ def test_a_launch_pulls_the_repository_and_opens_the_notebook(
     answer = browser.new_page().goto(f"{site.url}/user/{STUDENT}/api/contents/course/{quote(PATH)}?content=0")
     model = answer.json() if answer else {}
     assert (model["path"], model["writable"]) == (f"course/{PATH}", True)
-    head = machine.run(f"docker exec jupyter-{STUDENT} git -C /home/jovyan/course rev-parse --abbrev-ref HEAD")
+    head = machine.run(
+        "docker exec $1 git -C /home/jovyan/course rev-parse --abbrev-ref HEAD", machine.container_of(STUDENT)
+    )
     assert head.strip() == "autumn"

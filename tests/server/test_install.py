@@ -191,7 +191,7 @@ def test_a_launch_signed_with_a_wrong_secret_gets_401_and_no_cookie(
 
 def test_a_students_container_has_limits_and_no_privileges(machine: Machine, ada: Browser) -> None:
     site = yaml.safe_load(machine.site.read_text())
-    (container,) = json.loads(machine.run("docker inspect jupyter-ada"))
+    (container,) = json.loads(machine.run("docker inspect $1", machine.container_of("ada")))
     host = container["HostConfig"]
     assert host["Memory"] == host["MemorySwap"] == site["user_memory_mb"] << 20
     assert host["CpuQuota"] / host["CpuPeriod"] == site["user_cpus"]
@@ -247,9 +247,9 @@ EOF
     done
     """
     log = machine.run(f"({script}) > /run/culler.log & end=$(( $(date +%s) + 40 ))\n"
-        "while docker inspect jupyter-ada >/dev/null 2>&1 && [ $(date +%s) -lt $end ]; do sleep 1; done\n"
-        "kill $! 2>/dev/null; cat /run/culler.log; docker ps -a --format 'container {{.Names}}'", seconds=90)  # fmt: skip
-    assert "Culling server ada" in log and "container jupyter-ada" not in log, log
+        "while docker ps -a --filter volume=jupyterhub-user-ada | grep -q jupyter- && [ $(date +%s) -lt $end ]; do sleep 1; done\n"
+        "kill $! 2>/dev/null; cat /run/culler.log; docker ps -a --filter volume=jupyterhub-user-ada --format 'container {{.Names}}'", seconds=90)  # fmt: skip
+    assert "Culling server ada" in log and "container jupyter-" not in log, log
     assert "jupyterhub-user-ada" in machine.run("docker volume ls -q").split()
     ada.kernel_id = ""
     ada.start(120)
@@ -285,6 +285,6 @@ def test_after_a_reboot_launches_work_with_nobodys_help(machine: Machine, key_an
             assert (page.status_code, page.url.path) == (200, "/user/ada/lab")
 
     retry(launch, 90)
-    assert machine.run("docker exec jupyter-ada cat kept.txt") == "kept"
+    assert machine.run("docker exec $1 cat kept.txt", machine.container_of("ada")) == "kept"
     failed = machine.run("systemctl --failed --no-legend --plain")
     assert not failed, failed

@@ -259,7 +259,7 @@ def test_a_submission_handed_in_again_replaces_the_one_before(people: dict[str, 
 
 def mounts(machine: Machine, name: str) -> dict[str, bool]:
     """The folders of courses in a container: where from → whether it may write."""
-    (container,) = json.loads(machine.run("docker inspect $1", f"jupyter-{name}"))
+    (container,) = json.loads(machine.run("docker inspect $1", machine.container_of(name)))
     return {
         mount["Source"].removeprefix("/srv/nbgrader/"): mount["RW"]
         for mount in container["Mounts"]

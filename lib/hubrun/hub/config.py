@@ -49,9 +49,15 @@ def _on_one_line(value: Any) -> Any:
     return one_line(value) if isinstance(value, str) else value
 
 
-def render(template: str, site: Site) -> str:
-    """The text of a file from hub/templates for this site."""
-    return _templates().get_template(f"{template}.j2").render(site=site, conf_d=CONF_D, config=CONFIG, network=NETWORK)
+def render(template: str, site: Site, **more: object) -> str:
+    """The text of a file from hub/templates for this site. more: further names that the template knows."""
+    names = {"site": site, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site), **more}
+    return _templates().get_template(f"{template}.j2").render(names)
+
+
+def scratch(site: Site) -> dict[str, int]:
+    """Folders in memory that a student's container may write to, and their sizes in MB: half of its memory for /tmp."""
+    return {"/tmp": site.user_memory_mb // 2, "/var/tmp": 64, "/run": 16}
 
 
 def pinned(name: str) -> str:
@@ -73,8 +79,9 @@ def loads(site: Site) -> str:
 
 
 def health(waits: int = 0) -> str:
-    """Shell that asks the hub, through its proxy, whether it is well; again for so many seconds while it is not."""
-    return f"curl -fsS --retry {waits} --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/hub/health"
+    """Shell that asks the hub, through its proxy, whether it is well, and prints what is wrong (front/health.py); again
+    for so many seconds while it is not."""
+    return f"curl --fail-with-body -sS --retry {waits} --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/hub/health"
 
 
 def checker() -> list[Resource]:

@@ -14,11 +14,12 @@ from cryptography.hazmat.primitives import hashes
 
 from hubrun.checks import Check
 from hubrun.errors import CheckFailed
-from hubrun.hub.browser import Browser, Launch, page_reason, unanswered
+from hubrun.hub.browser import Browser, Launch, page_reason, page_text, unanswered
 from hubrun.hub.causes import launch_cause
 from hubrun.hub.connect_to import Route
 from hubrun.hub.lti import LAUNCH_PATH
 from hubrun.hub.matrix import Wanted, judge
+from hubrun.remedies import remedy_for
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,15 @@ def check_redirect(route: Route, http_port: int = 80) -> Check:
 
 
 def check_health(route: Route) -> Check:
-    """Check that the hub answers its health page (/hub/health) with 200."""
+    """Check that the hub answers its health page (/hub/health) with 200; otherwise the page says what is wrong."""
     answer = _answer(route, f"{route.url}/hub/health")
     if isinstance(answer, CheckFailed):
         return Check("hub health", False, "200", answer.what, answer.remedy)
-    cause = "" if answer.status_code == 200 else launch_cause(answer.status_code, False)
-    return Check("hub health", answer.status_code == 200, "200", str(answer.status_code), cause)
+    if answer.status_code == 200:
+        return Check("hub health", True, "200", "200")
+    problem = page_text(answer.text) if answer.headers.get("content-type", "").startswith("text/plain") else ""
+    cause = remedy_for(problem) if problem else launch_cause(answer.status_code, False)
+    return Check("hub health", False, "200", f"{answer.status_code} {problem}".rstrip(), cause)
 
 
 def check_launch_get(route: Route) -> Check:
@@ -138,13 +142,16 @@ def check_closed(address: str, port: int, timeout_s: float = 3.0) -> Check:
 
 
 def check_private(browser: Browser, owner: str, path: str) -> Check:
-    """Check that the student of `browser` gets neither the JupyterLab of `owner` nor the file `path` in its home.
+    """Check that the student of `browser`, in their own session, gets nothing of `owner`: no page of their server, not
+    the file `path` in their home, nor what the hub knows of them.
 
     A browser that is not logged in proves nothing: launch first.
     """
-    name, expected = f"{browser.user} cannot see {owner}'s files", "403 or 404, twice"
     home = browser.path_of(owner)
-    pages = [browser.get(f"{home}lab"), browser.get(f"{home}files/{path}")]
+    paths = ["", "lab", f"files/{path}", f"api/contents/{path}", "api/terminals", "api/kernels"]
+    addresses = [*(home + each for each in paths), f"/hub/api/users/{home.split('/')[2]}"]
+    name, expected = f"{browser.user} cannot see {owner}'s pages and files", f"403 or 404, {len(addresses)} times"
+    pages = [browser.get(address) for address in addresses]
     came = ", ".join(str(page.status_code) for page in pages)
     ok = bool(browser.user) and all(page.status_code in (403, 404) for page in pages)
     cause = "" if ok else "A role gives students access:servers, or both launches became the same user."

@@ -129,7 +129,7 @@ class Names(Resource):
             self._step(
                 f"stop the hub and the servers of {_count(people)} (the proxy and all others go on)",
                 f"carry.begin, SETTINGS, {pairs!r}",
-                "systemctl disable --now jupyterhub; docker stop jupyter-OLD; docker rm jupyter-OLD",
+                "systemctl disable --now jupyterhub; docker rm -f $(docker ps -aq --filter volume=jupyterhub-user-OLD)",
             ),
             *(
                 self._step(

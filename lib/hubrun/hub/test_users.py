@@ -37,9 +37,9 @@ for user in there():
 for user in there():
     print("user", user)
 EOF
-docker rm -f {} >/dev/null 2>&1 || true
+docker ps -aq {} | xargs -r docker rm -f >/dev/null 2>&1 || true
 docker volume rm -f {} >/dev/null 2>&1 || true
-docker ps -a --format '{{.Names}}' | grep -xF {} || true
+docker ps -a {} --format 'container {{.Names}}'
 docker volume ls --format '{{.Name}}' | grep -xF {} || true
 test ! -e {} || echo "consumer hubruntest"
 """.replace("{!env}", repr(config.VERIFY_ENV)).replace("{!state}", config.STATE)
@@ -50,12 +50,13 @@ def escaped(name: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else f"-{ord(c):x}" for c in name)
 
 
-def container(user: str) -> str:
-    return f"jupyter-{escaped(user)}"
-
-
 def volume(user: str) -> str:
     return f"jupyterhub-user-{escaped(user)}"
+
+
+def container(user: str) -> list[str]:
+    """The words with which `docker ps` finds a user's containers: by the volume, since their names say nothing."""
+    return ["--filter", f"volume={volume(user)}"]
 
 
 def names(site: Site) -> list[str]:
@@ -70,10 +71,10 @@ def remove_script(site: Site) -> str:
     It prints what is left, a line for each.
     """
     users = names(site)
-    containers, volumes = [container(user) for user in users], [volume(user) for user in users]
+    containers, volumes = [word for user in users for word in container(user)], [volume(user) for user in users]
     return quote(
         _REMOVE.replace("{stop}", temporary_consumer.stop_script()), config.VENV, users, containers, volumes,
-        [word for name in containers for word in ("-e", name)], [word for name in volumes for word in ("-e", name)],
+        containers, [word for name in volumes for word in ("-e", name)],
         temporary_consumer.FILE,
     )  # fmt: skip
 

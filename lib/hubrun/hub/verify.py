@@ -9,7 +9,7 @@ from functools import wraps
 from hubrun.checks import Check
 from hubrun.display import Live
 from hubrun.errors import HubrunError
-from hubrun.hub import https, lti, matrix, matrix13, outside, temporary_consumer, test_users
+from hubrun.hub import https, lti, matrix, matrix13, outside, reach, temporary_consumer, test_users
 from hubrun.hub.browser import Browser
 from hubrun.hub.connect_to import Route
 from hubrun.hub.consumers import secret_path
@@ -156,24 +156,22 @@ class Verification:
 
     @_cleaning_up
     def privacy(self) -> list[Check]:
-        """A second student sees nothing of the first, whose server still runs; nor the hub's inner ports."""
+        """A second student sees nothing of the first, whose server still runs; nor what is inside: see reach.py."""
         first = self.name(STUDENTS[0])
         neighbour = self.server.run(
-            "docker inspect -f {} {}",
+            "docker inspect -f {} $(docker ps -q {})",
             "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}",
             test_users.container(first),
         ).stdout.strip()
-        address = self.server.run("ip -4 route get 192.0.2.1 | sed -n 's/.* src \\([0-9.]*\\).*/\\1/p'").stdout.strip()
         browser, launched = self.login(STUDENTS[1])
         with browser:
             if not launched.ok:
                 return [launched]
             browser.start(180, self._live.line)
             checks = [launched, outside.check_private(browser, first, FILE)]
-            # What must work, so that the refusals below mean something: the student's container reaches the hub.
-            checks.append(_reach(browser, self.site.gateway, 8081, True, "the hub, which it needs"))
-            checks.append(_reach(browser, neighbour, 8888, False, "the first student's server"))
-            checks += [_reach(browser, address, port, False, "outside address of the server") for port in CLOSED]
+            # What containers were called when their names told whose they are.
+            names = [f"jupyter-{test_users.escaped(first)}", first]
+            checks += reach.checks(self.server, browser, neighbour, names, first)
         if self.site.https_port == 443:  # else a forwarder stands before the server, and its ports say nothing
             checks += [outside.check_closed(self.site.public_address or self.site.domain, port) for port in CLOSED]
         return checks
@@ -190,24 +188,3 @@ class Verification:
                 "c.JupyterHub.load_roles of 20-hub.py, by which 06_verify may remove its test users: add to them" if left else "",
             )
         ]  # fmt: skip
-
-
-def _reach(browser: Browser, address: str, port: int, wanted: bool, what: str) -> Check:
-    """Whether a student's kernel can open a connection to a port."""
-    code = f"""
-import socket
-try:
-    socket.create_connection(({address!r}, {port}), 3).close()
-    print("open")
-except OSError as error:
-    print("closed")
-"""
-    came = browser.run_cell(code)
-    expected = "open" if wanted else "closed"
-    cause = "" if came == expected else (
-        "A firewall on the server drops it: allow the containers' network" if wanted
-        else "It listens on more than loopback, or the network was not made with enable_icc=false: run 02 and 04 again"
-    )  # fmt: skip
-    return Check(
-        f"from a student's container, {address}:{port} ({what}) is {expected}", came == expected, expected, came, cause
-    )

@@ -47,6 +47,7 @@ fi
 _BRINGS = {
     "nginx": ("/etc/nginx/sites-enabled/default",),
     "certbot": ("/etc/letsencrypt/renewal-hooks/deploy", "service:certbot.timer"),
+    "logrotate": ("service:logrotate.timer",),
     "docker.io": ("/etc/docker",),
     "docker-ce": ("/etc/docker",),
 }

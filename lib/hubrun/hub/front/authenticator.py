@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from jupyterhub.auth import Authenticator
+from tornado.web import HTTPError
 from traitlets import Bool, Unicode
 
 from . import consumers, toolkey
 from .handlers import ROUTES
+from .health import FULL, Watch
 from .jwks import KeySets
 from .launch import Launch
 from .nonces import Nonces
@@ -59,6 +61,10 @@ class LaunchAuthenticator(Authenticator):
     @cached_property
     def people(self) -> People:
         return People(Path(self.people_file))
+
+    @cached_property
+    def health(self) -> Watch:
+        return Watch(Path.cwd())
 
     @cached_property
     def key_sets(self) -> KeySets:
@@ -120,6 +126,13 @@ class LaunchAuthenticator(Authenticator):
             )  # fmt: skip
         except (sqlite3.Error, OSError, UnicodeError) as error:
             self.log.error("%s cannot be written (%s): %s is not noted", self.people_file, error, launch.user)
+
+    async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
+        """Where there is no room, say so in place of a server that cannot start."""
+        state = await self.health.state()
+        if not state.starts:
+            self.log.error("%s does not start: %s", spawner._log_name, state.problem)
+            raise HTTPError(503, FULL)
 
     def delete_user(self, user: Any) -> None:
         """What is kept of somebody goes with their user."""

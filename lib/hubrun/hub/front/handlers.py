@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import secrets
+import sqlite3
 import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
@@ -16,9 +17,11 @@ from urllib.parse import SplitResult, urlsplit
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers.login import LoginHandler
 from ltiauthenticator.lti13.handlers import get_nonce, make_nonce_state
+from sqlalchemy.exc import SQLAlchemyError
 from tornado.httputil import url_concat
 
 from . import groups, launch11, launch13, registration
+from .health import Health
 from .launch import Launch
 from .pages import PAGES, TEMPLATE
 from .refusals import Reason, Refusal
@@ -50,6 +53,12 @@ class _Page(BaseHandler):
             await launch
         except Refusal as refusal:
             await self.refuse(refusal)
+        except (OSError, sqlite3.Error, SQLAlchemyError) as error:
+            self.db.rollback()
+            state = await self.authenticator.health.now()
+            if state.writes:
+                raise
+            await self.refuse(Refusal(Reason.DISK_FULL, f"{state.problem} ({error})"))
 
     async def refuse(self, refusal: Refusal) -> None:
         """Answer with the page for the refusal, and tell the operator why."""
@@ -259,6 +268,7 @@ class Jwks13(_Page):
 
 ROUTES = [
     ("/login", Login),
+    ("/health", Health),
     *(
         ("/" + re.escape(path), handler)
         for path, handler in (

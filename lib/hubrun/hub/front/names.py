@@ -26,7 +26,7 @@ What follows, and is tested with made-up identities by the thousand:
   (lower case) leaves every name alone. A made name, given as an identity, does not map to itself: if it did, whoever
   can choose their login in the LMS could choose somebody else's name here.
 - Safe: a-z, 0-9, `.`, `_`, `-`, beginning and ending with a letter or digit. DockerSpawner turns each of `._-` into
-  three characters; with that, the container `jupyter-NAME` has 63 at most, so that it is a host name too (RFC 1035).
+  three characters; with that, `jupyter-NAME` has 63 at most, so that it is a host name too (RFC 1035).
 
 The users of 06_verify (`hubruntest1` …) are ordinary plain names. Unicode assigns new characters each year; only a name
 with one that this Python does not know yet could be lowered otherwise by a later one.
@@ -39,8 +39,8 @@ import re
 import unicodedata
 from base64 import b32encode
 
-# DockerSpawner's container is `jupyter-` and the escaped name; a label of a host name has 63 characters at most
-# (RFC 1035, 2.3.4).
+# DockerSpawner calls a container `jupyter-` and the escaped name where nobody tells it otherwise (older sites); a label
+# of a host name has 63 characters at most (RFC 1035, 2.3.4).
 ESCAPED_LIMIT = 63 - len("jupyter-")
 DIGEST_LENGTH = 26
 PREFIX = re.compile(r"[a-z0-9]{1,12}")

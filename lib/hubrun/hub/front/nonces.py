@@ -26,6 +26,8 @@ class Nonces:
         db = sqlite3.connect(self.path, timeout=5, isolation_level=None)
         # Not flushed to the disk: it must outlive the hub's process, not the machine's power.
         db.execute("PRAGMA synchronous = OFF")
+        # The journal stays a file: to make one takes an inode, and the last one may be gone.
+        db.execute("PRAGMA journal_mode = PERSIST")
         db.execute("CREATE TABLE IF NOT EXISTS nonce (digest BLOB PRIMARY KEY, until REAL) WITHOUT ROWID")
         return db
 

@@ -138,4 +138,10 @@ PAGES = {
         "Canvas says who you are, but this hub does not let you in.",
         "Tell your teacher, or whoever runs this hub.",
     ),
+    Reason.DISK_FULL: Page(
+        503,
+        "The server's disk is full",
+        "Your files are safe, but the hub cannot let anybody in until there is room again.",
+        "Tell your teacher, or whoever runs this hub, with the line below. Then come back later from your course.",
+    ),
 }

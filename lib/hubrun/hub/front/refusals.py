@@ -23,6 +23,7 @@ class Reason(Enum):
     LMS_ERROR = "lms-error"
     NO_KEYS = "no-keys"
     NOT_ADMITTED = "not-admitted"
+    DISK_FULL = "disk-full"
 
 
 class Refusal(Exception):

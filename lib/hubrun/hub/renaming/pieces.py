@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from hubrun.hub.renaming.look import Failed, Places, course_folders, docker, escaped, volume, volumes
+from hubrun.hub.renaming.look import Failed, Places, course_folders, docker, volume, volumes
 
 # A volume of ours beside the others, on the same file system: what is aside is in it, a folder for each person.
 HOLD = "hubrun-renaming"
@@ -42,9 +42,12 @@ def stop_servers(names: list[str]) -> int:
     """Stop the servers of these users, and remove their containers, as the hub does; how many there were."""
     if not shutil.which("docker"):
         return 0
-    ours = {f"jupyter-{escaped(name)}" for name in names}
-    # A named server's container is called jupyter-USER--SERVER.
-    running = [each for each in docker("ps", "-a", "--format", "{{.Names}}").split() if each.split("--")[0] in ours]
+    # By their volumes: the names of containers say nothing. What else uses a volume is no server, and not ours to stop.
+    using = ("ps", "-a", "--format", "{{.Names}}", "--filter")
+    running = [
+        each for name in names for each in docker(*using, f"volume={volume(name)}").split()
+        if each.startswith("jupyter-")
+    ]  # fmt: skip
     if running:
         docker("stop", *running)
         docker("rm", "-f", *running)

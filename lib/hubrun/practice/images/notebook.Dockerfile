@@ -2,7 +2,8 @@
 # the contract that a derived image relies on (jupyter/docker-stacks, images/docker-stacks-foundation and
 # images/base-notebook at 82093869): user jovyan 1000:100, /home/jovyan, CONDA_DIR=/opt/conda first on the
 # PATH and writable for the user, tini and start.sh as entry point, start-notebook.py, start-singleuser.py,
-# fix-permissions, git, the health check. It leaves out: conda and mamba (/opt/conda is a Python venv), NB_UID
+# fix-permissions, git, the health check. It leaves out: conda and mamba (/opt/conda is a Python venv,
+# one with a user site, as conda's environments have it), NB_UID
 # and friends, start-up hooks, nbclassic, TeX, and the scientific packages.
 ARG BASE
 # hadolint ignore=DL3006
@@ -26,7 +27,7 @@ RUN apt-get update -qq \
     && install -d -o 1000 -g 100 /home/jovyan/work \
     && cat /etc/ssl/certs/ca-certificates.crt /tmp/ca/* >/tmp/bundle.pem \
     && export PIP_CERT=/tmp/bundle.pem SSL_CERT_FILE=/tmp/bundle.pem HOME=/tmp \
-    && python3 -m venv /opt/conda \
+    && python3 -m venv --system-site-packages /opt/conda \
     && pip install -q --no-cache-dir --disable-pip-version-check --target /tmp/uv uv \
     && /tmp/uv/bin/uv pip install -q --no-cache --link-mode=copy --compile-bytecode \
         --python /opt/conda/bin/python \

@@ -1,0 +1,43 @@
+"""What students' containers may reach: rules of nftables, and the units that keep them in force."""
+
+from __future__ import annotations
+
+from hubrun.checks import Test
+from hubrun.hub import config
+from hubrun.params import Site
+from hubrun.plan import Resource
+from hubrun.resources.files import File
+from hubrun.resources.nftables import Rules
+from hubrun.resources.packages import Packages
+from hubrun.resources.services import Service
+
+RULES = "/etc/jupyterhub/student-network.nft"
+PROGRAM = "/usr/local/lib/hubrun/student-network"
+UNIT = "jupyterhub-network.service"
+TIMER = "jupyterhub-network.timer"
+
+
+def rules(site: Site) -> list[Resource]:
+    """The rules, in force now, after a reboot, and a minute after something took them away."""
+    units = [f"/etc/systemd/system/{name}" for name in (UNIT, TIMER)]
+    return [
+        Packages("nftables"),
+        File(RULES, config.render("student-network.nft", site), check="nft -c -f {}"),
+        File(PROGRAM, config.render("student-network.sh", site), mode=0o755),
+        *(
+            File(path, config.render(name, site, program=PROGRAM), check=f"systemd-analyze verify {path}")
+            for path, name in zip(units, (UNIT, TIMER), strict=True)
+        ),
+        Rules("what students' containers may reach", PROGRAM, UNIT, (RULES,)),
+        Service(TIMER),
+    ]
+
+
+def tests() -> list[Test]:
+    """Tests that the rules are in force."""
+    return [
+        Test(
+            "the rules for students' containers are in force", f"{PROGRAM} state", "^in force$",
+            remedy=f"systemctl status {UNIT}; run 04 again: it loads them",
+        )
+    ]  # fmt: skip

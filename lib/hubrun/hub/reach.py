@@ -1,0 +1,213 @@
+"""What a student's container reaches: everything that it must and must not, tried from a student's kernel in one cell."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hubrun.checks import Check
+from hubrun.hub.browser import Browser
+from hubrun.params import Site
+from hubrun.server import Server
+
+# SSH, nginx, the proxy and its API, the hub, Docker (2375 plain, 2376 TLS). What else listens on the server is added.
+PORTS = (22, 80, 443, 8000, 8001, 8081, 2375, 2376)
+# Where clouds keep what belongs to the machine, credentials among it: link-local for most; Azure's second address, and
+# Alibaba's, are no link-local ones.
+METADATA = (("169.254.169.254", 80), ("168.63.129.16", 80), ("168.63.129.16", 32526), ("100.100.100.200", 80))
+# What students ask most; one of them that the server itself reaches must be reached from a container too.
+OUTSIDE = (("pypi.org", 443), ("conda.anaconda.org", 443), ("github.com", 443), ("deb.debian.org", 80))
+
+# On the server: its addresses, routers, name servers, listening ports; and what of the outside it reaches itself.
+_SURVEY = """
+ip -4 -o addr show | awk '$2 != "lo" {sub("/.*", "", $4); print "own " $4}'
+ip -4 route show default | awk '{for (i = 1; i < NF; i++) if ($i == "via") print "router " $(i + 1)}'
+cat /etc/resolv.conf /run/systemd/resolve/resolv.conf 2>/dev/null | awk '$1 == "nameserver" {print "resolver " $2}'
+ss -ltnH | awk '$4 !~ /^127\\.|^\\[::1\\]/ {sub(".*:", "", $4); print "port " $4}'
+for at in {}; do
+    getent ahostsv4 "${at%:*}" > /dev/null 2>&1 || continue
+    echo "name ${at%:*}"
+    timeout 3 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - "${at%:*}" "${at#*:}" 2>/dev/null && echo "outside $at"
+done
+true
+"""
+
+# A connection that is refused by the other side has reached it. Threads: what gives no answer takes its 2 seconds once.
+_CELL = """
+import concurrent.futures, errno, json, os, socket
+def probe(target):
+    try:
+        socket.create_connection(tuple(target), 2).close()
+        return "open"
+    except ConnectionRefusedError:
+        return "refused by the other side"
+    except socket.gaierror:
+        return "its name is not known"
+    except TimeoutError:
+        return "no answer"
+    except OSError as error:
+        return os.strerror(error.errno or 0)
+def name_of(address):
+    try:
+        return socket.gethostbyaddr(address)[0]
+    except OSError:
+        return ""
+def address_of(name):
+    try:
+        return socket.gethostbyname(name)
+    except OSError:
+        return ""
+def writes(folder):
+    try:
+        path = os.path.join(folder, ".hubrun-verify")
+        open(path, "w").close()
+        os.remove(path)
+        return True
+    except OSError:
+        return False
+with concurrent.futures.ThreadPoolExecutor(64) as pool:
+    found = {
+        "probes": list(pool.map(probe, TARGETS)),
+        "names": list(pool.map(name_of, NEIGHBOURS)),
+        "addresses": list(pool.map(address_of, NAMES)),
+    }
+found["sockets"] = [path for path in ("/var/run/docker.sock", "/run/docker.sock") if os.path.exists(path)]
+found["ipv6"] = [line.split()[5] for line in open("/proc/net/if_inet6")] if os.path.exists("/proc/net/if_inet6") else []
+found["writes"] = [folder for folder in ("/", "/etc", "/opt", "/opt/conda", "/usr/local", "/var", "/var/log") if writes(folder)]
+found["tmp"] = os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize // 2**20
+found["oom"] = int(open("/proc/self/oom_score_adj").read())
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Addresses and ports that are one finding; `open`: they must be reached, else none of them may be."""
+
+    what: str
+    targets: tuple[tuple[str, int], ...]
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the server says of itself: see _SURVEY."""
+
+    own: tuple[str, ...]
+    routers: tuple[str, ...]
+    resolvers: tuple[str, ...]
+    ports: tuple[int, ...]
+    names: tuple[str, ...]
+    outside: tuple[tuple[str, int], ...]
+
+
+def survey(server: Server) -> Survey:
+    """Ask the server what there is to reach."""
+    text = server.run(_SURVEY, [f"{host}:{port}" for host, port in OUTSIDE]).stdout
+    lines = [line.split() for line in text.splitlines() if len(line.split()) == 2]
+
+    def every(word: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value for name, value in lines if name == word))
+
+    outside = tuple((host, int(port)) for host, _, port in (each.partition(":") for each in every("outside")))
+    return Survey(
+        every("own"), every("router"), every("resolver"), tuple(int(port) for port in every("port")), every("name"), outside
+    )
+
+
+def groups(site: Site, found: Survey, neighbours: Sequence[str]) -> list[Group]:
+    """What is tried, by what it would mean to reach it."""
+    ports = tuple(dict.fromkeys((*PORTS, *found.ports)))
+    others = [address for address in found.own if address != site.gateway]
+    allowed = [ipaddress.IPv4Network(each) for each in site.student_networks]
+
+    def inside(addresses: Iterable[str]) -> list[str]:
+        """Those of the addresses that are private, are not the server's own, and that no parameter allows."""
+        v4 = [ipaddress.IPv4Address(each) for each in addresses if re.fullmatch(r"[0-9.]+", each)]
+        return [
+            str(each) for each in v4
+            if each.is_private and not each.is_loopback and str(each) not in found.own
+            and not any(each in network for network in allowed)
+        ]  # fmt: skip
+
+    private = [(address, port) for address in inside((*found.routers, *found.resolvers)) for port in (22, 80, 443)]
+    made = [
+        Group("the hub, which it needs", ((site.gateway, 8081),), open=True),
+        Group("the outside, as the server itself does", found.outside, open=True),
+        Group("another student's server", tuple((address, 8888) for address in neighbours)),
+        Group(
+            "the server's other ports, by its address in the students' network",
+            tuple((site.gateway, port) for port in ports if port != 8081),
+        ),
+        Group("the server by its other addresses", tuple((address, port) for address in others for port in ports)),
+        Group("a cloud's metadata", METADATA),
+        Group("the private networks around the server", tuple(private)),
+    ]
+    return [group for group in made if group.targets]
+
+
+def cell(found: Survey, tried: Sequence[Group], neighbours: Sequence[str], names: Sequence[str]) -> str:
+    """The code for a student's kernel. names: what Docker's own DNS might call the neighbours."""
+    targets = [list(target) for group in tried for target in group.targets]
+    head = {"TARGETS": targets, "NEIGHBOURS": list(neighbours), "NAMES": [*found.names, *names]}
+    return "".join(f"{name} = {value!r}\n" for name, value in head.items()) + _CELL
+
+
+def judge(found: Survey, tried: Sequence[Group], answer: dict[str, Any], user: str) -> list[Check]:
+    """The findings that the kernel's answer comes to. user: the hub's name of the neighbour."""
+    came = iter(answer["probes"])
+    checks = [_judge_group(group, [next(came) for _ in group.targets]) for group in tried]
+    known = answer["addresses"][: len(found.names)]
+    told = [*answer["addresses"][len(found.names) :], *(name for name in answer["names"] if user in name)]
+    bounded = answer["tmp"] < 16384 and not answer["writes"]
+    space = f"/tmp holds {answer['tmp']} MB" + (f", and it writes to {', '.join(answer['writes'])}" if answer["writes"] else "")
+    return [
+        *checks,
+        _check("a container finds names", all(known), "an address for each", f"{sum(map(bool, known))} of {len(known)}",
+               "Its name servers do not answer it: `nft list set inet hubrun resolvers`, and the server's /etc/resolv.conf"),
+        _check("a container does not learn who else is there", not any(told), "no name of another student",
+               ", ".join(filter(None, told)) or "none", "Docker's DNS tells containers' names: run 04 again"),
+        _check("a container has no Docker socket", not answer["sockets"], "none", ", ".join(answer["sockets"]) or "none",
+               "A volume in 90-local.py mounts it: whoever has it is root on the server"),
+        _check("a container has no IPv6", set(answer["ipv6"]) <= {"lo"}, "none", ", ".join(answer["ipv6"]) or "none",
+               "The rules for students' containers are of IPv4: make the network without --ipv6"),
+        _check("a container writes to its home and a bounded /tmp alone", bounded, "so it is", space,
+               "90-local.py may replace c.DockerSpawner.extra_host_config: add to it"),
+        _check("a full server kills a student's process before the hub", answer["oom"] > 0, "a score above 0",
+               str(answer["oom"]), "90-local.py may replace c.DockerSpawner.extra_host_config: add to it"),
+    ]  # fmt: skip
+
+
+def checks(server: Server, browser: Browser, neighbour: str, names: Sequence[str], user: str) -> list[Check]:
+    """Try everything from the kernel of `browser`. neighbour: the address of another student's container, `user`'s."""
+    found = survey(server)
+    tried = groups(server.site, found, [neighbour])
+    answer = json.loads(browser.run_cell(cell(found, tried, [neighbour], names)))
+    return judge(found, tried, answer, user)
+
+
+def _judge_group(group: Group, came: list[str]) -> Check:
+    reached = [
+        (f"{address}:{port}", how) for (address, port), how in zip(group.targets, came, strict=True)
+        if how in ("open", "refused by the other side")
+    ]  # fmt: skip
+    if group.open:
+        opened = [where for where, how in reached if how == "open"]
+        shown = ", ".join(f"{address}:{port} {how}" for (address, port), how in zip(group.targets, came, strict=True))
+        return _check(
+            f"a container reaches {group.what}", len(opened) == len(group.targets), "open", shown,
+            "A firewall on the server drops it: allow the containers' network",
+        )  # fmt: skip
+    return _check(
+        f"a container does not reach {group.what}", not reached, f"0 of {len(group.targets)}",
+        f"{len(reached)} of {len(group.targets)}" + "".join(f", {where} {how}" for where, how in reached[:5]),
+        "The rules for students' containers are not in force (`/usr/local/lib/hubrun/student-network state`): run 04 again",
+    )  # fmt: skip
+
+
+def _check(name: str, ok: bool, expected: str, came: str, cause: str) -> Check:
+    return Check(name, ok, expected, came, "" if ok else cause)
