@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from importlib.resources import files as resource_files
 from pathlib import PurePosixPath
@@ -11,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hubrun.params import Site
 from hubrun.plan import Resource, quote
 from hubrun.resources.files import Directory, File
+from hubrun.resources.services import Service
 from hubrun.resources.tree import Tree, sources
 
 VENV = "/opt/jupyterhub"
@@ -28,6 +30,14 @@ CHECKER = "/usr/local/lib/hubrun/check_config.py"
 FRONT_LIB = "/usr/local/lib/hubrun/hubrun_lti"
 COURSES_LIB = "/usr/local/lib/hubrun/hubrun_courses"
 COURSES = "/srv/nbgrader"
+FILTER_LIB = "/usr/local/lib/hubrun/hubrun_docker"
+FILTER_SETTINGS = "/etc/jupyterhub/docker-filter.json"
+FILTER_LOCAL = "/etc/jupyterhub/docker-filter-local.json"
+FILTER = "hubrun-docker-filter"
+FILTER_UNIT = f"/etc/systemd/system/{FILTER}.service"
+FILTER_SOCKET_UNIT = f"/etc/systemd/system/{FILTER}.socket"
+FILTER_SOCKET = f"/run/{FILTER}.sock"
+PROXY_USER = "jupyterhub-proxy"
 
 
 @cache
@@ -40,7 +50,10 @@ def _templates() -> Environment:
 
 def render(template: str, site: Site) -> str:
     """The text of a file from hub/templates for this site."""
-    return _templates().get_template(f"{template}.j2").render(site=site, conf_d=CONF_D, config=CONFIG, network=NETWORK)
+    return _templates().get_template(f"{template}.j2").render(
+        site=site, conf_d=CONF_D, config=CONFIG, network=NETWORK, filter_socket=FILTER_SOCKET, filter_lib=FILTER_LIB,
+        proxy_user=PROXY_USER,
+    )  # fmt: skip
 
 
 def pinned(name: str) -> str:
@@ -90,9 +103,43 @@ def courses(site: Site) -> list[Resource]:
         return []
     return [
         Tree(COURSES_LIB, sources(resource_files("hubrun.hub").joinpath("courses"))),
-        # Of the hub's account, which makes the folders below it, and closed to all others: see hub/courses/__init__.py.
-        Directory(COURSES, 0o700, owner(site)),
+        # Root's, and closed to all others, the hub's account too: see hub/courses/__init__.py.
+        Directory(COURSES, 0o700),
     ]
+
+
+def docker_filter(site: Site) -> list[Resource]:
+    """What stands between the hub and Docker: its program, its settings, the operator's own, and two units."""
+    here = resource_files("hubrun.hub")
+    files = {
+        f"{package}/{name}": text
+        for package in ("courses", "docker_filter")
+        for name, text in sources(here.joinpath(package)).items()
+    }
+    allowed = {
+        "images": [site.image_name],
+        "network": NETWORK,
+        "memory_mb": site.user_memory_mb,
+        "cpus": site.user_cpus,
+        "processes": site.user_processes,
+        "courses": COURSES if site.nbgrader else "",
+        "hub_user": site.hub_user,
+    }
+    return [
+        Tree(FILTER_LIB, files),
+        File(FILTER_SETTINGS, json.dumps(allowed, indent=2) + "\n"),
+        File(FILTER_LOCAL, "{}\n", create_only=True),
+        unit(site, FILTER_UNIT),
+        unit(site, FILTER_SOCKET_UNIT),
+        # A socket cannot be restarted under its service; what comes in meanwhile waits in the socket.
+        Service(f"{FILTER}.socket", check=f"systemctl stop {FILTER}.service"),
+        Service(f"{FILTER}.service", watches=(FILTER_LIB, FILTER_UNIT), ready=filter_answers()),
+    ]
+
+
+def filter_answers() -> str:
+    """Shell that asks the filter, as root, for Docker's version."""
+    return f"curl -fsS --unix-socket {FILTER_SOCKET} http://docker/version"
 
 
 def main_file(site: Site) -> Resource:
@@ -111,5 +158,5 @@ def owner(site: Site) -> str:
 
 
 def unit(site: Site, path: str) -> Resource:
-    """The unit file HUB_UNIT or PROXY_UNIT; systemd must understand it before it stays."""
+    """The file of a unit of ours; systemd must understand it before it stays."""
     return File(path, render(PurePosixPath(path).name, site), check=f"systemd-analyze verify {path}")
