@@ -108,14 +108,17 @@ def courses(site: Site) -> list[Resource]:
     ]
 
 
-def docker_filter(site: Site) -> list[Resource]:
-    """What stands between the hub and Docker: its program, its settings, the operator's own, and two units."""
-    here = resource_files("hubrun.hub")
-    files = {
+def filter_files() -> dict[str, str]:
+    """The program that stands between the hub and Docker, by its paths below FILTER_LIB."""
+    return {
         f"{package}/{name}": text
         for package in ("courses", "docker_filter")
-        for name, text in sources(here.joinpath(package)).items()
+        for name, text in sources(resource_files("hubrun.hub").joinpath(package)).items()
     }
+
+
+def filter_settings(site: Site) -> str:
+    """What it lets the hub ask for on this site: the text of FILTER_SETTINGS."""
     allowed = {
         "images": [site.image_name],
         "network": NETWORK,
@@ -125,9 +128,14 @@ def docker_filter(site: Site) -> list[Resource]:
         "courses": COURSES if site.nbgrader else "",
         "hub_user": site.hub_user,
     }
+    return json.dumps(allowed, indent=2) + "\n"
+
+
+def docker_filter(site: Site) -> list[Resource]:
+    """What stands between the hub and Docker: its program, its settings, the operator's own, and two units."""
     return [
-        Tree(FILTER_LIB, files),
-        File(FILTER_SETTINGS, json.dumps(allowed, indent=2) + "\n"),
+        Tree(FILTER_LIB, filter_files()),
+        File(FILTER_SETTINGS, filter_settings(site)),
         File(FILTER_LOCAL, "{}\n", create_only=True),
         unit(site, FILTER_UNIT),
         unit(site, FILTER_SOCKET_UNIT),

@@ -6,7 +6,7 @@ Names of fields: https://docs.docker.com/reference/api/engine/version/v1.41/#tag
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -22,7 +22,9 @@ _CONTAINER = re.compile(rf"jupyter-({_ESCAPED})(?:--{_ESCAPED})?")
 _HOME = "/home/jovyan"
 
 _TMPFS = ("/tmp", "/var/tmp", "/run")
-_TMPFS_OPTION = re.compile(r"rw|exec|noexec|nosuid|nodev|size=\d{1,6}[kmg]|mode=[01]?[0-7]{3}|nr_inodes=\d{1,7}k?|uid=\d{1,5}|gid=\d{1,5}")
+_TMPFS_OPTION = re.compile(
+    r"rw|exec|noexec|nosuid|nodev|size=\d{1,6}[kmg]|mode=[01]?[0-7]{3}|nr_inodes=\d{1,7}k?|uid=\d{1,5}|gid=\d{1,5}"
+)
 _ULIMITS = ("core", "data", "fsize", "memlock", "msgqueue", "nofile", "nproc", "sigpending", "stack")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _DNS = re.compile(r"[A-Za-z0-9:._-]{1,253}")
@@ -55,8 +57,8 @@ def _plain(escaped: str) -> str:
 def create(asked: Any, name: str, settings: Settings) -> Created:
     """Return what is sent to Docker for this body and this name of a container. Raises Refused."""
     user = user_of(name)
-    top = _Asked(asked, "")
-    host = _Asked(top.take("HostConfig", _object), "HostConfig.")
+    top = _Asked(asked, "", ("Image", "HostConfig", "Volumes", *_TOP))
+    host = _Asked(top.take("HostConfig", _object), "HostConfig.", (*_NEEDED, *_HOST_CONFIG))
     binds, courses = _binds(host.take("Binds", _texts), name, user, settings)
     body: dict[str, Any] = {
         "Image": top.take("Image", _one_of(settings.images, f'add it to "images" in {LOCAL}')),
@@ -69,8 +71,6 @@ def create(asked: Any, name: str, settings: Settings) -> Created:
     # A path that nothing is mounted on would become a volume of its own, for good.
     if more := sorted(set(top.take("Volumes", _object)) - targets):
         raise Refused(f"Volumes: {more[0]!r} is not the target of one of HostConfig.Binds")
-    top.end()
-    host.end()
     return Created(body, user, courses)
 
 
@@ -102,8 +102,8 @@ def _binds(asked: list[str], name: str, user: str, settings: Settings) -> tuple[
     named = {PurePosixPath(source).relative_to(root).parts for source in found if source.startswith(f"{root}/")}
     names = sorted({parts[0] for parts in named if parts and is_name(parts[0])}) if settings.courses else []
     for teaches in (False, True):
-        for source, bind in places(user, [Membership(each, teaches) for each in names], str(root)).binds.items():
-            allowed.setdefault(source, {}).setdefault(bind["bind"], set()).add(bind["mode"])
+        for folder, place in places(user, [Membership(each, teaches) for each in names], str(root)).binds.items():
+            allowed.setdefault(folder, {}).setdefault(place["bind"], set()).add(place["mode"])
     for bind in asked:
         source, target, mode = (bind.split(":") + ["", ""])[:3]
         if bind.count(":") != 2:
@@ -138,27 +138,27 @@ Check = Callable[[str, Any], Any]
 
 
 class _Asked:
-    """The fields of an object, each of which is taken out once; what is left in the end was not understood."""
+    """The fields of an object, of which `known` may be there.
 
-    def __init__(self, fields: Any, path: str) -> None:
+    Another that says nothing (null, false, 0, "", [], {}) is left out, and is Docker's default then.
+    """
+
+    def __init__(self, fields: Any, path: str, known: Iterable[str]) -> None:
         if not isinstance(fields, dict):
             raise Refused(f"{path.rstrip('.') or 'the body'} must be an object")
-        self.fields, self.path = dict(fields), path
+        self.fields, self.path, self.known = fields, path, set(known)
+        for name, value in fields.items():
+            if name not in self.known and not _is_empty(value):
+                raise Refused(f"{path + name} is not allowed")
 
     def take(self, name: str, check: Check) -> Any:
-        return check(self.path + name, self.fields.pop(name, None))
+        assert name in self.known, name
+        return check(self.path + name, self.fields.get(name))
 
     def keep(self, into: dict[str, Any], name: str, check: Check) -> None:
         """Take a field that need not be there."""
-        found = self.fields.pop(name, None)
-        if not _is_empty(found):
-            into[name] = check(self.path + name, found)
-
-    def end(self) -> None:
-        """What says nothing (null, false, 0, "", [], {}) is left out, and is Docker's default then."""
-        for name, value in self.fields.items():
-            if not _is_empty(value):
-                raise Refused(f"{self.path + name} is not allowed")
+        if not _is_empty(self.fields.get(name)):
+            into[name] = self.take(name, check)
 
 
 def _is_empty(value: Any) -> bool:
@@ -271,41 +271,35 @@ def _ulimits(path: str, value: Any) -> list[dict[str, Any]]:
         raise Refused(f"{path} must be a list")
     kept = []
     for each in value:
-        limit = _Asked(each, f"{path}.")
-        hard = limit.take("Hard", _number(0, _MOST))
-        kept.append({"Name": limit.take("Name", _one_of(_ULIMITS)), "Soft": limit.take("Soft", _number(0, hard)), "Hard": hard})
-        limit.end()
+        limit = _Asked(each, f"{path}.", ("Name", "Soft", "Hard"))
+        name, hard = limit.take("Name", _one_of(_ULIMITS)), limit.take("Hard", _number(0, _MOST))
+        kept.append({"Name": name, "Soft": limit.take("Soft", _number(0, hard)), "Hard": hard})
     return kept
 
 
 def _log(path: str, value: Any) -> dict[str, Any]:
     """Others than `local` send a container's output to wherever it says; without a size it is not bounded."""
-    log = _Asked(value, f"{path}.")
+    log = _Asked(value, f"{path}.", ("Type", "Config"))
     kind = log.take("Type", _one_of(("local", "none")))
-    options = _Asked(log.take("Config", _object), f"{path}.Config.")
+    options = _Asked(log.take("Config", _object), f"{path}.Config.", ("max-size", "max-file", "compress"))
     kept: dict[str, str] = {}
     options.keep(kept, "max-size", _pattern(_SIZE))
     options.keep(kept, "max-file", _pattern(re.compile(r"[1-9]")))
     options.keep(kept, "compress", _one_of(("true", "false")))
-    options.end()
-    log.end()
     return {"Type": kind, "Config": kept}
 
 
 def _storage(path: str, value: Any) -> dict[str, str]:
-    storage = _Asked(value, f"{path}.")
-    size = storage.take("size", _pattern(_SIZE))
-    storage.end()
-    return {"size": size}
+    return {"size": _Asked(value, f"{path}.", ("size",)).take("size", _pattern(_SIZE))}
 
 
 def _restart(path: str, value: Any) -> dict[str, Any]:
-    policy = _Asked(value, f"{path}.")
-    name = policy.take("Name", _one_of(("", "no")))
-    policy.end()
-    return {"Name": name}
+    return {"Name": _Asked(value, f"{path}.", ("Name",)).take("Name", _one_of(("", "no")))}
 
 
+_NEEDED = (
+    "Binds", "NetworkMode", "CapDrop", "SecurityOpt", "Memory", "MemorySwap", "PidsLimit", "CpuPeriod", "CpuQuota", "ShmSize",
+)  # fmt: skip
 # Fields that need not be there. Whatever runs in a container may do as it likes there, so commands are free; `User` and
 # `Entrypoint` are the image's.
 _TOP: dict[str, Check] = {

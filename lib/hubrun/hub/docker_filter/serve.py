@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ _CONNECTIONS = 64
 _REQUEST_S = 10.0
 _DOCKER_S = 300.0
 _DRAIN_S = 20.0
+_Late = asyncio.TimeoutError  # a class of its own in Python 3.10
 
 
 class Request(NamedTuple):
@@ -74,18 +76,15 @@ class Filter:
         except Failed as error:
             _log(f"{_shown(request)}: {error}", level=4)
             answer = _message(error.status, str(error))
-        except (asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
+        except (_Late, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
             answer = _message(400, "no whole request came in time")
         except OSError as error:
             _log(f"{_shown(request)}: Docker does not answer: {error}", level=3)
             answer = _message(502, f"Docker does not answer: {error}")
-        try:
+        with suppress(OSError, _Late):  # the client is gone
             writer.write(answer)
             await asyncio.wait_for(writer.drain(), _REQUEST_S)
-        except (OSError, asyncio.TimeoutError):
-            pass  # the client is gone
-        finally:
-            writer.close()
+        writer.close()
 
     async def answer(self, request: Request) -> bytes:
         """The whole answer to a request, for the client. Raises Refused, UnsafeFolder, Failed, OSError."""
@@ -138,7 +137,7 @@ class Filter:
 
         try:
             return await asyncio.wait_for(exchange(), _DOCKER_S)
-        except asyncio.TimeoutError as error:
+        except _Late as error:
             raise Failed(504, f"Docker does not answer within {_DOCKER_S:g} s") from error
 
 

@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hubrun_docker.docker_filter.serve import main  # noqa: E402
+from hubrun_docker.docker_filter.serve import main
 
 sys.exit(main())
