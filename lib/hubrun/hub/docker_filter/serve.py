@@ -175,12 +175,17 @@ def _message(status: int, text: str) -> bytes:
 
 
 def _shown(request: Request | None) -> str:
-    return ascii(f"{request.method} {request.target}"[:200])[1:-1] if request else "a request"
+    return f"{request.method} {request.target}"[:200] if request else "a request"
+
+
+def _plain(text: str) -> str:
+    """Without what a terminal would act upon."""
+    return "".join(each if " " <= each <= "~" else each.encode("unicode_escape").decode() for each in text)
 
 
 def _log(line: str, level: int) -> None:
     """Into the journal, in one line. The number is its priority: sd-daemon(3)."""
-    print(f"<{level}>{ascii(line)[1:-1][:1000]}", file=sys.stderr, flush=True)
+    print(f"<{level}>{_plain(line)[:1000]}", file=sys.stderr, flush=True)
 
 
 async def run(listening: socket.socket, service: Filter) -> None:
