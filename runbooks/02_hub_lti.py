@@ -214,17 +214,23 @@ server.ensure(docker.hubs_network(site))
 # %% [markdown]
 # ## Two services
 #
-# The hub and its proxy are services of the server: they start at boot, and again when they fail. They are two, so that the hub can be restarted while students work: their connections run through the proxy. (In the guide the hub ends with the shell that started it.)
+# The hub and its proxy are services of the server: they start at boot, and again when they fail. They are two, so that the hub can be restarted while students work: their connections run through the proxy. (In the guide the hub ends with the shell that started it.) Each has an account of its own and reaches little of the server (`systemd-analyze security jupyterhub`); neither may take all of its memory. When the proxy restarts, open pages connect again by themselves after some seconds, and notebooks go on.
 #
 # By hand: `jupyterhub -f /path/to/jupyterhub_config.py`
 
 # %%
 from hubrun.resources.services import Service
+from hubrun.resources.users import User
 
 server.ensure(
+    User(config.PROXY_USER, system=True, home="/nonexistent"),
     config.unit(site, config.PROXY_UNIT),
     config.unit(site, config.HUB_UNIT),
-    Service("jupyterhub-proxy.service", watches=(config.PROXY_UNIT, config.PROXY_ENV)),
+    Service(
+        "jupyterhub-proxy.service",
+        watches=(config.PROXY_UNIT, config.PROXY_ENV),
+        notice="open pages connect again within seconds, and notebooks go on",
+    ),
     Service(
         "jupyterhub.service",
         watches=(config.HUB_UNIT, config.CONFIG, config.CONF_D, config.FRONT_LIB, config.PROXY_ENV, config.VERIFY_ENV),

@@ -41,7 +41,7 @@ hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sud
 docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docker's own apt repository
 docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it
 docker_apt_key: str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"  # docker-ce: fingerprint of the repository's key; another key is refused
-docker_users: list = []  # accounts on the server, besides the hub's, that may use Docker; each of them can become root
+docker_users: list = []  # accounts on the server that may use Docker; each of them can become root
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
 student_networks: list = []  # private networks that students' containers may reach besides the outside, such as [10.20.30.0/24]; never the server
 base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on
@@ -100,22 +100,6 @@ server.ensure(
     Service("docker.service", watches=(DAEMON_JSON,)),
 )
 server.check(Test("Docker answers", "docker version --format 'engine {{.Server.Version}}'"))
-
-# %% [markdown]
-# ## The hub may use Docker
-#
-# The hub's account joins the group `docker`. **What that means:** whoever may talk to Docker can become root on this server. So the hub's account runs the hub and nothing else; it has no shell, no password and no `sudo`. Students' containers never see Docker's socket. Whoever else is in the group is taken out of it; `docker_users` names those who may stay.
-#
-# By hand: `sudo usermod -aG docker jupyterhub`
-
-# %%
-from hubrun.resources.users import OnlyMembers, User
-
-server.ensure(
-    User(site.hub_user, system=True, home="/var/lib/jupyterhub", groups=("docker",)),
-    OnlyMembers("docker", (site.hub_user, *site.docker_users)),
-)
-server.check(Test(f"{site.hub_user} can use Docker without sudo", f"runuser -u {site.hub_user} -- docker ps"))
 
 # %% [markdown]
 # ## A reserve of the disk
@@ -177,7 +161,7 @@ server.ensure(
 #
 # With `nbgrader: true`: the hub's groups `course-<name>` and `course-<name>-instructors`, which a launch puts people into, decide which folders of `/srv/nbgrader` their container sees. A student sees what was released, and the folders of their own submissions and feedback; an instructor also the course folder, and everybody's submissions, read-only. The hub makes the folders as they are needed; nobody else on the server may enter. A group that somebody joins or leaves counts from the next start of their server.
 #
-# By hand: `sudo install -d -m 0700 -o jupyterhub -g jupyterhub /srv/nbgrader`
+# By hand: `sudo install -d -m 0700 /srv/nbgrader`
 
 # %%
 from hubrun.hub import config
@@ -185,22 +169,35 @@ from hubrun.hub import config
 server.ensure(*config.courses(site))
 
 # %% [markdown]
+# ## Between the hub and Docker
+#
+# Whoever may talk to Docker can become root on this server, and the hub talks to the world. So its account cannot: a service of root's (`hubrun-docker-filter`) takes its calls, and passes on what a student's container needs. It starts the site's image alone, as the image's own user, with the limits above, in the students' network, with that person's files and their courses' folders; everything else it refuses, and says so in its log, with the way to allow it where there is one. Your own settings for it are in `/etc/jupyterhub/docker-filter-local.json`, which is never overwritten: further images (`{"images": ["…"]}`), folders or volumes to mount (`{"mounts": {"/srv/data": "ro"}}`), higher limits (`memory_mb`, `cpus`, `processes`). They count at once.
+#
+# By hand: `journalctl -u hubrun-docker-filter | grep refused`
+
+# %%
+server.ensure(*config.docker_filter(site))
+
+# %% [markdown]
 # ## DockerSpawner
 #
-# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. The container goes when it stops; the volume stays. All else in it is read-only but `/tmp`, `/var/tmp` and `/run`, which are kept in the student's share of memory: what a student installs with `pip` goes into the home and is there the next time; `conda install` is refused. The hub now listens on its address in the students' network, where containers reach it and the outside does not.
+# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. The container goes when it stops; the volume stays. All else in it is read-only but `/tmp`, `/var/tmp` and `/run`, which are kept in the student's share of memory: what a student installs with `pip` goes into the home and is there the next time; `conda install` is refused. The hub now listens on its address in the students' network, where containers reach it and the outside does not. Where `90-local.py` asks Docker for something that the service above would refuse, this step fails, names it, and the hub goes on as before.
 #
-# By hand: `sudo nano /etc/jupyterhub/conf.d/40-docker.py && sudo systemctl restart jupyterhub`
+# The group `docker` is for people who administer the server: `docker_users` names them, and everybody else is taken out of it, the hub's account too.
+#
+# By hand: `sudo nano /etc/jupyterhub/conf.d/40-docker.py && sudo gpasswd --delete jupyterhub docker && sudo systemctl restart jupyterhub`
 
 # %%
 server.ensure(
     config.part(site, "40-docker.py"),
+    docker.users(site),
     Service("jupyterhub.service", watches=(config.DOCKER_PART, config.COURSES_LIB), ready=config.health()),
 )
 
 # %% [markdown]
 # ## Check
 #
-# The hub is up, and the outside does not reach it. A container of the students' image does; in it a student is not root, and JupyterHub has the hub's own version.
+# The hub is up, and the outside does not reach it. A container of the students' image does; in it a student is not root, and JupyterHub has the hub's own version. The hub's account reaches Docker by the service between them alone.
 
 # %%
 server.check(
@@ -211,6 +208,7 @@ server.check(
     ),
     Test("every setting is known to its class", config.loads(site)),
     *docker.container_tests(site),
+    *docker.access_tests(site),
     Test(
         "the hub must not listen on every address",
         "ss -ltnH | awk '{print $4}' | grep -E '^(0\\.0\\.0\\.0|\\*|\\[::\\]):(8000|8001|8081)$'",

@@ -35,6 +35,8 @@ MISTAKES = {
     "a key of another name": ("c.LaunchAuthenticator.username_keys = 'x'", "no such setting; did you mean username_key?"),
     "the guide's class": ("c.LTIAuthenticator.consumers = {}", "c.LTIAuthenticator: no class in use has this name"),
     "a spawner's key": ("c.DockerSpawner.memlimit = '1G'", "c.DockerSpawner.memlimit: no such setting"),
+    "what Docker's filter refuses": ("c.DockerSpawner.extra_host_config = {'privileged': True}", "no student's server would start: hubrun-docker-filter refuses HostConfig.Privileged is not allowed"),
+    "another image": ("c.DockerSpawner.image = 'quay.io/other'", 'add it to "images" in '),
     "a value of another type": ("c.LaunchAuthenticator.admin_users = 5", "The 'admin_users' trait"),
 }  # fmt: skip
 
@@ -71,6 +73,8 @@ def write(folder: Path, lib: Path, local: str = "", **values: Any) -> Path:
         "conf.d/90-local.py": f"c = get_config()\n{local}\n",
         "proxy.env": "CONFIGPROXY_AUTH_TOKEN=abc\n",
         "verify.env": "HUBRUN_VERIFY_TOKEN=def\n",
+        "docker-filter.json": config.filter_settings(site),
+        "docker-filter-local.json": "{}",
     }
     for name, text in texts.items():
         text = text.replace("/etc/jupyterhub", str(folder)).replace("/usr/local/lib/hubrun", str(lib))
@@ -85,6 +89,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[
     lib = folder / "lib"
     shutil.copytree(HUB / "front", lib / "hubrun_lti")
     shutil.copytree(HUB / "courses", lib / "hubrun_courses")
+    for package in ("courses", "docker_filter"):
+        shutil.copytree(HUB / package, lib / "hubrun_docker" / package)
     shutil.copy(HUB / "check_config.py", lib)
     paths = {name: write(folder / str(number), lib, **values) for number, (name, values) in enumerate(SITES.items())}
     paths |= {name: write(folder / name, lib, mistake) for name, (mistake, _) in MISTAKES.items()}
@@ -116,7 +122,7 @@ def test_a_mistake_is_found(loaded: dict[str, dict[str, Any]], name: str) -> Non
     mistake, complaint = MISTAKES[name]
     [problem] = loaded[name]["problems"]
     assert complaint in problem
-    if "trait" not in complaint:
+    if "trait" not in complaint and "filter" not in complaint and "images" not in complaint:
         assert "90-local.py, line 2: " in problem
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import subprocess
@@ -17,8 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubrun.hub.courses import folders, places
-from hubrun.hub.courses.folders import UnsafeFolder
+from hubrun.hub.courses import places
 from hubrun.hub.courses.places import Membership, memberships
 from hubrun.hub.courses.spawner import CourseMounts
 from hubrun.hub.nbgrader import copying, sandbox
@@ -144,70 +144,7 @@ def test_no_container_sees_another_persons_folder_or_one_outside_the_courses(
         assert other == user or other not in parts[4:]
 
 
-# -- the folders on the server
-
-ONE = [Membership("bio", False)]
-
-
-def modes(root: Path) -> dict[str, str]:
-    return {str(path.relative_to(root)): f"{path.stat().st_mode & 0o7777:o}" for path in root.rglob("*")}
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    root = tmp_path / "nbgrader"
-    root.mkdir(mode=0o700)
-    return root
-
-
-def test_only_leaves_can_be_written_to_whatever_the_umask(root: Path) -> None:
-    before = os.umask(0o077)
-    try:
-        folders.make(root, "ada", ONE)
-        folders.make(root, "ben", ONE)
-    finally:
-        os.umask(before)
-    closed = {"bio": "755", "bio/inbound": "755", "bio/feedback": "755"}
-    leaves = ["course", "outbound", "inbound/ada", "inbound/ben", "feedback/ada", "feedback/ben"]
-    assert modes(root) == closed | {f"bio/{leaf}": "777" for leaf in leaves}
-
-
-def test_what_is_in_a_folder_stays_and_modes_are_put_right(root: Path) -> None:
-    folders.make(root, "ada", ONE)
-    (root / "bio/inbound/ada/ps1").write_text("kept")
-    (root / "bio/inbound").chmod(0o777)
-    folders.make(root, "ada", ONE)
-    assert modes(root)["bio/inbound"] == "755"
-    assert (root / "bio/inbound/ada/ps1").read_text() == "kept"
-
-
-@pytest.mark.parametrize(
-    "place", ["bio", "bio/inbound", "bio/inbound/ada", "bio/feedback/ada", "bio/course", "bio/outbound"]
-)
-@pytest.mark.parametrize("dangling", [True, False])
-def test_a_link_in_the_place_of_a_folder_is_refused(root: Path, tmp_path: Path, place: str, dangling: bool) -> None:
-    outside = tmp_path / "outside"
-    if not dangling:
-        outside.mkdir()
-    (root / place).parent.mkdir(parents=True, exist_ok=True)
-    (root / place).symlink_to(outside)
-    with pytest.raises(UnsafeFolder, match=place):
-        folders.make(root, "ada", ONE)
-    assert not list(tmp_path.glob("outside/*"))
-
-
-def test_a_root_that_others_may_write_to_is_refused(root: Path) -> None:
-    root.chmod(0o777)
-    with pytest.raises(UnsafeFolder, match="others may write"):
-        folders.make(root, "ada", ONE)
-
-
-def test_an_account_of_the_hub_that_is_everybody_in_containers_is_refused(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: 1000)
-    with pytest.raises(UnsafeFolder, match="hub_user"):
-        folders.make(root, "ada", ONE)
+# -- the spawner
 
 
 class Docker:
@@ -230,24 +167,55 @@ class Spawner(CourseMounts, Docker):
     pass
 
 
-def test_a_spawner_adds_the_courses_to_the_home(root: Path) -> None:
+def test_a_spawner_adds_the_courses_to_the_home() -> None:
     spawner: Any = Spawner(BIO)
-    spawner.course_places = spawner.find_places(str(root))
+    spawner.course_places = spawner.find_places("/host")
     assert set(spawner.volume_binds) == {
         "jupyterhub-user-ada",
-        *(f"{root}/bio/{part}" for part in ("outbound", "inbound/ada", "feedback/ada")),
+        *(f"/host/bio/{part}" for part in ("outbound", "inbound/ada", "feedback/ada")),
     }
     assert spawner.get_env()["HUBRUN_TEACHES"] == "" and spawner.get_env()["KEPT"] == "1"
     # Out of the group: with the next start, the home alone.
     spawner.user.groups = []
-    spawner.course_places = spawner.find_places(str(root))
+    spawner.course_places = spawner.find_places("/host")
     assert set(spawner.volume_binds) == {"jupyterhub-user-ada"}
 
 
-def test_when_folders_cannot_be_made_the_server_starts_without_courses_and_the_log_says_why(tmp_path: Path) -> None:
-    spawner: Any = Spawner(BIO)
-    assert spawner.find_places(str(tmp_path / "missing")).binds == {}
-    assert "starts without" in spawner.said[0] and "missing" in spawner.said[0]
+class Refusal(Exception):
+    """As docker.errors.APIError, which is on the server alone."""
+
+    explanation = "courses: /srv/nbgrader/bio must be a folder (no link) of root's"
+
+
+def test_when_folders_cannot_be_made_the_server_starts_without_courses_and_the_log_says_why() -> None:
+    class NoFolders(Docker):
+        async def start(self) -> object:
+            return await self.create_object()
+
+        async def create_object(self) -> object:
+            if len(self.volume_binds) > 1:
+                raise Refusal
+            return self.volume_binds, self.get_env()
+
+    class Mounts(CourseMounts, NoFolders):
+        pass
+
+    spawner: Any = Mounts(BIO)
+    binds, environment = asyncio.run(spawner.start())
+    assert set(binds) == {"jupyterhub-user-ada"} and environment["HUBRUN_COURSES"] == ""
+    assert "ada starts without any course: courses: /srv/nbgrader/bio must be" in spawner.said[-1]
+
+
+def test_another_refusal_is_none_of_the_courses() -> None:
+    class Full(Docker):
+        async def create_object(self) -> object:
+            raise OSError("no space left")
+
+    class Mounts(CourseMounts, Full):
+        pass
+
+    with pytest.raises(OSError, match="no space"):
+        asyncio.run(Mounts(BIO).create_object())
 
 
 # -- collecting from a folder that a student writes to
@@ -385,7 +353,7 @@ print(sorted(name for name in os.environ if "JUPYTERHUB" in name or "HUBRUN" in 
 
 def test_the_containers_code_imports_nothing_of_hubrun() -> None:
     """It is `hubrun_nbgrader` there, and `hubrun_courses` on the server."""
-    for package in ("courses", "nbgrader"):
+    for package in ("courses", "docker_filter", "nbgrader"):
         spec = importlib.util.find_spec(f"hubrun.hub.{package}")
         assert spec and spec.origin
         for path in Path(spec.origin).parent.rglob("*.py"):

@@ -183,7 +183,7 @@ class Site(BaseModel):
         pattern=r"^[0-9A-F]{40}$",
     )
     docker_users: list[Annotated[kinds.Login, Given]] = _param(
-        "04", "accounts on the server, besides the hub's, that may use Docker; each of them can become root", []
+        "04", "accounts on the server that may use Docker; each of them can become root", []
     )
     docker_subnet: str = _param(
         "02 04 05 06", "network of the students' containers; must be free on the server", "172.29.0.0/16"

@@ -1,15 +1,19 @@
-"""Loads a JupyterHub configuration as the hub would, and names every key that no class knows.
+"""Loads a JupyterHub configuration as the hub would, and names every key that no class knows, and what Docker's filter
+would refuse.
 
 Runs on the server with the hub's own Python: traitlets passes over a key of the wrong class without a word, and the hub
 then runs with a default (the guide's `c.LTIAuthenticator.consumers` made every launch a 401).
 """
 
+import asyncio
 import difflib
 import re
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 # jsonschema, which JupyterHub imports for its event log, does without this one. It reads a grammar when it is imported,
 # and that takes as long as all the rest here; no setting is checked by it. None stands for a module that is missing
@@ -65,8 +69,46 @@ def problems(path: str) -> list[str]:
                 )
     if not found:
         app.authenticator_class(config=config)
-        app.spawner_class(config=config, _mock=True, user=SimpleNamespace(name="check", escaped_name="check", url="/"))
+        user = SimpleNamespace(name="check", escaped_name="check", url="/", groups=[])
+        found += refused(app.spawner_class(config=config, _mock=True, user=user), Path(path).parent)
     return found
+
+
+def refused(spawner: Any, folder: Path) -> list[str]:
+    """What hubrun-docker-filter would say of the container that this spawner asks for, by its settings in `folder`.
+
+    Nothing, where the spawner does not use it, or what it asks for is not known before a student is there.
+    """
+    if not str(getattr(spawner, "client_kwargs", {}).get("base_url", "")).endswith("/hubrun-docker-filter.sock"):
+        return []
+    try:
+        from hubrun_docker.docker_filter import create, settings
+    except ImportError:  # runbook 04 brings it
+        return []
+    asked: Any = None
+    with suppress(Exception):
+        asked = _create_call(spawner)
+    if asked is None:
+        return []
+    try:
+        allowed = settings.load(folder / settings.SITE.name, folder / settings.LOCAL.name)
+        create.create(asked, spawner.container_name, allowed)
+    except settings.Refused as error:
+        return [f"no student's server would start: hubrun-docker-filter refuses {error}"]
+    return []
+
+
+def _create_call(spawner: Any) -> Any:
+    """The body of the create call that a DockerSpawner would send; no Docker is asked."""
+    import docker
+
+    sent = []
+    client = docker.APIClient(base_url="unix:///nowhere", version="1.41")
+    client.create_container_from_config = lambda config, *_: sent.append(dict(config)) or {"Id": ""}
+    type(spawner)._client = client
+    spawner.get_env = dict
+    asyncio.run(spawner.create_object())
+    return sent[0]
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from importlib.resources import files as resource_files
 from pathlib import PurePosixPath
@@ -13,6 +14,7 @@ from hubrun.control import one_line
 from hubrun.params import Site
 from hubrun.plan import Resource, quote
 from hubrun.resources.files import Directory, File
+from hubrun.resources.services import Service
 from hubrun.resources.tree import Tree, sources
 
 VENV = "/opt/jupyterhub"
@@ -30,6 +32,14 @@ CHECKER = "/usr/local/lib/hubrun/check_config.py"
 FRONT_LIB = "/usr/local/lib/hubrun/hubrun_lti"
 COURSES_LIB = "/usr/local/lib/hubrun/hubrun_courses"
 COURSES = "/srv/nbgrader"
+FILTER_LIB = "/usr/local/lib/hubrun/hubrun_docker"
+FILTER_SETTINGS = "/etc/jupyterhub/docker-filter.json"
+FILTER_LOCAL = "/etc/jupyterhub/docker-filter-local.json"
+FILTER = "hubrun-docker-filter"
+FILTER_UNIT = f"/etc/systemd/system/{FILTER}.service"
+FILTER_SOCKET_UNIT = f"/etc/systemd/system/{FILTER}.socket"
+FILTER_SOCKET = f"/run/{FILTER}.sock"
+PROXY_USER = "jupyterhub-proxy"
 
 
 @cache
@@ -51,7 +61,10 @@ def _on_one_line(value: Any) -> Any:
 
 def render(template: str, site: Site, **more: object) -> str:
     """The text of a file from hub/templates for this site. more: further names that the template knows."""
-    names = {"site": site, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site), **more}
+    names = {
+        "site": site, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site),
+        "filter_socket": FILTER_SOCKET, "filter_lib": FILTER_LIB, "proxy_user": PROXY_USER, **more,
+    }  # fmt: skip
     return _templates().get_template(f"{template}.j2").render(names)
 
 
@@ -108,9 +121,51 @@ def courses(site: Site) -> list[Resource]:
         return []
     return [
         Tree(COURSES_LIB, sources(resource_files("hubrun.hub").joinpath("courses"))),
-        # Of the hub's account, which makes the folders below it, and closed to all others: see hub/courses/__init__.py.
-        Directory(COURSES, 0o700, owner(site)),
+        # Root's, and closed to all others, the hub's account too: see hub/courses/__init__.py.
+        Directory(COURSES, 0o700),
     ]
+
+
+def filter_files() -> dict[str, str]:
+    """The program that stands between the hub and Docker, by its paths below FILTER_LIB."""
+    return {
+        f"{package}/{name}": text
+        for package in ("courses", "docker_filter")
+        for name, text in sources(resource_files("hubrun.hub").joinpath(package)).items()
+    }
+
+
+def filter_settings(site: Site) -> str:
+    """What it lets the hub ask for on this site: the text of FILTER_SETTINGS."""
+    allowed = {
+        "images": [site.image_name],
+        "network": NETWORK,
+        "memory_mb": site.user_memory_mb,
+        "cpus": site.user_cpus,
+        "processes": site.user_processes,
+        "courses": COURSES if site.nbgrader else "",
+        "hub_user": site.hub_user,
+    }
+    return json.dumps(allowed, indent=2) + "\n"
+
+
+def docker_filter(site: Site) -> list[Resource]:
+    """What stands between the hub and Docker: its program, its settings, the operator's own, and two units."""
+    return [
+        Tree(FILTER_LIB, filter_files()),
+        File(FILTER_SETTINGS, filter_settings(site)),
+        File(FILTER_LOCAL, "{}\n", create_only=True),
+        unit(site, FILTER_UNIT),
+        unit(site, FILTER_SOCKET_UNIT),
+        # A socket cannot be restarted under its service; what comes in meanwhile waits in the socket.
+        Service(f"{FILTER}.socket", check=f"systemctl stop {FILTER}.service"),
+        Service(f"{FILTER}.service", watches=(FILTER_LIB, FILTER_UNIT), ready=filter_answers()),
+    ]
+
+
+def filter_answers() -> str:
+    """Shell that asks the filter, as root, for Docker's version."""
+    return f"curl -fsS --unix-socket {FILTER_SOCKET} http://docker/version"
 
 
 def main_file(site: Site) -> Resource:
@@ -129,5 +184,5 @@ def owner(site: Site) -> str:
 
 
 def unit(site: Site, path: str) -> Resource:
-    """The unit file HUB_UNIT or PROXY_UNIT; systemd must understand it before it stays."""
+    """The file of a unit of ours; systemd must understand it before it stays."""
     return File(path, render(PurePosixPath(path).name, site), check=f"systemd-analyze verify {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from hubrun.checks import Test
@@ -11,6 +12,7 @@ from hubrun.plan import Resource, quote
 from hubrun.resources.apt_source import AptSource
 from hubrun.resources.docker import DaemonSettings, Image, Network
 from hubrun.resources.packages import NoPackages, Packages
+from hubrun.resources.users import OnlyMembers
 from hubrun.resources.venv import pins
 from hubrun.resources.where import Where
 from hubrun.systems import System
@@ -82,6 +84,45 @@ def container_tests(site: Site) -> list[Test]:
         Test(
             "a container reaches the hub", script, "^hub 200$", traces=True,
             remedy="A firewall on the server may drop it: allow the containers' network to reach port 8081",
+        ),
+    ]  # fmt: skip
+
+
+def users(site: Site) -> Resource:
+    """Who may use Docker's own socket. The hub's account never, whoever names it."""
+    return OnlyMembers("docker", tuple(name for name in site.docker_users if name != site.hub_user))
+
+
+def access_tests(site: Site) -> list[Test]:
+    """Tests that the hub's account, and its process, reach Docker by the filter alone."""
+    ask = quote("runuser -u {} -- curl -sS --unix-socket", site.hub_user)
+    create = (
+        "-X POST -H 'Content-Type: application/json' 'http://docker/v1.41/containers/create?name=jupyter-hubruntest0'"
+    )
+    body = json.dumps({"Image": site.image_name, "HostConfig": {"Privileged": True}})
+    return [
+        Test(
+            f"{site.hub_user} must not reach Docker's own socket",
+            quote(
+                "runuser -u {} -- python3 -I -c {}", site.hub_user,
+                "import socket; socket.socket(socket.AF_UNIX).connect('/run/docker.sock')",
+            ), fails=True, prints="^PermissionError",
+            remedy=f"Is {site.hub_user} in a group that may? (id {site.hub_user}; ls -l /run/docker.sock)",
+        ),
+        Test(
+            "the hub runs without Docker's group",
+            "id=$(getent group docker | cut -d: -f3)\n"
+            'grep -E "^Groups:.*\\b$id\\b" /proc/$(systemctl show jupyterhub -p MainPID --value)/status',
+            fails=True, remedy="systemctl restart jupyterhub",
+        ),
+        Test(
+            "the hub gets Docker's answers from the service between them",
+            f"{ask} {config.FILTER_SOCKET} http://docker/version", prints='"ApiVersion"',
+            remedy=f"journalctl -u {config.FILTER} -n 20",
+        ),
+        Test(
+            "a container with privileges is refused to the hub",
+            f"{ask} {config.FILTER_SOCKET} {create} -d {quote('{}', body)}", prints="HostConfig.Privileged is not allowed",
         ),
     ]  # fmt: skip
 

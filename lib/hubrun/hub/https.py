@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 import httpx
 
 from hubrun.checks import Check, Test
+from hubrun.hub import config
 from hubrun.hub.connect_to import Route
 from hubrun.params import Site, read_local
 from hubrun.plan import Resource, quote
@@ -14,6 +15,9 @@ from hubrun.resources.certificate import AcmeCertificate, AcmeTrust
 from hubrun.resources.files import Directory, File
 from hubrun.resources.renewal import HOOK, HOOK_TEXT
 from hubrun.resources.services import Service
+
+# What is added to the distribution's unit: systemd.unit(5), "drop-in".
+NGINX_UNIT = "/etc/systemd/system/nginx.service.d/hubrun.conf"
 
 # A certificate that a person must replace is asked for this many days before its end; one that renews by itself is not.
 FILES_DAYS = 14
@@ -35,6 +39,17 @@ def acme(site: Site) -> list[Resource]:
         eab_kid=site.acme_eab_kid, eab_hmac=site.acme_eab_hmac(),
     )  # fmt: skip
     return [AcmeTrust(ca), certificate]
+
+
+def nginx_unit(site: Site) -> list[Resource]:
+    """What is added to the unit of nginx, and nginx running with it: a reload would leave the process as it was."""
+    return [
+        Directory(str(PurePosixPath(NGINX_UNIT).parent)),
+        File(NGINX_UNIT, config.render("nginx-unit.conf", site), check="systemd-analyze verify --man=no nginx.service"),
+        Service(
+            "nginx", watches=(NGINX_UNIT,), check="nginx -t", notice="open pages connect again, and notebooks go on"
+        ),
+    ]
 
 
 def renewal() -> list[Resource]:

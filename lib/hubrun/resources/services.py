@@ -23,6 +23,8 @@ for file in {}; do
 done | awk -v now="$now" -v up="$uptime" -v since="$since" \\
     '$1 > now - up + since / 1000000 + 0.05 {print "newer=" $2; exit}'
 """
+# Where unit files of ours and additions to others' are: systemd.unit(5), "Unit File Load Path".
+_UNITS = "/etc/systemd/system"
 READY_SECONDS = 30
 _WAIT = f"""
     for try in $(seq {2 * READY_SECONDS}); do
@@ -45,6 +47,7 @@ class Service(Resource):
     disturbed by a configuration that cannot work.
     settle: seconds for which it must stay up after a start; a unit that dies at once is a failure here, not later.
     ready: a command that succeeds once it serves; after a start or restart it must, within READY_SECONDS.
+    notice: what people notice of a restart; the plan says it.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Service(Resource):
     check: str = ""
     settle: float = 1.0
     ready: str = ""
+    notice: str = ""
 
     @property
     def label(self) -> str:
@@ -71,6 +75,10 @@ class Service(Resource):
         for number, path in enumerate(written):
             if path == f"service:{self.name}":  # it will run by then, with all that had been written until there
                 return self.foresee(_RUNS, written[number + 1 :])
+        unit = f"{_UNITS}/{self.name}{'' if '.' in self.name else '.service'}"
+        if "LoadState=loaded" in found and any(path == unit or path.startswith(f"{unit}.d/") for path in written):
+            # The last one counts: facts() reads them in this order.
+            found += "\nNeedDaemonReload=yes"
         for path in written:
             if any(path == watched or PurePosixPath(path).parent == PurePosixPath(watched) for watched in self.watches):
                 return f"{found}\nnewer={path}"
@@ -112,4 +120,5 @@ class Service(Resource):
         if self.check:
             script = f"( {self.check} ) 2>&1 || exit 1\n{script}"
         title = f"{verb} {self.name}" + (f" ({because} is newer)" if because else "")
+        title += f": {self.notice}" if self.notice and verb == "restart" else ""
         return Action(title, script, quote(f"systemctl {verb} {{}}", self.name))

@@ -1,20 +1,21 @@
 """Courses on the hub: which folders of a course a person's container sees, decided from their groups at each start.
 
 It runs inside JupyterHub, where it is the package `hubrun_courses` and nothing else of hubrun exists: imports are
-relative. `places` is pure; `folders` makes what it names; `spawner` joins both to DockerSpawner.
+relative. `places` is pure; `spawner` joins it to DockerSpawner. The folders are made by the service that stands between
+the hub and Docker (`docker_filter/folders.py`), where `places` is too.
 
 Whom does what protect from whom? All containers run as one and the same user (uid 1000), so that owners and modes of
 files tell nobody apart. A person's container sees a folder only if the hub mounts it, and that is all that separates
 them. What nbgrader, its configuration or a person's environment say inside a container is convenience: whoever changes
 it there still reaches only what is mounted.
 
-On the server, for each course below /srv/nbgrader, which only the hub's account may enter:
+On the server, for each course below /srv/nbgrader, which only root may enter; all of it is root's:
 
-    <course>/             the hub's, 0755          nobody in a container writes here, ...
+    <course>/             0755                     nobody in a container writes here, nor does the hub's account, ...
         outbound/         0777                     released assignments
-        inbound/          the hub's, 0755
+        inbound/          0755
             <user>/       0777                     what this person submitted
-        feedback/         the hub's, 0755
+        feedback/         0755
             <user>/       0777                     what was sent back to this person
         course/           0777                     source, submissions collected, gradebook
 

@@ -3,10 +3,8 @@
 # mypy: disable-error-code="misc"
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from .folders import UnsafeFolder, make
 from .places import ROOT, Places, is_name, memberships, places
 
 
@@ -16,32 +14,38 @@ class CourseMounts:
     course_places = Places()
 
     async def start(self: Any) -> Any:
-        self.course_places = self.find_places(ROOT)
+        self.course_places = self.find_places()
         return await super().start()
 
-    def find_places(self: Any, root: str) -> Places:
-        """Make the folders of this person's courses below `root`, and return what their container gets.
-
-        When that is not possible, the server starts without courses, and the hub's log says why: a student who cannot
-        submit can still work.
-        """
+    def find_places(self: Any, root: str = ROOT) -> Places:
+        """What the container of this person gets of their courses below `root`."""
         groups = [group.name for group in self.user.groups]
         found = memberships(groups)
         if not is_name(self.user.name):
             self.log.warning("courses: %r cannot be the name of a folder, so this user gets none", self.user.name)
             found = []
-        try:
-            make(Path(root), self.user.name, found)
-        except (OSError, UnsafeFolder) as error:
-            self.log.error("courses: %s starts without any of %s: %s", self.user.name, groups, error)
-            found = []
-        else:
-            self.log.info(
-                "courses: %s gets %s",
-                self.user.name,
-                ", ".join(f"{one.course} ({'instructor' if one.teaches else 'student'})" for one in found) or "none",
-            )
+        self.log.info(
+            "courses: %s gets %s",
+            self.user.name,
+            ", ".join(f"{one.course} ({'instructor' if one.teaches else 'student'})" for one in found) or "none",
+        )
         return places(self.user.name, found, root)
+
+    async def create_object(self: Any) -> Any:
+        """Create the container; the folders are made by the service that stands before Docker (docker_filter).
+
+        When that is not possible, the server starts without courses, and the hub's log says why: a student who cannot
+        submit can still work.
+        """
+        try:
+            return await super().create_object()
+        except Exception as error:  # docker.errors.APIError, which is in the hub's Python alone
+            why = str(getattr(error, "explanation", ""))
+            if not why.startswith("courses:") or not self.course_places.binds:
+                raise
+            self.log.error("%s starts without any course: %s", self.user.name, why)
+            self.course_places = places(self.user.name, [])
+            return await super().create_object()
 
     @property
     def volume_binds(self: Any) -> dict[str, dict[str, str]]:

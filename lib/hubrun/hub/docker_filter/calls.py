@@ -1,0 +1,97 @@
+"""Which call of Docker's interface a request is; every other is refused. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlencode
+
+from .create import LABEL, user_of
+from .settings import LOCAL, Refused, Settings
+
+Kind = Literal["about", "image", "create", "container"]
+
+# From this version on a container's IPC and cgroup namespaces are its own unless something else is asked for
+# (https://docs.docker.com/reference/api/engine/version-history/, v1.40 and v1.41). Debian 12's Docker speaks it.
+_LEAST_VERSION = 41
+_PATH = re.compile(r"(/v1\.(\d{2,3}))?(/.*)")
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
+_FLAG = ("True", "False", "true", "false", "1", "0")
+# Method and last part of the path → what may be in the query.
+_CONTAINER_CALLS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
+    ("GET", "json"): {},
+    ("POST", "start"): {},
+    ("POST", "stop"): {"t": ()},
+    ("DELETE", ""): {"v": _FLAG, "force": _FLAG, "link": ("False", "false", "0")},
+}
+
+
+class Call(NamedTuple):
+    """method, path: what Docker is asked, with {name} for a container's. name: of an image or container. starts: it
+    makes a container run, so that one has to be made here."""
+
+    kind: Kind
+    method: str
+    path: str
+    name: str = ""
+    starts: bool = False
+
+
+def understand(method: str, target: str, settings: Settings) -> Call:
+    """Return what a request is for. Raises Refused."""
+    path, _, query = target.partition("?")
+    found = _PATH.fullmatch(path)
+    if not found or not target.isascii() or len(target) > 2000:
+        raise Refused("not a path of Docker's interface")
+    version, minor, path = found.groups()
+    if method == "GET" and path in ("/_ping", "/version") and not query:
+        return Call("about", method, (version or "") + path)
+    if not minor or int(minor) < _LEAST_VERSION:
+        raise Refused(f"only version 1.{_LEAST_VERSION} of Docker's interface and later ones are understood")
+    parts = path.split("/")[1:]
+    if parts[0] == "images" and parts[-1] == "json" and method == "GET" and not query:
+        name = unquote("/".join(parts[1:-1]))
+        if name not in settings.images:
+            raise Refused(f'the image {name!r} is not one of {settings.images}: add it to "images" in {LOCAL}')
+        return Call("image", method, path=f"{version}/images/{name}/json", name=name)
+    if parts == ["containers", "create"] and method == "POST":
+        name = _query(query, {"name": (), "platform": ("",)}).get("name", "")
+        user_of(name)
+        return Call("create", method, f"{version}/containers/create?{urlencode({'name': name})}", name)
+    if parts[0] == "containers" and len(parts) in (2, 3) and _NAME.fullmatch(parts[1]):
+        last = parts[2] if len(parts) == 3 else ""
+        if (method, last) in _CONTAINER_CALLS:
+            kept = urlencode(_query(query, _CONTAINER_CALLS[method, last]))
+            path = f"{version}/containers/{{name}}" + (f"/{last}" if last else "") + (f"?{kept}" if kept else "")
+            return Call("container", method, path, parts[1], last == "start")
+    raise Refused("the hub does not need this call")
+
+
+def _query(text: str, allowed: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=10):
+        if name not in allowed or name in found or (allowed[name] and value not in allowed[name]):
+            raise Refused(f"{name}={value[:40]} is not allowed")
+        if name == "t" and not re.fullmatch(r"\d{1,3}", value):
+            raise Refused("t must be a number of seconds")
+        found[name] = value
+    return found
+
+
+def check_container(seen: Any, call: Call, settings: Settings) -> str:
+    """Return the id of the container that Docker told of (the answer of /containers/NAME/json), if it is a student's.
+
+    One that ran before this service was there has no label, and may be looked at, stopped and removed. Raises Refused.
+    """
+    try:
+        name, number = seen["Name"].lstrip("/"), seen["Id"]
+        network, labels = seen["HostConfig"]["NetworkMode"], seen["Config"]["Labels"] or {}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Refused(f"Docker's answer is not understood: {error!r}") from error
+    user_of(name)
+    if network != settings.network or not re.fullmatch("[0-9a-f]{64}", number):
+        raise Refused(f"{name} is not a student's container: it is in the network {network!r}")
+    if call.starts and LABEL not in labels:
+        raise Refused(f"{name} was not made through this service")
+    return str(number)

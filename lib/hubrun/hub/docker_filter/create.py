@@ -1,0 +1,316 @@
+"""The body of a create call, built anew from what is allowed. Pure.
+
+Names of fields: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerCreate
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+from ..courses.places import Membership, is_name, places
+from .settings import LOCAL, Refused, Settings
+
+# On each container that was made here.
+LABEL = "hubrun.student"
+# DockerSpawner's names of a student's server and of a named one, and the volume with their files. What is not a letter or
+# a digit is escaped as "-" and two hexadecimal digits for each of its bytes (DockerSpawner 14, `_escape`).
+_ESCAPED = r"(?:[a-z0-9]|-[0-9a-f]{2})+"
+_CONTAINER = re.compile(rf"jupyter-({_ESCAPED})(?:--{_ESCAPED})?")
+_HOME = "/home/jovyan"
+
+_TMPFS = ("/tmp", "/var/tmp", "/run")
+_TMPFS_OPTION = re.compile(
+    r"rw|exec|noexec|nosuid|nodev|size=\d{1,6}[kmg]|mode=[01]?[0-7]{3}|nr_inodes=\d{1,7}k?|uid=\d{1,5}|gid=\d{1,5}"
+)
+_ULIMITS = ("core", "data", "fsize", "memlock", "msgqueue", "nofile", "nproc", "sigpending", "stack")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_DNS = re.compile(r"[A-Za-z0-9:._-]{1,253}")
+_EXPOSED = re.compile(r"\d{1,5}/tcp")
+_SIZE = re.compile(r"\d{1,3}[kmg]", re.IGNORECASE)
+_MOST = 2**40
+
+
+class Created(NamedTuple):
+    """body: what Docker is sent. user, courses: whose courses' folders have to be there before."""
+
+    body: dict[str, Any]
+    user: str
+    courses: list[Membership]
+
+
+def user_of(container: str) -> str:
+    """The user whose server has this name, or one of their named servers. Raises Refused for any other name."""
+    found = _CONTAINER.fullmatch(container)
+    if not found:
+        raise Refused(f"the name {container!r} is not of a student's container (jupyter-…)")
+    return _plain(found[1])
+
+
+def _plain(escaped: str) -> str:
+    raw = re.sub(rb"-([0-9a-f]{2})", lambda byte: bytes.fromhex(byte[1].decode()), escaped.encode())
+    return raw.decode(errors="replace")
+
+
+def create(asked: Any, name: str, settings: Settings) -> Created:
+    """Return what is sent to Docker for this body and this name of a container. Raises Refused."""
+    user = user_of(name)
+    top = _Asked(asked, "", ("Image", "HostConfig", "Volumes", *_TOP))
+    host = _Asked(top.take("HostConfig", _object), "HostConfig.", (*_NEEDED, *_HOST_CONFIG))
+    binds, courses = _binds(host.take("Binds", _texts), name, user, settings)
+    body: dict[str, Any] = {
+        "Image": top.take("Image", _one_of(settings.images, f'add it to "images" in {LOCAL}')),
+        "Labels": {LABEL: user},
+        "HostConfig": _host_config(host, settings) | {"Binds": binds},
+    }
+    for field, check in _TOP.items():
+        top.keep(body, field, check)
+    targets = {bind.split(":")[1] for bind in binds}
+    # A path that nothing is mounted on would become a volume of its own, for good.
+    if more := sorted(set(top.take("Volumes", _object)) - targets):
+        raise Refused(f"Volumes: {more[0]!r} is not the target of one of HostConfig.Binds")
+    return Created(body, user, courses)
+
+
+def _host_config(host: _Asked, settings: Settings) -> dict[str, Any]:
+    memory, raised = settings.memory_mb * 2**20, f'in {LOCAL}, "%s" raises it'
+    more_memory = raised % "memory_mb"
+    kept: dict[str, Any] = {
+        "NetworkMode": host.take("NetworkMode", _one_of((settings.network,))),
+        "CapDrop": host.take("CapDrop", _exactly(["ALL"])),
+        "SecurityOpt": host.take("SecurityOpt", _no_new_privileges),
+        "Memory": host.take("Memory", _number(1, memory, more_memory)),
+        "MemorySwap": host.take("MemorySwap", _number(1, memory, more_memory)),
+        "PidsLimit": host.take("PidsLimit", _number(1, settings.processes, raised % "processes")),
+        "CpuPeriod": host.take("CpuPeriod", _number(1000, 1_000_000)),
+    }
+    most = int(settings.cpus * kept["CpuPeriod"])
+    kept["CpuQuota"] = host.take("CpuQuota", _number(1000, most, raised % "cpus"))
+    host.keep(kept, "ShmSize", _number(1, memory, more_memory))
+    for field, check in _HOST_CONFIG.items():
+        host.keep(kept, field, check)
+    return kept
+
+
+def _binds(asked: list[str], name: str, user: str, settings: Settings) -> tuple[list[str], list[Membership]]:
+    """The mounts, and the courses of which some are folders."""
+    allowed = {f"jupyterhub-user-{name.removeprefix('jupyter-').partition('--')[0]}": {_HOME: {"rw"}}}
+    root = PurePosixPath(settings.courses or "/nowhere")
+    found = {bind.split(":")[0] for bind in asked}
+    named = {PurePosixPath(source).relative_to(root).parts for source in found if source.startswith(f"{root}/")}
+    names = sorted({parts[0] for parts in named if parts and is_name(parts[0])}) if settings.courses else []
+    for teaches in (False, True):
+        for folder, place in places(user, [Membership(each, teaches) for each in names], str(root)).binds.items():
+            allowed.setdefault(folder, {}).setdefault(place["bind"], set()).add(place["mode"])
+    for bind in asked:
+        source, target, mode = (bind.split(":") + ["", ""])[:3]
+        if bind.count(":") != 2:
+            raise Refused(f"HostConfig.Binds: {bind!r} must be SOURCE:TARGET:MODE")
+        if source in settings.mounts:
+            if mode not in ("ro", settings.mounts[source]):
+                raise Refused(f"HostConfig.Binds: {bind!r}: {LOCAL} allows this one as {settings.mounts[source]!r}")
+            _check_target(bind, target)
+        elif source not in allowed:
+            raise Refused(f'HostConfig.Binds: {bind!r} is not of {user}: add the source to "mounts" in {LOCAL}')
+        elif mode not in allowed[source].get(target, ()):
+            raise Refused(f"HostConfig.Binds: {bind!r} may only be one of {_shown(source, allowed[source])}")
+    return list(asked), [Membership(each, False) for each in names]
+
+
+def _shown(source: str, targets: dict[str, set[str]]) -> str:
+    return ", ".join(f"{source}:{target}:{mode}" for target, modes in targets.items() for mode in sorted(modes))
+
+
+def _check_target(bind: str, target: str) -> None:
+    path = PurePosixPath(target)
+    if str(path) != target or ".." in path.parts or path.parts[:1] != ("/",) or path.parts[1:2] in _KERNELS:
+        raise Refused(f"HostConfig.Binds: {bind!r} cannot be mounted there")
+
+
+_KERNELS: tuple[tuple[str, ...], ...] = ((), ("proc",), ("sys",), ("dev",))
+
+
+# -- fields
+
+Check = Callable[[str, Any], Any]
+
+
+class _Asked:
+    """The fields of an object, of which `known` may be there.
+
+    Another that says nothing (null, false, 0, "", [], {}) is left out, and is Docker's default then.
+    """
+
+    def __init__(self, fields: Any, path: str, known: Iterable[str]) -> None:
+        if not isinstance(fields, dict):
+            raise Refused(f"{path.rstrip('.') or 'the body'} must be an object")
+        self.fields, self.path, self.known = fields, path, set(known)
+        for name, value in fields.items():
+            if name not in self.known and not _is_empty(value):
+                raise Refused(f"{path + name} is not allowed")
+
+    def take(self, name: str, check: Check) -> Any:
+        assert name in self.known, name
+        return check(self.path + name, self.fields.get(name))
+
+    def keep(self, into: dict[str, Any], name: str, check: Check) -> None:
+        """Take a field that need not be there."""
+        if not _is_empty(self.fields.get(name)):
+            into[name] = self.take(name, check)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, (bool, int, float, str, list, dict)) and not value)
+
+
+def _object(path: str, value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Refused(f"{path} must be an object")
+    return value
+
+
+def _texts(path: str, value: Any) -> list[str]:
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(each, str) and "\0" not in each for each in value):
+        raise Refused(f"{path} must be a list of texts")
+    return value
+
+
+def _environment(path: str, value: Any) -> list[str]:
+    found = _texts(path, value)
+    if wrong := [each for each in found if not re.match(r"[^=\s]+(=|$)", each)]:
+        raise Refused(f"{path}: {wrong[0].partition('=')[0]!r} is not the name of a variable")
+    return found
+
+
+def _number(least: int, most: int, how: str = "") -> Check:
+    def check(path: str, value: Any) -> int:
+        # bool is an int in Python, and 1e3 a float in JSON; Docker wants neither.
+        if type(value) is not int or not least <= value <= most:
+            raise Refused(f"{path} must be from {least} to {most}, not {value!r}" + (f" ({how})" if how else ""))
+        return value
+
+    return check
+
+
+def _one_of(known: tuple[str, ...], how: str = "") -> Check:
+    def check(path: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in known:
+            wanted = " or ".join(map(repr, known))
+            raise Refused(f"{path} must be {wanted}, not {value!r}" + (f": {how}" if how else ""))
+        return value
+
+    return check
+
+
+def _exactly(wanted: list[str]) -> Check:
+    def check(path: str, value: Any) -> list[str]:
+        if value != wanted:
+            raise Refused(f"{path} must be {wanted}, not {value!r}")
+        return wanted
+
+    return check
+
+
+def _no_new_privileges(path: str, value: Any) -> list[str]:
+    found = _texts(path, value)
+    if more := [each for each in found if each not in ("no-new-privileges", "no-new-privileges:true")]:
+        raise Refused(f"{path}: {more[0]!r} is not allowed")
+    if not found:
+        raise Refused(f"{path} must have no-new-privileges")
+    return ["no-new-privileges"]
+
+
+def _flag(path: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Refused(f"{path} must be true or false")
+    return value
+
+
+def _pattern(pattern: re.Pattern[str]) -> Check:
+    def check(path: str, value: Any) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise Refused(f"{path}: {value!r} is not allowed")
+        return value
+
+    return check
+
+
+def _each(check: Check) -> Check:
+    return lambda path, value: [check(path, each) for each in _texts(path, value)]
+
+
+def _exposed(path: str, value: Any) -> dict[str, Any]:
+    """Says which port the server listens on. Nothing is published by it."""
+    for port in (found := _object(path, value)):
+        if not _EXPOSED.fullmatch(port) or found[port]:
+            raise Refused(f"{path}: {port!r} is not allowed")
+    return found
+
+
+def _tmpfs(path: str, value: Any) -> dict[str, str]:
+    found = _object(path, value)
+    for target, options in found.items():
+        if target not in _TMPFS:
+            raise Refused(f"{path}: {target!r} is not one of {', '.join(_TMPFS)}")
+        words = options.split(",") if isinstance(options, str) else []
+        if wrong := [word for word in words if not _TMPFS_OPTION.fullmatch(word)]:
+            raise Refused(f"{path}: {wrong[0]!r} is not allowed")
+        if not any(word.startswith("size=") for word in words):
+            raise Refused(f"{path}: {target} must have a size=")
+    return found
+
+
+def _ulimits(path: str, value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise Refused(f"{path} must be a list")
+    kept = []
+    for each in value:
+        limit = _Asked(each, f"{path}.", ("Name", "Soft", "Hard"))
+        name, hard = limit.take("Name", _one_of(_ULIMITS)), limit.take("Hard", _number(0, _MOST))
+        kept.append({"Name": name, "Soft": limit.take("Soft", _number(0, hard)), "Hard": hard})
+    return kept
+
+
+def _log(path: str, value: Any) -> dict[str, Any]:
+    """Others than `local` send a container's output to wherever it says; without a size it is not bounded."""
+    log = _Asked(value, f"{path}.", ("Type", "Config"))
+    kind = log.take("Type", _one_of(("local", "none")))
+    options = _Asked(log.take("Config", _object), f"{path}.Config.", ("max-size", "max-file", "compress"))
+    kept: dict[str, str] = {}
+    options.keep(kept, "max-size", _pattern(_SIZE))
+    options.keep(kept, "max-file", _pattern(re.compile(r"[1-9]")))
+    options.keep(kept, "compress", _one_of(("true", "false")))
+    return {"Type": kind, "Config": kept}
+
+
+def _storage(path: str, value: Any) -> dict[str, str]:
+    return {"size": _Asked(value, f"{path}.", ("size",)).take("size", _pattern(_SIZE))}
+
+
+def _restart(path: str, value: Any) -> dict[str, Any]:
+    return {"Name": _Asked(value, f"{path}.", ("Name",)).take("Name", _one_of(("", "no")))}
+
+
+_NEEDED = (
+    "Binds", "NetworkMode", "CapDrop", "SecurityOpt", "Memory", "MemorySwap", "PidsLimit", "CpuPeriod", "CpuQuota", "ShmSize",
+)  # fmt: skip
+# Fields that need not be there. Whatever runs in a container may do as it likes there, so commands are free; `User` and
+# `Entrypoint` are the image's.
+_TOP: dict[str, Check] = {
+    "Env": _environment, "Cmd": _texts, "Hostname": _pattern(_HOST), "ExposedPorts": _exposed,
+    "AttachStdin": _flag, "AttachStdout": _flag, "AttachStderr": _flag, "Tty": _flag,
+    "StopTimeout": _number(1, 600),
+}  # fmt: skip
+_HOST_CONFIG: dict[str, Check] = {
+    "AutoRemove": _flag, "Init": _flag, "ReadonlyRootfs": _flag, "Tmpfs": _tmpfs, "Ulimits": _ulimits,
+    "OomScoreAdj": _number(0, 1000), "CpuShares": _number(2, 1024),
+    "MemoryReservation": _number(1, _MOST), "Dns": _each(_pattern(_DNS)), "DnsOptions": _each(_pattern(_DNS)),
+    "DnsSearch": _each(_pattern(_DNS)), "LogConfig": _log, "StorageOpt": _storage, "RestartPolicy": _restart,
+    "IpcMode": _one_of(("private", "none")), "CgroupnsMode": _one_of(("private",)),
+}  # fmt: skip

@@ -1,0 +1,56 @@
+"""The folders of courses on the server, which are mounted into containers. They are root's, and made by root."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from ..courses.places import Membership, is_name
+
+
+class UnsafeFolder(Exception):
+    """A folder is not what it must be, so that a container could reach more than its own; the text says what to do."""
+
+
+def make(root: Path, user: str, courses: Iterable[Membership], former: int | None = None) -> None:
+    """Make what `places` mounts for `user`, and see that nothing there leads elsewhere. `root` exists.
+
+    A folder that is there keeps what is in it. former: the number of the hub's account, to which all these folders
+    belonged once; each becomes ours, from the top down: when its turn comes, nobody else can put something else into its
+    place any more. Raises UnsafeFolder, OSError, and ValueError for a name that is none.
+    """
+    if _own(root, former).st_mode & 0o022:
+        raise UnsafeFolder(f"others may write to {root}: chmod 0700 {root}, and look at what is in it")
+    for member in courses:
+        if not is_name(user) or not is_name(member.course):
+            raise ValueError(f"no name for a folder: {user!r} or {member.course!r}")
+        course = root / member.course
+        for closed in (course, course / "inbound", course / "feedback"):
+            _make(closed, 0o755, former)
+        for leaf in (course / "outbound", course / "course", course / "inbound" / user, course / "feedback" / user):
+            _make(leaf, 0o777, former)
+
+
+def _make(path: Path, mode: int, former: int | None) -> None:
+    """A folder with this mode, whatever the umask. Its parent is ours alone: nobody changes it meanwhile."""
+    with suppress(FileExistsError):
+        path.mkdir()
+    if stat.S_IMODE(_own(path, former).st_mode) != mode:
+        path.chmod(mode)
+
+
+def _own(path: Path, former: int | None) -> os.stat_result:
+    """What is there, which is a folder and ours."""
+    found = path.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == former != os.getuid():
+        os.chown(path, os.getuid(), os.getgid(), follow_symlinks=False)
+        found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise UnsafeFolder(
+            f"{path} must be a folder (no link) of root's: see what it is (stat), "
+            "then chown that folder, but nothing below it, or move it away"
+        )
+    return found
