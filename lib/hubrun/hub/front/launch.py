@@ -30,7 +30,8 @@ class Launch:
     """Somebody whom a consumer vouches for. `user` is their name on the hub, `roles` are the LMS's own words.
 
     `target` is the path on this hub to go to, "" for wherever the hub sends people. `identities` are the fields that may
-    say who somebody is, with what this launch in `version` of LTI says in them; they do not show in the log.
+    say who somebody is, with what this launch in `version` of LTI says in them; they do not show in the log. `lms_hosts`
+    are the hosts that it names as the LMS's own (LTI 1.1; see `origin`).
     """
 
     consumer: Consumer
@@ -40,6 +41,7 @@ class Launch:
     target: str
     version: str = ""
     identities: Mapping[str, str] = field(default_factory=dict, repr=False)
+    lms_hosts: frozenset[str] = frozenset()
 
 
 def user_of(value: object, key: str, consumer: Consumer) -> str:

@@ -24,6 +24,7 @@ from oauthlib.oauth1.rfc5849.signature import (
 from .consumers import Consumer
 from .launch import CLOCK_S, Course, Launch, check_age, identities_of, target_of, user_of
 from .nonces import Nonces
+from .origin import NAMES_LMS, hosts_of
 from .refusals import Reason, Refusal
 
 _REQUIRED = ("oauth_consumer_key", "oauth_signature_method", "oauth_timestamp", "oauth_nonce", "oauth_signature")
@@ -100,6 +101,7 @@ def verify(
         target_of([fields.get("custom_next")], hub, consumer),
         "1.1",
         identities_of(lambda key: None if key in in_link else fields.get(key), username_key),
+        hosts_of(fields[name] for name in NAMES_LMS if name not in in_link and name in fields),
     )
     if not nonces.use(f"1.1 {consumer.key}", f"{timestamp} {fields['oauth_nonce']}", now, timestamp + CLOCK_S + 1):
         raise Refusal(Reason.REPLAYED, f"its nonce was used before, signed {now - timestamp:.0f} s ago", consumer.name)
