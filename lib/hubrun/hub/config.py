@@ -94,7 +94,9 @@ def loads(site: Site) -> str:
 def health(waits: int = 0) -> str:
     """Shell that asks the hub, through its proxy, whether it is well, and prints what is wrong (front/health.py); again
     for so many seconds while it is not."""
-    return f"curl --fail-with-body -sS --retry {waits} --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/hub/health"
+    return (
+        f"curl --fail-with-body -sS --retry {waits} --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/hub/health"
+    )
 
 
 def checker() -> list[Resource]:

@@ -172,7 +172,10 @@ def prepare(server: Server, plan: Plan, stack: ExitStack) -> LaunchPage:
         form = {name: value for name, value in form.items() if name == site.lti_username_key or name not in KEYS}
         request = LaunchRequest(site.launch_url, form, env_file=secret_path(plan.consumer.name))
         sign(server, [request])  # what is wrong is said before a browser opens
-        return LaunchPage(title, lambda hint: Form(site.launch_url, sign(server, [request])[0]))
+        page = LaunchPage(title, lambda hint: Form(site.launch_url, sign(server, [request])[0]))
+        # The hub compares where the form comes from with what the launch says of its LMS (front/origin.py).
+        form["launch_presentation_return_url"] = page.root
+        return page
     person = Person(plan.identity, site.lti_username_key, plan.role, plan.course)
     lms: list[Lms] = []
     page = LaunchPage(

@@ -23,9 +23,27 @@ from hubrun.systems import system_of
 HTTP_FILE = "/etc/nginx/conf.d/jupyterhub-http.conf"
 HTTPS_FILE = "/etc/nginx/conf.d/jupyterhub-https.conf"
 DEFAULT_SITE = "/etc/nginx/sites-enabled/default"
+MAIN_FILE = "/etc/nginx/nginx.conf"
+# nginx makes it, for its workers alone (0700).
+GATE_CACHE = "/run/nginx-jupyterhub-gate"
 
 # `nginx -t` whose last line names the fault, its file and its line.
 VALID = """out=$(nginx -t 2>&1) || { printf '%s\\n' "$out" | sed '/ test failed$/d'; exit 1; }"""
+
+# Debian's numbers, 768 and the system's 1024: each open websocket takes two connections, and as many files.
+_NUMBERS = r"""sed -nE 's/^[^#]*\b(worker_connections|worker_rlimit_nofile)[[:space:]]+([0-9]+).*/\1=\2/p' {}"""
+_RAISE = r"""
+path={} connections={} files={}
+cp -a "$path" "$path.hubrun"
+trap 'rm -f "$path.hubrun"' EXIT
+set_to() { # NAME NUMBER AFTER: the line there gets the number, or a new line comes after the one that AFTER finds
+    if grep -qE "^[^#]*\b$1[[:space:]]" "$path"; then sed -i -E "s/^([^#]*\b$1[[:space:]]+)[0-9]+/\1$2/" "$path"
+    else sed -i -E "0,/$3/s//&\n$1 $2;/" "$path"; fi
+}
+set_to worker_connections "$connections" '^[[:space:]]*events[[:space:]]*\{'
+set_to worker_rlimit_nofile "$files" '^[[:space:]]*worker_processes[^;]*;'
+out=$(nginx -t 2>&1) || { cat "$path.hubrun" > "$path"; printf '%s\n' "$out"; exit 1; }
+"""
 
 _DEAD = """
 site={} certificate={} key={}
@@ -79,7 +97,7 @@ class Nginx:
             "nginx-https.conf.j2", domain=site.domain, certificate=certificate, key=key, ciphers=_CIPHERS,
             listen_http2="" if directive else " http2", http2_directive=directive,
             reject_handshake=self.version >= _REJECT_HANDSHAKE,
-            hsts_seconds=site.hsts_seconds, upload_limit_mb=site.upload_limit_mb,
+            hsts_seconds=site.hsts_seconds, upload_limit_mb=site.upload_limit_mb, url=site.url, gate_cache=GATE_CACHE,
         )  # fmt: skip
 
     def _render(self, template: str, **values: Any) -> str:
@@ -87,6 +105,42 @@ class Nginx:
             if isinstance(value, str) and _MEANS_SOMETHING.search(one_line(value)):
                 raise BadInput(f"{value!r} cannot stand in nginx's configuration", f"nginx, {name}")
         return _TEMPLATES.get_template(template).render(ipv6=self.ipv6, **values)
+
+
+@dataclass(frozen=True)
+class WorkerLimits(Resource):
+    """At least so many connections and open files for each worker of nginx. What is larger stays.
+
+    Two numbers in Debian's own file: `events` may stand in it once only (ngx_events_module), so no file of ours can say
+    it. Files are twice the connections and then some: cached answers, logs. Both hold from a reload on.
+    """
+
+    connections: int = 8192
+    files: int = 32768
+
+    @property
+    def label(self) -> str:
+        return f"limits in {MAIN_FILE}"
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return (MAIN_FILE,)
+
+    def probe(self) -> str:
+        return quote(_NUMBERS, MAIN_FILE)
+
+    def plan(self, found: str) -> list[Action]:
+        now = {name: int(number) for name, number in facts(found).items()}
+        wanted = {"worker_connections": self.connections, "worker_rlimit_nofile": self.files}
+        raised = {name: max(number, now.get(name, 0)) for name, number in wanted.items()}
+        if raised == now:
+            return []
+        said = ", ".join(
+            f"{name} {now.get(name, 'not set')} → {raised[name]}" for name in raised if raised[name] != now.get(name)
+        )
+        return [
+            Action(f"raise limits of nginx ({said})", quote(_RAISE, MAIN_FILE, *raised.values()), f"editor {MAIN_FILE}")
+        ]
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
 from traitlets import Bool, Unicode
 
-from . import consumers, toolkey
-from .handlers import ROUTES
+from . import consumers, handlers, sessions, toolkey
 from .health import FULL, Watch
 from .jwks import KeySets
 from .launch import Launch
 from .nonces import Nonces
+from .origin import Waiting
 from .people import People
-from .refusals import Reason, Refusal
+from .refusals import Limit, Reason, Refusal
 
 
 class LaunchAuthenticator(Authenticator):
@@ -71,6 +71,14 @@ class LaunchAuthenticator(Authenticator):
         return KeySets()
 
     @cached_property
+    def waiting(self) -> Waiting:
+        return Waiting()
+
+    @cached_property
+    def refused(self) -> Limit:
+        return Limit()
+
+    @cached_property
     def tool_jwk(self) -> dict[str, Any]:
         return toolkey.public_jwk(Path(self.tool_key_file))
 
@@ -88,7 +96,7 @@ class LaunchAuthenticator(Authenticator):
         if not app.public_url:
             raise ValueError("LaunchAuthenticator needs c.JupyterHub.public_url, such as https://hub.example.edu/")
         self.log.info("LTI consumers: %s", ", ".join(each.name for each in self.read_consumers()) or "none")
-        return list(ROUTES)
+        return [*handlers.ROUTES, *sessions.ROUTES]
 
     async def authenticate(self, handler: Any, data: Any) -> dict[str, Any] | None:
         """The person of a launch that one of our handlers has verified; nobody for anything else."""

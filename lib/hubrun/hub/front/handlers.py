@@ -20,19 +20,20 @@ from ltiauthenticator.lti13.handlers import get_nonce, make_nonce_state
 from sqlalchemy.exc import SQLAlchemyError
 from tornado.httputil import url_concat
 
-from . import groups, launch11, launch13, registration
+from . import gate, groups, launch11, launch13, origin, registration
 from .health import Health
 from .launch import Launch
-from .pages import PAGES, TEMPLATE
-from .refusals import Reason, Refusal
+from .pages import PAGES, TEMPLATE, Page
+from .refusals import FORGED, Reason, Refusal
 
 _STATE = "lti13-state"
+_CONFIRM = "lti/confirm"
 # __Host-: of this very host and over TLS only, so that no neighbouring site can plant one (RFC 6265bis, 4.1.3.2).
 _COOKIE = "__Host-lti13-"
 _COOKIES_LIMIT = 8
 
 
-class _Page(BaseHandler):
+class FrontPage(BaseHandler):
     """What the pages have in common: they refuse with a page, and let in whom a launch vouches for."""
 
     _launch: Launch | None = None
@@ -62,11 +63,18 @@ class _Page(BaseHandler):
 
     async def refuse(self, refusal: Refusal) -> None:
         """Answer with the page for the refusal, and tell the operator why."""
+        if refusal.reason in FORGED and not self.authenticator.refused.take(time.monotonic()):
+            self.set_status(429)
+            self.finish("Too many launches that are not trusted. Try again in a moment.")
+            return
         usual = refusal.reason in (Reason.NO_SESSION, Reason.GET)
         self.log.log(logging.INFO if usual else logging.WARNING, "%s", refusal)
-        page = PAGES[refusal.reason]
+        await self.show(PAGES[refusal.reason], refusal.reason.value)
+
+    async def show(self, page: Page, reason: str) -> None:
+        """Answer with a page that says what happened and what to do."""
         when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        html = await self.render_template(TEMPLATE, page=page, reason=refusal.reason.value, when=when)
+        html = await self.render_template(TEMPLATE, page=page, reason=reason, when=when)
         self.set_status(page.status)
         self.set_header("Cache-Control", "no-store")
         self.finish(html)
@@ -93,16 +101,23 @@ class _Page(BaseHandler):
         """Set the hub's cookie anew also for somebody who is logged in already: a launch begins its time again."""
         super().set_login_cookie(user)
         self.set_hub_cookie(user)
+        self.set_gate_cookie(user, time.time())
+
+    def set_gate_cookie(self, user: Any, since: float) -> None:
+        """Set the cookie for the gate before people's servers, good for as long as the login at the time `since`."""
+        until = since + self.cookie_max_age_days * 86400
+        signed = self.create_signed_value(gate.SIGNED, gate.value(user, until))
+        self._set_cookie(gate.COOKIE, signed, encrypted=False, samesite="Lax", secure=True, expires=until)
 
 
-class _CrossSite(_Page):
+class _CrossSite(FrontPage):
     """A page to which the LMS's own page sends its forms."""
 
     def check_xsrf_cookie(self) -> None:
         """A launch comes from another site by its nature; its signature says that it is meant."""
 
 
-class Login(_Page, LoginHandler):
+class Login(FrontPage, LoginHandler):
     """/hub/login: there is nothing to log in with here."""
 
     async def get(self) -> None:
@@ -131,18 +146,52 @@ class Launch11(_CrossSite):
         if not self.request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
             raise Refusal(Reason.MALFORMED, "no form")
         door = self.authenticator
-        await self.enter(
-            launch11.verify(
-                self.request.body,
-                self.request.query,
-                url=self.address(registration.LAUNCH),
-                hub=self.hub_address,
-                consumers=door.read_consumers(),
-                username_key=door.username_key,
-                now=time.time(),
-                nonces=door.nonces,
-            )
+        launch = launch11.verify(
+            self.request.body,
+            self.request.query,
+            url=self.address(registration.LAUNCH),
+            hub=self.hub_address,
+            consumers=door.read_consumers(),
+            username_key=door.username_key,
+            now=time.time(),
+            nonces=door.nonces,
         )
+        if origin.is_elsewhere(self.request.headers.get("Origin"), launch.lms_hosts):
+            await self._ask(launch)
+        else:
+            await self.enter(launch)
+
+    async def _ask(self, launch: Launch) -> None:
+        """Show whom this launch logs in, and wait for a click: another site may have sent a launch of its own person."""
+        self.log.warning(
+            "LTI launch by consumer %s came from another site: %s is asked", launch.consumer.name, launch.user
+        )
+        ticket, browser = self.authenticator.waiting.put(launch, time.monotonic())
+        # A cookie of this browser: the ticket of somebody's own launch is of no use to them in another's.
+        self._set_cookie(origin.COOKIE, browser, encrypted=False, samesite="Lax", secure=True, max_age=origin.KEEP_S)
+        html = await self.render_template(
+            "hubrun-confirm.html", person=launch.user, ticket=ticket, action=self.hub.base_url + _CONFIRM
+        )
+        self.set_header("Cache-Control", "no-store")
+        self.finish(html)
+
+
+class Confirm(_CrossSite):
+    """/hub/lti/confirm: the click on the page that asked. The ticket and the browser's cookie belong together."""
+
+    get = Launch11.get
+
+    async def post(self) -> None:
+        await self.answer(self._post())
+
+    async def _post(self) -> None:
+        launch = self.authenticator.waiting.take(
+            self.get_body_argument("ticket", ""), self.get_cookie(origin.COOKIE, ""), time.monotonic()
+        )
+        self.clear_cookie(origin.COOKIE)
+        if launch is None:
+            raise Refusal(Reason.NO_COOKIE, "a launch was confirmed too late, twice, or in another browser")
+        await self.enter(launch)
 
 
 class Login13(_CrossSite):
@@ -242,7 +291,7 @@ class Callback13(_CrossSite):
         )
 
 
-class Config13(_Page):
+class Config13(FrontPage):
     """/hub/lti13/config: the developer key as JSON, for Canvas's "Enter URL". Nothing of it is secret."""
 
     async def get(self) -> None:
@@ -258,7 +307,7 @@ class Config13(_Page):
         self.finish(json.dumps(key, indent=2))
 
 
-class Jwks13(_Page):
+class Jwks13(FrontPage):
     """/hub/lti13/jwks: the tool's public key."""
 
     async def get(self) -> None:
@@ -273,6 +322,7 @@ ROUTES = [
         ("/" + re.escape(path), handler)
         for path, handler in (
             (registration.LAUNCH, Launch11),
+            (_CONFIRM, Confirm),
             (registration.LOGIN, Login13),
             (registration.CALLBACK, Callback13),
             (registration.CONFIG, Config13),

@@ -21,7 +21,9 @@ FLOOR_FILES = 5000
 KEEP_S = 5.0
 # Containers, and the volumes that are the students' homes.
 DOCKER = Path("/var/lib/docker")
-FULL = "The server's disk is full. Your files are safe, but nothing can be started until whoever runs this hub makes room."
+FULL = (
+    "The server's disk is full. Your files are safe, but nothing can be started until whoever runs this hub makes room."
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class State:
     starts: bool = True
 
 
-def look(folder: Path, others: tuple[Path, ...] = (DOCKER,), floor_mb: int = FLOOR_MB, files: int = FLOOR_FILES) -> State:
+def look(
+    folder: Path, others: tuple[Path, ...] = (DOCKER,), floor_mb: int = FLOOR_MB, files: int = FLOOR_FILES
+) -> State:
     """Look at the hub's folder, and at what is left of its file system and of those of `others`.
 
     What is left is what is left to students: root's reserve, which the hub may use too, is not counted.

@@ -1,41 +1,70 @@
 """The public keys of the LMSs, fetched from where they publish them (RFC 7517).
 
-ltiauthenticator 1.6.3 fetches them anew for each launch, on the hub's only thread: a slow LMS holds up everyone.
-Here they are fetched aside, kept for five minutes, and once more for a key that is new; but no more often than every
-few seconds, whoever sends what.
+ltiauthenticator 1.6.3 fetches them anew for each launch, on the hub's only thread: a slow LMS holds up everyone. Here
+they are kept for five minutes, and fetched once more for a key that is new; but no more often than every few seconds,
+whoever sends what. A fetch has one limit of time and one of size for the whole of it, redirects included: urllib, which
+PyJWT's own client uses, only limits each read, and an LMS that drips held a launch for as long as it liked.
 """
 
 # mypy: disable-error-code="import-not-found,misc"
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from jwt import PyJWKClient, PyJWKClientConnectionError
+from jwt import PyJWKClientConnectionError, PyJWKClientError, PyJWKSet
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 KEEP_S = 300
 TIMEOUT_S = 5
 # After a fetch, well or not, this long passes until the next for a key that is not known.
 PAUSE_S = 5
+# Canvas's set has 4 KB.
+LIMIT_BYTES = 256 * 1024
 
 
-class _KeySet(PyJWKClient):
-    """PyJWT's client, which pauses after a successful fetch, and so after a failed one too."""
+class _KeySet:
+    """The keys at one address. Launches that come at the same time share a fetch."""
 
-    _failed: float | None = None
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._keys: dict[str, Any] = {}
+        self._fetched = self._tried = float("-inf")
+        self._failed = ""
+        self._alone = asyncio.Lock()
 
-    def fetch_data(self) -> Any:
-        if self._failed is not None and time.monotonic() - self._failed < PAUSE_S:
-            raise PyJWKClientConnectionError("the last fetch failed a moment ago")
+    async def key(self, kid: str) -> Any:
+        async with self._alone:
+            now = time.monotonic()
+            known = kid in self._keys and now - self._fetched < KEEP_S
+            if not known and now - self._tried >= PAUSE_S:
+                await self._fetch()
+            elif not known and self._failed:
+                raise PyJWKClientConnectionError("the last fetch failed a moment ago")
+        if kid not in self._keys:
+            raise PyJWKClientError(f"no key {kid!r:.60} is published")
+        return self._keys[kid]
+
+    async def _fetch(self) -> None:
+        client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=LIMIT_BYTES, max_header_size=65536)
         try:
-            data = super().fetch_data()
+            answer = await asyncio.wait_for(
+                client.fetch(self._url, connect_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S, max_redirects=3),
+                TIMEOUT_S,
+            )
+            keys = PyJWKSet.from_dict(json.loads(answer.body)).keys
         except Exception as error:
-            self._failed = time.monotonic()
-            raise PyJWKClientConnectionError(str(error)) from error
-        self._failed = None
-        return data
+            self._failed = str(error) or f"no answer within {TIMEOUT_S} s"
+            raise PyJWKClientConnectionError(self._failed) from error
+        else:
+            self._failed = ""
+            self._fetched = time.monotonic()
+            self._keys = {key.key_id: key.key for key in keys if key.key_id and key.public_key_use in ("sig", None)}
+        finally:
+            self._tried = time.monotonic()
+            client.close()
 
 
 class KeySets:
@@ -43,11 +72,7 @@ class KeySets:
 
     def __init__(self) -> None:
         self._sets: dict[str, _KeySet] = {}
-        self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="jwks")
 
     async def key(self, url: str, kid: str) -> Any:
         """Return the key `kid` of the set at `url`, for jwt.decode. Raises jwt.PyJWTError: no such key, no answer."""
-        if url not in self._sets:
-            self._sets[url] = _KeySet(url, timeout=TIMEOUT_S, lifespan=KEEP_S, cooldown_duration=PAUSE_S)
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, self._sets[url].get_signing_key, kid)
-        return found.key
+        return await self._sets.setdefault(url, _KeySet(url)).key(kid)

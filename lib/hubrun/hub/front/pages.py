@@ -145,3 +145,14 @@ PAGES = {
         "Tell your teacher, or whoever runs this hub, with the line below. Then come back later from your course.",
     ),
 }
+
+# At the gate before people's servers (`gate`).
+NOT_YOURS = Page(
+    403,
+    "This is somebody else's server",
+    "What it shows would run in your browser with your rights, so the hub opens it only to the person whose it is, and "
+    "to those who were granted access to it.",
+    "Your own server is where it always was: go to your course in Canvas and click the link to JupyterHub.",
+    "Teachers: you see what students handed in with formgrader. Administrators: your role does not open other people's "
+    "servers either. To work with somebody on theirs, give yourself a role of its own with access:servers for it.",
+)

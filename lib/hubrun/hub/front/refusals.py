@@ -26,6 +26,31 @@ class Reason(Enum):
     DISK_FULL = "disk-full"
 
 
+# What anybody can send by the thousand, without a secret.
+FORGED = frozenset({Reason.MALFORMED, Reason.UNTRUSTED})
+
+
+class Limit:
+    """How many forged launches get a page and a line in the log: `rate` a second, and `burst` at once.
+
+    It counts those that were refused, from anywhere, and looks at nothing else: a launch that is in order is never held
+    up by it, whoever else is behind the same address.
+    """
+
+    def __init__(self, rate: float = 10, burst: float = 100) -> None:
+        self.rate, self.burst = rate, burst
+        self._left, self._at = burst, 0.0
+
+    def take(self, now: float) -> bool:
+        """Whether one more is within the limit, at the time `now` (seconds of a monotonic clock)."""
+        self._left = min(self.burst, self._left + (now - self._at) * self.rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
 class Refusal(Exception):
     """`detail` and `consumer` are for the log only.
 

@@ -1,0 +1,103 @@
+"""The hub's pages for sessions: the gate before people's servers (`gate`), and /hub/logout."""
+
+# mypy: disable-error-code="import-not-found,misc,no-any-return"
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from jupyterhub import orm
+from jupyterhub.handlers import BaseHandler
+from jupyterhub.handlers.login import LogoutHandler
+from tornado.web import HTTPError
+
+from . import gate
+from .handlers import FrontPage
+from .pages import NOT_YOURS
+from .refusals import Reason, Refusal
+
+GATE, CHECK = "gate", "gate-check"
+
+
+class Gate(FrontPage):
+    """/hub/gate/user/NAME/…: nginx sends a browser here that has no cookie of the gate; the hub's own comes along.
+
+    It is sent back with a cookie. A script in an open page follows both redirects without noticing.
+    """
+
+    async def get(self) -> None:
+        back = self.request.uri.removeprefix(self.hub.base_url + GATE)
+        target = gate.target_of(back)
+        if target is None:
+            raise HTTPError(400)
+        if not self.current_user:
+            return await self.refuse(Refusal(Reason.NO_SESSION, "a server was opened without a session"))
+        if not gate.may_open(self.db, self.current_user.orm_user, target):
+            self.log.warning("Gate: %s may not open the server of %s", self.current_user.name, target.owner)
+            return await self.show(NOT_YOURS, "not-yours")
+        self.set_gate_cookie(self.current_user, gate.signed_at(self.get_cookie(self.hub.cookie_name)))
+        self.set_header("Cache-Control", "no-store")
+        self.redirect(back)
+
+    head = get
+
+
+class GateCheck(BaseHandler):
+    """/hub/gate-check: nginx asks whether a request may pass; 204 is yes, 401 no. From outside nobody gets here.
+
+    A token counts in the header Authorization only, which no link and no form can write; never in a URL.
+    """
+
+    _accept_cookie_auth = False
+    _accept_token_auth = True
+
+    async def get(self) -> None:
+        target = gate.target_of("/user/" + self.request.headers.get(gate.HEADER, ""))
+        passes = target is not None and (self._by_cookie(target) or self._by_token(target))
+        self.set_status(204 if passes else 401)
+        self.clear_header("Content-Type")
+        self.finish()
+
+    def _by_cookie(self, target: gate.Target) -> bool:
+        signed = self.get_secure_cookie(
+            gate.SIGNED, self.get_cookie(gate.COOKIE), max_age_days=self.cookie_max_age_days
+        )
+        user = gate.user_of(signed, self.db, time.time())
+        return user is not None and gate.may_open(self.db, user, target)
+
+    def _by_token(self, target: gate.Target) -> bool:
+        return self.get_token() is not None and all(self.has_scope(scope) for scope in gate.access(self.db, target))
+
+    def _log(self) -> None:
+        """One line for each request of everybody would be too many; nginx writes down what came of it."""
+
+
+class Logout(LogoutHandler):
+    """/hub/logout: a page with a button, and the logout itself by POST, which no other site can send.
+
+    Whoever logs out is logged out in every browser: what was copied of a cookie is worth nothing from then on.
+    """
+
+    async def get(self) -> None:
+        if self.current_user:
+            self.finish(await self.render_template("hubrun-logout.html"))
+        else:
+            await self.render_logout_page()
+
+    async def post(self) -> None:
+        await super().get()
+
+    def _backend_logout_cleanup(self, name: str) -> None:
+        user = self.current_user.orm_user
+        super()._backend_logout_cleanup(name)
+        self.clear_cookie(gate.COOKIE)
+        user.cookie_id = orm.new_token()
+        # Those that other browsers got for this person's servers. A server's own token has no session.
+        for token in self.db.query(orm.APIToken).filter(
+            orm.APIToken.user_id == user.id, orm.APIToken.session_id.is_not(None)
+        ):
+            self.db.delete(token)
+        self.db.commit()
+
+
+ROUTES: list[tuple[str, Any]] = [("/" + GATE + "/.*", Gate), ("/" + CHECK, GateCheck), ("/logout", Logout)]
