@@ -26,6 +26,8 @@ from hubrun.secret import Secret
 DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
 # What useradd accepts on Debian and Ubuntu: adduser.conf(5), NAME_REGEX.
 LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
+# A host, or a folder there; http:// is for those who have no https.
+GIT_HOST = re.compile(r"(https?://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~%+-]+)*/?")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -176,6 +178,11 @@ class Site(BaseModel):
         "04", "install nbgrader, with a folder for each course that launches (assignments and grading)", True
     )
     nbgitpuller: bool = _param("04", "install nbgitpuller (hand out notebooks by git)", True)
+    git_hosts: list[str] = _param(
+        "04",
+        "from where a launch may pull without asking: HOST or HOST/FOLDER; empty: the folders that git_links are in",
+        [],
+    )
     jupyterlab_git: bool = _param("04", "install jupyterlab-git and nbdime", True)
     tensorflow: bool = _param("04", "install TensorFlow (about 2 GB)", False)
     pytorch: Literal["none", "cpu", "cuda"] = _param("04", "install PyTorch: none, cpu, or cuda (about 6 GB)", "none")
@@ -203,7 +210,7 @@ class Site(BaseModel):
         "05", "send Canvas key and secret again although the tool is there (after you made new ones)", False
     )
     git_links: list[GitLinkParams] = _param(
-        "05", "nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]", []
+        "04 05", "nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]", []
     )
 
     @field_validator("user_cpus", mode="before")
@@ -244,6 +251,14 @@ class Site(BaseModel):
             raise ValueError(f"an IPv4 network such as 172.29.0.0/16 ({error})") from None
         if not network.is_private or network.prefixlen > 28:
             raise ValueError("a private IPv4 network with room for the class, such as 172.29.0.0/16")
+        return value
+
+    @field_validator("git_hosts")
+    @classmethod
+    def _git_hosts(cls, value: list[str]) -> list[str]:
+        for entry in value:
+            if not GIT_HOST.fullmatch(entry):
+                raise ValueError(f"{entry!r} is not a host such as github.com, or a folder there: github.com/school")
         return value
 
     @field_validator("lti_platform")
@@ -312,6 +327,12 @@ class Site(BaseModel):
     def gateway(self) -> str:
         """The server's own address on the network of the students' containers: the first one."""
         return str(ipaddress.IPv4Network(self.docker_subnet)[1])
+
+    @property
+    def pulled_from(self) -> list[str]:
+        """From where a launch may pull without a click: git_hosts, or the folders that the git_links are in."""
+        found = [link.repo.rstrip("/").rpartition("/")[0].removeprefix("https://") for link in self.git_links]
+        return sorted({place for place in self.git_hosts or found if GIT_HOST.fullmatch(place)})
 
     def sudo_password(self) -> Secret | None:
         """The sudo password, from where the parameters say it is; None when they say nothing."""
