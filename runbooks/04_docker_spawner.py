@@ -43,10 +43,11 @@ docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repo
 docker_apt_key: str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"  # docker-ce: fingerprint of the repository's key; another key is refused
 docker_users: list = []  # accounts on the server, besides the hub's, that may use Docker; each of them can become root
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
-base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on
+base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on: name:tag, or name:tag@sha256:…
 image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
 nbgrader: bool = True  # install nbgrader, with a folder for each course that launches (assignments and grading)
 nbgitpuller: bool = True  # install nbgitpuller (hand out notebooks by git)
+git_hosts: list = []  # from where a launch may pull without asking: HOST or HOST/FOLDER; empty: the folders that git_links are in
 jupyterlab_git: bool = True  # install jupyterlab-git and nbdime
 tensorflow: bool = False  # install TensorFlow (about 2 GB)
 pytorch: str = "none"  # install PyTorch: none, cpu, or cuda (about 6 GB)
@@ -54,6 +55,7 @@ extra_pip_packages: list = []  # further packages for students, as pip requireme
 user_memory_mb: int = 1024  # memory limit of one student's server, in MB
 user_cpus: float = 1.0  # CPU limit of one student's server, in cores
 user_processes: int = 512  # limit on processes and threads of one student's server
+git_links: list = []  # nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]
 check: bool = False  # True: show what would change and touch nothing
 
 # %% [markdown]
@@ -134,7 +136,7 @@ server.ensure(
 # %% [markdown]
 # ## The students' image
 #
-# `Dockerfile.singleuser` is built here on the server, and again only when something in it changes. It brings JupyterHub in the hub's own version and what the parameters choose: nbgrader, nbgitpuller, jupyterlab-git, TensorFlow, PyTorch, `extra_pip_packages`. The first build takes minutes; its last line is shown while it goes on.
+# `Dockerfile.singleuser` is built here on the server, and again only when something in it changes. It brings JupyterHub in the hub's own version and what the parameters choose: nbgrader, nbgitpuller, jupyterlab-git, TensorFlow, PyTorch, `extra_pip_packages`. What is downloaded for our own packages is compared with digests that come with this project; of `base_image`, the digest that the registry had is kept with the image, and another one under the same tag stops the next build. `name:tag@sha256:…` says it from the start. The first build takes minutes; its last line is shown while it goes on.
 #
 # By hand: `docker build -t hubrun-singleuser -f Dockerfile.singleuser .`
 
@@ -159,14 +161,19 @@ server.ensure(*config.courses(site))
 # %% [markdown]
 # ## DockerSpawner
 #
-# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. The container goes when it stops; the volume stays. The hub now listens on its address in the students' network, where containers reach it and the outside does not.
+# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. The container goes when it stops; the volume stays. It is also told from where a launch may pull a repository without asking (`git_hosts`): any other link shows what it would do, and waits for a click. The hub now listens on its address in the students' network, where containers reach it and the outside does not.
 #
 # By hand: `sudo nano /etc/jupyterhub/conf.d/40-docker.py && sudo systemctl restart jupyterhub`
 
 # %%
 server.ensure(
+    config.front(),
     config.part(site, "40-docker.py"),
-    Service("jupyterhub.service", watches=(config.DOCKER_PART, config.COURSES_LIB), ready=config.health()),
+    Service(
+        "jupyterhub.service",
+        watches=(config.DOCKER_PART, config.COURSES_LIB, config.FRONT_LIB),
+        ready=config.health(),
+    ),
 )
 
 # %% [markdown]

@@ -104,4 +104,5 @@ def singleuser_image(site: Site) -> Image:
         image.build_args(choices),
         image.context_digest(choices),
         "Dockerfile",
+        site.base_image,
     )

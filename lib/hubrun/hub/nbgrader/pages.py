@@ -42,13 +42,13 @@ FILE = "sandbox; default-src 'none'; img-src 'self' data:; media-src 'self'; sty
 class CleanExporter(HTMLExporter):
     """nbconvert's, of what `clean` leaves, with our templates before nbgrader's."""
 
-    template = ""
+    own_template = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Not by configuration: nbgrader sets that of all HTMLExporters to its own.
         self.extra_template_basedirs = [str(TEMPLATES), _THEIRS]
-        self.template_name = self.template
+        self.template_name = self.own_template
         self.sanitize_html = True
 
     def _template_paths(self, *args: Any, **kwargs: Any) -> list[str]:
@@ -58,7 +58,7 @@ class CleanExporter(HTMLExporter):
         yield from super().default_filters()
         yield "clean_html", clean.html
         # It is done before the cleaning: of "files/javascript:…" it leaves what is after the slash.
-        yield "strip_files_prefix", str
+        yield "strip_files_prefix", lambda text: text
         yield "own_scripts", own_scripts
 
     @pass_context
@@ -74,7 +74,7 @@ class CleanExporter(HTMLExporter):
 class FormgradePage(CleanExporter):
     """A submission, with the fields for scores and comments."""
 
-    template = "hubrun-formgrade"
+    own_template = "hubrun-formgrade"
 
     def from_notebook_node(self, nb: Any, resources: Any = None, **kwargs: Any) -> Any:
         # nbgrader's template puts names into the page as they are; `as_is` is for those of ours, which do not.
@@ -86,7 +86,7 @@ class FormgradePage(CleanExporter):
 class FeedbackPage(CleanExporter):
     """A graded submission, as its student gets it back: a file, which carries its policy with it."""
 
-    template = "hubrun-feedback"
+    own_template = "hubrun-feedback"
 
     def _preprocess(self, nb: Any, resources: Any) -> Any:
         nb, resources = super()._preprocess(nb, resources)
@@ -158,15 +158,17 @@ def guard(handler: Any) -> Any:
     return GuardedFiles if issubclass(handler, handlers.SubmissionFilesHandler) else Guarded
 
 
+_ON_CLICK = re.compile(r'(<(a|button)\b[^>]*?) onclick="(\w+\(\));?"([^>]*>.*?</\2>)', re.IGNORECASE)
+_LISTEN = r'\1\4<script>$(document.currentScript.previousElementSibling).on("click", function () { \3; });</script>'
+
+
 class _Loader(FileSystemLoader):
     """nbgrader's own templates of lists and forms, with a number at each script, names as JSON in scripts, and no onclick."""
 
     def get_source(self, environment: Environment, template: str) -> Any:
         text, *rest = super().get_source(environment, template)
         text = re.sub(r'= "{{ (\w+) }}";', r"= {{ \1 | tojson }};", text)
-        if (button := ' onclick="toggleAllNames()">Show All Names</button>') in text:
-            listen = '<script>$("#toggle_names").on("click", function () { toggleAllNames(); });</script>'
-            text = text.replace(button, f">Show All Names</button>{listen}")
+        text = _ON_CLICK.sub(_LISTEN, text)
         return text.replace("<script", '<script nonce="{{ nonce }}"'), *rest
 
 
