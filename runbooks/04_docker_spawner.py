@@ -44,10 +44,11 @@ docker_apt_key: str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"  # docker-ce: f
 docker_users: list = []  # accounts on the server that may use Docker; each of them can become root
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
 student_networks: list = []  # private networks that students' containers may reach besides the outside, such as [10.20.30.0/24]; never the server
-base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on
+base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on: name:tag, or name:tag@sha256:…
 image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
 nbgrader: bool = True  # install nbgrader, with a folder for each course that launches (assignments and grading)
 nbgitpuller: bool = True  # install nbgitpuller (hand out notebooks by git)
+git_hosts: list = []  # from where a launch may pull without asking: HOST or HOST/FOLDER; empty: the folders that git_links are in
 jupyterlab_git: bool = True  # install jupyterlab-git and nbdime
 tensorflow: bool = False  # install TensorFlow (about 2 GB)
 pytorch: str = "none"  # install PyTorch: none, cpu, or cuda (about 6 GB)
@@ -55,6 +56,7 @@ extra_pip_packages: list = []  # further packages for students, as pip requireme
 user_memory_mb: int = 1024  # memory limit of one student's server, in MB
 user_cpus: float = 1.0  # CPU limit of one student's server, in cores
 user_processes: int = 512  # limit on processes and threads of one student's server
+git_links: list = []  # nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]
 check: bool = False  # True: show what would change and touch nothing
 
 # %% [markdown]
@@ -146,7 +148,7 @@ server.check(*network.tests())
 # %% [markdown]
 # ## The students' image
 #
-# `Dockerfile.singleuser` is built here on the server, and again only when something in it changes. It brings JupyterHub in the hub's own version and what the parameters choose: nbgrader, nbgitpuller, jupyterlab-git, TensorFlow, PyTorch, `extra_pip_packages`. The first build takes minutes; its last line is shown while it goes on.
+# `Dockerfile.singleuser` is built here on the server, and again only when something in it changes. It brings JupyterHub in the hub's own version and what the parameters choose: nbgrader, nbgitpuller, jupyterlab-git, TensorFlow, PyTorch, `extra_pip_packages`. What is downloaded for our own packages is compared with digests that come with this project; of `base_image`, the digest that the registry had is kept with the image, and another one under the same tag stops the next build. `name:tag@sha256:…` says it from the start. The first build takes minutes; its last line is shown while it goes on.
 #
 # By hand: `docker build -t hubrun-singleuser -f Dockerfile.singleuser .`
 
@@ -181,7 +183,7 @@ server.ensure(*config.docker_filter(site))
 # %% [markdown]
 # ## DockerSpawner
 #
-# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. The container goes when it stops; the volume stays. All else in it is read-only but `/tmp`, `/var/tmp` and `/run`, which are kept in the student's share of memory: what a student installs with `pip` goes into the home and is there the next time; `conda install` is refused. The hub now listens on its address in the students' network, where containers reach it and the outside does not. Where `90-local.py` asks Docker for something that the service above would refuse, this step fails, names it, and the hub goes on as before.
+# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. The container goes when it stops; the volume stays. All else in it is read-only but `/tmp`, `/var/tmp` and `/run`, which are kept in the student's share of memory: what a student installs with `pip` goes into the home and is there the next time; `conda install` is refused. It is also told from where a launch may pull a repository without asking (`git_hosts`): any other link shows what it would do, and waits for a click. The hub now listens on its address in the students' network, where containers reach it and the outside does not. Where `90-local.py` asks Docker for something that the service above would refuse, this step fails, names it, and the hub goes on as before.
 #
 # The group `docker` is for people who administer the server: `docker_users` names them, and everybody else is taken out of it, the hub's account too.
 #
@@ -189,9 +191,14 @@ server.ensure(*config.docker_filter(site))
 
 # %%
 server.ensure(
+    config.front(),
     config.part(site, "40-docker.py"),
     docker.users(site),
-    Service("jupyterhub.service", watches=(config.DOCKER_PART, config.COURSES_LIB), ready=config.health()),
+    Service(
+        "jupyterhub.service",
+        watches=(config.DOCKER_PART, config.COURSES_LIB, config.FRONT_LIB),
+        ready=config.health(),
+    ),
 )
 
 # %% [markdown]

@@ -154,7 +154,7 @@ canvas_setup.by_api(server)
 # %% [markdown]
 # ## Links to notebooks in git
 #
-# For each of `git_links`: a launch that pulls the repository into the student's files (nbgitpuller, which keeps what the student changed) and opens a file of it. Everybody must be able to clone it without a password.
+# For each of `git_links`: a launch that pulls the repository into the student's files (nbgitpuller, which keeps what the student changed) and opens a file of it. Everybody must be able to clone it without a password. A launch pulls without a question from where these links are, or from `git_hosts`; a link from anywhere else shows what it would do and waits for a click.
 #
 # - In a module: **+** → **External Tool** → choose the tool, and put the **URL in Canvas** in place of its own; tick **Load in a new tab**
 # - As an assignment: **Submission Type** → **External Tool** → the same; tick **Load This Tool In A New Tab**

@@ -188,13 +188,15 @@ class Site(BaseModel):
     docker_subnet: str = _param(
         "02 04 05 06", "network of the students' containers; must be free on the server", "172.29.0.0/16"
     )
-    student_networks: list[str] = _param(
+    student_networks: list[kinds.Network] = _param(
         "04 06",
         "private networks that students' containers may reach besides the outside, such as [10.20.30.0/24]; never the server",
         [],
     )
     base_image: kinds.Image = _param(
-        "01 04", "image that the students' image is built on", "quay.io/jupyter/scipy-notebook:2026-07-28"
+        "01 04",
+        "image that the students' image is built on: name:tag, or name:tag@sha256:…",
+        "quay.io/jupyter/scipy-notebook:2026-07-28",
     )
     image_name: kinds.ImageName = _param(
         "04 06", "name of the students' image, built on the server", "hubrun-singleuser"
@@ -203,6 +205,11 @@ class Site(BaseModel):
         "04", "install nbgrader, with a folder for each course that launches (assignments and grading)", True
     )
     nbgitpuller: bool = _param("04", "install nbgitpuller (hand out notebooks by git)", True)
+    git_hosts: list[kinds.GitHost] = _param(
+        "04",
+        "from where a launch may pull without asking: HOST or HOST/FOLDER; empty: the folders that git_links are in",
+        [],
+    )
     jupyterlab_git: bool = _param("04", "install jupyterlab-git and nbdime", True)
     tensorflow: bool = _param("04", "install TensorFlow (about 2 GB)", False)
     pytorch: Literal["none", "cpu", "cuda"] = _param("04", "install PyTorch: none, cpu, or cuda (about 6 GB)", "none")
@@ -240,7 +247,7 @@ class Site(BaseModel):
         "05", "send Canvas key and secret again although the tool is there (after you made new ones)", False
     )
     git_links: list[GitLinkParams] = _param(
-        "05", "nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]", []
+        "04 05", "nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]", []
     )
 
     @field_validator("user_cpus", mode="before")
@@ -264,16 +271,6 @@ class Site(BaseModel):
             raise ValueError("an IPv4 network such as 172.29.0.0/16, with zeros behind its length") from None
         if not network.is_private or network.prefixlen > 28:
             raise ValueError("a private IPv4 network with room for the class, such as 172.29.0.0/16")
-        return value
-
-    @field_validator("student_networks")
-    @classmethod
-    def _networks(cls, value: list[str]) -> list[str]:
-        for text in value:
-            try:
-                ipaddress.IPv4Network(text)
-            except ValueError as error:
-                raise ValueError(f"{text!r} is not an IPv4 network such as 10.20.30.0/24 ({error})") from None
         return value
 
     @field_validator("lti_platform")
@@ -336,6 +333,12 @@ class Site(BaseModel):
     def gateway(self) -> str:
         """The server's own address on the network of the students' containers: the first one."""
         return str(ipaddress.IPv4Network(self.docker_subnet)[1])
+
+    @property
+    def pulled_from(self) -> list[str]:
+        """From where a launch may pull without a click: git_hosts, or the folders that the git_links are in."""
+        found = [link.repo.rstrip("/").rpartition("/")[0].removeprefix("https://") for link in self.git_links]
+        return sorted({place for place in self.git_hosts or found if kinds.GIT_HOST.fullmatch(place)})
 
     def sudo_password(self) -> Secret | None:
         """The sudo password, from where the parameters say it is; None when they say nothing."""

@@ -74,6 +74,14 @@ def _address(value: str) -> bool:
     return "%" not in value or bool(_HOST.fullmatch(value.partition("%")[2]))
 
 
+def _network(value: str) -> bool:
+    try:
+        ipaddress.IPv4Network(value)
+    except ValueError:
+        return False
+    return True
+
+
 def _url(*schemes: str) -> Callable[[str], bool]:
     def fits(value: str) -> bool:
         if not _URL.fullmatch(value):
@@ -147,6 +155,12 @@ KeyId = Annotated[str, _kind(_KEY_ID.fullmatch, "a key id as the certificate aut
 CanvasId = Annotated[str, _kind(_CANVAS_ID.fullmatch, "the number in Canvas's address, or such as sis_course_id:…")]
 Image = Annotated[str, _kind(_image, "an image, such as quay.io/jupyter/scipy-notebook:TAG; names are in lower case")]
 ImageName = Annotated[str, _kind(_IMAGE.fullmatch, "the name of an image in lower case, such as hubrun-singleuser")]
+# A host, or a folder there; http:// is for those who have no https.
+GIT_HOST = re.compile(r"(https?://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~%+-]+)*/?")
+GitHost = Annotated[
+    str, _kind(GIT_HOST.fullmatch, "a host such as github.com, or a folder there: github.com/school", empty=False)
+]
+Network = Annotated[str, _kind(_network, "an IPv4 network such as 10.20.30.0/24", empty=False)]
 Branch = Annotated[
     str, _kind(lambda value: len(value) <= 255 and not NO_BRANCH.search(value), "the name of a branch in git")
 ]

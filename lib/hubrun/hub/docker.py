@@ -145,4 +145,5 @@ def singleuser_image(site: Site) -> Image:
         image.build_args(choices),
         image.context_digest(choices),
         "Dockerfile",
+        site.base_image,
     )

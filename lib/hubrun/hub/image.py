@@ -21,7 +21,10 @@ from hubrun.errors import BadInput, HubrunError
 PROJECT = Path(__file__).parents[3]
 DOCKERFILE = "Dockerfile.singleuser"
 REQUIREMENTS = "lib/hubrun/hub/requirements"
-NBGRADER = "lib/hubrun/hub/nbgrader"
+# Folders of what is ours in the image, and a module that the hub and the image have in common.
+OURS = ("lib/hubrun/hub/nbgrader", "lib/hubrun/hub/pull")
+TICKET = "lib/hubrun/hub/front/pull_ticket.py"
+_SUFFIXES = (".py", ".json", ".html", ".j2", ".tpl")
 # An image carries the digest of what it was built from; the same digest needs no new build.
 LABEL = "hubrun.context"
 
@@ -49,10 +52,11 @@ def build_context(choices: ImageChoices) -> dict[str, bytes]:
     files = {"Dockerfile": _read(DOCKERFILE)}
     for name in ("uv.txt", "science.txt", "singleuser.txt"):
         files[f"{REQUIREMENTS}/{name}"] = _read(f"{REQUIREMENTS}/{name}")
-    for path in sorted((PROJECT / NBGRADER).rglob("*")):
-        if path.suffix in (".py", ".json"):
+    for path in sorted(path for folder in OURS for path in (PROJECT / folder).rglob("*")):
+        if path.suffix in _SUFFIXES:
             name = path.relative_to(PROJECT).as_posix()
             files[name] = _read(name)
+    files[TICKET] = _read(TICKET)
     if choices.extra_pip_packages:
         lines = [f"{_requirement(package)}\n" for package in choices.extra_pip_packages]
         files["extra-packages.txt"] = "".join(lines).encode()

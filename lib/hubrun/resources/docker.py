@@ -16,6 +16,19 @@ from hubrun.resources.files import File
 DAEMON_JSON = "/etc/docker/daemon.json"
 # The label that says from which inputs an image was built.
 CONTEXT_LABEL = "hubrun.context"
+# The label that says on which image it was built: the name, and the digest that the registry had for it.
+BASE_LABEL = "hubrun.base"
+# A tag may come to mean another image. Who builds again then gets it only by asking for it.
+_BASE = f"""base={{}}
+docker image inspect "$base" > /dev/null 2>&1 || docker pull -q "$base" > /dev/null
+digest=$(docker image inspect --format '{{{{if .RepoDigests}}}}{{{{index .RepoDigests 0}}}}{{{{end}}}}' "$base")
+before=$(docker image inspect --format '{{{{index .Config.Labels "{BASE_LABEL}"}}}}' {{}} 2> /dev/null || true)
+if test -n "$digest" && test "${{before%% *}}" = "$base" && test "$before" != "$base $digest"; then
+    echo "$base is another image now: ${{before#* }} was built on, the registry has $digest."
+    echo "To take the new one, set base_image: $base@${{digest##*@}}"
+    exit 1
+fi
+"""
 
 
 @dataclass(frozen=True)
@@ -109,6 +122,7 @@ class Image(Resource):
     """An image built on the server from `context` (path → content), rebuilt only when its inputs change.
 
     digest: of all inputs; kept as a label of the image. folder: where the context is kept on the server.
+    base: what it is built on; kept, with its digest, as another label.
     """
 
     name: str
@@ -116,6 +130,7 @@ class Image(Resource):
     build_args: Mapping[str, str]
     digest: str
     dockerfile: str
+    base: str
     folder: str = "/srv/jupyterhub/image"
 
     @property
@@ -136,6 +151,7 @@ class Image(Resource):
             "docker build --label {} {} -f {} -t {} .",
             f"{CONTEXT_LABEL}={self.digest}", arguments, self.dockerfile, self.name,
         )  # fmt: skip
+        labelled = build.replace("docker build ", f'docker build --label "{BASE_LABEL}=$base $digest" ', 1)
         script = (
             quote(
                 """folder={}
@@ -147,7 +163,8 @@ class Image(Resource):
             """,
                 self.folder,
             )
-            + build
+            + quote(_BASE, self.base, self.name)
+            + labelled
         )
         why = "its inputs changed" if now.get("digest") else "another image has its name" if now else "it is not there"
         return [Action(f"build {self.name} ({why})", script, build, self._tar(), seconds=3600)]

@@ -20,7 +20,7 @@ from ltiauthenticator.lti13.handlers import get_nonce, make_nonce_state
 from sqlalchemy.exc import SQLAlchemyError
 from tornado.httputil import url_concat
 
-from . import gate, groups, launch11, launch13, origin, registration
+from . import gate, groups, launch11, launch13, origin, pull_ticket, registration
 from .health import Health
 from .launch import Launch
 from .pages import PAGES, TEMPLATE, Page
@@ -87,7 +87,8 @@ class FrontPage(BaseHandler):
         if user is None:
             raise Refusal(Reason.NOT_ADMITTED, "c.Authenticator.allow_all or blocked_users", launch.consumer.name)
         # /hub/ knows where people go by default, whatever is configured.
-        self.redirect(launch.target or self.hub.base_url)
+        target = launch.target or self.hub.base_url
+        self.redirect(pull_ticket.with_ticket(target, self.settings["cookie_secret"], user.name, time.time()))
 
     async def auth_to_user(self, authenticated: dict[str, Any], user: Any = None) -> Any:
         """Make the user, as JupyterHub does, and put them into their course's groups before the cookie is set."""

@@ -24,8 +24,8 @@ def configure(c: Any) -> None:
     c.ExchangeFactory.collect = "hubrun_nbgrader.exchange.Collect"
     c.ExchangeFactory.release_feedback = "hubrun_nbgrader.exchange.ReleaseFeedback"
     c.Autograde.autograde_preprocessors = autograde_preprocessors()
-    # What students hand in is shown in the instructor's browser, from the hub's own address: no scripts of theirs there.
-    c.HTMLExporter.sanitize_html = True
+    # What was handed in comes back as a page that students open: no scripts in it. (Formgrader's pages: formgraders.py.)
+    c.GenerateFeedback.exporter_class = "hubrun_nbgrader.pages.FeedbackPage"
 
     everything = courses.all_courses()
     course = courses.course_of(Path.cwd()) or (everything[0] if len(everything) == 1 else "")

@@ -22,7 +22,7 @@ from nbgrader.server_extensions.formgrader.formgrader import FormgradeExtension
 from tornado import web
 from traitlets.config import Config
 
-from . import courses
+from . import courses, pages
 
 LINKS = "courses"
 
@@ -77,6 +77,8 @@ def add_formgrader(app: Any, course: str, folder: Path) -> None:
     formgrader.initialize([], root=str(folder))
     own = SimpleNamespace(settings={})
     formgrader.init_tornado_settings(own)
+    own.settings["nbgrader_exporter"] = pages.FormgradePage(config=formgrader.config)
+    own.settings["nbgrader_jinja2_env"] = pages.environment()
 
     server = app.web_app.settings["base_url"]
     base = url_path_join(server, f"/formgraders/{course}")
@@ -96,7 +98,7 @@ def _of_course(handler: Any, base: str, settings: dict[str, Any]) -> Any:
     """The handler for one course: its links lead to the course's formgrader, and its settings are the course's."""
     return type(
         handler.__name__,
-        (handler,),
+        (pages.guard(handler), handler),
         {
             "base_url": property(lambda _: base),
             "settings": property(lambda self: ChainMap(settings, self.application.settings)),

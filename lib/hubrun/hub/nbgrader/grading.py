@@ -23,9 +23,13 @@ from . import sandbox
 class SandboxedKernel(AsyncKernelManager):
     """Starts a kernel, of any language, that reaches its working folder and the system's programs, and little else."""
 
-    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-        # Goes with this object.
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Goes with this object. Over sockets in it the kernel talks: it has no others.
         self._scratch = tempfile.TemporaryDirectory(prefix="grading-")
+        self.transport, self.ip = "ipc", os.path.join(self._scratch.name, "kernel")
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         command = super().format_kernel_cmd(extra_arguments)
         connection = os.path.realpath(self.connection_file)
         return [sys.executable, "-I", str(Path(sandbox.__file__)), self._scratch.name, connection, "--", *command]

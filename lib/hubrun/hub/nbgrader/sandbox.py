@@ -3,10 +3,14 @@
 Landlock (Linux 5.13 or newer; https://docs.kernel.org/userspace-api/landlock.html): from here on, this process and all
 that it starts may read the system's programs, and write below the working folder, SCRATCH and CONNECTION. No links can
 be made, so that what is written there later by the instructor's process goes nowhere else. Processes outside can be
-neither looked into nor sent signals (Linux 6.12). The network stays as it is: what the sandbox can read is the student's
-own submission and the tests that it is graded with.
+neither looked into nor sent signals (Linux 6.12).
 
-Where the kernel has no Landlock it ends with an error, and nothing is graded.
+There is no network, not even to programs in the same container (seccomp(2)): sockets are made for AF_UNIX alone, over
+which the notebook's kernel talks. What a submission reads (itself, and the tests that it is graded with) goes nowhere, and
+no answers come in. io_uring, which makes sockets past such a filter (io_uring_prep_socket(3)), is closed, and so are the
+system calls of 32 bits.
+
+Where one of the two cannot be had it ends with an error, and nothing is graded.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on all archi
 PATH_BENEATH, PR_SET_NO_NEW_PRIVS, VERSION = 1, 38, 1
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REMOVE_DIR, REMOVE_FILE = (1 << bit for bit in range(6))
-MAKE_DIR, MAKE_REG, TRUNCATE = 1 << 7, 1 << 8, 1 << 14
+MAKE_DIR, MAKE_REG, MAKE_SOCK, TRUNCATE = 1 << 7, 1 << 8, 1 << 9, 1 << 14
 SIGNALS_AND_SOCKETS = 0b11
 # Which rights a version of Landlock knows: those that are handled are forbidden, except where a rule gives them.
 HANDLED = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}
@@ -27,6 +31,19 @@ HANDLED = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}
 FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
 READ = EXECUTE | READ_FILE | READ_DIR
 WRITE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | TRUNCATE
+
+# seccomp(2): AUDIT_ARCH_*, and the numbers of socket and socketpair. Those of io_uring are the same everywhere.
+ARCHITECTURES = {"x86_64": (0xC000003E, 41, 53), "aarch64": (0xC00000B7, 198, 199)}
+IO_URING = (425, 426, 427)
+# x86_64 has each call a second time, for programs with addresses of 32 bits.
+X32 = 0x40000000
+PR_SET_SECCOMP, MODE_FILTER = 22, 2
+# linux/bpf_common.h: load a word of struct seccomp_data; compare; return.
+LOAD, EQUAL, GREATER_OR_EQUAL, RETURN = 0x20, 0x15, 0x35, 0x06
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
+# EOPNOTSUPP: of others ZeroMQ, which looks at the network's devices first, takes its life (libzmq, ip_resolver.cpp).
+ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | 95  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO
+AF_UNIX = 1
 
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/usr", "/opt", "/etc", "/sys", "/proc")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/shm")
@@ -41,6 +58,14 @@ class Ruleset(ctypes.Structure):
 class Beneath(ctypes.Structure):
     _pack_ = 1
     _fields_ = [("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32)]
+
+
+class Instruction(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_uint16), ("yes", ctypes.c_uint8), ("no", ctypes.c_uint8), ("k", ctypes.c_uint32)]
+
+
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(Instruction))]
 
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -74,14 +99,50 @@ def restrict(rights: dict[str, int]) -> None:
     os.close(ruleset)
 
 
+def filter_program(machine: str) -> list[tuple[int, int, int, int]]:
+    """The filter for a machine (uname -m): code, steps to skip if so, if not, and the word. Raises OSError for others."""
+    if machine not in ARCHITECTURES:
+        raise OSError(f"no filter for the architecture {machine}")
+    architecture, socket, socketpair = ARCHITECTURES[machine]
+    checks = [(EQUAL, number) for number in IO_URING] + ([(GREATER_OR_EQUAL, X32)] if machine == "x86_64" else [])
+    last = len(checks) + 6  # how far the last instruction is from the second
+    return [
+        (LOAD, 0, 0, ARCHITECTURE),
+        (EQUAL, 0, last, architecture),
+        (LOAD, 0, 0, NUMBER),
+        *((code, last - 2 - place, 0, word) for place, (code, word) in enumerate(checks)),
+        (EQUAL, 1, 0, socket),
+        (EQUAL, 0, 2, socketpair),
+        # The kernel, too, takes the lower half of it, an int.
+        (LOAD, 0, 0, FIRST_ARGUMENT),
+        (EQUAL, 0, 1, AF_UNIX),
+        (RETURN, 0, 0, ALLOW),
+        (RETURN, 0, 0, REFUSE),
+    ]
+
+
+def close_network() -> None:
+    """Refuse this process, and all that it starts, every socket but AF_UNIX. Needs PR_SET_NO_NEW_PRIVS."""
+    steps = [Instruction(*step) for step in filter_program(os.uname().machine)]
+    program = Program(len(steps), (Instruction * len(steps))(*steps))
+    if libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(MODE_FILTER), ctypes.byref(program), 0, 0):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
 def main(scratch: str, connection: str, _: str, *command: str) -> None:
-    writable = (os.getcwd(), scratch, connection)
+    rights = dict.fromkeys(SYSTEM, READ) | dict.fromkeys((*DEVICES, os.getcwd(), connection), WRITE)
     try:
-        restrict(dict.fromkeys(SYSTEM, READ) | dict.fromkeys(DEVICES, WRITE) | dict.fromkeys(writable, WRITE))
+        # The kernel's sockets are in SCRATCH.
+        restrict(rights | {scratch: WRITE | MAKE_SOCK})
+        close_network()
     except OSError as error:
-        sys.exit(f"autograding needs Landlock to shut in what students wrote, and this server has none: {error}")
+        sys.exit(
+            f"autograding needs Landlock and seccomp to shut in what students wrote, and this server lacks one: {error}"
+        )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(SECRET)}
-    os.execvpe(command[0], command, kept | {"HOME": scratch, "TMPDIR": scratch})
+    # ipykernel says that it has no socket for the output of forked processes (iostream.py); that is as it should be.
+    quiet = {"PYTHONWARNINGS": "ignore:Couldn't bind IOPub Pipe:UserWarning"}
+    os.execvpe(command[0], command, quiet | kept | {"HOME": scratch, "TMPDIR": scratch})
 
 
 if __name__ == "__main__":
