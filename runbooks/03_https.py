@@ -104,9 +104,9 @@ server.require(*dns.resolve_checks(server))
 # By hand: `sudo nano /etc/jupyterhub/conf.d/30-subdomains.py`, then restart `jupyterhub-proxy` and `jupyterhub`
 
 # %%
-from hubrun.hub import subdomains
+from hubrun.hub import addresses
 
-server.ensure(*subdomains.off(site))
+server.ensure(*addresses.off(site))
 
 # %% [markdown]
 # ## nginx
@@ -214,7 +214,7 @@ if site.tls == "acme":
 # By hand: `sudo nano /etc/jupyterhub/conf.d/30-subdomains.py`, `sudo systemctl edit jupyterhub-proxy`, then restart both
 
 # %%
-server.ensure(*subdomains.on(site))
+server.ensure(*addresses.on(site))
 
 # %% [markdown]
 # ## Check
@@ -222,7 +222,7 @@ server.ensure(*subdomains.on(site))
 # What the server serves. Old TLS versions and other names must be refused; the launch URL must answer 405 to a browser that only looks at it, since launches are POSTs. Then a browser's view from here: the certificate must be accepted.
 
 # %%
-server.check(*https_tests(site), *subdomains.tests(site))
+server.check(*https_tests(site), *addresses.tests(site))
 
 # %%
 if not server.pending:

@@ -148,7 +148,9 @@ class Site(BaseModel):
     )
     tls_key: str = _param("03", "tls: files. Path on the server of the private key, PEM", "")
     acme_dns: Literal["none", "digitalocean", "cloudflare", "route53", "google", "rfc2136"] = _param(
-        "01 03", "DNS service in which the certificate authority is answered, as subdomains need; none: by port 80", "none"
+        "01 03",
+        "DNS service in which the certificate authority is answered, as subdomains need; none: by port 80",
+        "none",
     )
     acme_dns_env: str = _param("01 03", "environment variable here that holds acme_dns's token or credentials", "")
     acme_dns_file: str = _param("01 03", "file here that holds acme_dns's token or credentials (see 03)", "")
@@ -289,7 +291,9 @@ class Site(BaseModel):
         if self.acme_dns != "none" and not (self.acme_dns_env or self.acme_dns_file):
             raise ValueError(f"acme_dns: {self.acme_dns} needs acme_dns_env or acme_dns_file")
         if self.acme_ca_file and self.acme_dns not in ("none", "rfc2136"):
-            raise ValueError(f"acme_ca_file would be all that certbot trusts, for {self.acme_dns} too: use ca_certificates")
+            raise ValueError(
+                f"acme_ca_file would be all that certbot trusts, for {self.acme_dns} too: use ca_certificates"
+            )
         if self.subdomains and self.tls == "acme" and self.acme_dns == "none":
             raise ValueError("subdomains need a certificate for *.domain: set acme_dns, or tls: files (see 03)")
         if self.acme_eab_kid and not (self.acme_eab_hmac_env or self.acme_eab_hmac_file):

@@ -11,7 +11,7 @@ import httpx
 
 from hubrun.checks import Check
 from hubrun.hub.connect_to import Route
-from hubrun.hub.subdomains import ANYBODY
+from hubrun.hub.addresses import ANYBODY
 from hubrun.params import Site
 from hubrun.plan import quote
 from hubrun.resources.certificate import WEBROOT

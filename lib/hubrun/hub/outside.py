@@ -137,14 +137,14 @@ def check_closed(address: str, port: int, timeout_s: float = 3.0) -> Check:
     return Check(name, False, expected, "open", cause)
 
 
-def check_private(browser: Browser, owner: str, path: str) -> Check:
+def check_private(browser: Browser, owner: str, path: str, root: str = "") -> Check:
     """Check that the student of `browser` gets neither the JupyterLab of `owner` nor the file `path` in its home.
 
-    A browser that is not logged in proves nothing: launch first.
+    `root` is the address of the owner's server, where it is another than the hub's: both are asked. A browser that is not logged in proves nothing: launch first.
     """
-    name, expected = f"{browser.user} cannot see {owner}'s files", "403 or 404, twice"
-    home = browser.path_of(owner)
-    pages = [browser.get(f"{home}lab"), browser.get(f"{home}files/{path}")]
+    homes = [f"{at}{browser.path_of(owner)}" for at in dict.fromkeys(("", root))]
+    name, expected = f"{browser.user} cannot see {owner}'s files", f"403 or 404, {2 * len(homes)} times"
+    pages = [browser.get(f"{home}{page}") for home in homes for page in ("lab", f"files/{path}")]
     came = ", ".join(str(page.status_code) for page in pages)
     ok = bool(browser.user) and all(page.status_code in (403, 404) for page in pages)
     cause = "" if ok else "A role gives students access:servers, or both launches became the same user."

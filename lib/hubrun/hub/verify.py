@@ -9,7 +9,7 @@ from functools import wraps
 from hubrun.checks import Check
 from hubrun.display import Live
 from hubrun.errors import HubrunError
-from hubrun.hub import https, lti, matrix, matrix13, outside, temporary_consumer, test_users
+from hubrun.hub import addresses, https, lti, matrix, matrix13, outside, temporary_consumer, test_users
 from hubrun.hub.browser import Browser
 from hubrun.hub.connect_to import Route
 from hubrun.hub.consumers import secret_path
@@ -169,7 +169,7 @@ class Verification:
             if not launched.ok:
                 return [launched]
             browser.start(180, self._live.line)
-            checks = [launched, outside.check_private(browser, first, FILE)]
+            checks = [launched, outside.check_private(browser, first, FILE, addresses.root(self.site, first))]
             # What must work, so that the refusals below mean something: the student's container reaches the hub.
             checks.append(_reach(browser, self.site.gateway, 8081, True, "the hub, which it needs"))
             checks.append(_reach(browser, neighbour, 8888, False, "the first student's server"))

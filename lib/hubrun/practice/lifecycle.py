@@ -177,9 +177,7 @@ def _make_services(docker: Engine, practice: Practice, image_name: str, digest: 
         "--volume", f"{registry}:{acme.REGISTRY_DATA}",
         image_name,
     )  # fmt: skip
-    files = acme.configuration(
-        practice.chain(), practice.domain, practice.names(), eab.read_text(), tsig.read_text()
-    )
+    files = acme.configuration(practice.chain(), practice.domain, practice.names(), eab.read_text(), tsig.read_text())
     container.put_files(docker, practice.services, files)
 
 

@@ -129,5 +129,6 @@ def _check_server(values: dict[str, str]) -> None:
         int(values.get("dns_rfc2136_port") or 53)
     except ValueError:
         raise BadInput(
-            "dns_rfc2136_server must be an address and dns_rfc2136_port a number", "parameter acme_dns_file or acme_dns_env"
+            "dns_rfc2136_server must be an address and dns_rfc2136_port a number",
+            "parameter acme_dns_file or acme_dns_env",
         ) from None

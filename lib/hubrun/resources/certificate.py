@@ -191,11 +191,17 @@ class AcmeCertificate(Resource):
         text = now.get("salt", "") + self.dns.credentials.reveal()
         if now.get("credentials") != hashlib.sha256(text.encode()).hexdigest() or "half" in now:
             words = ("certbot", "renew", "--dry-run", "--cert-name", self.domain, "--no-random-sleep-on-renew")
-            script = quote(_PUT_CREDENTIALS, CREDENTIALS) + self._environment() + self._run(quote("{}", words), _TAKE_BACK)
+            script = (
+                quote(_PUT_CREDENTIALS, CREDENTIALS) + self._environment() + self._run(quote("{}", words), _TAKE_BACK)
+            )
             title = f"put new credentials for {self.dns.service} in place, if a trial renewal succeeds"
             return [Action(title, script + _KEEP, quote("{}", words), self.dns.line, seconds=900, answers=ANSWERS)]
         if now.get("closed") != "600|root":
-            return [Action(f"close {CREDENTIALS} to others", quote("chown root {}\nchmod 0600 {}", CREDENTIALS, CREDENTIALS))]
+            return [
+                Action(
+                    f"close {CREDENTIALS} to others", quote("chown root {}\nchmod 0600 {}", CREDENTIALS, CREDENTIALS)
+                )
+            ]
         return []
 
     def _reason(self, now: dict[str, str]) -> str:

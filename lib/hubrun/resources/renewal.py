@@ -24,8 +24,11 @@ _INPUTS = """
 domain={}
 conf=/etc/letsencrypt/renewal/$domain.conf
 inputs() {
-    grep -E "^(server|account|authenticator|dns_[a-z0-9_]+) = " "$conf" 2>/dev/null
-    stat -c '%Y %s' {!credentials} 2>/dev/null
+    grep -E "^(server|account|authenticator) = " "$conf" 2>/dev/null
+    if grep -qs "^authenticator = dns-" "$conf"; then
+        grep "^dns_" "$conf"
+        stat -c '%Y %s' {!credentials}
+    fi
     awk -v domain="$domain" -F ' = ' '
         $1 == "webroot_path" { sub(/,$/, "", $2); count = split($2, paths, /, */); path = paths[count] }
         $1 == domain { mapped = $2 }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hubrun.checks import Test
 from hubrun.hub import config
+from hubrun.hub.front.hosts import host
 from hubrun.params import Site
 from hubrun.plan import Action, Resource, facts, quote
 from hubrun.resources.files import Absent, Directory, File
@@ -50,6 +51,11 @@ class OneAddress(Resource):
 
 # A name below the domain that is no person's: their labels do not begin so.
 ANYBODY = "u-x--hubrun"
+
+
+def root(site: Site, name: str) -> str:
+    """Where the server of the hub's user `name` is, such as https://ada.hub.example.edu; "" where it is at the hub's own."""
+    return site.url.replace(site.domain, host(name, site.domain), 1) if site.subdomains else ""
 
 
 def on(site: Site) -> list[Resource]:
