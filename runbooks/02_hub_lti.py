@@ -233,7 +233,8 @@ server.ensure(
     ),
     Service(
         "jupyterhub.service",
-        watches=(config.HUB_UNIT, config.CONFIG, config.CONF_D, config.FRONT_LIB, config.PROXY_ENV, config.VERIFY_ENV),
+        # The proxy's unit too: a proxy that begins again knows no routes until the hub tells it.
+        watches=(config.HUB_UNIT, config.PROXY_UNIT, config.CONFIG, config.CONF_D, config.FRONT_LIB, config.PROXY_ENV, config.VERIFY_ENV),
         ready=config.health(),
     ),
 )

@@ -22,6 +22,16 @@
 #
 # **A domain.** Any name whose DNS you can set will do: `hub.example.edu` from your institution's IT, a name bought from a registrar, or a free one from a subdomain service such as [DuckDNS](https://www.duckdns.org) (log in, choose a name, put the server's address into *current ip*: `yourname.duckdns.org` is then yours). Set an **A** record to the server's public IPv4 address, and an **AAAA** record only if the server has IPv6: the certificate authority tries that one first. Names below `netlify.app`, `vercel.app` or `github.io`, which the old guide mentions, cannot be used: they lead to machines of those services.
 #
+# **An address for each person** (`subdomains: true`, recommended). A browser keeps pages apart by their host. Without it all people's servers share the hub's: what one student's server serves must be kept from everybody else by other means. With it each is at `https://NAME.DOMAIN/`, and no page of a student's can act as whoever looks at it. It needs a certificate for `*.DOMAIN`, which authorities give only to who can change the zone in DNS:
+#
+# 1. DNS: beside the record for `hub.example.edu`, the same for `*.hub.example.edu` (**A**, and **AAAA** if the server has IPv6).
+# 2. `acme_dns`: where the zone is kept. `acme_dns_file` (or `acme_dns_env`): what may change it, kept on the server where root alone reads it, as each renewal needs it.
+# 3. `digitalocean`: a token with the scopes *domain: read, create, update, delete*. `cloudflare`: a token with *Zone, DNS, Edit* and *Zone, Zone, Read* for this zone. Either alone in the file.
+# 4. `route53`: `aws_access_key_id = …` and `aws_secret_access_key = …` of a user with `route53:ListHostedZones`, `GetChange` and, for the zone, `ChangeResourceRecordSets`. `google`: the JSON key of a service account with the role *DNS Administrator*.
+# 5. `rfc2136` (BIND, Knot, PowerDNS, Windows): lines `dns_rfc2136_server = ADDRESS`, `…_name`, `…_secret`, `…_algorithm = HMAC-SHA512` of a TSIG key that may update the TXT record `_acme-challenge.hub.example.edu`, and no more.
+#
+# With `tls: files` nothing of that is needed but the record and a certificate for both names. **When you switch it on or off on a site in use**, people's addresses change: nobody loses a file, hub and proxy restart, and open tabs must be opened anew from the course; bookmarks of the hub's own address lead on to the new one. Switched on, servers that run go on, and what runs in them. Switched off, those that were started with an address of their own are stopped once (`plan` says how many): do it when few work.
+#
 # Every step can be run again at any time. What is already right is left alone and reported as `ok`.
 
 # %% [markdown]
@@ -44,6 +54,7 @@ ssh_known_hosts_file: str = ""  # known_hosts file; empty: ~/.ssh/known_hosts
 ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
+subdomains: bool = False  # recommended: each person's server at an address of its own, https://NAME.DOMAIN/ (see 03)
 tls: str = "acme"  # where the certificate comes from: acme, or files on the server
 acme_email: str = ""  # address for the certificate authority's notices; empty: none
 acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"  # ACME directory of the certificate authority
@@ -53,6 +64,10 @@ acme_eab_hmac_env: str = ""  # environment variable here that holds the binding'
 acme_eab_hmac_file: str = ""  # file here that holds the binding's HMAC key
 tls_certificate: str = ""  # tls: files. Path on the server of the certificate with its chain, PEM
 tls_key: str = ""  # tls: files. Path on the server of the private key, PEM
+acme_dns: str = "none"  # DNS service in which the certificate authority is answered, as subdomains need; none: by port 80
+acme_dns_env: str = ""  # environment variable here that holds acme_dns's token or credentials
+acme_dns_file: str = ""  # file here that holds acme_dns's token or credentials (see 03)
+acme_dns_seconds: int = 60  # how long the DNS service takes to show a new record, in seconds
 hsts_seconds: int = 31536000  # how long browsers shall insist on HTTPS, in seconds; 0: do not say
 upload_limit_mb: int = 512  # largest upload that nginx lets through, in MB
 check: bool = False  # True: show what would change and touch nothing
@@ -72,7 +87,7 @@ server
 # %% [markdown]
 # ## Does the domain have a DNS record?
 #
-# Asked from the server and from here, before anything is changed. It fails when nobody finds an address, and then says which record to set and where. An address that is none of the server's own is no mistake by itself: behind many providers' NAT the public address belongs to no interface. Whether it really leads here is tested below.
+# Asked from the server and from here, before anything is changed. It fails when nobody finds an address, and then says which record to set and where; with `subdomains` a name below the domain, which nobody has, must lead to the same address. An address that is none of the server's own is no mistake by itself: behind many providers' NAT the public address belongs to no interface. Whether it really leads here is tested below.
 #
 # By hand: `getent ahosts hub.example.edu`, and on the server `ip address`
 
@@ -80,6 +95,18 @@ server
 from hubrun.hub import dns
 
 server.require(*dns.resolve_checks(server))
+
+# %% [markdown]
+# ## Addresses that go
+#
+# Where people had addresses of their own and `subdomains` is false now, hub and proxy go back to one address before the certificate for the others does, and servers that were started with an address of their own are stopped, as nobody could log in to them any more; their files stay. Elsewhere nothing happens here.
+#
+# By hand: `sudo nano /etc/jupyterhub/conf.d/30-subdomains.py`, then restart `jupyterhub-proxy` and `jupyterhub`
+
+# %%
+from hubrun.hub import addresses
+
+server.ensure(*addresses.off(site))
 
 # %% [markdown]
 # ## nginx
@@ -135,12 +162,12 @@ server.ensure(*https.nginx_unit(site))
 # %% [markdown]
 # ## Does the domain lead to this server?
 #
-# The certificate authority will fetch a file from `http://DOMAIN/`. So do we first, from the server and from here, at each address that the domain has: a wrong record, or a closed port 80, is found before it uses up the authority's patience (Let's Encrypt allows five failures an hour).
+# The certificate authority will fetch a file from `http://DOMAIN/`. So do we first, from the server and from here, at each address that the domain has: a wrong record, or a closed port 80, is found before it uses up the authority's patience (Let's Encrypt allows five failures an hour). With `acme_dns` the authority asks DNS in its place, and the question is not put.
 #
 # By hand: `curl http://hub.example.edu/.well-known/acme-challenge/hubrun-token`
 
 # %%
-if site.tls == "acme" and not server.pending:
+if site.tls == "acme" and site.acme_dns == "none" and not server.pending:
     server.require(*dns.reach_checks(server))
 
 # %% [markdown]
@@ -148,13 +175,15 @@ if site.tls == "acme" and not server.pending:
 #
 # With `tls: acme`, certbot gets the certificate from Let's Encrypt, or from the ACME server in `acme_directory`. `acme_ca_file` is for an ACME server whose own HTTPS is signed by a private CA; it is given to certbot, and to the service that renews. `acme_eab_kid` and its HMAC key are for authorities that tie certificates to a customer's account (ZeroSSL, Sectigo, many institutions'): the key goes to certbot in a file that only root can read, never on the command line. A certificate that is there stays, unless it is from another authority, for another name, damaged, or near its end.
 #
+# With `acme_dns`, certbot puts a TXT record into your DNS zone, waits `acme_dns_seconds`, and takes it away again; with `subdomains` the certificate is for `*.DOMAIN` too. New credentials stay only when a certificate, or a trial renewal, was had with them; until then, and when they are refused, the old ones and the old certificate stay.
+#
 # With `tls: files` nothing is fetched: your institution's certificate (with its chain) and key lie on the server already, at `tls_certificate` and `tls_key`.
 #
-# By hand: `sudo apt-get install certbot`, `sudo certbot certonly --webroot -w /var/www/letsencrypt -d hub.example.edu`
+# By hand: `sudo apt-get install certbot`, `sudo certbot certonly --webroot -w /var/www/letsencrypt -d hub.example.edu`, or `sudo apt-get install python3-certbot-dns-cloudflare`, `sudo certbot certonly --dns-cloudflare --dns-cloudflare-credentials FILE -d hub.example.edu -d '*.hub.example.edu'`
 
 # %%
 if site.tls == "acme":
-    server.ensure(Packages("certbot"), *https.acme(site))
+    server.ensure(*https.acme(site))
 
 # %%
 server.check(*https.tests(site))
@@ -185,7 +214,17 @@ server.ensure(ServedCertificate(site.domain, https.paths(site)[0]))
 # %%
 if site.tls == "acme":
     server.ensure(*https.renewal())
-    server.ensure(RenewalProof(site.domain, site.acme_directory))
+    server.ensure(RenewalProof(site.domain, site.acme_directory, dns=site.acme_dns != "none"))
+
+# %% [markdown]
+# ## An address for each person
+#
+# With `subdomains: true`, now that the certificate covers them: the hub gives each person's server an address of its own, the proxy finds them by host, and cookies are tied to the one host that set them (`__Host-`). A name that cannot be part of an address gets one with a digest, which no other name has. Servers that run go on. On a site without subdomains nothing happens here.
+#
+# By hand: `sudo nano /etc/jupyterhub/conf.d/30-subdomains.py`, `sudo systemctl edit jupyterhub-proxy`, then restart both
+
+# %%
+server.ensure(*addresses.on(site))
 
 # %% [markdown]
 # ## Check
@@ -193,7 +232,7 @@ if site.tls == "acme":
 # What the server serves. Old TLS versions and other names must be refused; the launch URL must answer 405 to a browser that only looks at it, since launches are POSTs. Then a browser's view from here: the certificate must be accepted.
 
 # %%
-server.check(*https_tests(site))
+server.check(*https_tests(site), *addresses.tests(site))
 
 # %%
 if not server.pending:

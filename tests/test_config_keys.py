@@ -23,7 +23,7 @@ from lti_hub import HUB, hub_python
 
 pytestmark = pytest.mark.hub
 
-PARTS = ("20-hub.py", "25-lti.py", "40-docker.py")
+PARTS = ("20-hub.py", "25-lti.py", "30-subdomains.py", "40-docker.py")
 SITES: dict[str, dict[str, Any]] = {
     f"LTI {version}, {'with' if nbgrader else 'no'} nbgrader, {tls}, {idle} min": {
         "lti_version": version, "nbgrader": nbgrader, "tls": tls, "idle_minutes": idle,

@@ -325,7 +325,8 @@ def test_an_institutions_certificate_is_used_where_it_lies():
 @pytest.mark.parametrize(("port", "url"), [(443, "https://hub.example.edu"), (8443, "https://hub.example.edu:8443")])
 def test_port_80_answers_challenges_and_leads_to_the_public_https_port(port, url):
     lines = directives(Nginx((1, 22, 1), False).http_site(SITE.model_copy(update={"https_port": port})))
-    assert f"return 301 {url}$request_uri;" in lines
+    assert f"return 301 {url.replace('hub.example.edu', '$host')}$request_uri;" in lines
+    assert "server_name hub.example.edu;" in lines, "so that $host is that name alone"
     assert "location ^~ /.well-known/acme-challenge/ {" in lines
     assert "listen 80 default_server;" in lines and "return 444;" in lines
 

@@ -17,6 +17,8 @@ from cryptography.x509.verification import PolicyBuilder, Store
 
 from hubrun.errors import BadInput, EngineMissing, HubrunError
 from hubrun.practice import acme, container, engine, image, lifecycle, machine, server
+from hubrun.resources.acme_dns import challenge
+from hubrun.secret import Secret
 
 
 @pytest.fixture
@@ -118,13 +120,23 @@ def test_the_services_certificate_is_made_once(state: Path) -> None:
 
 def test_the_acme_server_validates_on_the_real_ports_and_binds_accounts_that_ask() -> None:
     chain = acme.make_chain("test CA", ["acme.a.test"])
-    files = acme.configuration(chain, {"hub.a.localhost": "10.213.1.3"}, "key")
+    files = acme.configuration(chain, "hub.a.localhost", {"hub.a.localhost": "10.213.1.3"}, "key", "c2VjcmV0")
     pebble = json.loads(files[f"{acme.ETC}/pebble.json"][0])["pebble"]
     assert (pebble["httpPort"], pebble["tlsPort"]) == (80, 443)
     assert pebble["externalAccountMACKeys"] == {acme.EAB_KEY_ID: "key"}
     assert pebble["externalAccountBindingRequired"] is False
     assert "address=/hub.a.localhost/10.213.1.3\n" in files[f"{acme.ETC}/dnsmasq.conf"][0]
     assert {mode for path, (_, mode) in files.items() if path.endswith((".key", "pebble.json"))} == {0o600}
+
+
+def test_one_record_of_the_zone_may_be_updated_by_whoever_has_the_key() -> None:
+    chain = acme.make_chain("test CA", ["acme.a.test"])
+    files = acme.configuration(chain, "hub.a.localhost", {"hub.a.localhost": "10.213.1.3"}, "key", "c2VjcmV0")
+    knot, mode = files[f"{acme.ETC}/knot.conf"]
+    assert mode == 0o600 and "secret: c2VjcmV0\n" in knot and "domain: hub.a.localhost\n" in knot
+    assert "update-type: TXT\n" in knot and "update-owner-name: _acme-challenge\n" in knot
+    assert "server=/_acme-challenge.hub.a.localhost/127.0.0.1#5353\n" in files[f"{acme.ETC}/dnsmasq.conf"][0]
+    assert challenge("rfc2136", Secret(acme.credentials("10.213.1.2", "c2VjcmV0"))).apis == [("10.213.1.2", 5353)]
 
 
 DEB822 = """\

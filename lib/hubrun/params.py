@@ -145,6 +145,9 @@ class Site(BaseModel):
     idle_minutes: int = _param("02", "stop a student's server after this many idle minutes; 0: never", 60, ge=0)
 
     # -- 03 HTTPS
+    subdomains: bool = _param(
+        "03 06", "recommended: each person's server at an address of its own, https://NAME.DOMAIN/ (see 03)", False
+    )
     tls: Literal["acme", "files"] = _param(
         "01 03 05 06", "where the certificate comes from: acme, or files on the server", "acme"
     )
@@ -164,6 +167,20 @@ class Site(BaseModel):
         "03 05 06", "tls: files. Path on the server of the certificate with its chain, PEM", ""
     )
     tls_key: kinds.ServerPath = _param("03", "tls: files. Path on the server of the private key, PEM", "")
+    acme_dns: Literal["none", "digitalocean", "cloudflare", "route53", "google", "rfc2136"] = _param(
+        "01 03",
+        "DNS service in which the certificate authority is answered, as subdomains need; none: by port 80",
+        "none",
+    )
+    acme_dns_env: kinds.Environment = _param(
+        "01 03", "environment variable here that holds acme_dns's token or credentials", ""
+    )
+    acme_dns_file: kinds.LocalPath = _param(
+        "01 03", "file here that holds acme_dns's token or credentials (see 03)", ""
+    )
+    acme_dns_seconds: int = _param(
+        "03", "how long the DNS service takes to show a new record, in seconds", 60, ge=1, le=900
+    )
     hsts_seconds: int = _param(
         "03", "how long browsers shall insist on HTTPS, in seconds; 0: do not say", 31536000, ge=0
     )
@@ -295,6 +312,14 @@ class Site(BaseModel):
             raise ValueError("hub_user and admin_user must differ: the hub's account gets no sudo")
         if self.tls == "files" and not (self.tls_certificate and self.tls_key):
             raise ValueError("tls: files needs tls_certificate and tls_key (paths on the server)")
+        if self.acme_dns != "none" and not (self.acme_dns_env or self.acme_dns_file):
+            raise ValueError(f"acme_dns: {self.acme_dns} needs acme_dns_env or acme_dns_file")
+        if self.acme_ca_file and self.acme_dns not in ("none", "rfc2136"):
+            raise ValueError(
+                f"acme_ca_file would be all that certbot trusts, for {self.acme_dns} too: use ca_certificates"
+            )
+        if self.subdomains and self.tls == "acme" and self.acme_dns == "none":
+            raise ValueError("subdomains need a certificate for *.domain: set acme_dns, or tls: files (see 03)")
         if self.acme_eab_kid and not (self.acme_eab_hmac_env or self.acme_eab_hmac_file):
             raise ValueError("acme_eab_kid needs acme_eab_hmac_env or acme_eab_hmac_file")
         return self
@@ -346,6 +371,9 @@ class Site(BaseModel):
 
     def acme_eab_hmac(self) -> Secret | None:
         return _secret_from("acme_eab_hmac", self.acme_eab_hmac_env, self.acme_eab_hmac_file)
+
+    def acme_dns_credentials(self) -> Secret | None:
+        return _secret_from("acme_dns", self.acme_dns_env, self.acme_dns_file)
 
     def canvas_token(self) -> Secret | None:
         return _secret_from("canvas_token", self.canvas_token_env, self.canvas_token_file)

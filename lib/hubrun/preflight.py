@@ -6,6 +6,7 @@ import time
 from urllib.parse import urlsplit
 
 from hubrun.checks import Check, Test
+from hubrun.hub.https import dns_challenge
 from hubrun.params import Site
 from hubrun.plan import quote
 from hubrun.resources.packages import LOOK
@@ -126,4 +127,6 @@ def _outside(site: Site) -> list[tuple[str, int]]:
     if "." in registry:
         urls.append(f"https://{registry}")
     parts = [urlsplit(url) for url in urls]
-    return [(part.hostname or "", part.port or (80 if part.scheme == "http" else 443)) for part in parts]
+    hosts = [(part.hostname or "", part.port or (80 if part.scheme == "http" else 443)) for part in parts]
+    dns = dns_challenge(site) if site.tls == "acme" else None
+    return hosts + (dns.apis if dns else [])

@@ -17,7 +17,8 @@ from hubrun.hub import kernel
 from hubrun.hub.connect_to import Route
 
 # Its presence is what a login is: a launch of someone who is not allowed ends in 302 as well, without it.
-LOGIN_COOKIE = "jupyterhub-hub-login"
+# With subdomains its name has the prefix that ties it to the hub's host (RFC 6265bis, 4.1.3.2).
+LOGIN_COOKIES = ("jupyterhub-hub-login", "__Host-jupyterhub-hub-login")
 _POLL_S = 0.5
 
 
@@ -58,6 +59,7 @@ class Browser:
         self.route = route
         self.user = ""
         self.kernel_id = ""
+        self._server = route.url
         self._client = route.client()
 
     def __enter__(self) -> Self:
@@ -81,7 +83,8 @@ class Browser:
 
     @property
     def lab_url(self) -> str:
-        return f"{self.route.url}{self.home_path}lab"
+        """Where the student's server was found last; on the hub's own host before it was started."""
+        return f"{self._server}{self.home_path}lab"
 
     def launch(self, url: str, form: dict[str, str], headers: dict[str, str] | None = None) -> Launch:
         """Post a launch form to `url` as the page of an LMS does, and return what came.
@@ -91,8 +94,9 @@ class Browser:
         headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site", **(headers or {})}
         response = self._request("POST", url, data=form, headers=headers)
         cookie = any(
-            line.startswith(f"{LOGIN_COOKIE}=") and not line.startswith(f'{LOGIN_COOKIE}="";')
+            line.startswith(f"{name}=") and not line.startswith(f'{name}="";')
             for line in response.headers.get_list("set-cookie")
+            for name in LOGIN_COOKIES
         )
         if cookie:
             self.user = self._json("GET", "/hub/api/user")["name"]
@@ -141,6 +145,7 @@ class Browser:
             time.sleep(_POLL_S)
             page = self.get(str(page.url), timeout_s)
         if page.is_success and _path(page).startswith(self.home_path):
+            self._server = str(page.url.copy_with(raw_path=b"/", fragment=None)).rstrip("/")
             page = self.get(f"{self.home_path}lab", timeout_s)
         if not page.is_success or not _path(page).startswith(f"{self.home_path}lab"):
             raise CheckFailed(
@@ -169,7 +174,7 @@ class Browser:
             self.kernel_id = started["id"]
         url = self._url(f"{self.home_path}api/kernels/{self.kernel_id}/channels")
         request = self._client.build_request("GET", url)
-        headers = {"Cookie": request.headers.get("cookie", ""), "Origin": self.route.url}
+        headers = {"Cookie": request.headers.get("cookie", ""), "Origin": self._server}
         return kernel.execute(self.route, "ws" + url.removeprefix("http"), headers, code, timeout_s)
 
     def write_file(self, path: str, text: str) -> None:
@@ -210,7 +215,8 @@ class Browser:
             raise unanswered(self.route, error, f"{method} {urlsplit(url).path}") from error
 
     def _url(self, path: str) -> str:
-        return urljoin(self.route.url, path)
+        # another person's server is asked for at the hub, which knows where it is
+        return urljoin(self._server if self.user and path.startswith(self.home_path) else self.route.url, path)
 
 
 def _segment(user: str) -> str:

@@ -19,7 +19,7 @@ _DEFAULT_PORT = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Route:
-    """How a site is reached. `url` is its public root, such as https://hub.example.edu or …:8443.
+    """How a site is reached, and the addresses of its people below it. `url` is its public root, such as https://hub.example.edu or …:8443.
 
     `address` is where to connect in place of what DNS says ("" = DNS), `port` in place of the URL's port
     (0 = the URL's), `trust_ca_file` a local PEM file that verifies the certificate ("" = the system's store).
@@ -42,11 +42,11 @@ class Route:
         return urlsplit(self.url).hostname or ""
 
     def target(self, url: str) -> tuple[str, int]:
-        """Return (host or address, port) to connect to for `url`; other hosts and ports are left alone."""
+        """Return (host or address, port) to connect to for `url`; hosts other than the domain and those below it, and other ports, are left alone."""
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or _DEFAULT_PORT.get(parts.scheme, 0)
         own = urlsplit(self.url)
-        if host == own.hostname:
+        if host == own.hostname or host.endswith(f".{own.hostname}"):
             own_port = own.port or _DEFAULT_PORT[own.scheme]
             return self.address or host, self.port if self.port and port == own_port else port
         return host, port

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import httpx
 
 from hubrun.checks import Check
 from hubrun.hub.connect_to import Route
+from hubrun.hub.addresses import ANYBODY
 from hubrun.params import Site
 from hubrun.plan import quote
 from hubrun.resources.certificate import WEBROOT
@@ -41,13 +42,32 @@ done
 
 
 def resolve_checks(server: Server) -> list[Check]:
-    """What the domain resolves to, asked from the server and from here, beside the server's own addresses.
+    """What the domain, and with subdomains a name below it, resolves to, beside the server's own addresses.
 
-    Only a name that leads nowhere fails: behind a cloud's NAT the public address is none of the server's own.
+    Asked from the server and from here. Only a name that leads nowhere fails: behind a cloud's NAT the public address is none of the server's own.
     """
     site = server.site
-    own, there = server.probe(_OWN, quote(_RESOLVED, site.domain))
-    return [resolved(site, own.stdout.split(), there.stdout.split(), _resolve_here(site))]
+    below = f"{ANYBODY}.{site.domain}"
+    own, there, wildcard = server.probe(_OWN, quote(_RESOLVED, site.domain), quote(_RESOLVED, below))
+    known, here = there.stdout.split(), _resolve_here(site, site.domain)
+    checks = [resolved(site, own.stdout.split(), known, here)]
+    if site.subdomains and checks[0].ok:
+        found = {*wildcard.stdout.split(), *(_resolve_here(site, below) or ())}
+        checks.append(resolved_below(site, {*known, *(here or ())}, found))
+    return checks
+
+
+def resolved_below(site: Site, domain: Set[str], below: Set[str]) -> Check:
+    """Judge the addresses of the domain, and of a name below it that nobody has: only a wildcard record finds that."""
+    name, expected = f"*.{site.domain} has a DNS record", f"the address of {site.domain}"
+    found = {address for address in below if not ipaddress.ip_address(address).is_loopback}
+    came = ", ".join(sorted(found)) or "no address"
+    if found & domain:
+        return Check(name, True, expected, came)
+    zone = site.domain.split(".", 1)[1]
+    record = "another record for the same addresses as the domain's"
+    cause = f"Set {record}, for *.{site.domain}, where the DNS of {zone} is kept; or set subdomains: false"
+    return Check(name, False, expected, came, cause)
 
 
 def resolved(site: Site, own: Sequence[str], there: Sequence[str], here: Sequence[str] | None) -> Check:
@@ -75,7 +95,7 @@ def reach_checks(server: Server) -> list[Check]:
     Either will do: some networks let a machine not reach its own public address, and some offices let nothing out.
     """
     site, wanted = server.site, _token(server)
-    here = [site.public_address] if site.public_address else _resolve_here(site) or []
+    here = [site.public_address] if site.public_address else _resolve_here(site, site.domain) or []
     seen = {f"{address} from here": _fetch(site, address) for address in here}
     fetch = _FETCH.replace("{resolved}", _RESOLVED)
     own, there = server.probe(_OWN, quote(fetch, site.domain, f"{site.domain}:80:", f"http://{site.domain}{_PATH}"))
@@ -128,11 +148,11 @@ def _token(server: Server) -> str:
     return "hubrun " + hashlib.sha256(f"{server.site.domain} {server.fingerprint}".encode()).hexdigest()
 
 
-def _resolve_here(site: Site) -> list[str] | None:
+def _resolve_here(site: Site, name: str) -> list[str] | None:
     if site.public_address:
         return None
     try:
-        return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(site.domain, 80, type=socket.SOCK_STREAM)})
+        return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(name, 80, type=socket.SOCK_STREAM)})
     except OSError:
         return []
 

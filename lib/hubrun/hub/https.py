@@ -11,8 +11,11 @@ from hubrun.hub import config
 from hubrun.hub.connect_to import Route
 from hubrun.params import Site, read_local
 from hubrun.plan import Resource, quote
+from hubrun.resources import acme_dns
+from hubrun.resources.acme_dns import DnsChallenge
 from hubrun.resources.certificate import AcmeCertificate, AcmeTrust
 from hubrun.resources.files import Directory, File
+from hubrun.resources.packages import Packages
 from hubrun.resources.renewal import HOOK, HOOK_TEXT
 from hubrun.resources.services import Service
 
@@ -31,14 +34,23 @@ def paths(site: Site) -> tuple[str, str]:
     return f"{live}/fullchain.pem", f"{live}/privkey.pem"
 
 
+def dns_challenge(site: Site) -> DnsChallenge | None:
+    """How the certificate authority is answered in DNS; None: it is answered by port 80. Raises BadInput."""
+    given = site.acme_dns_credentials() if site.acme_dns != "none" else None
+    return acme_dns.challenge(site.acme_dns, given, site.acme_dns_seconds) if given else None
+
+
 def acme(site: Site) -> list[Resource]:
     """What gets the certificate by ACME. Raises BadInput when a file or variable that a parameter names is not there."""
+    dns = dns_challenge(site)
     ca = read_local("acme_ca_file", site.acme_ca_file) if site.acme_ca_file else ""
     certificate = AcmeCertificate(
         site.domain, site.acme_directory, email=site.acme_email, trusted=bool(ca),
         eab_kid=site.acme_eab_kid, eab_hmac=site.acme_eab_hmac(),
+        dns=dns, wildcard=site.subdomains,
     )  # fmt: skip
-    return [AcmeTrust(ca), certificate]
+    packages = ("certbot", dns.package) if dns else ("certbot",)
+    return [Packages(*packages), AcmeTrust(ca, aws=site.acme_dns == "route53"), certificate]
 
 
 def nginx_unit(site: Site) -> list[Resource]:
@@ -65,6 +77,12 @@ def tests(site: Site) -> list[Test]:
     """Tests of the certificate and its key as they are on the server's disk."""
     certificate, key = paths(site)
     days = FILES_DAYS if site.tls == "files" else 0
+    below = [
+        Test(
+            f"the certificate is for *.{site.domain}", quote("openssl x509 -in {} -noout -checkhost {}", certificate, f"any.{site.domain}"),
+            prints="does match certificate", remedy="With subdomains, the site's own certificate must name the domain and *.DOMAIN",
+        ),
+    ] if site.subdomains else []  # fmt: skip
     return [
         Test(
             "certificate and key are on the server", quote("ls -lL {} {}", certificate, key),
@@ -88,6 +106,7 @@ def tests(site: Site) -> list[Test]:
             f"the certificate is for {site.domain}", quote("openssl x509 -in {} -noout -checkhost {}", certificate, site.domain),
             prints="does match certificate", remedy="Ask for a certificate with this name; the site's own must be the first in the file",
         ),
+        *below,
         Test(
             "the chain is in order: the site's own first, then each one's issuer",
             quote(_CHAIN, certificate), prints="in order",

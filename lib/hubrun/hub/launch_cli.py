@@ -133,6 +133,8 @@ def known(server: Server, user: str) -> set[str]:
 
 def announcement(site: Site, plan: Plan, there: set[str]) -> str:
     """What will happen, before it does."""
+    from hubrun.hub.front.hosts import host
+
     course = f"in the course {plan.course!r}" if plan.course else "outside a course"
     lines = [
         f"{plan.identity} will be logged in to {site.url} as the hub's user {plan.user} "
@@ -145,7 +147,8 @@ def announcement(site: Site, plan: Plan, there: set[str]) -> str:
     else:
         lines.append("The hub has no such user yet: the launch makes one, and the home is new and empty.")
     if site.public_address and not site.domain.endswith(".localhost"):
-        lines.append(f"Your browser must find {site.domain} at {site.public_address} (hosts file).")
+        names = f"{site.domain} and {host(plan.user, site.domain)}" if site.subdomains else site.domain
+        lines.append(f"Your browser must find {names} at {site.public_address} (hosts file).")
     if site.trust_ca_file:
         lines.append(f"Your browser warns of the certificate unless it trusts {site.trust_ca_file}.")
     return "\n".join(lines)

@@ -87,14 +87,15 @@ class Nginx:
 
     def http_site(self, site: Site) -> str:
         """The site on port 80: challenges from the webroot, everything else sent to HTTPS."""
-        return self._render("nginx-http.conf.j2", domain=site.domain, webroot=WEBROOT, url=site.url)
+        port = site.url.removeprefix(f"https://{site.domain}")
+        return self._render("nginx-http.conf.j2", names=_names(site), webroot=WEBROOT, port=port)
 
     def https_site(self, site: Site) -> str:
         """The site on port 443: TLS, and the way to the hub's proxy."""
         certificate, key = https.paths(site)
         directive = self.version >= _HTTP2_DIRECTIVE
         return self._render(
-            "nginx-https.conf.j2", domain=site.domain, certificate=certificate, key=key, ciphers=_CIPHERS,
+            "nginx-https.conf.j2", names=_names(site), domain=site.domain, subdomains=site.subdomains, certificate=certificate, key=key, ciphers=_CIPHERS,
             listen_http2="" if directive else " http2", http2_directive=directive,
             reject_handshake=self.version >= _REJECT_HANDSHAKE,
             hsts_seconds=site.hsts_seconds, upload_limit_mb=site.upload_limit_mb, url=site.url, gate_cache=GATE_CACHE,
@@ -105,6 +106,11 @@ class Nginx:
             if isinstance(value, str) and _MEANS_SOMETHING.search(one_line(value)):
                 raise BadInput(f"{value!r} cannot stand in nginx's configuration", f"nginx, {name}")
         return _TEMPLATES.get_template(template).render(ipv6=self.ipv6, **values)
+
+
+def _names(site: Site) -> str:
+    """The names that nginx answers to. Each takes a place in a table by its length, and any other name gets no answer."""
+    return f"{site.domain} *.{site.domain}" if site.subdomains else site.domain
 
 
 @dataclass(frozen=True)

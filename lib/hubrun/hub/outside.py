@@ -141,15 +141,16 @@ def check_closed(address: str, port: int, timeout_s: float = 3.0) -> Check:
     return Check(name, False, expected, "open", cause)
 
 
-def check_private(browser: Browser, owner: str, path: str) -> Check:
+def check_private(browser: Browser, owner: str, path: str, root: str = "") -> Check:
     """Check that the student of `browser`, in their own session, gets nothing of `owner`: no page of their server, not
     the file `path` in their home, nor what the hub knows of them.
 
-    A browser that is not logged in proves nothing: launch first.
+    `root` is the address of the owner's server, where it is another than the hub's: both are asked. A browser that is not logged in proves nothing: launch first.
     """
     home = browser.path_of(owner)
     paths = ["", "lab", f"files/{path}", f"api/contents/{path}", "api/terminals", "api/kernels"]
-    addresses = [*(home + each for each in paths), f"/hub/api/users/{home.split('/')[2]}"]
+    homes = [f"{at}{home}" for at in dict.fromkeys(("", root))]
+    addresses = [*(at + each for at in homes for each in paths), f"/hub/api/users/{home.split('/')[2]}"]
     name, expected = f"{browser.user} cannot see {owner}'s pages and files", f"403 or 404, {len(addresses)} times"
     pages = [browser.get(address) for address in addresses]
     came = ", ".join(str(page.status_code) for page in pages)

@@ -9,7 +9,7 @@ from functools import wraps
 from hubrun.checks import Check
 from hubrun.display import Live
 from hubrun.errors import HubrunError
-from hubrun.hub import https, lti, matrix, matrix13, outside, reach, temporary_consumer, test_users
+from hubrun.hub import addresses, https, lti, matrix, matrix13, outside, reach, temporary_consumer, test_users
 from hubrun.hub.browser import Browser
 from hubrun.hub.connect_to import Route
 from hubrun.hub.consumers import secret_path
@@ -168,7 +168,7 @@ class Verification:
             if not launched.ok:
                 return [launched]
             browser.start(180, self._live.line)
-            checks = [launched, outside.check_private(browser, first, FILE)]
+            checks = [launched, outside.check_private(browser, first, FILE, addresses.root(self.site, first))]
             # What containers were called when their names told whose they are.
             names = [f"jupyter-{test_users.escaped(first)}", first]
             checks += reach.checks(self.server, browser, neighbour, names, first)

@@ -1,11 +1,13 @@
 """What stands beside a practice server: ACME server (pebble), its DNS, and an image registry.
 
-One container holds all three. pebble is Let's Encrypt's ACME server for tests; its configuration is described
-in the README of letsencrypt/pebble.
+One container holds them all. pebble is Let's Encrypt's ACME server for tests; its configuration is described
+in the README of letsencrypt/pebble. dnsmasq answers for the server and asks the world; knot keeps the zone of the
+domain, and takes the updates (RFC 2136) by which a wildcard certificate is proven.
 """
 
 from __future__ import annotations
 
+import base64
 import datetime
 import ipaddress
 import json
@@ -22,7 +24,42 @@ ROOTS = "/var/lib/practice/roots.pem"
 READY = "/run/practice-ready"
 REGISTRY_DATA = "/var/lib/registry"
 EAB_KEY_ID = "practice-1"
+UPDATES_PORT = 5353
+TSIG_NAME = "practice"
 
+_KNOT = """
+server:
+    listen: 0.0.0.0@{port}
+    rundir: /run/knot
+log:
+  - target: stderr
+    any: warning
+database:
+    storage: /var/lib/practice/knot
+key:
+  - id: {key}
+    algorithm: hmac-sha256
+    secret: {secret}
+acl:
+  - id: challenge
+    key: {key}
+    action: update
+    update-type: TXT
+    update-owner: name
+    update-owner-match: equal
+    update-owner-name: _acme-challenge
+zone:
+  - domain: {domain}
+    file: {etc}/zone
+    zonefile-sync: -1
+    zonefile-load: whole
+    journal-content: none
+    acl: challenge
+""".replace("{etc}", ETC)
+_ZONE = """$TTL 1
+@ SOA ns hostmaster 1 3600 600 86400 1
+@ NS ns
+"""
 _YEARS = datetime.timedelta(days=3650)
 
 
@@ -89,10 +126,24 @@ def make_eab_key() -> str:
     return secrets.token_urlsafe(36)
 
 
-def configuration(chain: Chain, addresses: dict[str, str], eab_key: str) -> dict[str, tuple[str, int]]:
+def make_tsig_key() -> str:
+    """A key that signs updates of the zone (RFC 8945), base64 as DNS servers write it."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def credentials(server: str, tsig_key: str) -> str:
+    """What certbot's plugin for RFC 2136 reads: where updates go, and what signs them."""
+    values = {"server": server, "port": UPDATES_PORT, "name": TSIG_NAME, "secret": tsig_key, "algorithm": "HMAC-SHA256"}
+    return "".join(f"dns_rfc2136_{name} = {value}\n" for name, value in values.items())
+
+
+def configuration(
+    chain: Chain, domain: str, addresses: dict[str, str], eab_key: str, tsig_key: str
+) -> dict[str, tuple[str, int]]:
     """The files of the container: path → (text, mode). `addresses`: DNS name → IPv4 address.
 
     An account may be bound with key id EAB_KEY_ID and `eab_key`; one that is not bound is accepted too.
+    Below `domain`, the TXT record of the ACME challenge, and that alone, may be updated with `tsig_key`.
     """
     pebble = {
         "listenAddress": "0.0.0.0:14000",
@@ -109,7 +160,9 @@ def configuration(chain: Chain, addresses: dict[str, str], eab_key: str) -> dict
     # 127.0.0.11 is Docker's resolver, which passes on to this machine's. The server cannot use it directly:
     # the engine inside the server would find a loopback address, and give its containers 8.8.8.8 instead.
     dns = ["no-resolv", "no-hosts", "server=127.0.0.11", "user=root"]
+    # An address holds for all names below it too; what pebble asks for is in knot's zone, and fresh each time.
     dns += [f"address=/{name}/{address}" for name, address in addresses.items()]
+    dns += [f"server=/_acme-challenge.{domain}/127.0.0.1#{UPDATES_PORT}", "cache-size=0", "no-negcache"]
     registry = {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
@@ -119,6 +172,8 @@ def configuration(chain: Chain, addresses: dict[str, str], eab_key: str) -> dict
     return {
         f"{ETC}/pebble.json": (json.dumps({"pebble": pebble}, indent=1), 0o600),
         f"{ETC}/dnsmasq.conf": ("\n".join(dns) + "\n", 0o644),
+        f"{ETC}/knot.conf": (_KNOT.format(port=UPDATES_PORT, key=TSIG_NAME, secret=tsig_key, domain=domain), 0o600),
+        f"{ETC}/zone": (_ZONE, 0o644),
         f"{ETC}/registry.yml": (json.dumps(registry, indent=1), 0o644),  # JSON is YAML
         f"{ETC}/ca.pem": (chain.ca, 0o644),
         f"{ETC}/tls.pem": (chain.certificate, 0o644),

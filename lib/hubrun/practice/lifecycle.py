@@ -163,6 +163,10 @@ def _make_services(docker: Engine, practice: Practice, image_name: str, digest: 
     eab = practice.folder / "eab_hmac"
     if not eab.exists():
         server.write(eab, acme.make_eab_key())
+    tsig = practice.folder / "tsig_key"
+    if not tsig.exists():
+        server.write(tsig, acme.make_tsig_key())
+    server.write(practice.dns_file, acme.credentials(practice.services_address, tsig.read_text()))
     # All servers share what their registries hold, while it is the same: it is compressed and pushed once.
     registry = f"hubrun-practice-registry-{practice.os}-{digest}"
     docker.run("volume", "create", "--label", f"{image.LABEL}=registry", registry)
@@ -173,7 +177,7 @@ def _make_services(docker: Engine, practice: Practice, image_name: str, digest: 
         "--volume", f"{registry}:{acme.REGISTRY_DATA}",
         image_name,
     )  # fmt: skip
-    files = acme.configuration(practice.chain(), practice.names(), eab.read_text())
+    files = acme.configuration(practice.chain(), practice.domain, practice.names(), eab.read_text(), tsig.read_text())
     container.put_files(docker, practice.services, files)
 
 

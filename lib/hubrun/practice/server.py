@@ -41,6 +41,11 @@ class Practice:
         return self.folder / "site.yaml"
 
     @property
+    def dns_file(self) -> Path:
+        """Credentials for updates of its zone (acme_dns: rfc2136)."""
+        return self.folder / "dns.ini"
+
+    @property
     def container(self) -> str:
         return f"hubrun-{self.name}"
 
@@ -131,6 +136,8 @@ class Practice:
             "trust_ca_file": str(self.folder / "ca_bundle.pem"),
             "acme_directory": f"https://{self.host('acme')}:14000/dir",
             "acme_ca_file": str(self.folder / "ca" / "practice.pem"),
+            # For `--set acme_dns=rfc2136`, which `--set subdomains=true` needs.
+            "acme_dns_file": str(self.dns_file),
             "base_image": f"{self.host('registry')}:5000/{BASE_IMAGE}",
         }
         return values

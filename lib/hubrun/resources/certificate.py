@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from dataclasses import dataclass
 
 from hubrun.control import CONTROL, one_line
 from hubrun.errors import BadInput
 from hubrun.plan import Action, Resource, facts, quote
+from hubrun.resources.acme_dns import AWS, CREDENTIALS, DROP_IN, DnsChallenge
 from hubrun.secret import Secret
 
 LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
@@ -16,12 +18,21 @@ ACME_CA = "/etc/letsencrypt/acme-ca.pem"
 _DROP_IN = "/etc/systemd/system/certbot.service.d/hubrun-acme-ca.conf"
 # certbot speaks HTTPS through requests, which reads this variable; certbot has no option for it.
 _DROP_IN_TEXT = f"# Written by hubrun: the CA that signed the ACME server's own certificate.\n[Service]\nEnvironment=REQUESTS_CA_BUNDLE={ACME_CA}\n"
+_AWS_TEXT = f"# Written by hubrun: where certbot finds the credentials of Route 53.\n[Service]\nEnvironment={AWS}\n"
 # Renew when a third of the lifetime is left: letsencrypt.org/docs/integration-guide, "When to Renew".
 _LEFT = 1 / 3
 
+# Credentials are compared by a digest with a salt that is new each time: nothing of them leaves the server.
 _PROBE = """
-domain={}
+domain={} credentials={}
 cd /etc/letsencrypt 2>/dev/null || exit 0
+if [ -e "$credentials" ]; then
+    salt=$(head -c 16 /dev/urandom | od -An -v -tx1 | tr -d ' \\n')
+    echo "salt=$salt"
+    echo "credentials=$({ printf %s "$salt"; cat "$credentials"; } | sha256sum | cut -d' ' -f1)"
+    stat -c 'closed=%a|%U' "$credentials"
+    [ ! -e "$credentials.before" ] || echo half=yes
+fi
 conf=renewal/$domain.conf live=live/$domain
 [ -e "$conf" ] || [ -e "$live" ] || [ -e "archive/$domain" ] || exit 0
 echo there=yes
@@ -30,8 +41,9 @@ for part in cert chain fullchain privkey; do
     [ -L "$live/$part.pem" ] && openssl $read -in "$live/$part.pem" -noout || echo "damaged=/etc/letsencrypt/$live/$part.pem"
 done
 [ -s "$conf" ] || echo "damaged=/etc/letsencrypt/$conf"
-sed -n 's/^\\(server\\|authenticator\\|webroot_path\\) = \\([^,]*\\),*$/\\1=\\2/p' "$conf"
+sed -n 's/^\\(server\\|authenticator\\|webroot_path\\|dns_[a-z0-9]*_credentials\\|dns_[a-z0-9]*_propagation_seconds\\) = \\([^,]*\\),*$/\\1=\\2/p' "$conf"
 openssl x509 -in "$live/fullchain.pem" -noout -checkhost "$domain" | grep -q 'does match' && echo covers=yes
+openssl x509 -in "$live/fullchain.pem" -noout -checkhost "any.$domain" | grep -q 'does match' && echo wildcard=yes
 [ "$(openssl x509 -in "$live/fullchain.pem" -noout -pubkey)" = "$(openssl pkey -in "$live/privkey.pem" -passin pass: -pubout)" ] && echo pair=yes
 seconds() { date -d "$(openssl x509 -in "$live/fullchain.pem" -noout "-$1" | cut -d= -f2)" +%s; }
 echo "from=$(seconds startdate)"
@@ -64,6 +76,22 @@ trap 'exit 143' HUP INT TERM
 cat > "$config"
 umask 022
 """
+# New credentials take effect with a certificate, or a trial, that they brought; else those before them come back.
+_PUT_CREDENTIALS = """
+credentials={}
+umask 077
+IFS= read -r line
+[ ! -e "$credentials" ] || [ -e "$credentials.before" ] || cp -p "$credentials" "$credentials.before"
+printf %s "$line" | base64 -d > "$credentials.new"
+mv -f "$credentials.new" "$credentials"
+umask 022
+"""
+_TAKE_BACK = """
+if [ -e "$credentials.before" ]; then mv -f "$credentials.before" "$credentials"; else rm -f "$credentials"; fi
+"""
+_KEEP = """
+rm -f "$credentials.before"
+"""
 # certbot's own last lines are its forum's address, or counts; the reason stands above them.
 CERTBOT = """
 if out=$({command} 2>&1); then printf '%s\\n' "$out"; else
@@ -71,7 +99,7 @@ if out=$({command} 2>&1); then printf '%s\\n' "$out"; else
     printf '%s\\n' "$out" | sed '/^Ask for help/d; /^Saving debug log/d; /^Some challenges/d; /^- - -/d; /^All .*renewals failed/d; /(failure)$/d; /^[0-9]* renew failure/d; /^$/d'
     case $out in
         *"Another instance of Certbot"*) exit 31;;
-        *rateLimited*|*"too many certificates"*|*"too many failed"*) exit 32;;
+{dns}        *rateLimited*|*"too many certificates"*|*"too many failed"*) exit 32;;
         *externalAccountRequired*|*"external account"*|*"xternal account binding"*|*"'kid' references"*) exit 33;;
         *CERTIFICATE_VERIFY_FAILED*|*"certificate verify failed"*) exit 34;;
         *NXDOMAIN*|*"DNS problem"*|*"no valid A records"*) exit 35;;
@@ -81,6 +109,16 @@ if out=$({command} 2>&1); then printf '%s\\n' "$out"; else
     exit 1
 fi
 """
+# What certbot's DNS plugins say (certbot_dns_*/_internal), dnspython (dns/tsig.py) and, of the record, the CA.
+_DNS_FAULTS = """\
+        *"peer didn't"*|*BADKEY*|*BADSIG*|*NOTAUTH*|*"server: REFUSED"*|*"Unable to authenticate"*|*"valid API token"*|*"ncorrect padding"*) exit 38;;
+        *"Error determining zone_id"*|*"Zone:DNS:Edit"*|*"Unable to locate credentials"*|*InvalidClientTokenId*|*AccessDenied*|*SignatureDoesNotMatch*) exit 38;;
+        *"credentials configuration"*|*"Error parsing credentials"*|*invalid_grant*|*"HttpError 403"*|*"HttpError 401"*) exit 38;;
+        *"Unable to determine base domain"*|*"Unable to determine zone_id"*|*"Unable to determine managed zone"*|*"Unable to find a Route53 hosted zone"*) exit 40;;
+        *"error when making query"*|*"adding TXT record"*|*"the DigitalOcean API"*|*"the Cloudflare API"*|*"the Google Cloud DNS API"*|*"finding managed zone"*) exit 39;;
+        *"host='api."*|*"Could not connect to the endpoint"*|*"Unable to find the server"*) exit 39;;
+        *"TXT record"*|*"TXT for _acme-challenge"*) exit 43;;
+"""
 ANSWERS = {
     31: ("certbot is at work already", "certbot.timer may be renewing; run it again in a minute"),
     32: ("the certificate authority's rate limit is reached", "Wait as long as it says; try with its staging directory (acme_directory) meanwhile"),
@@ -89,6 +127,10 @@ ANSWERS = {
     35: ("the certificate authority finds no DNS record of the domain", "Set the domain's A record to this server's public address; new records take minutes"),
     36: ("the certificate authority could not fetch the challenge from this server", "Its port 80 must be reachable from the internet: check the provider's firewall, and that A and AAAA records are this server's"),
     37: ("the ACME server no longer knows this server's account", "Remove its folder below /etc/letsencrypt/accounts and run it again"),
+    38: ("the DNS service refused the credentials", "Check what acme_dns_file or acme_dns_env holds: it must be valid, and may change the records of the domain's zone. The certificate stays as it was"),
+    39: ("the DNS service does not answer as it should", "May the server reach it? See /var/log/letsencrypt. The certificate stays as it was"),
+    40: ("the DNS service keeps no zone that the domain belongs to", "Is acme_dns the service where the domain's records are kept, and are the credentials for that account?"),
+    43: ("the certificate authority did not see the record in DNS", "Raise acme_dns_seconds, and look whether the domain's name servers are those of acme_dns"),
 }  # fmt: skip
 
 
@@ -98,7 +140,8 @@ class AcmeCertificate(Resource):
 
     The challenge (http-01) is answered from `webroot`, which port 80 of the domain must serve already. One that is
     damaged, of another ACME server (staging, say), for another name, not its key's, expired, or in the last third of
-    its lifetime is replaced. email: for the CA's notices ("" is none). trusted: the ACME server's CA is in ACME_CA
+    its lifetime is replaced. With `dns` the challenge is answered in DNS (dns-01) in its place, and with `wildcard` the
+    certificate is for all names one below the domain too. email: for the CA's notices ("" is none). trusted: the ACME server's CA is in ACME_CA
     (see AcmeTrust). eab_kid, eab_hmac: external account binding (RFC 8555, 7.3.4); a CA looks at it once, when the
     account is made.
     """
@@ -110,16 +153,25 @@ class AcmeCertificate(Resource):
     eab_kid: str = ""
     eab_hmac: Secret | None = None
     webroot: str = WEBROOT
+    dns: DnsChallenge | None = None
+    wildcard: bool = False
 
     @property
     def label(self) -> str:
-        return f"certificate for {self.domain}"
+        return f"certificate for {self._names}"
+
+    @property
+    def _names(self) -> str:
+        return f"{self.domain} and *.{self.domain}" if self.wildcard else self.domain
 
     def probe(self) -> str:
-        return quote(_PROBE, self.domain)
+        return quote(_PROBE, self.domain, CREDENTIALS)
 
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
+        return [*self._certificate(now), *self._credentials(now)]
+
+    def _certificate(self, now: dict[str, str]) -> list[Action]:
         if "there" not in now:
             return [self._obtain("obtain a certificate for", ())]
         reason = self._reason(now)
@@ -131,15 +183,41 @@ class AcmeCertificate(Resource):
         again = ("--force-renewal", "--renew-with-new-domains", "--break-my-certs")
         return [self._obtain(f"replace the certificate ({reason}) for", again)]
 
+    def _credentials(self, now: dict[str, str]) -> list[Action]:
+        """What becomes of the DNS service's credentials on the server when the certificate is as it should be."""
+        if self.dns is None:
+            gone = quote("rm -f {} {}", CREDENTIALS, f"{CREDENTIALS}.before")
+            return [Action(f"remove {CREDENTIALS}", gone)] if "credentials" in now else []
+        if "there" not in now or self._reason(now):
+            return []  # they come with the certificate
+        text = now.get("salt", "") + self.dns.credentials.reveal()
+        if now.get("credentials") != hashlib.sha256(text.encode()).hexdigest() or "half" in now:
+            words = ("certbot", "renew", "--dry-run", "--cert-name", self.domain, "--no-random-sleep-on-renew")
+            script = (
+                quote(_PUT_CREDENTIALS, CREDENTIALS) + self._environment() + self._run(quote("{}", words), _TAKE_BACK)
+            )
+            title = f"put new credentials for {self.dns.service} in place, if a trial renewal succeeds"
+            return [Action(title, script + _KEEP, quote("{}", words), self.dns.line, seconds=900, answers=ANSWERS)]
+        if now.get("closed") != "600|root":
+            return [
+                Action(
+                    f"close {CREDENTIALS} to others", quote("chown root {}\nchmod 0600 {}", CREDENTIALS, CREDENTIALS)
+                )
+            ]
+        return []
+
     def _reason(self, now: dict[str, str]) -> str:
         if "damaged" in now:
             return f"{now['damaged']} is missing, unreadable, or not certbot's"
         if now.get("server") != self.directory:
             return f"it is from {now.get('server')}"
-        if now.get("authenticator") != "webroot" or now.get("webroot_path") != self.webroot:
+        renewal = self.dns.renewal if self.dns else {"authenticator": "webroot", "webroot_path": self.webroot}
+        if any(now.get(name) != value for name, value in renewal.items()):
             return "it renews in another way"
         if "covers" not in now:
             return "it is for another name"
+        if self.wildcard != ("wildcard" in now):
+            return f"it is {'not ' if self.wildcard else ''}for *.{self.domain}{'' if self.wildcard else ' too'}"
         if "pair" not in now:
             return "its key is another"
         begin, end, today = (int(now[name] or 0) for name in ("from", "until", "now"))
@@ -151,26 +229,29 @@ class AcmeCertificate(Resource):
 
     def _obtain(self, title: str, options: tuple[str, ...], damaged: bool = False) -> Action:
         contact = ("--email", self.email, "--no-eff-email") if self.email else ("--register-unsafely-without-email",)
+        way = self.dns.options if self.dns else ("--webroot", "-w", self.webroot)
+        names = ("-d", self.domain, *(("-d", f"*.{self.domain}") if self.wildcard else ()))
         words = (
-            "certbot", "certonly", "--webroot", "-w", self.webroot, "-d", self.domain, "--cert-name", self.domain,
-            "--server", self.directory, "--preferred-challenges", "http", "--non-interactive", "--agree-tos", *contact, *options,
+            "certbot", "certonly", *way, *names, "--cert-name", self.domain, "--server", self.directory,
+            "--preferred-challenges", "dns" if self.dns else "http", "--non-interactive", "--agree-tos", *contact, *options,
         )  # fmt: skip
         command, data, before = quote("{}", words), b"", ""
+        otherwise = _BRING_BACK if damaged else ""
+        if self.dns:
+            data, before, otherwise = self.dns.line, quote(_PUT_CREDENTIALS, CREDENTIALS), otherwise + _TAKE_BACK
         if self.eab_kid and self.eab_hmac:
             command += ' -c "$config"'
-            data = f"eab-kid = {one_line(self.eab_kid)}\neab-hmac-key = {self._hmac(self.eab_hmac)}\n".encode()
-            before = _CONFIG
-        before += quote("install -d -m 0755 {}\n", self.webroot)
-        if self.trusted:
-            before += f"export REQUESTS_CA_BUNDLE={ACME_CA}\n"
+            data += f"eab-kid = {one_line(self.eab_kid)}\neab-hmac-key = {self._hmac(self.eab_hmac)}\n".encode()
+            before += _CONFIG
+        before += quote("install -d -m 0755 {}\n", self.webroot) + self._environment()
         if damaged:
             before += _SET_ASIDE
-        run = CERTBOT.replace("{command}", command).replace("{otherwise}", _BRING_BACK if damaged else "")
+        run = self._run(command, otherwise) + (_KEEP if self.dns else "")
         # certbot runs its deploy hooks, one of which reloads nginx, when it renews a certificate that it knows.
         writes = (f"/etc/letsencrypt/live/{self.domain}/fullchain.pem", *(("service:nginx",) if options else ()))
         return Action(
-            f"{title} {self.domain}", quote("domain={}\n", self.domain) + before + run, quote("{}", words), data,
-            seconds=600, answers=ANSWERS, writes=writes,
+            f"{title} {self._names}", quote("domain={}\n", self.domain) + before + run, quote("{}", words), data,
+            seconds=1200 if self.dns else 600, answers=ANSWERS, writes=writes,
         )  # fmt: skip
 
     @staticmethod
@@ -180,15 +261,31 @@ class AcmeCertificate(Resource):
             raise BadInput("the HMAC key is more than one line", "parameter acme_eab_hmac_env or acme_eab_hmac_file")
         return hmac.reveal()
 
+    def _run(self, command: str, otherwise: str) -> str:
+        return certbot(command, otherwise, self.dns is not None)
+
+    def _environment(self) -> str:
+        names = [f"REQUESTS_CA_BUNDLE={ACME_CA}"] if self.trusted else []
+        names += [self.dns.environment] if self.dns and self.dns.environment else []
+        return "".join(f"export {name}\n" for name in names)
+
+
+def certbot(command: str, otherwise: str = "", dns: bool = False) -> str:
+    """Shell that runs certbot; when it fails, `otherwise`, and then one of ANSWERS. dns: it asks a DNS service."""
+    text = CERTBOT.replace("{command}", command).replace("{otherwise}", otherwise)
+    return text.replace("{dns}", _DNS_FAULTS if dns else "")
+
 
 @dataclass(frozen=True)
 class AcmeTrust(Resource):
     """The CA (PEM) that signed the ACME server's own certificate, for certbot alone, by hand and by its timer.
 
-    "" is none: then the usual authorities hold, and what an earlier run left goes.
+    "" is none: then the usual authorities hold, and what an earlier run left goes. aws: certbot's timer finds the
+    credentials for Route 53.
     """
 
     pem: str = ""
+    aws: bool = False
 
     @property
     def label(self) -> str:
@@ -196,15 +293,20 @@ class AcmeTrust(Resource):
 
     def probe(self) -> str:
         return quote(
-            """for path in {} {}; do [ ! -e "$path" ] || echo "$path=$(base64 -w0 < "$path")"; done
+            """for path in {} {} {}; do [ ! -e "$path" ] || echo "$path=$(base64 -w0 < "$path")"; done
             systemctl show certbot.service -p NeedDaemonReload""",
-            ACME_CA, _DROP_IN,
+            ACME_CA, _DROP_IN, DROP_IN,
         )  # fmt: skip
 
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         actions = []
-        for path, text in ((ACME_CA, self.pem), (_DROP_IN, _DROP_IN_TEXT if self.pem else "")):
+        wanted = {
+            ACME_CA: self.pem,
+            _DROP_IN: _DROP_IN_TEXT if self.pem else "",
+            DROP_IN: _AWS_TEXT if self.aws else "",
+        }
+        for path, text in wanted.items():
             if not text and path in now:
                 actions.append(Action(f"remove {path}", quote("rm -f {}", path)))
             elif text and _decode(now.get(path, "")) != text:

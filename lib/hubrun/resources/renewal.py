@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hubrun.plan import Action, Resource, facts, quote
-from hubrun.resources.certificate import ANSWERS, CERTBOT, LETSENCRYPT
+from hubrun.resources.acme_dns import CREDENTIALS
+from hubrun.resources.certificate import ANSWERS, LETSENCRYPT, certbot
 
 HOOK = "/etc/letsencrypt/renewal-hooks/deploy/hubrun-nginx"
 HOOK_TEXT = """#!/bin/sh
@@ -24,6 +25,10 @@ domain={}
 conf=/etc/letsencrypt/renewal/$domain.conf
 inputs() {
     grep -E "^(server|account|authenticator) = " "$conf" 2>/dev/null
+    if grep -qs "^authenticator = dns-" "$conf"; then
+        grep "^dns_" "$conf"
+        stat -c '%Y %s' {!credentials}
+    fi
     awk -v domain="$domain" -F ' = ' '
         $1 == "webroot_path" { sub(/,$/, "", $2); count = split($2, paths, /, */); path = paths[count] }
         $1 == domain { mapped = $2 }
@@ -32,7 +37,7 @@ inputs() {
     systemctl show certbot.service -p Environment
 }
 digest=$(inputs | sha256sum | cut -d' ' -f1)
-"""
+""".replace("{!credentials}", CREDENTIALS)
 _STAMP = "/etc/letsencrypt/hubrun-renewal-proven"
 _SERIAL = """
 served() { openssl s_client -connect 127.0.0.1:443 -servername "$domain" < /dev/null 2>/dev/null | openssl x509 -noout -serial 2>/dev/null || true; }
@@ -71,13 +76,14 @@ environment=$(systemctl show certbot.service -p Environment --value)
 class RenewalProof(Resource):
     """Renewal has been seen to work with the present set-up: certbot renewed, the hook ran, nginx serves the result.
 
-    Done once for each set-up (ACME server, account, webroot, hooks, environment of certbot.service), in that unit's
+    Done once for each set-up (ACME server, account, webroot or DNS service, hooks, environment of certbot.service), in that unit's
     environment. Let's Encrypt gives a set of names 5 certificates in 7 days (letsencrypt.org/docs/rate-limits, "New
     Certificates per Exact Set of Identifiers"), so with it the renewal is a dry run, against its staging server.
     """
 
     domain: str
     directory: str = LETSENCRYPT
+    dns: bool = False
 
     @property
     def label(self) -> str:
@@ -94,7 +100,7 @@ class RenewalProof(Resource):
         mode = "--dry-run" if dry else "--force-renewal"
         # certbot renew waits up to eight minutes where it has no terminal (certbot/_internal/main.py, renew).
         command = quote("certbot renew {} --cert-name {} --no-random-sleep-on-renew", mode, self.domain)
-        renew = _ENVIRONMENT + CERTBOT.replace("{command}", command).replace("{otherwise}", "")
+        renew = _ENVIRONMENT + certbot(command, dns=self.dns)
         step = (_DRY if dry else _FORCED).replace("{renew}", renew).replace("{hook}", HOOK)
         script = quote(_INPUTS, self.domain) + _SERIAL + step + _SEEN + f'echo "$digest" > {_STAMP}\n'
         answers = ANSWERS | {

@@ -107,6 +107,8 @@ class Service(Resource):
         # A start that fails says little; the journal's last lines say why.
         script = quote(
             """unit={}
+            # A unit file, or the first drop-in, which systemd does not miss by itself, may have been written meanwhile.
+            [ {} = reload ] || systemctl daemon-reload
             systemctl reset-failed "$unit" 2>/dev/null || true
             if systemctl {} "$unit"; then
                 sleep {}
@@ -114,7 +116,7 @@ class Service(Resource):
             fi
             journalctl -u "$unit" -n 25 --no-pager -o cat
             exit 1""",
-            self.name, verb, self.settle,
+            self.name, verb, verb, self.settle,
         )  # fmt: skip
         script = f"serves() {{ {_WAIT.replace('{ready}', self.ready) if self.ready else ':'}; }}\n{script}"
         if self.check:

@@ -7,7 +7,7 @@ LABEL hubrun.practice.image=services
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
         -o Dpkg::Options::=--force-unsafe-io \
-        ca-certificates curl dnsmasq-base docker-registry pebble \
+        ca-certificates curl dnsmasq-base docker-registry knot pebble \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/*
 COPY services.sh /usr/local/bin/services

