@@ -74,7 +74,7 @@ FREE = {
     "canvas_tool_name", "canvas_module", "canvas_item_title", "canvas_course", "canvas_account",  # Canvas's forms
     "admin_users",  # Python, as JSON
     "trust_ca_file", "ssh_key_file", "ssh_known_hosts_file", "sudo_password_file", "record_signing_key", "records_mirror",
-    "ca_certificates", "admin_ssh_key_file", "acme_ca_file", "acme_eab_hmac_file", "canvas_token_file", "canvas_ca_file",
+    "ca_certificates", "admin_ssh_key_file", "acme_ca_file", "acme_dns_file", "acme_eab_hmac_file", "canvas_token_file", "canvas_ca_file",
     "git_links.path", "git_links.branch",  # percent-encoded
     "acme_eab_kid",  # a line of a file
     "ssh_user",  # SSH's own protocol; a directory service's names hold @ and \\
@@ -126,7 +126,7 @@ def write(file: Path, name: str, value: str) -> int:
 def everything(site: Site) -> tuple[dict[str, str], list[str]]:
     """The files that follow from the parameters, by name, and the scripts that are run on the server."""
     files = {
-        name: config.render(name, site)
+        name: config.render(name, site, program="/usr/local/sbin/program")
         for name in sorted(path.name.removesuffix(".j2") for path in (Path(config.__file__).parent / "templates").iterdir())
         if not name.startswith("nginx")
     }  # fmt: skip

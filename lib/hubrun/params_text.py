@@ -158,7 +158,12 @@ ImageName = Annotated[str, _kind(_IMAGE.fullmatch, "the name of an image in lowe
 # A host, or a folder there; http:// is for those who have no https.
 GIT_HOST = re.compile(r"(https?://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~%+-]+)*/?")
 GitHost = Annotated[
-    str, _kind(GIT_HOST.fullmatch, "a host such as github.com, or a folder there: github.com/school", empty=False)
+    str,
+    _kind(
+        lambda value: len(value) <= 1000 and GIT_HOST.fullmatch(value),
+        "a host such as github.com, or a folder there: github.com/school",
+        empty=False,
+    ),
 ]
 Network = Annotated[str, _kind(_network, "an IPv4 network such as 10.20.30.0/24", empty=False)]
 Branch = Annotated[
