@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
-from hubrun.control import CONTROL, one_line
+from hubrun.control import CONTROL
 from hubrun.errors import BadInput
-from hubrun.plan import Action, Resource, facts, quote
+from hubrun.plan import Action, Resource, facts, one_line, quote
 from hubrun.secret import Secret
 
 LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
