@@ -6,9 +6,12 @@ The renaming runs on real files and on a database that JupyterHub made; Docker i
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+import struct
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -24,6 +27,7 @@ from hubrun.hub.front.names import hub_name
 from hubrun.hub.front.people import People
 from hubrun.hub.renames import Interrupted, Names
 from hubrun.hub.renaming import carry, look, next_names, pieces, tables
+from hubrun.hub.renaming.confined import as_owner
 from hubrun.hub.renaming.next_names import Noted, Wanted, differing, merged, obstacles
 from hubrun.hub.test_users import volume
 from lti_hub import hub_python
@@ -448,6 +452,7 @@ def server(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
     for module, name in (
         (carry, "_write"), (pieces.os, "rename"), (tables, "rename_students"), (tables, "rename_users"), (tables, "unmark"),
+        (tables, "unmark_gradebook"),
     ):  # fmt: skip
         before(module, name)
     given_up = carry._given_up
@@ -584,6 +589,117 @@ def test_nothing_is_touched_when_a_gradebook_has_the_new_name(server: Server) ->
     with pytest.raises(look.Failed, match="gradebook.db has zoe already, besides bob"):
         server.rename()
     check_all_is_as_before(server)
+
+
+# -- gradebooks, which people's containers write
+
+PROGRAMS = {
+    "a trigger that never ends": """CREATE TRIGGER evil AFTER UPDATE ON student BEGIN
+        INSERT INTO student SELECT n, '' FROM (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n FROM c);
+        END""",
+    "a trigger that gives somebody another's grades": """CREATE TRIGGER evil AFTER UPDATE ON submitted_assignment BEGIN
+        UPDATE submitted_assignment SET score = 100 WHERE student_id = 'zoe'; END""",
+    "a view in place of a table": "ALTER TABLE student RENAME TO s; CREATE VIEW student AS SELECT * FROM s",
+    "a virtual table": "CREATE VIRTUAL TABLE evil USING fts5(a)",
+}
+
+
+@pytest.mark.hub
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS.keys())
+def test_nothing_is_touched_when_a_gradebook_holds_a_program(server: Server, program: str) -> None:
+    with closing(sqlite3.connect(server.places.courses / "bio/course/gradebook.db")) as db:
+        db.executescript(program)
+    with pytest.raises(look.Failed, match="which nbgrader does not make: remove it"):
+        server.rename()
+    assert server.users == {"ada", "bob", "cho", "dot", GUIDE, "byhand", "hubruntest1"}
+
+
+def _who(path: Path, secret: str) -> list[Any]:
+    """Who works, with which groups, and what becomes of a try to read, write and remove what is root's."""
+    tried = []
+    for attempt in (lambda: Path(secret).write_text("x"), lambda: os.unlink(secret), lambda: os.setuid(0)):
+        try:
+            attempt()
+            tried.append("done")
+        except OSError as error:
+            tried.append(type(error).__name__)
+    return [os.geteuid(), os.getegid(), os.getgroups(), tried]
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """A gradebook of uid 1000 below a folder that is closed to it, and a file of root's."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as root:
+        closed = Path(root) / "courses"
+        (closed / "bio").mkdir(parents=True, mode=0o700)
+        closed.chmod(0o700)
+        (closed / "bio").chmod(0o777)
+        path = closed / "bio/gradebook.db"
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("CREATE TABLE student (id TEXT PRIMARY KEY)")
+            db.execute("INSERT INTO student VALUES ('ada')")
+        os.chown(path, 1000, 1000)
+        (Path(root) / "roots").write_text("precious")
+        (Path(root) / "roots").chmod(0o600)
+        yield path, Path(root) / "roots"
+
+
+@as_root
+def test_a_gradebook_is_opened_by_its_owner_and_not_by_root(course: tuple[Path, Path]) -> None:
+    path, secret = course
+    assert as_owner(path, _who, str(secret)) == [1000, 1000, [], ["PermissionError"] * 3]
+    tables.rename_students(path, {"ada": "zoe"}, 7)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT id FROM student").fetchall() == [("zoe",)]
+    assert (path.stat().st_uid, os.geteuid()) == (1000, os.geteuid())
+
+
+def hot_journal(names: Path) -> bytes:
+    """A rollback journal that names a super-journal: sqlite.org/fileformat.html, "The Rollback Journal"; pager.c."""
+    magic, name = bytes.fromhex("d9d505f920a163d7"), str(names).encode()
+    header = magic + struct.pack(">IIIII", 0, 0, 1, 512, 4096)
+    return (
+        header.ljust(512, b"\0") + struct.pack(">I", 262145) + name + struct.pack(">II", len(name), sum(name)) + magic
+    )
+
+
+@as_root
+def test_a_journal_beside_a_gradebook_removes_no_file_of_roots(course: tuple[Path, Path]) -> None:
+    path, secret = course
+    journal = path.with_name("gradebook.db-journal")
+    for uid, work in (
+        (1000, tables.check_gradebook),
+        (1000, lambda path, people: tables.rename_students(path, people, 7)),
+    ):
+        journal.write_bytes(hot_journal(secret))
+        os.chown(journal, uid, uid)
+        with suppress(look.Failed):
+            work(path, {"ada": "zoe"})
+        assert secret.read_text() == "precious"
+    journal.write_bytes(hot_journal(secret))
+    with closing(sqlite3.connect(path)) as db, suppress(sqlite3.Error):
+        db.execute("SELECT * FROM student").fetchall()
+    assert not secret.exists(), "which it does when root opens it: else this proves nothing"
+
+
+def test_work_that_does_not_end_is_ended(tmp_path: Path) -> None:
+    (tmp_path / "gradebook.db").touch()
+
+    def for_ever(_: Path) -> None:
+        with closing(sqlite3.connect(":memory:")) as db:
+            db.execute("WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c")
+
+    with pytest.raises(look.Failed, match="not done within 1 s"):
+        as_owner(tmp_path / "gradebook.db", for_ever, seconds=1)
+
+
+def test_what_goes_wrong_is_said_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "gradebook.db").write_bytes(b"no database " * 100)
+    with pytest.raises(look.Failed, match="gradebook.db: file is not a database"):
+        tables.check_gradebook(tmp_path / "gradebook.db", {"ada": "zoe"})
 
 
 @pytest.mark.hub

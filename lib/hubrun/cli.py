@@ -26,6 +26,7 @@ from hubrun.record.manifest import Mode
 from hubrun.record.stop import at_once, on_signal
 from hubrun.secret import Secret
 from hubrun.server import Server
+from hubrun.terminal import echo, show_uncaught
 
 if TYPE_CHECKING:
     from hubrun.record import kernels
@@ -286,7 +287,7 @@ def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
         if subprocess.run([sys.executable, "-m", *tool], cwd=PROJECT).returncode not in well
     ]
     if failed:
-        click.echo(f"hubrun test: failed: {', '.join(failed)}", err=True)
+        echo(f"hubrun test: failed: {', '.join(failed)}", err=True)
     return 1 if failed else 0
 
 
@@ -298,6 +299,7 @@ hubrun.add_command(records)
 
 def main() -> None:
     """Run the command line and end with the exit code of DESIGN.md: 0, 1, 2, or 130 after an interrupt."""
+    sys.excepthook = show_uncaught
     try:
         code = hubrun(standalone_mode=False, prog_name="./hubrun")
     except click.ClickException as error:
@@ -307,8 +309,8 @@ def main() -> None:
         click.echo("hubrun: interrupted", err=True)
         code = 130
     except HubrunError as error:
-        click.echo(Secret.redact(f"hubrun: {error}"), err=True)
+        echo(Secret.redact(f"hubrun: {error}"), err=True)
         if error.detail and not isinstance(error, BadInput):
-            click.echo(Secret.redact("\n".join(f"    {line}" for line in error.detail.splitlines()[-20:])), err=True)
+            echo(Secret.redact("\n".join(f"    {line}" for line in error.detail.splitlines()[-20:])), err=True)
         code = error.exit_code
     sys.exit(code if isinstance(code, int) else 0)

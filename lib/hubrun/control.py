@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import re
 
-from hubrun.errors import BadInput
-
 # C0 and C1 (ECMA-48: a terminal takes orders by them), Unicode's line separators (a second line, to some), what turns the
 # direction of a text around (Unicode UAX #9, 2: it reads as something else than it is), and halves of characters.
 _ORDERS = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
 CONTROL = re.compile(f"[{_ORDERS}\t\n]")
 _HARMFUL = re.compile(f"[{_ORDERS}]")
-
-
-def one_line(text: str) -> str:
-    """`text`, for one line of a file on the server. Raises BadInput when it would make a second one, or hide something."""
-    if CONTROL.search(text):
-        raise BadInput(f"a line for the server would hold a control character: {text!r:.100}", "parameters")
-    return text
 
 
 def plain(text: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hubrun.control import plain
 from hubrun.plan import Result
 from hubrun.redact import HERE
 from hubrun.secret import Secret
@@ -54,7 +55,7 @@ class Card:
                 lines += [f"      {line}" for line in row.more.splitlines()]
             if row.status in ("failed", "interrupted"):
                 lines += [f"      {line}" for line in row.log.splitlines()[-30:]]
-        return Secret.redact("\n".join(lines))
+        return plain(Secret.redact("\n".join(lines)))
 
     def _html(self) -> str:
         rows = "".join(
@@ -122,7 +123,7 @@ class Live:
 
     def line(self, text: str) -> None:
         """Show `text` as what goes on now; at most four updates a second get through."""
-        text = Secret.redact(text.strip())[:160]
+        text = plain(Secret.redact(text.strip()))[:160]
         now = time.monotonic()
         if not text or text == self._line or now - self._shown < 0.25:
             return

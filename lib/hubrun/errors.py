@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hubrun.control import plain
+
 
 class HubrunError(Exception):
     """What failed (`what`), where it failed (`where`), and what to do next (`remedy`).
@@ -27,7 +29,7 @@ class HubrunError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """IPython shows this in place of a traceback: a reader needs the reason, not our frames."""
-        return [f"{type(self).__name__}: {self}", *self.detail.splitlines()[-30:]]
+        return [plain(line) for line in (f"{type(self).__name__}: {self}", *self.detail.splitlines()[-30:])]
 
 
 class BadInput(HubrunError):

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -27,6 +26,7 @@ from hubrun.record.stop import Stopped, on_signal
 from hubrun.record.summary import duration, what_changed
 from hubrun.record.tables import STYLE
 from hubrun.secret import Secret
+from hubrun.terminal import Terminal
 
 # In a log a site says at least this often, in seconds, what it does.
 SIGN_OF_LIFE = 10
@@ -62,7 +62,7 @@ def run(command: str, files: Sequence[Path], options: Sequence[str], at_once: in
     if twice:
         raise BadInput("is given twice", str(twice[0]), "Name each site once")
     jobs = [Job(file) for file in files]
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True)
     stopped: list[Stopped] = []
 
     def stop(cause: Cause) -> None:
@@ -85,7 +85,7 @@ def run(command: str, files: Sequence[Path], options: Sequence[str], at_once: in
     return (2 if any(job.record and job.record.status == "would change" for job in jobs) else 0), jobs
 
 
-def _one(command: str, job: Job, options: Sequence[str], console: Console, stopped: Sequence[Stopped]) -> None:
+def _one(command: str, job: Job, options: Sequence[str], console: Terminal, stopped: Sequence[Stopped]) -> None:
     if stopped:
         job.status = "not run"
         return
@@ -125,7 +125,7 @@ def _end(job: Job, cause: Cause) -> None:
         job.process.send_signal(numbers.get(cause, signal.SIGINT))
 
 
-def _hear(job: Job, line: str, console: Console) -> None:
+def _hear(job: Job, line: str, console: Terminal) -> None:
     text = Secret.redact(line.strip())
     if text.startswith("hubrun: "):
         job.error = text.removeprefix("hubrun: ")
@@ -139,7 +139,7 @@ def _hear(job: Job, line: str, console: Console) -> None:
 
 
 @contextlib.contextmanager
-def _shown(console: Console, jobs: Sequence[Job]) -> Iterator[None]:
+def _shown(console: Terminal, jobs: Sequence[Job]) -> Iterator[None]:
     """On a terminal a table that goes along; in a log a first line, and then what `_hear` prints."""
     if not console.is_terminal:
         console.print(f"{len(jobs)} sites: {', '.join(job.file.stem for job in jobs)}", soft_wrap=True)

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hubrun.control import CONTROL
+from hubrun.errors import BadInput
+
 # "not run", "interrupted": an earlier resource of the same step failed, or the run was stopped
 Status = Literal["ok", "changed", "would change", "failed", "interrupted", "not run"]
 
@@ -26,6 +29,13 @@ def quote(template: str, *args: object) -> str:
     if len(pieces) != len(words) + 1:
         raise TypeError(f"{template!r} takes {len(pieces) - 1} arguments, {len(words)} given")
     return "".join(piece + word for piece, word in zip(pieces, [*words, ""], strict=True))
+
+
+def one_line(text: str) -> str:
+    """`text`, for one line of a file on the server. Raises BadInput when it would make a second one, or hide something."""
+    if CONTROL.search(text):
+        raise BadInput(f"a line for the server would hold a control character: {text!r:.100}", "parameters")
+    return text
 
 
 @dataclass(frozen=True)

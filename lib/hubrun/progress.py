@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +19,7 @@ from hubrun.record.steps import Listener
 from hubrun.record.summary import Change, changes, origin
 from hubrun.record.tables import STYLE
 from hubrun.secret import Secret
+from hubrun.terminal import Terminal
 
 # In a log, where no line can be updated in place, a sign of life after so many seconds without one: never 10 of them.
 SIGN_OF_LIFE = 8.5
@@ -30,7 +30,7 @@ class Progress:
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Terminal(stderr=True)
         self._status: Status | None = None
         self._said = time.monotonic()
         self._began = 0.0

@@ -10,9 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hubrun.control import one_line
 from hubrun.params import Site
-from hubrun.plan import Resource, quote
+from hubrun.plan import Resource, one_line, quote
 from hubrun.resources.files import Directory, File
 from hubrun.resources.services import Service
 from hubrun.resources.tree import Tree, sources

@@ -16,6 +16,7 @@ import click
 from hubrun import params
 from hubrun.errors import BadInput, CheckFailed
 from hubrun.hub.lti import ROLES
+from hubrun.terminal import echo
 
 if TYPE_CHECKING:
     from hubrun.hub.launch_page import LaunchPage
@@ -42,7 +43,7 @@ _SINCE = "journalctl -u jupyterhub -o cat --no-pager --since @{}"
 
 
 def say(text: str) -> None:
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 @dataclass(frozen=True)

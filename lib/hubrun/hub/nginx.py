@@ -9,11 +9,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hubrun.checks import Test
-from hubrun.control import one_line
 from hubrun.errors import BadInput
 from hubrun.hub import https
 from hubrun.params import Site
-from hubrun.plan import Action, Resource, facts, quote
+from hubrun.plan import Action, Resource, facts, one_line, quote
 from hubrun.resources.certificate import WEBROOT
 from hubrun.server import Server
 from hubrun.systems import system_of

@@ -24,7 +24,7 @@ _REMEDY = (
 )
 # What the program on the server consists of, in the order in which its modules need one another.
 _LOOK = ("front.names", "front.people", "renaming.next_names", "renaming.look")
-_CARRY = (*_LOOK, "renaming.pieces", "renaming.tables", "renaming.carry")
+_CARRY = (*_LOOK, "renaming.pieces", "renaming.confined", "renaming.tables", "renaming.carry")
 # The modules find one another by the names that they have here; on the server there is nothing else of hubrun.
 _PROGRAM = """
 import sys, types

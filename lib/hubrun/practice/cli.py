@@ -11,12 +11,13 @@ import click
 
 from hubrun import practice as practice_server
 from hubrun.practice.image import RELEASES
+from hubrun.terminal import echo
 
 Choice = tuple[str, str | None]  # name and operating system, as given behind `practice`
 
 
 def say(text: str) -> None:
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from hubrun.errors import BadInput
 from hubrun.notebook import PROJECT
 from hubrun.record import history, manifest, signature
 from hubrun.record.history import History
+from hubrun.terminal import Terminal, echo
 
 RECORDS = PROJECT / "records"
 # Who may sign, in the format of ssh-keygen(1), ALLOWED SIGNERS; beside the sites' files, where it is reviewed.
@@ -58,7 +58,7 @@ def _close_killed(site: History) -> None:
         if any(_runs_on(run) for run in site.runs()):
             with site.alone():
                 for run in close.recover(site):
-                    click.echo(f"closed as interrupted, it had been killed: {run.folder}", err=True)
+                    echo(f"closed as interrupted, it had been killed: {run.folder}", err=True)
 
 
 def _runs_on(run: history.Run) -> bool:
@@ -68,9 +68,9 @@ def _runs_on(run: history.Run) -> bool:
         return False
 
 
-def _console() -> Console:
+def _console() -> Terminal:
     # In a file or a pipe nothing is cut off at a width that nobody has.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    return Terminal(width=None if sys.stdout.isatty() else 160)
 
 
 def _find(records: Path, wanted: str) -> history.Run:
@@ -108,7 +108,7 @@ def show(run: str, as_json: bool, records: Path) -> None:
 
     found = _find(records, run)
     if as_json:
-        click.echo(json.dumps(found.manifest().model_dump(by_alias=True), indent=2))
+        echo(json.dumps(found.manifest().model_dump(by_alias=True), indent=2))
     else:
         _console().print(tables.show(found))
 
@@ -126,14 +126,14 @@ def verify(site: str | None, allowed_signers: Path | None, records: Path) -> int
         report = verification.verify(each, allowed_signers)
         bad = bad or not report.ok
         for note in report.notes:
-            click.echo(f"note: {note}")
+            echo(f"note: {note}")
         for finding in report.findings:
-            click.echo(f"failed: {finding}")
+            echo(f"failed: {finding}")
         for fingerprint, name in report.signers.items():
-            click.echo(f"signed by {fingerprint}: {name or 'whose it is was not checked (--allowed-signers)'}")
+            echo(f"signed by {fingerprint}: {name or 'whose it is was not checked (--allowed-signers)'}")
         newest = f"; newest {report.head.run}, manifest {report.head.sha256}" if report.head else ""
         verdict = "verified" if report.ok else f"{len(report.findings)} findings"
-        click.echo(f"{each.site}: {verdict}: {report.text}{newest}")
+        echo(f"{each.site}: {verdict}: {report.text}{newest}")
     return 1 if bad else 0
 
 
@@ -147,7 +147,7 @@ def diff(a: str, b: str, page: Path | None, records: Path) -> int:
     from hubrun.record import compare, html, whole
 
     compared = compare.compare(_find(records, a).manifest(), history.find(records, b).manifest())
-    click.echo(compare.text(compared))
+    echo(compare.text(compared))
     if page:
         try:
             whole.write(page, html.comparison(compared).encode())
@@ -170,7 +170,7 @@ def open_(run: str, no_browser: bool, allowed_signers: Path | None, records: Pat
     reports = {site.site: verification.verify(site, allowed_signers) for site in _sites(records)}
     index = pages.write_site(records, reports)
     page = index.parent / found.site / found.name / "index.html" if found else index
-    click.echo(page)
+    echo(page)
     if not no_browser:
         click.launch(page.as_uri())
 
@@ -200,13 +200,11 @@ def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Pat
     for each in _sites(records, site):
         found = pruning.prune(each, limit, closing(each)) if yes else pruning.too_old(each, limit)
         for run in found:
-            click.echo(f"{'removed' if yes else 'would be removed'}: {each.site}/{run.name}")
+            echo(f"{'removed' if yes else 'would be removed'}: {each.site}/{run.name}")
         count += len(found)
     if yes and count:
         shutil.rmtree(records / pages.FOLDER, ignore_errors=True)  # `records open` makes them again
-    click.echo(
-        f"{count} runs {'removed' if yes else 'would be removed; to do it: --yes'}" if count else "nothing to remove"
-    )
+    echo(f"{count} runs {'removed' if yes else 'would be removed; to do it: --yes'}" if count else "nothing to remove")
     return 2 if count and not yes else 0
 
 
@@ -219,4 +217,4 @@ def export(run: str, target: Path | None, records: Path) -> None:
     from hubrun.record import export as exporting
 
     path = exporting.export(_find(records, run), target)
-    click.echo(f"{path}  sha256 {manifest.sha256(path.read_bytes())}")
+    echo(f"{path}  sha256 {manifest.sha256(path.read_bytes())}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from hubrun.control import one_line
-from hubrun.plan import Action, Resource, facts, quote
+from hubrun.plan import Action, Resource, facts, one_line, quote
 from hubrun.resources.packages import UPDATE
 
 # The fingerprint of each key of a file, without those of its subkeys: a `fpr` belongs to the record before it

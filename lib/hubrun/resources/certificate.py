@@ -6,9 +6,9 @@ import base64
 import hashlib
 from dataclasses import dataclass
 
-from hubrun.control import CONTROL, one_line
+from hubrun.control import CONTROL
 from hubrun.errors import BadInput
-from hubrun.plan import Action, Resource, facts, quote
+from hubrun.plan import Action, Resource, facts, one_line, quote
 from hubrun.resources.acme_dns import AWS, CREDENTIALS, DROP_IN, DnsChallenge
 from hubrun.secret import Secret
 

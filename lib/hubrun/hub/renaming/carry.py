@@ -152,7 +152,7 @@ def _given_up(places: Places, error: BaseException) -> Failed:
 
 def _tidy(places: Places, journal: Journal) -> None:
     for path in tables.gradebooks(places):
-        tables.unmark(path, journal.mark)
+        tables.unmark_gradebook(path, journal.mark)
     pieces.remove_hold(journal.pieces)
     # In this order: while there is a journal, the mark says whether the new names count.
     places.journal.unlink()

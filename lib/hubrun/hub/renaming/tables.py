@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from hubrun.hub.front.people import SCHEMA
+from hubrun.hub.renaming.confined import as_owner
 from hubrun.hub.renaming.look import Failed, Places
 
 # PRAGMA user_version, which nobody else uses here, is written in the same transaction as the names: so it is known, also
@@ -28,6 +29,10 @@ def is_done(path: Path, mark: int) -> bool:
 
 
 def unmark(path: Path, mark: int) -> None:
+    _unmark(path, mark)
+
+
+def _unmark(path: Path, mark: int) -> None:
     if is_done(path, mark):
         with closing(sqlite3.connect(path, timeout=_BUSY_S)) as db:
             db.execute(f"PRAGMA {_MARK} = 0")
@@ -122,7 +127,7 @@ def _swap_scopes(db: sqlite3.Connection, people: Mapping[str, str]) -> None:
 def gradebooks(places: Places) -> list[Path]:
     """nbgrader's gradebooks: course/gradebook.db of each course.
 
-    People's containers write there; a link is none of ours. (SQLite follows none for the files that it makes beside.)
+    People's containers write there: a link is none of ours, and what is done with them is done by `confined`.
     """
     found = sorted(places.courses.glob("*/course/gradebook.db"))
     return [path for path in found if path.is_file() and not path.is_symlink() and not path.parent.is_symlink()]
@@ -130,26 +135,57 @@ def gradebooks(places: Places) -> list[Path]:
 
 def check_gradebook(path: Path, people: Mapping[str, str]) -> None:
     """Raise Failed when a student of the gradebook would get the name of another one in it."""
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)) as db:
+    as_owner(path, _check, dict(people))
+
+
+def rename_students(path: Path, people: Mapping[str, str], mark: int, *, back: bool = False) -> None:
+    """Give the students of a gradebook their new names (old → new), or with `back` their old ones, once.
+
+    Raises Failed, and leaves it as it is.
+    """
+    as_owner(path, _rename, dict(people), mark, back)
+
+
+def unmark_gradebook(path: Path, mark: int) -> None:
+    as_owner(path, _unmark, mark)
+
+
+def _check(path: Path, people: Mapping[str, str]) -> None:
+    with closing(_gradebook(path)) as db:
         if not _knows_students(db):
             return
+        _refuse_programs(db)
         students = {str(name) for (name,) in db.execute("SELECT id FROM student")}
     for old in sorted(students & people.keys()):
         if people[old] in students - people.keys():
             raise Failed(f"{path} has {people[old]} already, besides {old}: remove one of them in the formgrader")
 
 
-def rename_students(path: Path, people: Mapping[str, str], mark: int, *, back: bool = False) -> None:
-    """Give the students of a gradebook their new names (old → new), or with `back` their old ones, once."""
-    with closing(sqlite3.connect(path, timeout=_BUSY_S)) as db, _transaction(db):
+def _rename(path: Path, people: Mapping[str, str], mark: int, back: bool) -> None:
+    with closing(_gradebook(path)) as db, _transaction(db):
         done = db.execute(f"PRAGMA {_MARK}").fetchone()[0] == mark
         if done is not back or not _knows_students(db):
             return
+        _refuse_programs(db)
         wanted = {new: old for old, new in people.items()} if back else people
         _swap(db, "student", "id", wanted)
         for table, column in _references(db):
             _swap(db, table, column, wanted)
         db.execute(f"PRAGMA {_MARK} = {0 if back else mark}")
+
+
+def _gradebook(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=_BUSY_S)
+    # Functions of ours, or of SQLite that do something, are not for what stands in a schema: sqlite.org/pragma.html.
+    db.execute("PRAGMA trusted_schema = OFF")
+    return db
+
+
+def _refuse_programs(db: sqlite3.Connection) -> None:
+    """Raise Failed for what would run by itself while names are written. nbgrader makes no such thing (its api.py)."""
+    asks = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') OR sql LIKE 'CREATE VIRTUAL%'"
+    if found := db.execute(asks).fetchone():
+        raise Failed(f"has the {found[0]} {found[1]!r:.60}, which nbgrader does not make: remove it, and run it again")
 
 
 def _knows_students(db: sqlite3.Connection) -> bool:
