@@ -31,9 +31,7 @@ ON = "device=/dev/vda1\nfolder=/\nwanted=998\nsize=4096\nall=5242880\n"
         ),
     ],
 )
-def test_a_reserve_is_given_where_the_disk_is_ext4_and_nothing_is_done_elsewhere(
-    found: str, titles: list[str]
-) -> None:
+def test_a_reserve_is_given_where_the_disk_is_ext4_and_nothing_is_done_elsewhere(found: str, titles: list[str]) -> None:
     assert [action.title for action in RESERVE.plan(found)] == titles
 
 
@@ -68,7 +66,9 @@ def write(folder: Path, name: str, megabytes: int, group: int) -> bool:
     """Whether a process of nobody's, with this group, can write so much there."""
     command = ["dd", "if=/dev/zero", f"of={name}", "bs=1M", f"count={megabytes}", "status=none"]
     # Not by its path: pytest's folders are closed to others.
-    done = subprocess.run(command, cwd=folder, user=65534, group=group, extra_groups=[], capture_output=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, user=65534, group=group, extra_groups=[], capture_output=True, check=False
+    )
     return done.returncode == 0
 
 

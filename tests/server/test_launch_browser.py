@@ -164,7 +164,9 @@ def canvas(machine: Machine, site: Site) -> Iterator[Canvas]:
         }
         yield canvas
         # The hub, which restarts now, sees that the server is gone.
-        machine.run(f"docker rm -f $(docker ps -aq --filter volume=jupyterhub-user-{STUDENT}); docker volume rm -f jupyterhub-user-{STUDENT}")
+        machine.run(
+            f"docker rm -f $(docker ps -aq --filter volume=jupyterhub-user-{STUDENT}); docker volume rm -f jupyterhub-user-{STUDENT}"
+        )
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,9 @@ def both(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     done = hubrun("install", path, "--only", "02")
     assert done.code == 0, done.tail
     yield path
-    machine.run(f"docker rm -f $(docker ps -aq --filter volume=jupyterhub-user-{STUDENT}); docker volume rm -f jupyterhub-user-{STUDENT}")
+    machine.run(
+        f"docker rm -f $(docker ps -aq --filter volume=jupyterhub-user-{STUDENT}); docker volume rm -f jupyterhub-user-{STUDENT}"
+    )
     done = hubrun("install", machine.site, "--only", "02")
     assert done.code == 0, done.tail
 

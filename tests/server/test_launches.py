@@ -76,7 +76,9 @@ def canvas(machine: Machine) -> Iterator[Canvas]:
         others.admit("default", platform)
         yield Canvas(root, *key_and_secret(machine), platform, others)
         # Where a test has started it; the hub, which restarts now, sees that it is gone.
-        machine.run("docker rm -f $(docker ps -aq --filter volume=jupyterhub-user-mia); docker volume rm -f jupyterhub-user-mia")
+        machine.run(
+            "docker rm -f $(docker ps -aq --filter volume=jupyterhub-user-mia); docker volume rm -f jupyterhub-user-mia"
+        )
 
 
 @pytest.fixture

@@ -40,7 +40,15 @@ def _templates() -> Environment:
 
 def render(template: str, site: Site, **more: object) -> str:
     """The text of a file from hub/templates for this site. more: further names that the template knows."""
-    names = {"site": site, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site), **more}
+    names = {
+        "site": site,
+        "conf_d": CONF_D,
+        "config": CONFIG,
+        "network": NETWORK,
+        "state": STATE,
+        "scratch": scratch(site),
+        **more,
+    }
     return _templates().get_template(f"{template}.j2").render(names)
 
 
@@ -70,7 +78,9 @@ def loads(site: Site) -> str:
 def health(waits: int = 0) -> str:
     """Shell that asks the hub, through its proxy, whether it is well, and prints what is wrong (front/health.py); again
     for so many seconds while it is not."""
-    return f"curl --fail-with-body -sS --retry {waits} --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/hub/health"
+    return (
+        f"curl --fail-with-body -sS --retry {waits} --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/hub/health"
+    )
 
 
 def checker() -> list[Resource]:

@@ -115,7 +115,12 @@ def survey(server: Server) -> Survey:
 
     outside = tuple((host, int(port)) for host, _, port in (each.partition(":") for each in every("outside")))
     return Survey(
-        every("own"), every("router"), every("resolver"), tuple(int(port) for port in every("port")), every("name"), outside
+        every("own"),
+        every("router"),
+        every("resolver"),
+        tuple(int(port) for port in every("port")),
+        every("name"),
+        outside,
     )
 
 
@@ -164,7 +169,9 @@ def judge(found: Survey, tried: Sequence[Group], answer: dict[str, Any], user: s
     known = answer["addresses"][: len(found.names)]
     told = [*answer["addresses"][len(found.names) :], *(name for name in answer["names"] if user in name)]
     bounded = answer["tmp"] < 16384 and not answer["writes"]
-    space = f"/tmp holds {answer['tmp']} MB" + (f", and it writes to {', '.join(answer['writes'])}" if answer["writes"] else "")
+    space = f"/tmp holds {answer['tmp']} MB" + (
+        f", and it writes to {', '.join(answer['writes'])}" if answer["writes"] else ""
+    )
     return [
         *checks,
         _check("a container finds names", all(known), "an address for each", f"{sum(map(bool, known))} of {len(known)}",

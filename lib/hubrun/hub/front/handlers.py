@@ -21,7 +21,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from tornado.httputil import url_concat
 
 from . import groups, launch11, launch13, registration
-from .health import Health
 from .launch import Launch
 from .pages import PAGES, TEMPLATE
 from .refusals import Reason, Refusal
@@ -92,6 +91,19 @@ class _Page(BaseHandler):
         """Set the hub's cookie anew also for somebody who is logged in already: a launch begins its time again."""
         super().set_login_cookie(user)
         self.set_hub_cookie(user)
+
+
+class Health(_Page):
+    """/hub/health: 200 with nothing, as JupyterHub's own; 503 with the problem in a line."""
+
+    async def get(self) -> None:
+        state = await self.authenticator.health.state()
+        if state.problem:
+            self.set_status(503)
+            self.set_header("Content-Type", "text/plain; charset=utf-8")
+            self.finish(f"{state.problem}\n")
+
+    head = get
 
 
 class _CrossSite(_Page):

@@ -1,6 +1,5 @@
-"""/hub/health: whether the hub can do its work, and not only whether it answers."""
+"""Whether the hub can do its work, and not only whether it answers: what /hub/health says."""
 
-# mypy: disable-error-code="import-not-found,misc"
 from __future__ import annotations
 
 import asyncio
@@ -9,9 +8,6 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from jupyterhub.handlers import BaseHandler
 
 # Below these a monitor is told, while there is time; below a tenth of them no student's server is started: JupyterLab
 # cannot write its own notes there, and would fail after a minute with nothing that a student understands.
@@ -21,7 +17,9 @@ FLOOR_FILES = 5000
 KEEP_S = 5.0
 # Containers, and the volumes that are the students' homes.
 DOCKER = Path("/var/lib/docker")
-FULL = "The server's disk is full. Your files are safe, but nothing can be started until whoever runs this hub makes room."
+FULL = (
+    "The server's disk is full. Your files are safe, but nothing can be started until whoever runs this hub makes room."
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,9 @@ class State:
     starts: bool = True
 
 
-def look(folder: Path, others: tuple[Path, ...] = (DOCKER,), floor_mb: int = FLOOR_MB, files: int = FLOOR_FILES) -> State:
+def look(
+    folder: Path, others: tuple[Path, ...] = (DOCKER,), floor_mb: int = FLOOR_MB, files: int = FLOOR_FILES
+) -> State:
     """Look at the hub's folder, and at what is left of its file system and of those of `others`.
 
     What is left is what is left to students: root's reserve, which the hub may use too, is not counted.
@@ -81,16 +81,3 @@ class Watch:
         """The state, not that of some seconds ago."""
         self._until = 0.0
         return await self.state()
-
-
-class Health(BaseHandler):
-    """200 with nothing, as JupyterHub's own; 503 with the problem in a line."""
-
-    async def get(self) -> None:
-        state: State = await self.authenticator.health.state()
-        if state.problem:
-            self.set_status(503)
-            self.set_header("Content-Type", "text/plain; charset=utf-8")
-            self.finish(state.problem + "\n")
-
-    head = get
