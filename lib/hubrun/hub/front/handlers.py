@@ -21,7 +21,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from tornado.httputil import url_concat
 
 from . import gate, groups, launch11, launch13, origin, pull_ticket, registration
-from .health import Health
 from .launch import Launch
 from .pages import PAGES, TEMPLATE, Page
 from .refusals import FORGED, Reason, Refusal
@@ -109,6 +108,19 @@ class FrontPage(BaseHandler):
         until = since + self.cookie_max_age_days * 86400
         signed = self.create_signed_value(gate.SIGNED, gate.value(user, until))
         self._set_cookie(gate.COOKIE, signed, encrypted=False, samesite="Lax", secure=True, expires=until)
+
+
+class Health(FrontPage):
+    """/hub/health: 200 with nothing, as JupyterHub's own; 503 with the problem in a line."""
+
+    async def get(self) -> None:
+        state = await self.authenticator.health.state()
+        if state.problem:
+            self.set_status(503)
+            self.set_header("Content-Type", "text/plain; charset=utf-8")
+            self.finish(f"{state.problem}\n")
+
+    head = get
 
 
 class _CrossSite(FrontPage):

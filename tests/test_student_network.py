@@ -1,0 +1,100 @@
+"""The rules for students' containers: their text, the program that keeps them in force, and the resource."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hubrun import params
+from hubrun.errors import BadInput
+from hubrun.hub import config, network
+from hubrun.params import Site
+from hubrun.resources.nftables import Rules
+
+RULES = Rules(
+    "what students' containers may reach", "/lib/student-network", "jupyterhub-network.service", ("/etc/r.nft",)
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "titles"),
+    [
+        ("state=in force\nenabled=enabled", []),
+        ("state=\nenabled=", ["load them at each boot (jupyterhub-network.service)", "load the rules (they are not there)"]),
+        ("state=not in force\nenabled=enabled", ["load the rules (they are not in force)"]),
+        ("state=changed by hand\nenabled=enabled", ["load the rules (they are changed by hand)"]),
+        ("state=those of before\nenabled=enabled", ["load the rules (they are those of before)"]),
+        ("state=in force\nenabled=disabled", ["load them at each boot (jupyterhub-network.service)"]),
+    ],
+)  # fmt: skip
+def test_rules_are_loaded_where_they_are_not_in_force(found: str, titles: list[str]) -> None:
+    assert [action.title for action in RULES.plan(found)] == titles
+    for script in [RULES.probe(), *(action.script for action in RULES.plan(found))]:
+        assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+def test_a_plan_foresees_that_a_file_which_is_about_to_be_written_is_loaded() -> None:
+    found = "state=in force\nenabled=enabled"
+    assert RULES.plan(RULES.foresee(found, ["/etc/other"])) == []
+    (action,) = RULES.plan(RULES.foresee(found, ["/etc/r.nft"]))
+    assert action.title == "load the rules (they are those of before)"
+
+
+def site(*networks: str) -> Site:
+    return Site(site="x", domain="hub.example.edu", docker_subnet="172.29.0.0/16", student_networks=list(networks))
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1/8", "fd00::/8", "campus", "0.0.0.0/0; flush ruleset", "-f", "10.0.0.0/8\n"])
+def test_what_is_not_a_network_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="student_networks"):
+        params.build({"site": "x", "domain": "hub.example.edu", "student_networks": [text]}, "test")
+
+
+def test_the_networks_of_the_parameter_stand_in_the_rules() -> None:
+    assert "elements = { 10.20.0.0/16, 192.0.2.0/24 }" in config.render(
+        "student-network.nft", site("10.20.0.0/16", "192.0.2.0/24")
+    )
+    assert config.render("student-network.nft", site()).count("elements") == 1
+
+
+# -- for real, in a network of its own ------------------------------------------------------------------------------
+
+needs_nft = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("nft") or not shutil.which("unshare"), reason="needs root and nft"
+)
+
+
+@needs_nft
+def test_the_program_loads_the_rules_and_sees_what_was_changed(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.nft"
+    rules.write_text(config.render("student-network.nft", site("10.20.0.0/16")))
+    resolv = tmp_path / "resolv.conf"
+    resolv.write_text(
+        "nameserver 10.1.0.2\nnameserver 127.0.0.53\nnameserver 2001:db8::1\nnameserver 10.1.0.2 # again\n"
+    )
+    text = config.render("student-network.sh", site())
+    for path, here in (
+        (network.RULES, rules),
+        ("/run/jupyterhub-network.loaded", tmp_path / "loaded"),
+        ("/etc/resolv.conf", resolv),
+    ):
+        text = text.replace(path, str(here))
+    program = tmp_path / "student-network"
+    program.write_text(text)
+    program.chmod(0o755)
+    script = f"""set -e
+    {program} state; {program} load > /dev/null; {program} state
+    nft list set inet hubrun resolvers | grep -o '10[.]1[.]0[.]2\\|127[.]0'
+    nft add rule inet hubrun to_server accept; {program} state; {program} load > /dev/null; {program} state
+    echo nameserver 10.1.0.3 >> {resolv}; {program} state; {program} load >/dev/null; {program} state
+    {program} load
+    nft flush ruleset; {program} state
+    """
+    done = subprocess.run(["unshare", "--net", "sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [
+        "not in force", "in force", "10.1.0.2", "changed by hand", "in force", "those of before", "in force", "not in force",
+    ], done.stderr  # fmt: skip
