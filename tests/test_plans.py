@@ -172,6 +172,8 @@ PLANS: dict[str, Plan] = {
     "its unit file changed": (HUB, RUNS.replace("=no", "=yes"), [("read the unit files again", "daemon-reload"), ("restart jupyterhub (its unit file is newer)",)]),
     "its configuration is newer than the process": (HUB, RUNS + "newer=/etc/jupyterhub/conf.d/20.py", [("restart jupyterhub (/etc/jupyterhub/conf.d/20.py is newer)",)]),
     "a service that reads its configuration while it runs": (NGINX, RUNS + "newer=/etc/nginx/nginx.conf", [("reload nginx (/etc/nginx/nginx.conf is newer)", "not restart")]),
+    "a restart says what people notice of it": (Service("proxy", notice="pages connect again"), RUNS + "newer=/a", [("restart proxy (/a is newer): pages connect again",)]),
+    "a start is noticed by nobody": (Service("proxy", notice="pages connect again"), RUNS.replace("=active", "=failed"), [("start proxy", "not pages")]),
     "a service that must not run": (Service("x", running=False, enabled=False), RUNS, [("disable x",), ("stop x", "systemctl stop x")]),
     "a service that does not run": (Service("x", running=False, enabled=False), "LoadState=loaded\nActiveState=inactive\nUnitFileState=disabled", []),
     # -- secrets
@@ -308,6 +310,24 @@ def test_the_build_context_arrives_as_it_is() -> None:
 def test_a_service_foresees_that_a_file_which_is_about_to_be_written_restarts_it(written: str, restarts: bool) -> None:
     titles = [action.title for action in HUB.plan(HUB.foresee(RUNS, [written]))]
     assert titles == ([f"restart jupyterhub ({written} is newer)"] if restarts else [])
+
+
+@pytest.mark.parametrize(
+    ("unit", "written", "reads"),
+    [
+        ("jupyterhub", "/etc/systemd/system/jupyterhub.service", True),
+        ("jupyterhub.service", "/etc/systemd/system/jupyterhub.service", True),
+        ("jupyterhub", "/etc/systemd/system/jupyterhub.service.d/hubrun.conf", True),
+        ("jupyterhub.socket", "/etc/systemd/system/jupyterhub.service", False),
+        ("jupyterhub", "/etc/systemd/system/jupyterhub-proxy.service", False),
+    ],
+)
+def test_a_service_foresees_that_its_unit_is_about_to_be_written(unit: str, written: str, reads: bool) -> None:
+    """Without it systemd would start the process again as it was before."""
+    titles = [action.title for action in Service(unit).plan(Service(unit).foresee(RUNS, [written]))]
+    restart = ["read the unit files again", f"restart {unit} (its unit file is newer)"]
+    assert titles == (restart if reads else [])
+    assert not Service("x").foresee("LoadState=not-found", ["/etc/systemd/system/x.service"]).endswith("yes")
 
 
 @pytest.mark.parametrize(("python", "expected"), [("3.11", "6.0.2"), ("3.13", None)])

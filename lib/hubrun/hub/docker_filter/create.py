@@ -45,7 +45,7 @@ def user_of(container: str) -> str:
     """The user whose server has this name, or one of their named servers. Raises Refused for any other name."""
     found = _CONTAINER.fullmatch(container)
     if not found:
-        raise Refused(f"the name {container!r} is not of a student's container (jupyter-…)")
+        raise Refused(f"the name {container!r} is not of a student's container (jupyter-NAME)")
     return _plain(found[1])
 
 
