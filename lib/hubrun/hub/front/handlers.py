@@ -153,7 +153,9 @@ class Launch11(_CrossSite):
 
     async def _ask(self, launch: Launch) -> None:
         """Show whom this launch logs in, and wait for a click: another site may have sent a launch of its own person."""
-        self.log.warning("LTI launch by consumer %s came from another site: %s is asked", launch.consumer.name, launch.user)
+        self.log.warning(
+            "LTI launch by consumer %s came from another site: %s is asked", launch.consumer.name, launch.user
+        )
         ticket, browser = self.authenticator.waiting.put(launch, time.monotonic())
         # A cookie of this browser: the ticket of somebody's own launch is of no use to them in another's.
         self._set_cookie(origin.COOKIE, browser, encrypted=False, samesite="Lax", secure=True, max_age=origin.KEEP_S)

@@ -51,7 +51,8 @@ class _KeySet:
         client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=LIMIT_BYTES, max_header_size=65536)
         try:
             answer = await asyncio.wait_for(
-                client.fetch(self._url, connect_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S, max_redirects=3), TIMEOUT_S
+                client.fetch(self._url, connect_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S, max_redirects=3),
+                TIMEOUT_S,
             )
             keys = PyJWKSet.from_dict(json.loads(answer.body)).keys
         except Exception as error:
