@@ -158,7 +158,7 @@ class Browser:
 class Hub:
     """The hub's process, in `folder`, which is kept over `stop` and `start`."""
 
-    def __init__(self, folder: Path, username_key: str = "lis_person_sourcedid") -> None:
+    def __init__(self, folder: Path, username_key: str = "lis_person_sourcedid", settings: str = "") -> None:
         self.folder = folder
         self.token = secrets.token_hex(16)
         self.port, proxy_port = _free_port(), _free_port()
@@ -170,6 +170,7 @@ class Hub:
                 lib=str(folder / "lib"), port=self.port, proxy_port=proxy_port, public_url=PUBLIC_URL,
                 username_key=username_key, token=self.token, pause_s=PAUSE_S,
             )
+            + settings
         )  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -222,9 +223,9 @@ class Hub:
 
 
 @contextmanager
-def running_hub(folder: Path) -> Iterator[Hub]:
-    """A hub with the consumer `default`, which has KEY and SECRET."""
-    hub = Hub(folder)
+def running_hub(folder: Path, settings: str = "") -> Iterator[Hub]:
+    """A hub with the consumer `default`, which has KEY and SECRET; `settings` are lines of its configuration."""
+    hub = Hub(folder, settings=settings)
     hub.consumer("default", KEY, SECRET)
     hub.start()
     yield hub

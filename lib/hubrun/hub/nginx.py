@@ -29,7 +29,7 @@ GATE_CACHE = "/run/nginx-jupyterhub-gate"
 # `nginx -t` whose last line names the fault, its file and its line.
 VALID = """out=$(nginx -t 2>&1) || { printf '%s\\n' "$out" | sed '/ test failed$/d'; exit 1; }"""
 
-# Debian's numbers, 768 and the system's 1024: each open websocket takes two connections, and as many files.
+# Debian's numbers, 768 and the system's 1024: each open websocket takes two connections, and so two files.
 _NUMBERS = r"""sed -nE 's/^[^#]*\b(worker_connections|worker_rlimit_nofile)[[:space:]]+([0-9]+).*/\1=\2/p' {}"""
 _RAISE = r"""
 path={} connections={} files={}
@@ -117,11 +117,11 @@ class WorkerLimits(Resource):
     """At least so many connections and open files for each worker of nginx. What is larger stays.
 
     Two numbers in Debian's own file: `events` may stand in it once only (ngx_events_module), so no file of ours can say
-    it. Files are twice the connections and then some: cached answers, logs. Both hold from a reload on.
+    it. A file for each connection, and as many for the rest. Both hold from a reload on.
     """
 
     connections: int = 8192
-    files: int = 32768
+    files: int = 16384
 
     @property
     def label(self) -> str:
@@ -198,6 +198,15 @@ def http_tests(site: Site) -> list[Test]:
     ]  # fmt: skip
 
 
+def gate_test() -> Test:
+    """The hub answers nginx's question about the gate; without that, nobody would get to their server."""
+    return Test(
+        "the hub keeps the gate: nobody is let through without a cookie",
+        "curl -sS -m 20 -o /dev/null -w '%{http_code}\n' http://127.0.0.1:8000/hub/gate-check",
+        prints="^401$", remedy="404: the hub is of an earlier version. Run 02_hub_lti first",
+    )  # fmt: skip
+
+
 def https_tests(site: Site) -> list[Test]:
     """Tests of port 443, made on the server itself. Whether the chain is trusted is seen from outside (`https.accepted`)."""
     curl = quote("curl -sS -k -m 20 --noproxy '*' --resolve {} ", f"{site.domain}:443:127.0.0.1")
@@ -224,6 +233,11 @@ def https_tests(site: Site) -> list[Test]:
             "the hub answers through nginx: its launch URL says 405 to a GET",
             curl + quote("-o /dev/null -w '%{http_code}\n' {}", f"{root}/hub/lti/launch"),
             prints="^405$", remedy="502: the hub or its proxy is down (systemctl status jupyterhub jupyterhub-proxy)",
+        ),
+        Test(
+            "whoever is not known is sent to the gate from anybody's server",
+            curl + quote("-o /dev/null -w '%{http_code} %{redirect_url}\n' {}", f"{root}/user/somebody/lab"),
+            prints="^302 https://[^/]*/hub/gate/user/somebody/lab$", remedy="503: the hub does not know /hub/gate-check. Run 02_hub_lti",
         ),
     ]  # fmt: skip
     if site.hsts_seconds:

@@ -19,6 +19,7 @@ import hashlib
 import hmac
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -62,17 +63,18 @@ def value(user: Any, until: float) -> str:
     return json.dumps([user.id, _login(user.cookie_id), int(until)])
 
 
-def user_of(signed: bytes | None, db: Any, now: float) -> Any:
-    """Return the orm.User whose cookie said `signed` (its signature is verified); None when their login is over."""
-    from jupyterhub import orm
+def user_of(signed: bytes | None, find: Callable[[int], Any], now: float) -> Any:
+    """Return the user whose cookie said `signed` (its signature is verified); None when their login is over.
 
+    find: gives the user of an id, None for nobody.
+    """
     if not signed:
         return None
     try:
         number, login, until = json.loads(signed)
     except ValueError:
         return None
-    user = db.get(orm.User, number)
+    user = find(number)
     if user is None or until <= now or not hmac.compare_digest(_login(user.cookie_id), str(login)):
         return None
     return user
@@ -117,8 +119,7 @@ def access(db: Any, target: Target) -> list[str]:
 
     owner = orm.User.find(db, target.owner)
     spawner = owner.orm_spawners.get(target.named) if owner and target.named else None
-    if spawner is None:
-        names = [""]
-    else:
-        names = [target.named] if spawner.server else [target.named, ""]
-    return [f"access:servers!server={target.owner}/{name}" for name in names]
+    names = {target.named if spawner else ""}
+    if spawner and not spawner.server:
+        names.add("")
+    return [f"access:servers!server={target.owner}/{name}" for name in sorted(names)]

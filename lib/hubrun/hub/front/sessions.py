@@ -62,7 +62,7 @@ class GateCheck(BaseHandler):
         signed = self.get_secure_cookie(
             gate.SIGNED, self.get_cookie(gate.COOKIE), max_age_days=self.cookie_max_age_days
         )
-        user = gate.user_of(signed, self.db, time.time())
+        user = gate.user_of(signed, lambda number: self.db.get(orm.User, number), time.time())
         return user is not None and gate.may_open(self.db, user, target)
 
     def _by_token(self, target: gate.Target) -> bool:
