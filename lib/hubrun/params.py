@@ -171,7 +171,9 @@ class Site(BaseModel):
         "02 04 05 06", "network of the students' containers; must be free on the server", "172.29.0.0/16"
     )
     base_image: str = _param(
-        "01 04", "image that the students' image is built on: name:tag, or name:tag@sha256:…", "quay.io/jupyter/scipy-notebook:2026-07-28"
+        "01 04",
+        "image that the students' image is built on: name:tag, or name:tag@sha256:…",
+        "quay.io/jupyter/scipy-notebook:2026-07-28",
     )
     image_name: str = _param("04 06", "name of the students' image, built on the server", "hubrun-singleuser")
     nbgrader: bool = _param(

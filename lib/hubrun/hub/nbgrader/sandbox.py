@@ -136,7 +136,9 @@ def main(scratch: str, connection: str, _: str, *command: str) -> None:
         restrict(rights | {scratch: WRITE | MAKE_SOCK})
         close_network()
     except OSError as error:
-        sys.exit(f"autograding needs Landlock and seccomp to shut in what students wrote, and this server lacks one: {error}")
+        sys.exit(
+            f"autograding needs Landlock and seccomp to shut in what students wrote, and this server lacks one: {error}"
+        )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(SECRET)}
     # ipykernel says that it has no socket for the output of forked processes (iostream.py); that is as it should be.
     quiet = {"PYTHONWARNINGS": "ignore:Couldn't bind IOPub Pipe:UserWarning"}
