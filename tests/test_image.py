@@ -180,7 +180,7 @@ def test_hub_and_image_run_the_same_jupyterhub() -> None:
     assert pinned("singleuser.txt")["jupyterhub"] == pinned("hub.txt")["jupyterhub"]
 
 
-@pytest.mark.parametrize("name", ["hub", "uv", "singleuser"])
+@pytest.mark.parametrize("name", ["hub", "uv", "singleuser", "science"])
 def test_the_pins_hold_every_package_that_is_asked_for(name: str) -> None:
     asked = re.findall(r"^([a-z0-9-]+)(==[^\s;]+)?", PINS.joinpath(f"{name}.in").read_text(), re.M)
     have = pinned(f"{name}.txt")
@@ -190,10 +190,33 @@ def test_the_pins_hold_every_package_that_is_asked_for(name: str) -> None:
         assert not version or f"=={have[package]}" == version
 
 
-@pytest.mark.parametrize("name", ["hub.txt", "uv.txt"])
-def test_what_runs_as_root_on_the_server_is_pinned_by_hash(name: str) -> None:
-    entries = re.split(r"\n(?=\S)", PINS.joinpath(name).read_text().strip())
+@pytest.mark.parametrize("name", ["hub.txt", "uv.txt", "singleuser.txt", "science.txt"])
+def test_what_we_install_is_pinned_by_hash_and_names_no_registry(name: str) -> None:
+    text = PINS.joinpath(name).read_text()
+    entries = re.split(r"\n(?=\S)", text.strip())
     assert all("--hash=sha256:" in entry for entry in entries)
+    assert "://" not in text and "--index" not in text and "--find-links" not in text
+
+
+def test_both_files_of_the_image_pin_the_same_versions() -> None:
+    """Packages that a site adds are held to both."""
+    one, other = pinned("singleuser.txt"), pinned("science.txt")
+    assert {name: one[name] for name in one.keys() & other.keys()} == {
+        name: other[name] for name in one.keys() & other.keys()
+    }
+
+
+def test_of_what_science_needs_only_what_the_base_lacks_is_pinned(tmp_path: Path) -> None:
+    """The filter in the Dockerfile, run as it is there."""
+    (program,) = re.findall(r"awk '(.+?)'", DOCKERFILE.read_text())
+    base = tmp_path / "base"
+    base.write_text("numpy\nh5py\n")
+    done = subprocess.run(
+        ["awk", program, base, str(PINS.joinpath("science.txt"))], capture_output=True, text=True, check=True
+    )
+    kept = {entry.partition("==")[0] for entry in re.split(r"\n(?=\S)", done.stdout.strip())}
+    assert kept == pinned("science.txt").keys() - {"numpy", "h5py"}
+    assert done.stdout.count("--hash") < PINS.joinpath("science.txt").read_text().count("--hash")
 
 
 def test_the_proxy_is_pinned_by_hash_and_names_no_registry() -> None:

@@ -76,7 +76,7 @@ NODE = NodePackages("/opt/proxy", "/opt/venv", "{}", '{"lockfileVersion": 3}')
 SECRETS = SecretFile("/etc/jupyterhub/lti.env", ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"), "jupyterhub:jupyterhub")
 NETWORK = Network("hub", "172.29.0.0/16", "172.29.0.1")
 USED = Where("/etc/hub.py", "http://172.29.0.1:8081", NETWORK)
-IMAGE = Image("class", {"Dockerfile": b"FROM x"}, {"BASE": "a b"}, "abc123", "Dockerfile", "/srv/image")
+IMAGE = Image("class", {"Dockerfile": b"FROM x"}, {"BASE": "a b"}, "abc123", "Dockerfile", "base:1", "/srv/image")
 LOGS = DaemonSettings((("log-driver", "local"), ("live-restore", True)))
 LOGS_TEXT = '{\n  "log-driver": "local",\n  "live-restore": true\n}\n'
 AUTHORITY = CertificateAuthorities((PEM,))
@@ -291,7 +291,7 @@ def test_other_settings_of_docker_are_kept_when_ours_are_added() -> None:
 
 
 def test_the_build_context_arrives_as_it_is() -> None:
-    (action,) = Image("i", {"b": b"\0\xff", "a/c": b"c"}, {}, "d", "Dockerfile").plan("")
+    (action,) = Image("i", {"b": b"\0\xff", "a/c": b"c"}, {}, "d", "Dockerfile", "base:1").plan("")
     with tarfile.open(fileobj=io.BytesIO(action.data)) as archive:
         assert {entry.name: (archive.extractfile(entry) or io.BytesIO()).read() for entry in archive} == {
             "a/c": b"c", "b": b"\0\xff",
@@ -842,12 +842,44 @@ def test_the_image_is_built_from_the_context_alone(machine: Machine) -> None:
     (folder / "left-over").touch()
     machine.program("docker", f"case $1 in build) ls > {machine.root}/built;; *) cat {machine.root}/label;; esac")
     (machine.root / "label").write_text("digest=old\n")
-    image = Image("class", {"Dockerfile": b"FROM x", "pins.txt": b""}, {}, "new", "Dockerfile", str(folder))
+    image = Image("class", {"Dockerfile": b"FROM x", "pins.txt": b""}, {}, "new", "Dockerfile", "base:1", str(folder))
     (action,) = image.plan(machine.sh(image.probe()))
     machine.sh("exec 2>&1\nset -eu\n" + action.script, action.data)
     assert (machine.root / "built").read_text().split() == ["Dockerfile", "pins.txt"]
     (machine.root / "label").write_text("digest=new\n")
     assert machine.ensure(image) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "built"),
+    [
+        ("", "base@sha256:1", True),
+        ("base:1 base@sha256:1", "base@sha256:1", True),
+        ("base:1 base@sha256:1", "base@sha256:2", False),
+        ("base:0 base@sha256:1", "base@sha256:2", True),
+        ("base:1 base@sha256:1", "", True),
+    ],
+    ids=["first", "the same", "the tag moved", "another tag", "made on the server"],
+)
+def test_an_image_is_not_built_on_a_base_that_became_another(
+    machine: Machine, before: str, now: str, built: bool
+) -> None:
+    folder, log = machine.root / "context", machine.root / "log"
+    machine.program(
+        "docker",
+        f"""case "$*" in *RepoDigests*) echo "{now}";; *Labels*class) echo "{before}";; build*) echo "$3" > {log};; esac""",
+    )
+    (action,) = Image("class", {"Dockerfile": b"FROM x"}, {}, "new", "Dockerfile", "base:1", str(folder)).plan(
+        "digest=old"
+    )
+    script = "exec 2>&1\nset -eu\n" + action.script
+    if built:
+        machine.sh(script, action.data)
+        assert log.read_text() == f"hubrun.base=base:1 {now}\n"
+    else:
+        with pytest.raises(Exception, match="base:1@sha256:2"):
+            machine.sh(script, action.data)
+        assert not log.exists()
 
 
 def test_a_service_with_a_check_is_not_reloaded_when_it_fails(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hubrun.hub import config
+from hubrun.hub.front import pull_ticket
 from hubrun.params import Site
 
 
@@ -28,15 +29,22 @@ class Container:
     async def poll(self) -> int | None:
         return 1 if self.ended else None
 
+    def get_env(self) -> dict[str, str]:
+        return {"SHELL": "/bin/bash"}
+
 
 @pytest.fixture
 def spawner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The spawner that the rendered file gives the hub."""
+    package = ModuleType("hubrun_lti")
+    package.pull_ticket = pull_ticket  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "hubrun_lti", package)
     module = ModuleType("dockerspawner")
     module.DockerSpawner = Container  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "dockerspawner", module)
     c = SimpleNamespace(JupyterHub=SimpleNamespace(), DockerSpawner=SimpleNamespace())
-    site = Site(site="x", domain="hub.example.edu", nbgrader=False)
+    links = [{"repo": "https://github.com/school/course.git"}, {"repo": "http://git.example.edu:8080/x"}]
+    site = Site(site="x", domain="hub.example.edu", nbgrader=False, git_links=links)
     (tmp_path / "cookie_secret").write_text("ab" * 32)
     text = config.render("40-docker.py", site).replace(config.STATE, str(tmp_path))
     exec(text, {"get_config": lambda: c})  # noqa: S102 - our own file
@@ -85,3 +93,16 @@ def test_a_containers_name_is_one_persons_and_says_nobodys(spawner: Any) -> None
     assert called("ada") == names[0], "and stays, so that a container is found again"
     for name in names:
         assert re.fullmatch("jupyter-[0-9a-f]{32}", name)
+
+
+def test_a_container_gets_the_key_of_its_person_and_the_places_that_a_launch_may_pull_from(spawner: Any) -> None:
+    found = []
+    for name in ("ada", "ben"):
+        spawner.user = SimpleNamespace(name=name, settings={"cookie_secret": b"s" * 32})
+        found.append(spawner.get_env())
+    assert found[0] == {
+        "SHELL": "/bin/bash",
+        "HUBRUN_PULL_KEY": pull_ticket.person_key(b"s" * 32, "ada"),
+        "HUBRUN_GIT_HOSTS": "github.com/school http://git.example.edu:8080",
+    }
+    assert found[0]["HUBRUN_PULL_KEY"] != found[1]["HUBRUN_PULL_KEY"]

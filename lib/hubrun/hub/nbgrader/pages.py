@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
+from copy import deepcopy
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from jinja2 import Environment, FileSystemLoader, pass_context
 from nbconvert.exporters import HTMLExporter
 from nbconvert.filters import strip_files_prefix
 from nbgrader.server_extensions.formgrader import handlers
+from traitlets import default
+from traitlets.config import Config
 
 from . import clean
 
@@ -44,13 +47,17 @@ class CleanExporter(HTMLExporter):
 
     own_template = ""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # Not by configuration: nbgrader sets that of all HTMLExporters to its own.
-        self.extra_template_basedirs = [str(TEMPLATES), _THEIRS]
-        self.template_name = self.own_template
-        self.sanitize_html = True
+    def __init__(self, config: Config, **kwargs: Any) -> None:
+        # nbgrader configures all exporters to its own template; paths are found while this one is made.
+        ours = Config()
+        ours.HTMLExporter.extra_template_basedirs = [str(TEMPLATES), _THEIRS]
+        ours.HTMLExporter.template_name = self.own_template
+        ours.HTMLExporter.sanitize_html = True
+        mixed = deepcopy(config)
+        mixed.merge(ours)
+        super().__init__(config=mixed, **kwargs)
 
+    @default("template_paths")
     def _template_paths(self, *args: Any, **kwargs: Any) -> list[str]:
         return [str(TEMPLATES / "shared"), *super()._template_paths(*args, **kwargs), _THEIRS]
 

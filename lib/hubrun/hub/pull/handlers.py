@@ -1,6 +1,6 @@
 """The pages /git-pull (asks, then shows the progress) and /git-pull/api (pulls), and the two old addresses of the first."""
 
-# mypy: disable-error-code="import-not-found,misc"
+# mypy: disable-error-code="import-not-found,misc,attr-defined"
 from __future__ import annotations
 
 import asyncio
@@ -20,9 +20,8 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 
-from . import ticket
+from . import git, ticket
 from .links import Pull, Refused, Taken, allowed, place, read, same
-from .run import git_environment
 
 _HERE = Path(__file__).parent
 _THEIRS = Path(nbgitpuller.__file__).parent
@@ -66,7 +65,7 @@ class _Page(JupyterHandler):
         pull = read(ticket.arguments(self.request.query), app, parent)
         folder = place(Path(self.settings["server_root_dir"]).expanduser(), pull)
         if folder.exists() and not pull.backup:
-            origin = _origin(folder)
+            origin = git.origin(folder)
             if not same(origin, pull.repo):
                 raise Taken(f"The folder “{pull.target}” holds another repository: {origin or 'a local one'}.")
         return pull, folder
@@ -141,7 +140,7 @@ class Sync(_Page):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-m", "hubrun_pull.run", wanted,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            cwd=folder.parent if folder.parent.is_dir() else None, env=git_environment(os.environ), limit=1 << 20,
+            cwd=folder.parent if folder.parent.is_dir() else None, env=git.environment(os.environ), limit=1 << 20,
         )  # fmt: skip
         assert process.stdout
         message: dict[str, Any] = {}
@@ -172,13 +171,6 @@ class OldAddress(JupyterHandler):
             repo = f"https://github.com/{old['account'] or 'data-8'}/{old['repo']}"
             query = urlencode({"repo": repo, "branch": old["branch"] or "gh-pages", "subPath": old["path"] or "."})
         self.redirect(f"{self.base_url}git-pull?{query}")
-
-
-def _origin(folder: Path) -> str:
-    """Where a clone came from; empty when it says nothing of it."""
-    command = ["git", "config", "--file", str(folder / ".git" / "config"), "--get", "remote.origin.url"]
-    done = subprocess.run(command, capture_output=True, text=True, env=git_environment(os.environ), check=False)
-    return done.stdout.strip()
 
 
 def _failure(why: str) -> dict[str, Any]:

@@ -45,6 +45,11 @@ class Pull:
     backup: bool
 
     @property
+    def opened(self) -> str:
+        """What is opened, for people."""
+        return unquote(self.path)
+
+    @property
     def key(self) -> tuple[str, ...]:
         """All that decides what is pulled and where to."""
         return (self.repo, self.branch, self.depth, self.target, str(self.backup))

@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 # What each attempt does where it succeeds: the page's window then has a list of their numbers.
 _RUN = "(window.top.ran=window.top.ran||[]).push({number})"
-_HTML = (
+HTML = (
     "<script>{run}</script>",
     '<img src="no-such" onerror="{run}">',
     '<svg onload="{run}"><circle r="9"/></svg>',
@@ -32,7 +32,7 @@ _HTML = (
     '<style>@import "https://evil.invalid/x.css";</style><link rel="stylesheet" href="https://evil.invalid/x.css">',
 )  # fmt: skip
 # Of Markdown, before it is HTML.
-_MARKDOWN = (
+MARKDOWN = (
     "[link](javascript:{run})",
     "[link](<javascript:{run}>)",
     "[ref]\n\n[ref]: javascript:{run}",
@@ -59,9 +59,9 @@ def spoil(book: Any) -> int:
     """Add every attempt to the cells of a notebook (nbformat 4); return how many there are."""
     numbers = _Numbers()
     fill = numbers.fill
-    for text in (*_HTML, *_MARKDOWN):
+    for text in (*HTML, *MARKDOWN):
         book.cells.append(new_markdown_cell(fill(text)))
-    for text in _HTML:
+    for text in HTML:
         book.cells.append(code(new_output("display_data", {"text/html": fill(text), "text/plain": "x"})))
         book.cells.append(code(new_output("display_data", {"text/markdown": fill(text)})))
         book.cells.append(new_raw_cell(fill(text)))
