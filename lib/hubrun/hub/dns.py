@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence, Set
 import httpx
 
 from hubrun.checks import Check
-from hubrun.hub.connect_to import Route
 from hubrun.hub.addresses import ANYBODY
+from hubrun.hub.connect_to import Route
 from hubrun.params import Site
 from hubrun.plan import quote
 from hubrun.resources.certificate import WEBROOT
