@@ -145,7 +145,9 @@ def nginx(tools: Path, server: Server, folder: Path) -> Iterator[Row]:
 
 def lynis(server: Server) -> Iterator[Row]:
     lines = server.run(_LYNIS, seconds=600).stdout.splitlines()
-    index = next(line.partition("=")[2] for line in lines if line.startswith("hardening_index"))
+    index = next((line.partition("=")[2] for line in lines if line.startswith("hardening_index")), "")
+    if not index:
+        raise Missing("it did not come to its end within 500 s")
     kinds = Counter(line.partition("[")[0] for line in lines if "[]=" in line)
     yield "lynis: hardening index", index, counted(kinds)
     for line in lines:

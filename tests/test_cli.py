@@ -90,7 +90,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
         ({}, ["--only", "zz"], "there is no runbook zz"),
         ({"ssh_port": 1}, [], "root@127.0.0.1:1: cannot connect: connection refused"),
         ({"ssh_key_file": "/nowhere"}, [], "there is no key file /nowhere"),
-        ({"ssh_host_fingerprint": "SHA256:x"}, [], "the pinned one SHA256:xxx"),
+        ({"ssh_host_fingerprint": "SHA256:" + "x" * 43}, [], "the pinned one SHA256:xxx"),
         ({}, ["--records", "site.yaml"], "the record cannot be written: Not a directory"),
         ({}, ["--records", "/proc/nowhere"], "the record cannot be written"),
     ],

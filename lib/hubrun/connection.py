@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import shlex
 import socket
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,8 @@ def _trust(client: SSHClient, site: Site) -> None:
 def _forget(site: Site) -> str:
     """The command that takes the server's line out of known_hosts: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT."""
     name = site.host if site.ssh_port == 22 else f"[{site.host}]:{site.ssh_port}"
-    return f"ssh-keygen -R '{name}'" + (f" -f {site.ssh_known_hosts_file}" if site.ssh_known_hosts_file else "")
+    file = f" -f {shlex.quote(site.ssh_known_hosts_file)}" if site.ssh_known_hosts_file else ""
+    return f"ssh-keygen -R '{name}'{file}"
 
 
 def _tune(transport: Any) -> None:

@@ -12,9 +12,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from hubrun.errors import BadInput
 from hubrun.hub.lti import LAUNCH_PATH
+from hubrun.params_text import NO_BRANCH
 
-# Not among these: a name that git refuses (git-check-ref-format(1)), or takes for an option.
-_NO_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|\.lock(/|$)|^[/-]|[/.]$|^@$")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -37,7 +36,7 @@ class GitLink:
         if hub.scheme != "https" or not hub.hostname or hub.path.strip("/") or hub.query or hub.fragment:
             raise BadInput(f"{self.hub!r} is no hub's address", "link", "Give it as in https://hub.example.edu")
         self._check_repo()
-        if self.branch and _NO_BRANCH.search(self.branch):
+        if self.branch and NO_BRANCH.search(self.branch):
             raise BadInput(f"git has no branch named {self.branch!r}", "link: branch")
         if _CONTROL.search(self.path) or {".", ".."} & set(self.path.split("/")) or "//" in self.path:
             raise BadInput(f"{self.path!r} is no path in a repository", "link: file", "Give it as in week1/lab.ipynb")
