@@ -140,7 +140,7 @@ print(json.dumps(found))
 # Attack → what has to be said; the filter's answers name the field or the call.
 REFUSED = {
     "Docker's own socket": "PermissionError",
-    "the server's disk": "'/:/mnt:ro' is not of mal",
+    "the server's disk": "'/:/mnt:ro' is not of the student",
     "the server's disk by another kind of mount": "HostConfig.Mounts is not allowed",
     "all privileges": "User is not allowed",
     "root": "User is not allowed",
@@ -187,7 +187,7 @@ def test_every_attack_was_made(attacked: dict[str, tuple[bool, str]]) -> None:
 def test_what_was_refused_is_in_the_journal_with_the_way_to_allow_it(machine: Machine, attacked: object) -> None:
     journal = machine.run("journalctl -u hubrun-docker-filter -o cat --since -10min")
     assert (
-        "refused: POST /v1.41/containers/create?name=jupyter-mal: HostConfig.Binds: '/:/mnt:ro' is not of mal"
+        "refused: POST /v1.41/containers/create?name=jupyter-mal: HostConfig.Binds: '/:/mnt:ro' is not of the student"
         in journal
     )
     assert '"mounts" in /etc/jupyterhub/docker-filter-local.json' in journal

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlencode
 
-from .create import LABEL, user_of
+from .create import LABEL, check_name
 from .settings import LOCAL, Refused, Settings
 
 Kind = Literal["about", "image", "create", "container"]
@@ -57,7 +57,7 @@ def understand(method: str, target: str, settings: Settings) -> Call:
         return Call("image", method, path=f"{version}/images/{name}/json", name=name)
     if parts == ["containers", "create"] and method == "POST":
         name = _query(query, {"name": (), "platform": ("",)}).get("name", "")
-        user_of(name)
+        check_name(name)
         return Call("create", method, f"{version}/containers/create?{urlencode({'name': name})}", name)
     if parts[0] == "containers" and len(parts) in (2, 3) and _NAME.fullmatch(parts[1]):
         last = parts[2] if len(parts) == 3 else ""
@@ -89,7 +89,7 @@ def check_container(seen: Any, call: Call, settings: Settings) -> str:
         network, labels = seen["HostConfig"]["NetworkMode"], seen["Config"]["Labels"] or {}
     except (KeyError, TypeError, AttributeError) as error:
         raise Refused(f"Docker's answer is not understood: {error!r}") from error
-    user_of(name)
+    check_name(name)
     if network != settings.network or not re.fullmatch("[0-9a-f]{64}", number):
         raise Refused(f"{name} is not a student's container: it is in the network {network!r}")
     if call.starts and LABEL not in labels:

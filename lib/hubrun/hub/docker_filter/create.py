@@ -15,10 +15,11 @@ from .settings import LOCAL, Refused, Settings
 
 # On each container that was made here.
 LABEL = "hubrun.student"
-# DockerSpawner's names of a student's server and of a named one, and the volume with their files. What is not a letter or
-# a digit is escaped as "-" and two hexadecimal digits for each of its bytes (DockerSpawner 14, `_escape`).
-_ESCAPED = r"(?:[a-z0-9]|-[0-9a-f]{2})+"
-_CONTAINER = re.compile(rf"jupyter-({_ESCAPED})(?:--{_ESCAPED})?")
+# A student's server is called so by DockerSpawner, whatever follows. Whose it is says the volume with their files, by
+# their name: what is not a letter or a digit is escaped as "-" and two hexadecimal digits for each of its bytes
+# (DockerSpawner 14, `_escape`).
+_CONTAINER = re.compile(r"jupyter-[a-z0-9-]{1,200}")
+_VOLUME = re.compile(r"jupyterhub-user-((?:[a-z0-9]|-[0-9a-f]{2})+)")
 _HOME = "/home/jovyan"
 
 _TMPFS = ("/tmp", "/var/tmp", "/run")
@@ -41,12 +42,18 @@ class Created(NamedTuple):
     courses: list[Membership]
 
 
-def user_of(container: str) -> str:
-    """The user whose server has this name, or one of their named servers. Raises Refused for any other name."""
-    found = _CONTAINER.fullmatch(container)
-    if not found:
+def check_name(container: str) -> None:
+    """Raise Refused for a name that no student's container has."""
+    if not _CONTAINER.fullmatch(container):
         raise Refused(f"the name {container!r} is not of a student's container (jupyter-NAME)")
-    return _plain(found[1])
+
+
+def user_of(binds: Iterable[str]) -> tuple[str, str]:
+    """The one user whose files are mounted, and the volume with these; "", "" for nobody's. Raises Refused for several."""
+    volumes = sorted({bind.split(":")[0] for bind in binds if _VOLUME.fullmatch(bind.split(":")[0])})
+    if len(volumes) > 1:
+        raise Refused(f"HostConfig.Binds: {volumes[1]!r} is not of the same user as {volumes[0]!r}")
+    return (_plain(volumes[0].removeprefix("jupyterhub-user-")), volumes[0]) if volumes else ("", "")
 
 
 def _plain(escaped: str) -> str:
@@ -56,10 +63,11 @@ def _plain(escaped: str) -> str:
 
 def create(asked: Any, name: str, settings: Settings) -> Created:
     """Return what is sent to Docker for this body and this name of a container. Raises Refused."""
-    user = user_of(name)
+    check_name(name)
     top = _Asked(asked, "", ("Image", "HostConfig", "Volumes", *_TOP))
     host = _Asked(top.take("HostConfig", _object), "HostConfig.", (*_NEEDED, *_HOST_CONFIG))
-    binds, courses = _binds(host.take("Binds", _texts), name, user, settings)
+    binds = host.take("Binds", _texts)
+    user, courses = _check_binds(binds, settings)
     body: dict[str, Any] = {
         "Image": top.take("Image", _one_of(settings.images, f'add it to "images" in {LOCAL}')),
         "Labels": {LABEL: user},
@@ -94,9 +102,10 @@ def _host_config(host: _Asked, settings: Settings) -> dict[str, Any]:
     return kept
 
 
-def _binds(asked: list[str], name: str, user: str, settings: Settings) -> tuple[list[str], list[Membership]]:
-    """The mounts, and the courses of which some are folders."""
-    allowed = {f"jupyterhub-user-{name.removeprefix('jupyter-').partition('--')[0]}": {_HOME: {"rw"}}}
+def _check_binds(asked: list[str], settings: Settings) -> tuple[str, list[Membership]]:
+    """Whose container it is, and the courses of which some folders are mounted. Raises Refused for any other mount."""
+    user, volume = user_of(asked)
+    allowed: dict[str, dict[str, set[str]]] = {volume: {_HOME: {"rw"}}} if volume else {}
     root = PurePosixPath(settings.courses or "/nowhere")
     found = {bind.split(":")[0] for bind in asked}
     named = {PurePosixPath(source).relative_to(root).parts for source in found if source.startswith(f"{root}/")}
@@ -113,10 +122,12 @@ def _binds(asked: list[str], name: str, user: str, settings: Settings) -> tuple[
                 raise Refused(f"HostConfig.Binds: {bind!r}: {LOCAL} allows this one as {settings.mounts[source]!r}")
             _check_target(bind, target)
         elif source not in allowed:
-            raise Refused(f'HostConfig.Binds: {bind!r} is not of {user}: add the source to "mounts" in {LOCAL}')
+            raise Refused(
+                f'HostConfig.Binds: {bind!r} is not of {user or "the student"}: add the source to "mounts" in {LOCAL}'
+            )
         elif mode not in allowed[source].get(target, ()):
             raise Refused(f"HostConfig.Binds: {bind!r} may only be one of {_shown(source, allowed[source])}")
-    return list(asked), [Membership(each, False) for each in names]
+    return user, [Membership(each, False) for each in names]
 
 
 def _shown(source: str, targets: dict[str, set[str]]) -> str:
