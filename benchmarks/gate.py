@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.gate NAME      # a practice server that is set up; 2 minutes
 
 Behind both is the hub's proxy with a program that does nothing, so that what is measured is the way there. `wrk` and a
-second site on 127.0.0.1 are put on the server meanwhile.
+second site on port 8443 are put on the server meanwhile.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BARE_SITE = "/etc/nginx/conf.d/hubrun-bench.conf"
 
 # The site as it is, at another port and without the gate; and a page to ask for.
 _BARE = r"""
-sed -n '/^server {/,/^}/p' {site} | awk '/^server/ {n++} n == 1' | sed -e '/auth_request /d' -e 's/listen 443/listen 127.0.0.1:{port}/' -e '/listen \[::\]/d' > {bare}
+sed -n '/^server {/,/^}/p' {site} | awk '/^server/ {n++} n == 1' | sed -e '/auth_request /d' -e 's/listen 443/listen {port}/' -e '/listen \[::\]/d' > {bare}
 echo 'server { listen 127.0.0.1:{page}; access_log off; location / { return 200 "a page\n"; } }' >> {bare}
 nginx -t && systemctl reload nginx
 """
@@ -131,7 +131,7 @@ class Bench:
     def wrk(self, port: int, connections: int) -> tuple[float, float]:
         """The median in ms, and requests a second."""
         self.route()
-        url = f"https://127.0.0.1:{port}{self.path}page"
+        url = f"https://{self.info['domain']}:{port}{self.path}page"  # by name: wrk says in the handshake what is here
         said = self.run(
             'wrk --latency -t "$1" -c "$2" -d "$3" -H "Host: $4" -H "Cookie: $5" "$6"',
             str(min(2, connections)), str(connections), f"{SECONDS}s", self.host(port), self.cookies, url,
