@@ -146,13 +146,13 @@ def consumers(machine: Machine) -> Iterator[Consumers]:
 def settings(machine: Machine, text: str) -> Iterator[None]:
     """The hub with these lines besides in the operator's own file of settings."""
     local = "/etc/jupyterhub/conf.d/90-local.py"
-    restart = "systemctl restart jupyterhub && curl -fsS --retry 60 --retry-delay 1 --retry-all-errors -o /dev/null http://127.0.0.1:8000/hub/health"
+    restart = "systemctl restart jupyterhub && curl -fsS --retry 150 --retry-delay 1 --retry-all-errors -o /dev/null http://127.0.0.1:8000/hub/health"
     before = machine.run("cat $1", local)
-    machine.run(f"cat >> $1 && {restart}", local, data=text.encode())
+    machine.run(f"cat >> $1 && {restart}", local, data=text.encode(), seconds=180)
     try:
         yield
     finally:
-        machine.run(f"cat > $1 && {restart}", local, data=before.encode())
+        machine.run(f"cat > $1 && {restart}", local, data=before.encode(), seconds=180)
 
 
 def key_and_secret(machine: Machine, path: str = LTI_ENV) -> tuple[str, str]:
