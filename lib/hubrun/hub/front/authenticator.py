@@ -108,7 +108,10 @@ class LaunchAuthenticator(Authenticator):
         state = await self.health.state()
         if not state.starts:
             self.log.error("%s does not start: %s", spawner._log_name, state.problem)
-            raise HTTPError(503, FULL)
+            refused = HTTPError(503, FULL)
+            # For the page of a start that goes on in the background: jupyterhub.utils.format_exception.
+            refused.jupyterhub_message = FULL
+            raise refused
 
     def delete_user(self, user: Any) -> None:
         """What is kept of somebody goes with their user."""
