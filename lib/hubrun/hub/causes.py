@@ -37,8 +37,8 @@ _BY_REASON = {
     Reason.GET: "The form came as a GET: a redirect on the way drops it. Launch the https URL itself.",
     Reason.NO_KEYS: "The hub does not get the LMS's keys: is lti_platform (lti_jwks_url) right, and may the server open "
     "connections to it? " + _LOG,
-    Reason.DISK_FULL: "The hub cannot write down who comes, as the disk that it is on is full, or has no inodes left: "
-    "`df -h /var/lib/jupyterhub`, `df -i /var/lib/jupyterhub`, and `docker system df`.",
+    Reason.DISK_FULL: "The hub cannot write, as the disk is full: `df -h; df -i`, `docker system df`, and then "
+    "`docker system df -v` for the homes that are the largest.",
 }
 
 # For pages that are not the front door's: nginx, the proxy, another authenticator.

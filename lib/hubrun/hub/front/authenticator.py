@@ -23,6 +23,15 @@ from .people import People
 from .refusals import Limit, Reason, Refusal
 
 
+class DiskFull(HTTPError):
+    """A start that is refused: on the page that asked for it, and on the one that waits (jupyterhub_message)."""
+
+    jupyterhub_message = FULL
+
+    def __init__(self) -> None:
+        super().__init__(503, FULL)
+
+
 class LaunchAuthenticator(Authenticator):
     """People come in by an LTI launch, 1.1 or 1.3, from a consumer whose files are there, and in no other way.
 
@@ -140,7 +149,7 @@ class LaunchAuthenticator(Authenticator):
         state = await self.health.state()
         if not state.starts:
             self.log.error("%s does not start: %s", spawner._log_name, state.problem)
-            raise HTTPError(503, FULL)
+            raise DiskFull
 
     def delete_user(self, user: Any) -> None:
         """What is kept of somebody goes with their user."""
