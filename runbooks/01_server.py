@@ -51,7 +51,7 @@ tls: str = "acme"  # where the certificate comes from: acme, or files on the ser
 acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"  # ACME directory of the certificate authority
 docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docker's own apt repository
 docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it
-base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on
+base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on: name:tag, or name:tag@sha256:…
 check: bool = False  # True: show what would change and touch nothing
 
 # %% [markdown]

@@ -52,7 +52,7 @@ c.JupyterHub.load_roles = [
 """
 _API = """
 set -eu
-for try in $(seq 40); do
+for try in $(seq 150); do
     code=$(curl -sS -o /run/answer -w '%{http_code}' -X "$1" -H "Authorization: token $3" -d "$4" \
         "http://127.0.0.1:8000/hub/api/$2") || code=0
     case $code in 2??|404|409) cat /run/answer; exit 0;; 4??) cat /run/answer; exit 1;; esac
@@ -70,7 +70,7 @@ class Hub:
         self.token = secrets.token_hex(16)
 
     def call(self, method: str, path: str, body: object = None) -> str:
-        return self.machine.run(_API, method, path, self.token, json.dumps(body), seconds=90)
+        return self.machine.run(_API, method, path, self.token, json.dumps(body), seconds=200)
 
     def join(self, group: str, name: str) -> None:
         self.call("POST", f"groups/{group}/users", {"users": [name]})
