@@ -52,21 +52,22 @@ def chromium() -> Iterator[object]:
         browser.close()
 
 
-def logged_in(chromium: object, site: Site, person: Person) -> BrowserContext:
-    """A browser in which this person is logged in, at the hub and at their server."""
+def logged_in(machine: Machine, chromium: object, site: Site, name: str) -> BrowserContext:
+    """A browser in which this person has launched, and is logged in at their server, which runs."""
     context: BrowserContext = chromium.new_context(ignore_https_errors=True, viewport={"width": 1366, "height": 768})  # type: ignore[attr-defined]
-    cookies = [
-        {"name": cookie.name, "value": cookie.value or "", "domain": site.domain, "path": cookie.path, "secure": True}
-        for cookie in person.browser.http.cookies.jar
-    ]
-    context.add_cookies(cookies)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.set_content(page_of_canvas(machine, site.launch_url, name))
+    page.wait_for_url(f"**/user/{name}/lab**", timeout=180_000)
+    page.close()
     return context
 
 
 # -- links that pull
 
 
-def test_a_link_with_a_kernel_in_it_starts_nothing(chromium: object, site: Site, people: dict[str, Person]) -> None:
+def test_a_link_with_a_kernel_in_it_starts_nothing(
+    machine: Machine, chromium: object, site: Site, people: dict[str, Person]
+) -> None:
     """A teacher is the victim: everybody's submissions are mounted there, a repository among them."""
     ben, cho = people["ben"], people["cho"]
     ben.run(_REPOSITORY)
@@ -74,7 +75,7 @@ def test_a_link_with_a_kernel_in_it_starts_nothing(chromium: object, site: Site,
     assert "main" in cho.run(f"git ls-remote {where}")  # it is there to be cloned
     second = "git-pull?" + urlencode({"repo": where, "targetpath": "nb", "urlpath": "lab/tree/nb/n.ipynb"})
     kernels = ".local/share/jupyter/kernels"
-    context = logged_in(chromium, site, cho)
+    context = logged_in(machine, chromium, site, "cho")
     page = context.new_page()
     for query in (
         {"repo": where, "targetpath": kernels, "urlpath": second},
@@ -101,7 +102,7 @@ def test_a_link_asks_also_after_a_launch_and_a_click_is_needed(
     link = GitLink(site.url, "https://github.com/evil/course", "main", "x.ipynb")
     context: BrowserContext = chromium.new_context(ignore_https_errors=True)  # type: ignore[attr-defined]
     page = context.new_page()
-    page.set_content(page_of_canvas(machine, link.launch_url).replace("gus", "amy"))
+    page.set_content(page_of_canvas(machine, link.launch_url, "amy"))
     page.wait_for_url("**/git-pull?**", timeout=180_000)
     page.get_by_role("heading", name="Get files from a repository?").wait_for(timeout=60_000)
     text = page.locator("dl").inner_text()
@@ -143,8 +144,8 @@ def graded(people: dict[str, Person], released: None) -> str:
 
 
 @pytest.fixture(scope="module")
-def teacher(chromium: object, site: Site, people: dict[str, Person]) -> Iterator[Page]:
-    context = logged_in(chromium, site, people["cho"])
+def teacher(machine: Machine, chromium: object, site: Site, people: dict[str, Person]) -> Iterator[Page]:
+    context = logged_in(machine, chromium, site, "cho")
     yield context.new_page()
     context.close()
 
