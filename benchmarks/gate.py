@@ -115,9 +115,7 @@ class Bench:
                 self.run('"$@"', *echo)
                 yield
             finally:
-                self.run(
-                    f"rm -f {BARE_SITE}; nginx -t && systemctl reload nginx; systemctl stop hubrun-bench-echo"
-                )
+                self.run(f"rm -f {BARE_SITE}; nginx -t && systemctl reload nginx; systemctl stop hubrun-bench-echo")
                 verification.clean_up()
 
     def route(self) -> None:

@@ -118,7 +118,7 @@ def browser(machine: Machine, site: Site) -> Iterator[BrowserContext]:
     machine.run(f"docker volume rm -f jupyterhub-user-{STUDENT}")
 
 
-def page_of_canvas(machine: Machine, launch_url: str) -> str:
+def page_of_canvas(machine: Machine, launch_url: str, student: str = STUDENT) -> str:
     """The page with which Canvas launches a tool at this URL: a form that sends itself.
 
     What the query of the URL says is put into the form, and signed there; the form is sent to the URL as it is
@@ -127,7 +127,7 @@ def page_of_canvas(machine: Machine, launch_url: str) -> str:
     pair = env_file(machine.secret("/etc/jupyterhub/lti.env"))
     form = {
         "lti_message_type": "basic-lti-launch-request", "lti_version": "LTI-1p0", "resource_link_id": "88391",
-        "user_id": f"opaque-{STUDENT}", "roles": "Learner", "lis_person_sourcedid": STUDENT, "context_id": "2f3a",
+        "user_id": f"opaque-{student}", "roles": "Learner", "lis_person_sourcedid": student, "context_id": "2f3a",
         "tool_consumer_info_product_family_code": "canvas", "oauth_callback": "about:blank",
         **dict(parse_qsl(urlsplit(launch_url).query)),
     }  # fmt: skip

@@ -52,7 +52,7 @@ c.JupyterHub.load_roles = [
 """
 _API = """
 set -eu
-for try in $(seq 40); do
+for try in $(seq 150); do
     code=$(curl -sS -o /run/answer -w '%{http_code}' -X "$1" -H "Authorization: token $3" -d "$4" \
         "http://127.0.0.1:8000/hub/api/$2") || code=0
     case $code in 2??|404|409) cat /run/answer; exit 0;; 4??) cat /run/answer; exit 1;; esac
@@ -70,7 +70,7 @@ class Hub:
         self.token = secrets.token_hex(16)
 
     def call(self, method: str, path: str, body: object = None) -> str:
-        return self.machine.run(_API, method, path, self.token, json.dumps(body), seconds=90)
+        return self.machine.run(_API, method, path, self.token, json.dumps(body), seconds=200)
 
     def join(self, group: str, name: str) -> None:
         self.call("POST", f"groups/{group}/users", {"users": [name]})
@@ -358,7 +358,7 @@ def test_what_is_graded_reaches_no_further_than_the_submission(people: dict[str,
     """Autograding runs ben's code in cho's container."""
     ben, cho = people["ben"], people["cho"]
     solve(ben, "bio", f'''
-import glob, json, os, signal
+import ctypes, glob, json, os, signal, socket, subprocess
 def attempt(action):
     try:
         return repr(action())[:80]
@@ -380,6 +380,12 @@ found = {{
     "kill": attempt(lambda: os.kill(os.getppid(), 0)),
     "token": attempt(lambda: os.environ["JUPYTERHUB_API_TOKEN"]),
     "own": attempt(lambda: os.listdir(".")),
+    "hub": attempt(lambda: socket.create_connection(("172.29.0.1", 8081), 5)),
+    "loopback": attempt(lambda: socket.create_connection(("127.0.0.1", 8888), 5)),
+    "udp": attempt(lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)),
+    "netlink": attempt(lambda: socket.socket(socket.AF_NETLINK)),
+    "ring": attempt(lambda: os.strerror(ctypes.get_errno()) if ctypes.CDLL(None, use_errno=True).syscall(425, 1, bytes(120)) < 0 else "open"),
+    "curl": attempt(lambda: subprocess.run(["curl", "-sS", "http://172.29.0.1:8081/hub/health"], capture_output=True).returncode),
 }}
 json.dump(found, open("{FOUND}", "w"))
 from IPython.display import HTML, display
@@ -392,6 +398,10 @@ def double(x):
     found = json.loads(cho.run(f"cat ~/courses/bio/autograded/ben/ps1/{FOUND}"))
     assert "ps1.ipynb" in found.pop("own")
     assert found.pop("token") == "KeyError"
+    network = {name: found.pop(name) for name in ("hub", "loopback", "udp", "netlink")}
+    assert set(network.values()) == {"OSError"}, network
+    assert found.pop("ring") in ("'Operation not supported'", "'Operation not permitted'")
+    assert found.pop("curl") != "0"
     assert set(found.values()) == {"PermissionError"}, found
     assert scores(cho, "bio")["ben"] == 3.0
     # What was refused there is possible to cho.
