@@ -58,7 +58,7 @@ class FrontPage(BaseHandler):
             state = await self.authenticator.health.now()
             if state.writes:
                 raise
-            await self.refuse(Refusal(Reason.DISK_FULL, f"{state.problem} ({error})"))
+            await self.refuse(Refusal(Reason.DISK_FULL, f"{state.problem} ({type(error).__name__})"))
 
     async def refuse(self, refusal: Refusal) -> None:
         """Answer with the page for the refusal, and tell the operator why."""
