@@ -230,7 +230,10 @@ def lab(site_file: Path | None, port: int, no_browser: bool) -> int:
 
 
 # Programs that the tests call beside .venv, with their Debian packages; Chromium, with fonts, is for those in a browser.
-TEST_TOOLS = {"gpg": ["gnupg"], "openssl": ["openssl"], "ps": ["procps"], "ssh-keygen": ["openssh-client"]}
+TEST_TOOLS = {
+    "gpg": ["gnupg"], "openssl": ["openssl"], "ps": ["procps"], "ssh-keygen": ["openssh-client"], "nft": ["nftables"],
+    "mkfs.ext4": ["e2fsprogs"],
+}  # fmt: skip
 BROWSER = {"chromium": ["chromium", "fonts-dejavu-core", "fonts-liberation"]}
 
 
