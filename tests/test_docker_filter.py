@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -91,7 +92,7 @@ scope = {"get_config": lambda: c}
 exec(text, scope)
 found = []
 for name, groups, server in (("ada", [], ""), ("ada-example-edu--4z", ["course-bio"], ""), ("o.brien", ["course-bio-instructors"], "lab 2")):
-    user = SimpleNamespace(name=name, escaped_name=name, url="/", groups=[SimpleNamespace(name=each) for each in groups])
+    user = SimpleNamespace(name=name, escaped_name=name, url="/", groups=[SimpleNamespace(name=each) for each in groups], settings={"cookie_secret": b"s" * 32})
     spawner = c.JupyterHub.spawner_class(config=c, _mock=True, user=user, name=server)
     spawner.course_places = spawner.find_places()
     found.append((spawner.container_name, check_config._create_call(spawner), sorted(spawner.course_places.binds)))
@@ -101,6 +102,7 @@ print(json.dumps(found))
     for path, text in config.filter_files().items():
         if path.startswith("courses/"):
             (tmp_path / "hubrun_courses" / Path(path).name).write_text(text)
+    shutil.copytree(Path(config.__file__).parent / "front", tmp_path / "hubrun_lti")
     (tmp_path / "check_config.py").write_text((Path(config.__file__).parent / "check_config.py").read_text())
     site = Site(site="x", domain="hub.example.edu")
     done = subprocess.run(
