@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -266,22 +267,7 @@ def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
         [*side_by_side, *left_out, "-m", "not (server or browser or hub)", *pytest_arguments],
     ]
     if not fast:
-        commands += [
-            [*side_by_side, *left_out, "-m", "hub and not (server or browser)", *pytest_arguments],
-            # two practice servers at a time, one for each core: most of an install is waiting
-            [
-                "pytest",
-                "-q",
-                "-n",
-                "2",
-                "--dist",
-                "loadgroup",
-                "--durations=10",
-                "-m",
-                "server or browser",
-                *pytest_arguments,
-            ],
-        ]
+        commands += [[*side_by_side, *left_out, "-m", "hub and not (server or browser)", *pytest_arguments]]
     # 5: arguments for pytest have left no test in this part
     well = {0, 5} if pytest_arguments else {0}
     failed = [
@@ -289,9 +275,28 @@ def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
         for tool in commands
         if subprocess.run([sys.executable, "-m", *tool], cwd=PROJECT).returncode not in well
     ]
+    if not fast:
+        failed += ["pytest" for code in _test_servers(pytest_arguments) if code not in well]
     if failed:
         echo(f"hubrun test: failed: {', '.join(failed)}", err=True)
     return 1 if failed else 0
+
+
+def _test_servers(pytest_arguments: tuple[str, ...]) -> list[int]:
+    """Run the tests on practice servers and in browsers in two halves beside each other; their exit codes.
+
+    Most of an install is waiting, so that each half leaves the other a core. What the second says comes behind the first.
+    """
+    command = [sys.executable, "-m", "pytest", "-q", "--durations=15", "-m", "server or browser", *pytest_arguments]
+    with tempfile.TemporaryFile("w+") as later:
+        second = subprocess.Popen(
+            command, cwd=PROJECT, env=os.environ | {"HUBRUN_TEST_HALF": "own"}, stdout=later, stderr=subprocess.STDOUT
+        )
+        first = subprocess.run(command, cwd=PROJECT, env=os.environ | {"HUBRUN_TEST_HALF": "shared"}).returncode
+        codes = [first, second.wait()]
+        later.seek(0)
+        sys.stdout.write(later.read())
+    return codes
 
 
 hubrun.add_command(bench)

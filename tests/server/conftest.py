@@ -34,18 +34,20 @@ ORDER = (
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+# `./hubrun test` runs these tests in two processes beside each other: those of the server that is set up first, and all
+# others. Without it, all of them run in one.
+HALF = os.environ.get("HUBRUN_TEST_HALF", "")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     ours = [item for item in items if item.path.parent == HERE]
     others = [item for item in items if item.path.parent != HERE]
     items[:] = others + sorted(ours, key=lambda item: ORDER.index(item.path.stem))
-    # Two processes share the modules (pytest-xdist, --dist loadgroup); those of one server stay together.
-    fixtures: dict[Path, set[str]] = {}
-    for item in ours:
-        fixtures.setdefault(item.path, set()).update(getattr(item, "fixturenames", ()))
-    for item in ours:
-        shared = [name for name in ("installed", "bare") if name in fixtures[item.path]]
-        item.add_marker(pytest.mark.xdist_group(shared[0] if shared else item.path.stem))
+    shared = {item.path for item in ours if "installed" in getattr(item, "fixturenames", ())}
+    if HALF:
+        left = [item for item in items if (item.path in shared) != (HALF == "shared")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 class Processes:
@@ -108,10 +110,7 @@ def practice_domains() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def alone() -> Iterator[None]:
     """One run of these tests at a time in a checkout: they take one another's servers down otherwise."""
-    if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":  # the first of a run's processes holds the lock for all
-        yield
-        return
-    with Path(__file__).open() as lock:
+    with (HERE / ("machines.py" if HALF == "shared" else "conftest.py")).open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
