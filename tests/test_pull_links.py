@@ -55,6 +55,8 @@ def asked(**given: str) -> links.Pull:
         "https://github.com/school/course%0a",
         "https://github.com\\@evil.example/x",
         "https://[bad/course",
+        'https://github.com/"><script>alert(1)</script>/x',
+        "https://github.com/x'onload='alert(1)",
         "https://github.com:99999/x",
         "--upload-pack=touch /tmp/x",
         "-https://github.com/x",

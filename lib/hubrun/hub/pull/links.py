@@ -88,8 +88,8 @@ def _repo(repo: str) -> str:
     if "@" in url.netloc:
         raise Refused("The repository's address holds a user's name or password.")
     parts = unquote(url.path).split("/")
-    if url.query or url.fragment or "\\" in repo or _CONTROL.search(unquote(repo)) or re.search(r"\s", repo):
-        raise Refused("The repository's address holds a query, a fragment, a blank or a backslash.")
+    if url.query or url.fragment or _CONTROL.search(unquote(repo)) or re.search(r"[\s\\<>\"'`{}|^]", repo):
+        raise Refused("The repository's address holds a query, a fragment, or characters that an address has not.")
     if {".", ".."} & set(parts) or not url.path.strip("/") or len(repo) > _LONGEST:
         raise Refused("The repository's address is not one.")
     return repo
