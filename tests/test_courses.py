@@ -240,6 +240,27 @@ def test_plain_files_are_copied_and_everything_else_is_left_out(tmp_path: Path) 
     }
 
 
+def test_no_repository_is_collected_which_would_run_what_its_settings_name(tmp_path: Path) -> None:
+    source, ran = tmp_path / "in", tmp_path / "ran"
+    (source / "data").mkdir(parents=True)
+    (source / "ps1.ipynb").write_text("{}")
+    (source / "data/.Rprofile").write_text("1")
+    subprocess.run(["git", "init", "-q", source], check=True)
+    subprocess.run(["git", "-C", source, "config", "core.fsmonitor", f"touch {ran} #"], check=True)
+
+    def look_into(folder: Path) -> bool:
+        """Whether something ran when git was asked for the folder's state, as JupyterLab's extension does."""
+        ran.unlink(missing_ok=True)
+        subprocess.run(["git", "-C", folder, "status"], capture_output=True, check=False)
+        return ran.exists()
+
+    assert look_into(source)
+    seen = copying.copy(source, tmp_path / "out", 1 << 20)
+    assert sorted(seen.left_out) == [".git", "data/.Rprofile"]
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == ["data", "ps1.ipynb"]
+    assert not look_into(tmp_path / "out")
+
+
 def test_a_submission_that_is_a_link_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")

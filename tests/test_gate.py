@@ -55,6 +55,16 @@ def test_nginx_and_the_hub_read_a_target_in_the_same_way(target):
     assert (found and (found.owner, found.named)) == whose
 
 
+@pytest.mark.parametrize("subdomains", [False, True])
+def test_nginx_takes_no_orders_from_what_a_server_answers(subdomains):
+    text = Nginx((1, 22, 1), False).https_site(SITE.model_copy(update={"subdomains": subdomains}))
+    passed = [place for place in text.split("location ") if "proxy_pass http://127.0.0.1:8000;" in place]
+    assert len(passed) == 2
+    for place in passed:
+        ignored = re.search("proxy_ignore_headers (.*);", place)
+        assert ignored and {"X-Accel-Redirect", "X-Accel-Buffering"} <= set(ignored[1].split())
+
+
 @pytest.mark.parametrize("target", [target for target, (kind, _) in TARGETS.items() if kind == "user"])
 def test_what_nginx_tells_the_hub_of_a_target_is_the_same_server(target):
     told = re.search(r'"~(\^/user/\(.*\))" \$1;', NGINX)

@@ -251,3 +251,29 @@ def test_the_builder_of_docker_20_10_understands_the_dockerfile() -> None:
     # Both came with BuildKit; a server whose Docker is the distribution's may not have it.
     assert not re.search(r"--mount|<<", instructions)
     assert not re.search(r"^# *syntax *=", text, re.M)
+
+
+def test_a_kernel_runs_nothing_that_lies_beside_its_notebook(tmp_path: Path) -> None:
+    """The step in the Dockerfile, run as it is there; and the attack on the kernel as it was and as it is then."""
+    spec = tmp_path / "share/jupyter/kernels/python3/kernel.json"
+    spec.parent.mkdir(parents=True)
+    usual = ["python", "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec.write_text(json.dumps({"argv": usual, "language": "python"}))
+    found = re.search(r"^RUN python -c '(import json, pathlib[^']*)'$", DOCKERFILE.read_text(), re.M)
+    assert found
+    step = found[1].replace("\\\n", "").replace("sys.prefix", repr(str(tmp_path)))
+    subprocess.run([sys.executable, "-c", step], check=True)
+    ours = json.loads(spec.read_text())["argv"]
+    assert ours[-2:] == usual[-2:]
+
+    submission = tmp_path / "submission"
+    submission.mkdir()
+    for name in ("ipykernel_launcher", "contextlib", "ipykernel", "jedi", "json"):
+        submission.joinpath(f"{name}.py").write_text("import os; os.write(1, b'ran')")
+
+    def said(argv: list[str]) -> str:
+        command = [sys.executable, *argv[1:-2], "--version"]
+        return subprocess.run(command, cwd=submission, capture_output=True, text=True, check=False).stdout
+
+    assert "ran" in said(usual)
+    assert re.fullmatch(r"[0-9.]+\n", said(ours))

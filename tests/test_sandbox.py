@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import platform
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,33 @@ print(sandbox.libc.syscall(425, 1, 0), ctypes.get_errno())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["open 95 95 95 [None, None]", "-1 95"]
+
+
+# A submission that starts something in a session of its own, which is to outlive the kernel.
+_LEAVES = """
+import subprocess, sys, time
+sys.path.insert(0, {folder!r})
+import sandbox
+sandbox.outlive()
+subprocess.Popen(["setsid", "sh", "-c", "(sleep 1; echo changed > {notebook}; sleep 60) & (sleep 60)"])
+print("started", flush=True)
+time.sleep({kernel_s})
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize(("kernel_s", "stopped", "code"), [(0.3, False, 3), (60, True, 128 + signal.SIGKILL)])
+def test_what_a_submission_starts_ends_with_its_kernel(
+    tmp_path: Path, kernel_s: float, stopped: bool, code: int
+) -> None:
+    notebook = tmp_path / "autograded.ipynb"
+    notebook.write_text("graded")
+    script = _LEAVES.format(folder=str(Path(sandbox.__file__).parent), notebook=notebook, kernel_s=kernel_s)
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline() == "started\n"
+    if stopped:
+        time.sleep(0.3)
+        process.terminate()
+    assert process.wait(20) == code
+    time.sleep(1.5)
+    assert notebook.read_text() == "graded"

@@ -98,3 +98,66 @@ def test_the_program_loads_the_rules_and_sees_what_was_changed(tmp_path: Path) -
     assert done.stdout.splitlines() == [
         "not in force", "in force", "10.1.0.2", "changed by hand", "in force", "those of before", "in force", "not in force",
     ], done.stderr  # fmt: skip
+
+
+# In the container: how many connections to the hub it gets, and how many flows that nobody answers.
+_FLOOD = """
+import socket
+hub = []
+for _ in range(300):
+    try:
+        hub.append(socket.create_connection(("172.29.0.1", 8081), 2))
+    except OSError:
+        break
+flood = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for number in range(5000):
+    try:
+        flood.sendto(b"x", (f"192.0.2.{1 + number % 200}", 10000 + number // 200))
+    except OSError:
+        pass
+print(len(hub))
+"""
+_HUB = """
+import socket, time
+hub = socket.create_server(("172.29.0.1", 8081), backlog=512)
+kept = []
+while True:
+    kept.append(hub.accept())
+"""
+
+
+@needs_nft
+def test_one_container_cannot_fill_what_all_connections_share(tmp_path: Path) -> None:
+    rules, hub, flood = tmp_path / "rules.nft", tmp_path / "hub.py", tmp_path / "flood.py"
+    rules.write_text(config.render("student-network.nft", site()))
+    hub.write_text(_HUB)
+    flood.write_text(_FLOOD)
+    # A server, a container, and the outside, with a network each.
+    script = f"""set -e
+    unshare --net sleep 100 & container=$!
+    unshare --net sleep 100 & outside=$!
+    hub=
+    trap 'kill $container $outside $hub' EXIT
+    sleep 0.5
+    ip link set lo up
+    ip link add inner type veth peer name eth0 netns $container
+    ip link add outer type veth peer name eth0 netns $outside
+    ip addr add 172.29.0.1/16 dev inner; ip link set inner up
+    ip addr add 192.0.2.254/24 dev outer; ip link set outer up
+    inside() {{ nsenter -t $container -n "$@"; }}
+    inside ip addr add 172.29.0.2/16 dev eth0; inside ip link set eth0 up
+    inside ip route add default via 172.29.0.1
+    nsenter -t $outside -n ip link set eth0 up
+    for number in $(seq 200); do
+        ip neigh add 192.0.2.$number lladdr 02:00:00:00:00:01 dev outer nud permanent
+    done
+    echo 1 > /proc/sys/net/ipv4/ip_forward
+    nft -f {rules}
+    python3 {hub} & hub=$!
+    sleep 0.5
+    inside python3 {flood}
+    cat /proc/sys/net/netfilter/nf_conntrack_count
+    """
+    done = subprocess.run(["unshare", "--net", "sh", "-c", script], capture_output=True, text=True, check=False)
+    connections, flows = map(int, done.stdout.split())
+    assert connections == 100 and 1100 <= flows <= 1110, (connections, flows, done.stderr)

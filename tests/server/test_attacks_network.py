@@ -98,6 +98,32 @@ def test_a_student_reaches_the_hub_and_the_outside(eve: Browser, site: Site) -> 
     assert eve.run_cell(f"import urllib.request as u; print(u.urlopen('http://{site.gateway}:8081/hub/health').status)") == "200"  # fmt: skip
 
 
+def test_a_student_cannot_take_all_connections_of_the_hub_nor_of_the_server(
+    machine: Machine, eve: Browser, site: Site
+) -> None:
+    cell = f"""
+import socket
+hub = []
+for _ in range(400):
+    try:
+        hub.append(socket.create_connection(({site.gateway!r}, 8081), 2))
+    except OSError:
+        break
+flood = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for number in range(5000):
+    try:
+        flood.sendto(b"x", (f"192.0.2.{{1 + number % 200}}", 10000 + number // 200))
+    except OSError:
+        pass
+print(len(hub))
+"""
+    before = int(machine.run("cat /proc/sys/net/netfilter/nf_conntrack_count"))
+    opened = int(eve.run_cell(cell))
+    grown = int(machine.run("cat /proc/sys/net/netfilter/nf_conntrack_count")) - before
+    assert 50 < opened <= 100 and grown < 1500, (opened, grown)
+    assert eve.run_cell("for each in hub: each.close()\nprint('closed')") == "closed"
+
+
 def test_a_student_reaches_no_port_of_the_server_by_any_of_its_addresses(
     machine: Machine, eve: Browser, site: Site
 ) -> None:

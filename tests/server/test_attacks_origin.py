@@ -55,6 +55,8 @@ class Evil(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/html")
         self.send_header("Service-Worker-Allowed", "/")
         self.send_header("Clear-Site-Data", "*")
+        if self.path.endswith("/orders"):
+            self.send_header("X-Accel-Redirect", "/user/tess/api")
         self.send_header("Content-Length", str(len(said)))
         self.end_headers()
         self.wfile.write(said.encode())
@@ -162,6 +164,11 @@ def test_a_page_elsewhere_cannot_bring_it_up_either(
         page.wait_for_load_state("networkidle")
         assert MARK not in page.content(), target
     context.close()
+
+
+def test_nginx_takes_no_orders_from_what_a_server_answers(mallory: Student) -> None:
+    answer = mallory.client.get(f"/user/{MALLORY}/orders")
+    assert answer.status_code == 200 and MARK in answer.text, "nginx went where the server sent it, past the gate"
 
 
 SPELLINGS = (

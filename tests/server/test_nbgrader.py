@@ -348,7 +348,8 @@ def test_links_in_a_submission_are_not_followed(people: dict[str, Person], grade
     log = cho.run("cd ~/courses/bio && nbgrader collect ps1 --update")
     assert "Passed over: ben+ps1+2099-01-02" in log
     assert all(
-        f"Left out, as no plain file: {name} of ben" in log for name in ("stolen.ipynb", "all", "environ", "pipe")
+        f"Left out, as hidden or no plain file: {name} of ben" in log
+        for name in ("stolen.ipynb", "all", "environ", "pipe")
     )
     assert cho.run("ls ~/courses/bio/submitted/ben/ps1").split() == ["ps1.ipynb", "timestamp.txt"]
     ben.run("rm -r /srv/nbgrader/exchange/bio/inbound/*link*")

@@ -4,6 +4,9 @@ A student's container writes into the folder from which an instructor's collects
 in the instructor's container: to the solutions, to other people's submissions, to the instructor's own files, all of
 which would come back to the student as feedback. So each step is taken from the folder before (openat(2)) and none
 through a link; pipes and devices, which could block, are never opened for good.
+
+Hidden files and folders stay where they are: programs read and run them when somebody only looks into the folder (git
+what .git/config names, as soon as JupyterLab shows its state; R .Rprofile, pdb .pdbrc).
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ class TooMuch(Exception):
 
 @dataclass
 class Seen:
-    """What was read: the latest change (seconds since 1970), bytes, and the paths of what was no plain file.
+    """What was read: the latest change (seconds since 1970), bytes, and the paths of what was hidden or no plain file.
 
     The change is st_ctime, which the kernel sets whenever a file is written, renamed or has its times set: unlike names,
     contents and st_mtime, it cannot be set back from a container.
@@ -58,6 +61,9 @@ def _read(source: Path, target: Path | None, limit: int) -> Seen:
             seen.size += _ENTRY
             if seen.size > limit:
                 raise TooMuch(f"more than {limit} bytes")
+            if name.startswith("."):
+                seen.left_out.append(path)
+                continue
             if stat.S_ISDIR(kind):
                 if target:
                     (target / path).mkdir()
@@ -79,7 +85,7 @@ def _walk(folder: int, prefix: str, depth: int) -> Iterator[tuple[str, int, str,
     for name in sorted(os.listdir(folder)):
         mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
         yield prefix + name, folder, name, mode
-        if stat.S_ISDIR(mode):
+        if stat.S_ISDIR(mode) and not name.startswith("."):
             inner = os.open(name, _FOLDER, dir_fd=folder)
             try:
                 yield from _walk(inner, f"{prefix}{name}/", depth - 1)

@@ -161,7 +161,7 @@ class Collect(_Mounted, default.ExchangeCollect):
         try:
             seen = copying.copy(submission.path, candidate, self._limit)
             for path in seen.left_out:
-                self.log.warning("Left out, as no plain file: %s of %s", path, submission.student)
+                self.log.warning("Left out, as hidden or no plain file: %s of %s", path, submission.student)
             self._stamp(candidate, seen.changed)
             shutil.rmtree(target, ignore_errors=True)
             candidate.rename(target)

@@ -10,6 +10,10 @@ which the notebook's kernel talks. What a submission reads (itself, and the test
 no answers come in. io_uring, which makes sockets past such a filter (io_uring_prep_socket(3)), is closed, and so are the
 system calls of 32 bits.
 
+This process stays, as the parent of the kernel and of whatever the kernel leaves behind, and ends all of it with the
+kernel: a submission cannot wait for its grade and then change its own notebook, nor keep the instructor's server busy.
+(Before Linux 6.12 it could kill this process first.)
+
 Where one of the two cannot be had it ends with an error, and nothing is graded.
 """
 
@@ -17,7 +21,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
+from contextlib import suppress
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on all architectures
 PATH_BENEATH, PR_SET_NO_NEW_PRIVS, VERSION = 1, 38, 1
@@ -38,6 +44,8 @@ IO_URING = (425, 426, 427)
 # x86_64 has each call a second time, for programs with addresses of 32 bits.
 X32 = 0x40000000
 PR_SET_SECCOMP, MODE_FILTER = 22, 2
+# Orphans among its descendants become its children: PR_SET_CHILD_SUBREAPER(2const).
+PR_SET_CHILD_SUBREAPER = 36
 # linux/bpf_common.h: load a word of struct seccomp_data; compare; return.
 LOAD, EQUAL, GREATER_OR_EQUAL, RETURN = 0x20, 0x15, 0x35, 0x06
 NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
@@ -129,7 +137,43 @@ def close_network() -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
+def children() -> list[int]:
+    """The numbers of this process's children: proc_pid_stat(5)."""
+    found = []
+    for number in filter(str.isdecimal, os.listdir("/proc")):
+        with suppress(OSError), open(f"/proc/{number}/stat", encoding="utf-8", errors="replace") as stat:
+            if int(stat.read().rpartition(")")[2].split()[1]) == os.getpid():
+                found.append(int(number))
+    return found
+
+
+def outlive() -> None:
+    """Go on in a child. This process waits for it, then ends all that it left behind, and itself."""
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    kernel = os.fork()
+    if kernel == 0:
+        return
+    status = None
+
+    def end(*_: object) -> None:
+        if status is None:
+            os.kill(kernel, signal.SIGKILL)
+
+    # An interrupt is sent to the group, and so to the kernel; to be ended, to this process alone (jupyter_client).
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, end)
+    with suppress(ChildProcessError):
+        while True:
+            ended, how = os.wait()
+            status = how if ended == kernel else status
+            for child in children() if status is not None else []:
+                os.kill(child, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(status or 0)
+    os._exit(code if code >= 0 else 128 - code)
+
+
 def main(scratch: str, connection: str, _: str, *command: str) -> None:
+    outlive()
     rights = dict.fromkeys(SYSTEM, READ) | dict.fromkeys((*DEVICES, os.getcwd(), connection), WRITE)
     try:
         # The kernel's sockets are in SCRATCH.
