@@ -229,13 +229,14 @@ server.ensure(
     Service(
         "jupyterhub-proxy.service",
         watches=(config.PROXY_UNIT, config.PROXY_ENV),
-        notice="open pages connect again within seconds, and notebooks go on",
+        notice=config.PROXY_NOTICE,
     ),
     Service(
         "jupyterhub.service",
         # The proxy's unit too: a proxy that begins again knows no routes until the hub tells it.
         watches=(config.HUB_UNIT, config.PROXY_UNIT, config.CONFIG, config.CONF_D, config.FRONT_LIB, config.PROXY_ENV, config.VERIFY_ENV),
         ready=config.health(),
+        notice=config.HUB_NOTICE,
     ),
 )
 

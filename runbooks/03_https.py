@@ -193,11 +193,11 @@ server.check(*https.tests(site))
 #
 # HTTPS, with Mozilla's recommended settings and HTTP/2 in the form that the installed nginx understands (`http2 on;` from version 1.25.1, `listen 443 ssl http2;` before). Browsers are told to insist on HTTPS for `hsts_seconds`. A quiet kernel's websocket stays open for a day (nginx alone: one minute), and the address that the browser sees reaches the hub unchanged, since the signature of a launch covers it.
 #
-# **The gate.** All of `/user/` shares one origin with the hub, and a student can put any program in place of their own server: what it serves would act with the rights of whoever opens it. So nginx asks the hub before each request for `/user/NAME/`, and lets through that person alone, whom the hub granted access by a role other than the administrators', and scripts with a token for that server. It remembers a yes for five seconds; while the hub restarts, people who are at work go on.
+# **The gate**, on a site without `subdomains`. All of `/user/` shares one origin with the hub there, and a student can put any program in place of their own server: what it serves would act with the rights of whoever opens it. So nginx asks the hub before each request for `/user/NAME/`, and lets through that person alone, whom the hub granted access by a role other than the administrators', and scripts with a token for that server. It remembers a yes for five seconds; while the hub restarts, people who are at work go on.
 #
 # **Strangers** get little: bodies of 1 MB at most (uploads to one's own server may have `upload_limit_mb`, and are not kept on the disk on their way), and from one address 4000 requests at a time and 30 launches a second, after 500 at once: a class of 300 behind one address passes. More connections than Debian's 768 are allowed in `nginx.conf`.
 #
-# On a site that is in use: whoever is at work goes on, their open page gets its cookie by itself. What was logged in for more than a week must come in from the LMS once more.
+# On a site that is in use: whoever is at work goes on, and their open page gets its cookie by itself. Who logged in more than a week ago must come in from the LMS once more.
 #
 # By hand: `sudo nano /etc/nginx/conf.d/jupyterhub-https.conf`, `sudo nginx -t && sudo systemctl reload nginx`
 
@@ -237,7 +237,7 @@ server.ensure(*addresses.on(site))
 # %% [markdown]
 # ## Check
 #
-# What the server serves. Old TLS versions and other names must be refused; the launch URL must answer 405 to a browser that only looks at it, since launches are POSTs. A stranger must get a 302 to the gate from anybody's server, whether it is there or not. Then a browser's view from here: the certificate must be accepted.
+# What the server serves. Old TLS versions and other names must be refused; the launch URL must answer 405 to a browser that only looks at it, since launches are POSTs. Without `subdomains`, a stranger must get a 302 to the gate from anybody's server, whether it is there or not. Then a browser's view from here: the certificate must be accepted.
 
 # %%
 server.check(*https_tests(site), *addresses.tests(site))

@@ -198,6 +198,7 @@ server.ensure(
         "jupyterhub.service",
         watches=(config.DOCKER_PART, config.COURSES_LIB, config.FRONT_LIB),
         ready=config.health(),
+        notice=f"{config.HUB_NOTICE}; what changed for servers counts when they start the next time",
     ),
 )
 

@@ -105,7 +105,15 @@ server.require(*verification.work())
 # %% [markdown]
 # ## Students are separated
 #
-# A second student sees neither the first one's JupyterLab nor files, and from their container reaches neither the first one's container nor the inner ports of hub and proxy.
+# While the first student's server runs, a second student is launched and tries to get at what is not theirs. All of it is harmless.
+#
+# - **In their own browser**: the first student's JupyterLab, a file, terminals and kernels, and what the hub knows of that person: each must be refused. With `subdomains` it is tried at both addresses.
+# - **From a notebook in their container**: the first student's server; SSH, nginx, the proxy, Docker and whatever else listens on the server, by each of its addresses; a cloud provider's metadata; the routers and name servers around it where they are private. Of all these 0 may be reached. The hub's one port, and of the outside what the server itself reaches, must be.
+# - **In the container**: it learns no other student's name, and has no Docker socket and no IPv6; it can write to the home and a bounded `/tmp` only; when memory runs out, its processes end before the hub.
+#
+# At last, from here: ports 8000, 8001 and 8081 must be closed (where the site is at port 443).
+#
+# By hand, in a student's notebook: `!curl -m 3 http://172.29.0.1:8000` must fail
 
 # %%
 server.require(*verification.privacy())

@@ -226,7 +226,7 @@ PLANS: dict[str, Plan] = {
     "a network elsewhere": (NETWORK, "subnet=172.20.0.0/16\ngateway=172.20.0.1\nicc=false\nused=0", [("make the network hub anew (172.29.0.0/16)",)]),
     "the image is there": (IMAGE, "digest=abc123", []),
     "no image": (IMAGE, "", [("build class (it is not there)", "--build-arg 'BASE=a b'", "--label hubrun.context=abc123", "-t class .")]),
-    "an image of other inputs": (IMAGE, "digest=fff", [("build class (its inputs changed)",)]),
+    "an image of other inputs": (IMAGE, "digest=fff", [("build class (its inputs changed; servers get it when they start the next time)",)]),
     "an image that somebody else built": (IMAGE, "digest=", [("build class (another image has its name)",)]),
     # -- where it is wanted
     "a network that is not used yet": (USED, "elsewhere=yes", []),
@@ -724,15 +724,30 @@ def test_a_service_that_dies_at_once_shows_its_journal(machine: Machine) -> None
 def test_a_service_that_runs_and_does_not_serve_has_not_started(machine: Machine, answers: bool) -> None:
     machine.program("systemctl", "exit 0")
     machine.program("sleep", f"echo >> {machine.root}/waited")
+    machine.program("date", f"wc -l < {machine.root}/waited")
+    (machine.root / "waited").touch()
     machine.program("journalctl", "echo 'Waiting for the database'")
     ready = f"test $(wc -l < {machine.root}/waited) -gt 3 && {str(answers).lower()}"
     (start,) = Service("hub", ready=ready).plan(RUNS.replace("=active", "=failed"))
     if answers:
         assert machine.sh("exec 2>&1\nset -eu\n" + start.script) == ""
     else:
-        with pytest.raises(Refused, match="does not answer after 30 s") as refused:
+        with pytest.raises(Refused, match="does not answer after 180 s") as refused:
             machine.sh("exec 2>&1\nset -eu\n" + start.script)
         assert "Waiting for the database" in refused.value.args[1]
+        assert "does not answer yet: 10 s of 180" in refused.value.args[1]
+        assert start.seconds > 180
+
+
+def test_a_service_that_dies_again_and_again_is_not_waited_for(machine: Machine) -> None:
+    machine.program("systemctl", f'case "$*" in *NRestarts*) wc -l < {machine.root}/waited;; esac')
+    machine.program("sleep", f"echo >> {machine.root}/waited")
+    machine.program("journalctl", "echo 'no such setting'")
+    (machine.root / "waited").touch()
+    (start,) = Service("hub", ready="false").plan(RUNS.replace("=active", "=failed"))
+    with pytest.raises(Refused) as refused:
+        machine.sh("exec 2>&1\nset -eu\n" + start.script)
+    assert refused.value.args[1] == "it ended 5 times after its start\nno such setting\n"
 
 
 @pytest.fixture(scope="module")

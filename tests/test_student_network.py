@@ -16,7 +16,11 @@ from hubrun.params import Site
 from hubrun.resources.nftables import Rules
 
 RULES = Rules(
-    "what students' containers may reach", "/lib/student-network", "jupyterhub-network.service", ("/etc/r.nft",)
+    "what students' containers may reach",
+    "/lib/student-network",
+    "jupyterhub-network.service",
+    ("/etc/r.nft",),
+    "no campus",
 )
 
 
@@ -24,7 +28,7 @@ RULES = Rules(
     ("found", "titles"),
     [
         ("state=in force\nenabled=enabled", []),
-        ("state=\nenabled=", ["load them at each boot (jupyterhub-network.service)", "load the rules (they are not there)"]),
+        ("state=\nenabled=", ["load them at each boot (jupyterhub-network.service)", "load the rules (they are not there): no campus"]),
         ("state=not in force\nenabled=enabled", ["load the rules (they are not in force)"]),
         ("state=changed by hand\nenabled=enabled", ["load the rules (they are changed by hand)"]),
         ("state=those of before\nenabled=enabled", ["load the rules (they are those of before)"]),

@@ -433,8 +433,10 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise BadInput(f"cannot read the params file: {reason}", str(path), remedy) from None
     try:
-        node = yaml.compose(text, yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        keys = [key for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+        values = loader.construct_document(node) if keys else {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
@@ -442,7 +444,7 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
     if not isinstance(node, yaml.MappingNode):
         raise BadInput("a params file holds lines of the form `name: value`", str(path))
     lines: dict[str, int] = {}
-    for key, _ in node.value:
+    for key in keys:
         if not isinstance(key, yaml.ScalarNode) or key.tag not in _NAMES:
             raise BadInput("a name must be text", f"{path}, line {key.start_mark.line + 1}")
         if key.value in lines:

@@ -84,9 +84,9 @@ def off(site: Site) -> list[Resource]:
 
 def _services() -> list[Resource]:
     return [
-        Service("jupyterhub-proxy.service", watches=(PROXY_DROP_IN,)),
+        Service("jupyterhub-proxy.service", watches=(PROXY_DROP_IN,), notice=config.PROXY_NOTICE),
         # A proxy that begins again knows no routes until the hub tells it.
-        Service("jupyterhub.service", watches=(PART, PROXY_DROP_IN), ready=config.health()),
+        Service("jupyterhub.service", watches=(PART, PROXY_DROP_IN), ready=config.health(), notice=config.HUB_NOTICE),
     ]
 
 

@@ -39,6 +39,9 @@ FILTER_UNIT = f"/etc/systemd/system/{FILTER}.service"
 FILTER_SOCKET_UNIT = f"/etc/systemd/system/{FILTER}.socket"
 FILTER_SOCKET = f"/run/{FILTER}.sock"
 PROXY_USER = "jupyterhub-proxy"
+# What people notice of a restart.
+PROXY_NOTICE = "students' open pages connect again within seconds, and notebooks go on"
+HUB_NOTICE = "students' servers and notebooks go on; who logs in just then waits some seconds"
 
 
 @cache

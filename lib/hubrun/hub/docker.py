@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 
 from hubrun.checks import Test
 from hubrun.hub import config, image
@@ -71,7 +72,7 @@ def container_tests(site: Site) -> list[Test]:
         site.image_name,
         _INSIDE.format(hub=f"http://{site.gateway}:8081/hub/health"),
     )
-    version = pins(config.pinned("hub.txt"), "3.11")["jupyterhub"]
+    version = _hub_version()
     return [
         Test(
             "the image has the hub's own version of JupyterHub", script, rf"^jupyterhub {re.escape(version)}$", traces=True,
@@ -86,6 +87,12 @@ def container_tests(site: Site) -> list[Test]:
             remedy="A firewall on the server may drop it: allow the containers' network to reach port 8081",
         ),
     ]  # fmt: skip
+
+
+@cache
+def _hub_version() -> str:
+    """The hub's version of JupyterHub."""
+    return pins(config.pinned("hub.txt"), "3.11")["jupyterhub"]
 
 
 def users(site: Site) -> Resource:

@@ -58,9 +58,7 @@ def nginx_unit(site: Site) -> list[Resource]:
     return [
         Directory(str(PurePosixPath(NGINX_UNIT).parent)),
         File(NGINX_UNIT, config.render("nginx-unit.conf", site), check="systemd-analyze verify --man=no nginx.service"),
-        Service(
-            "nginx", watches=(NGINX_UNIT,), check="nginx -t", notice="open pages connect again, and notebooks go on"
-        ),
+        Service("nginx", watches=(NGINX_UNIT,), check="nginx -t", notice=config.PROXY_NOTICE),
     ]
 
 

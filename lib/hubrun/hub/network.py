@@ -15,6 +15,7 @@ RULES = "/etc/jupyterhub/student-network.nft"
 PROGRAM = "/usr/local/lib/hubrun/student-network"
 UNIT = "jupyterhub-network.service"
 TIMER = "jupyterhub-network.timer"
+NOTICE = "students' servers, those that run too, reach private networks only where student_networks names them"
 
 
 def rules(site: Site) -> list[Resource]:
@@ -28,7 +29,7 @@ def rules(site: Site) -> list[Resource]:
             File(path, config.render(name, site, program=PROGRAM), check=f"systemd-analyze verify {path}")
             for path, name in zip(units, (UNIT, TIMER), strict=True)
         ),
-        Rules("what students' containers may reach", PROGRAM, UNIT, (RULES,)),
+        Rules("what students' containers may reach", PROGRAM, UNIT, (RULES,), NOTICE),
         Service(TIMER),
     ]
 

@@ -166,7 +166,13 @@ class Image(Resource):
             + quote(_BASE, self.base, self.name)
             + labelled
         )
-        why = "its inputs changed" if now.get("digest") else "another image has its name" if now else "it is not there"
+        why = (
+            "its inputs changed; servers get it when they start the next time"
+            if now.get("digest")
+            else "another image has its name"
+            if now
+            else "it is not there"
+        )
         return [Action(f"build {self.name} ({why})", script, build, self._tar(), seconds=3600)]
 
     def _tar(self) -> bytes:

@@ -13,13 +13,15 @@ class Rules(Resource):
     """The rules that `program` knows are in force, and are loaded by `unit` at each boot.
 
     program: on the server; `PROGRAM state` says in a line whether they are ("in force", or what else is so), and
-    `PROGRAM load` loads them. reads: the files that it loads them from.
+    `PROGRAM load` loads them. reads: the files that it loads them from. notice: what people notice when rules come
+    where there were none; the plan says it.
     """
 
     label_text: str
     program: str
     unit: str
     reads: tuple[str, ...] = ()
+    notice: str = ""
 
     @property
     def label(self) -> str:
@@ -51,5 +53,6 @@ class Rules(Resource):
             # By hand, so that what nft says of a rule it refuses is seen here.
             script = quote('{} load\nnow=$({} state)\necho "$now"\n[ "$now" = "in force" ]', self.program, self.program)
             title = f"load the rules ({f'they are {state}' if state else 'they are not there'})"
+            title += f": {self.notice}" if self.notice and not state else ""
             actions.append(Action(title, script, quote("{} load", self.program)))
         return actions

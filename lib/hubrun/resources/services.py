@@ -25,10 +25,23 @@ done | awk -v now="$now" -v up="$uptime" -v since="$since" \\
 """
 # Where unit files of ours and additions to others' are: systemd.unit(5), "Unit File Load Path".
 _UNITS = "/etc/systemd/system"
-READY_SECONDS = 30
+# A hub that starts with everybody else on two busy cores was seen to take 80 s. One that cannot start dies again and
+# again, which is known sooner.
+READY_SECONDS = 180
+_RESTARTS = 5
 _WAIT = f"""
-    for try in $(seq {2 * READY_SECONDS}); do
+    restarts() {{ systemctl show "$unit" -p NRestarts --value; }}
+    began=$(date +%s) before=$(restarts) said=0
+    while waited=$(($(date +%s) - began)); [ "$waited" -lt {READY_SECONDS} ]; do
         ( {{ready}} ) > /dev/null 2>&1 && return 0
+        if [ $(($(restarts) - before)) -ge {_RESTARTS} ]; then
+            echo "it ended {_RESTARTS} times after its start"
+            return 1
+        fi
+        if [ $((waited / 10)) -gt "$said" ]; then
+            said=$((waited / 10))
+            echo "it runs, and does not answer yet: $waited s of {READY_SECONDS}"
+        fi
         sleep 0.5
     done
     echo "it runs, and does not answer after {READY_SECONDS} s"
@@ -123,4 +136,5 @@ class Service(Resource):
             script = f"( {self.check} ) 2>&1 || exit 1\n{script}"
         title = f"{verb} {self.name}" + (f" ({because} is newer)" if because else "")
         title += f": {self.notice}" if self.notice and verb == "restart" else ""
-        return Action(title, script, quote(f"systemctl {verb} {{}}", self.name))
+        seconds = 120 + (READY_SECONDS if self.ready else 0)
+        return Action(title, script, quote(f"systemctl {verb} {{}}", self.name), seconds=seconds)
