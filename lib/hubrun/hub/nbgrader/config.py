@@ -1,10 +1,12 @@
 """nbgrader's settings in this container."""
 
-# mypy: disable-error-code="import-not-found"
+# mypy: disable-error-code="import-not-found,misc"
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+
+from nbgrader.exchange.default.exchange import Exchange
 
 from . import courses
 from .grading import autograde_preprocessors
@@ -17,6 +19,7 @@ def configure(c: Any) -> None:
     that `--course` names; without it, lists have those of all courses.
     """
     c.Exchange.root = str(courses.EXCHANGE)
+    Exchange.ensure_root = _exchange_is_there
     # Two courses may both have a "ps1".
     c.Exchange.path_includes_course = True
     c.Authenticator.plugin_class = "hubrun_nbgrader.plugin.MountedCourses"
@@ -33,3 +36,12 @@ def configure(c: Any) -> None:
         c.CourseDirectory.course_id = course
     if course in courses.taught():
         c.CourseDirectory.root = str(courses.COURSES / course)
+
+
+def _exchange_is_there(exchange: Any) -> None:
+    """In place of nbgrader's own check, which wants to write to the exchange itself.
+
+    A container's own files are read-only; what is written to is mounted below, for each course.
+    """
+    if not Path(exchange.root).is_dir():
+        exchange.fail(f"{exchange.root} is not there")
