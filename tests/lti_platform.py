@@ -71,7 +71,7 @@ def signed_form(
     says: dict[str, str | None] = {
         "lti_message_type": "basic-lti-launch-request", "lti_version": "LTI-1p0",
         "resource_link_id": "88391e1919bb3456", "resource_link_title": "JupyterHub",
-        "user_id": "535fa085f22b4655f48c", "roles": role, "ext_roles": f"urn:lti:role:ims/lis/{role}",
+        "user_id": f"opaque-{(username or '').strip().lower()}", "roles": role, "ext_roles": f"urn:lti:role:ims/lis/{role}",
         "lis_person_name_full": "Ada Lovelace", "lis_person_sourcedid": username,
         "lis_person_contact_email_primary": "somebody@example.edu", "custom_canvas_user_login_id": username,
         "custom_canvas_enrollment_state": "active", "context_id": course, "context_label": course,

@@ -95,8 +95,7 @@ class Student(Visitor):
 
     def launch(self, key: str, secret: str) -> httpx.Response:
         """Post what Canvas posts for this student, signed; redirects are not followed."""
-        # The id that 06_verify gives its people: some tests launch the same person by it, and a name is one person's.
-        form = signed_form(f"{self.root}/hub/lti/launch", key, secret, self.name, user_id="hubruntest2")
+        form = signed_form(f"{self.root}/hub/lti/launch", key, secret, self.name, user_id=f"opaque-{self.name}")
         return self.post("/hub/lti/launch", form).response
 
     def open_lab(self, seconds: float = 120) -> httpx.Response:

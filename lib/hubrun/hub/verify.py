@@ -81,7 +81,11 @@ class Verification:
     def form(self, user: str) -> dict[str, str]:
         """A launch of `user` from outside a course, so that no group of a course is made."""
         return lti.canvas_launch(
-            self.site.launch_url, username=user, user_id=STUDENTS[1], username_key=self.site.lti_username_key, course=""
+            self.site.launch_url,
+            username=user,
+            user_id=f"opaque-{user}",
+            username_key=self.site.lti_username_key,
+            course="",
         )
 
     @property
