@@ -76,7 +76,7 @@ def state(machine: Machine) -> dict[str, str]:
 
 
 def test_a_key_with_another_fingerprint_is_refused(ce: Machine, fingerprint: str, apt_state: dict[str, str]) -> None:
-    with pytest.raises(CommandFailed, match="is not the one that is expected") as refused:
+    with pytest.raises(CommandFailed, match="is not the one key that is expected") as refused:
         ensure_engine(ce, fingerprint[::-1])
     assert fingerprint in refused.value.detail
     assert differences(apt_state, state(ce)) == []
