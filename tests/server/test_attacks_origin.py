@@ -85,7 +85,10 @@ def hub(machine: Machine) -> Iterator[Machine]:
     with settings(machine, f"c.LaunchAuthenticator.admin_users = {{{ADMIN!r}}}\n"):
         yield machine
         for name in (MALLORY, TEACHER, ADMIN):
-            machine.run("docker rm -f jupyter-$1; docker volume rm -f jupyterhub-user-$1", name)
+            machine.run(
+                'docker rm -f $(docker ps -aq --filter "volume=jupyterhub-user-$1"); docker volume rm -f "jupyterhub-user-$1"; true',
+                name,
+            )
 
 
 def script(person: Visitor) -> dict[str, str]:
@@ -100,7 +103,7 @@ def mallory(hub: Machine) -> Iterator[Student]:
     with Student(hub.info, MALLORY) as student:
         assert student.launch(*key_and_secret(hub)).status_code == 302
         assert student.open_lab().status_code == 200
-        hub.run('docker exec -i jupyter-$1 python -c "$2"', MALLORY, _PLANT, data=_EVIL.encode())
+        hub.run('docker exec -i "$1" python -c "$2"', hub.container_of(MALLORY), _PLANT, data=_EVIL.encode())
         server = f"/hub/api/users/{MALLORY}/server"
         assert student.client.delete(server, headers=script(student)).status_code in (202, 204)
         page = student.client.get("/hub/home")
@@ -356,7 +359,7 @@ print(" ".join(came))
 """
     memory = "awk '/^VmHWM/ {print $2}' /proc/$(systemctl show jupyterhub -p MainPID --value)/status"
     before = int(hub.run(memory))
-    came = hub.run("docker exec -i jupyter-$1 python -", MALLORY, data=script.encode(), seconds=120)
+    came = hub.run('docker exec -i "$1" python -', hub.container_of(MALLORY), data=script.encode(), seconds=120)
     after = int(hub.run(memory))
     assert not re.search(r"\b(2\d\d|401)\b", came), came
     assert after - before < 50_000, f"the hub took {(after - before) // 1024} MB ({came})"

@@ -208,7 +208,8 @@ def test_whoever_is_launched_works_at_an_address_of_their_own(machine: Machine, 
     for url in (people.at(STUDENT, "lab"), people.at(STUDENT, "api/contents"), f"/user/{STUDENT}/lab"):
         assert other.get(url).status_code in (403, 404), url
     # Logged out at the hub, nobody is logged in anywhere.
-    student.get("/hub/logout")
+    token = student._xsrf_token("/hub/")
+    student._request("POST", "/hub/logout", headers={"X-XSRFToken": token, "Sec-Fetch-Site": "same-origin"})
     assert student.get(people.at(STUDENT, "api/contents")).status_code == 403
 
 
@@ -318,5 +319,6 @@ def test_switching_it_off_leads_everybody_back_to_one_address(machine: Machine, 
     assert student.read_file("kept.txt") == "kept"
     for name in ("early", "sol", STUDENT, EVIL, TEACHER):
         machine.run(
-            'docker rm -f "jupyter-$1"; docker volume rm -f "jupyterhub-user-$1"; true', name.replace(".", "-2e")
+            'docker rm -f $(docker ps -aq --filter "volume=jupyterhub-user-$1"); docker volume rm -f "jupyterhub-user-$1"; true',
+            name.replace(".", "-2e"),
         )
