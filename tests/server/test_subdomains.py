@@ -24,6 +24,7 @@ from hubrun.hub.connect_to import Route
 from hubrun.hub.front.hosts import host
 from hubrun.hub.lms import Person
 from hubrun.hub.temporary_consumer import temporary_consumer
+from hubrun.hub.test_users import volume
 from hubrun.params import Site
 from hubrun.server import Server
 from lti_platform import signed_form
@@ -317,8 +318,5 @@ def test_switching_it_off_leads_everybody_back_to_one_address(machine: Machine, 
     student = people.launch("early")
     assert student.start() == f"{people.site.url}/user/early/lab"
     assert student.read_file("kept.txt") == "kept"
-    for name in ("early", "sol", STUDENT, EVIL, TEACHER):
-        machine.run(
-            'docker rm -f $(docker ps -aq --filter "volume=jupyterhub-user-$1"); docker volume rm -f "jupyterhub-user-$1"; true',
-            name.replace(".", "-2e"),
-        )
+    for name in ("early", "sol", STUDENT, EVIL, TEACHER, "hubruntest__o.brien"):
+        machine.run('docker rm -f $(docker ps -aq --filter "volume=$1"); docker volume rm -f "$1"; true', volume(name))
