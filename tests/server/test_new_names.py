@@ -12,7 +12,7 @@ from hubrun import params
 from hubrun.hub import lti
 from hubrun.hub.browser import Browser
 from hubrun.hub.front.names import hub_name
-from hubrun.hub.test_users import container, volume
+from hubrun.hub.test_users import volume
 from hubrun.hub.verify import Verification
 from hubrun.server import Server
 
@@ -62,7 +62,8 @@ def guide(machine: Machine) -> Iterator[Machine]:
     machine.run(mount, volume(GUIDE))
     yield machine
     names = [GUIDE, ADA, *LOGINS, *NEW.values()]
-    machine.run('docker rm -f "$@" >/dev/null 2>&1; true', *map(container, names))
+    for name in names:
+        machine.run('docker rm -f $(docker ps -aq --filter "volume=$1") >/dev/null 2>&1; true', volume(name))
     machine.run('systemctl stop jupyterhub; docker volume rm -f "$@"', *map(volume, names))
     for name in names:
         sql(machine, "DELETE FROM users WHERE name = ?", name)
