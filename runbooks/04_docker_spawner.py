@@ -191,7 +191,6 @@ server.ensure(*config.docker_filter(site))
 
 # %%
 server.ensure(
-    config.front(),
     config.part(site, "40-docker.py"),
     docker.users(site),
     Service(
