@@ -95,7 +95,7 @@ import subprocess, sys, time
 sys.path.insert(0, {folder!r})
 import sandbox
 sandbox.outlive()
-subprocess.Popen(["setsid", "sh", "-c", "(sleep 1; echo changed > {notebook}; sleep 60) & (sleep 60)"])
+subprocess.Popen(["setsid", "sh", "-c", "(sleep 3; echo changed > {notebook}; sleep 60) & (sleep 60)"])
 print("started", flush=True)
 time.sleep({kernel_s})
 sys.exit(3)
@@ -115,5 +115,5 @@ def test_what_a_submission_starts_ends_with_its_kernel(
         time.sleep(0.3)
         process.terminate()
     assert process.wait(20) == code
-    time.sleep(1.5)
+    time.sleep(3.5)
     assert notebook.read_text() == "graded"
