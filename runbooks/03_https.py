@@ -30,7 +30,7 @@
 # 4. `route53`: `aws_access_key_id = …` and `aws_secret_access_key = …` of a user with `route53:ListHostedZones`, `GetChange` and, for the zone, `ChangeResourceRecordSets`. `google`: the JSON key of a service account with the role *DNS Administrator*.
 # 5. `rfc2136` (BIND, Knot, PowerDNS, Windows): lines `dns_rfc2136_server = ADDRESS`, `…_name`, `…_secret`, `…_algorithm = HMAC-SHA512` of a TSIG key that may update the TXT record `_acme-challenge.hub.example.edu`, and no more.
 #
-# With `tls: files` nothing of that is needed but the record and a certificate for both names. **When you switch it on or off on a site in use**, people's addresses change: nobody loses a file, hub and proxy restart, and open tabs must be opened anew from the course; bookmarks of the hub's own address lead on to the new one. Switched on, servers that run go on, and what runs in them. Switched off, those that were started with an address of their own are stopped once (`plan` says how many): do it when few work.
+# With `tls: files` nothing of that is needed but the record and a certificate for both names. **When you switch it on or off on a site in use**, people's addresses change: nobody loses a file, hub and proxy restart, and open tabs must be opened again from the course; bookmarks of the hub's own address lead on to the new one. Switched on, servers that run go on, and what runs in them. Switched off, those that were started with an address of their own are stopped once (`plan` says how many): do it when few work.
 #
 # Every step can be run again at any time. What is already right is left alone and reported as `ok`.
 

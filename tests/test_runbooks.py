@@ -85,7 +85,7 @@ def test_papermill_lists_each_parameter_with_its_help(name: str) -> None:
 
 @each
 def test_cells_are_plain(name: str) -> None:
-    # A runbook calls the library; it holds no helpers, no loops and no string-built shell (DESIGN.md, Shape).
+    # A runbook calls the library; it holds no helpers, no loops and no string-built shell.
     unwanted = (
         ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While, ast.Try, ast.With,
         ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp,

@@ -117,7 +117,7 @@ def run_sites(
     mode: Mode, site_files: tuple[Path, ...], jobs: int, as_json: bool, records: Path,
     first: str, only: str, overrides: dict[str, str], resume: bool = False,
 ) -> int:  # fmt: skip
-    """Run the runbooks for one site here, for several in a process each; the exit code that DESIGN.md promises."""
+    """Run the runbooks for one site here, for several in a process each; the exit code, as README lists them."""
     if len(site_files) == 1:
         return run_site(site_files[0], mode, first, only, overrides, records, as_json, resume)
     options = ["--records", str(records.absolute())]
@@ -159,7 +159,7 @@ def run_site(
     site_file: Path, mode: Mode, first: str = "", only: str = "", overrides: dict[str, str] | None = None,
     records: Path = RECORDS, as_json: bool = False, resume: bool = False,
 ) -> int:  # fmt: skip
-    """Run the runbooks for the site in `site_file`; the exit code that DESIGN.md promises."""
+    """Run the runbooks for the site in `site_file`; the exit code, as README lists them."""
     if resume and (first or only or mode == "check"):
         raise BadInput("cannot be combined with --from, --only or --check", "--resume", "It knows where to go on")
     site = params.load(site_file, overrides)
@@ -306,7 +306,7 @@ hubrun.add_command(records)
 
 
 def main() -> None:
-    """Run the command line and end with the exit code of DESIGN.md: 0, 1, 2, or 130 after an interrupt."""
+    """Run the command line and end with an exit code: 0, 1, 2, or 130 after an interrupt."""
     sys.excepthook = show_uncaught
     try:
         code = hubrun(standalone_mode=False, prog_name="./hubrun")

@@ -30,7 +30,7 @@ PORT = 8999
 OUTSIDE = "198.51.100.2"
 # A space, and letters that end an address where they are not encoded.
 PATH = "week 1/lab #2 übung.ipynb"
-# From FACTS.md: what keeps Chromium from asking anything of anybody by itself.
+# What keeps Chromium from asking anything of anybody by itself.
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",

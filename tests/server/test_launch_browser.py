@@ -40,7 +40,7 @@ STUDENT = "ivy"
 # Somebody whom Canvas does not know, and an LMS that does not publish its keys.
 NOT_LOGGED_IN = "nobody"
 SILENT = "https://silent.example.edu"
-# From FACTS.md: what keeps Chromium from asking anything of anybody by itself.
+# What keeps Chromium from asking anything of anybody by itself.
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",

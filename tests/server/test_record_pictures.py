@@ -31,7 +31,7 @@ from hubrun.record.report import Finding, Report  # noqa: E402
 
 pytestmark = pytest.mark.browser
 
-# From FACTS.md: what keeps Chromium from asking anything of anybody by itself.
+# What keeps Chromium from asking anything of anybody by itself.
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",

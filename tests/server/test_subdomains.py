@@ -304,7 +304,7 @@ def test_a_students_page_can_do_nothing_as_the_teacher_who_looks_at_it(
 def test_switching_it_off_leads_everybody_back_to_one_address(machine: Machine, people: People, evil: str) -> None:
     plan = hubrun("plan", machine.site)
     assert plan.code == 2, plan.tail
-    assert "students' servers, which have addresses that are no longer; their files stay" in plan.output
+    assert "students' servers, which have addresses that no longer exist; their files stay" in plan.output
     ended = hubrun("install", machine.site, "--only", "03")
     assert ended.code == 0, ended.tail
     plan = hubrun("plan", machine.site)

@@ -36,7 +36,7 @@ class OneAddress(Resource):
 
     @property
     def label(self) -> str:
-        return "students' servers with addresses that are no longer"
+        return "students' servers with addresses that no longer exist"
 
     def probe(self) -> str:
         return quote(_ELSEWHERE, config.NETWORK)
@@ -45,11 +45,11 @@ class OneAddress(Resource):
         servers = facts(found).get("servers", "").split()
         if not servers:
             return []
-        title = f"stop {len(servers)} students' servers, which have addresses that are no longer; their files stay"
+        title = f"stop {len(servers)} students' servers, which have addresses that no longer exist; their files stay"
         return [Action(title, quote("docker stop --time 10 {}", servers), seconds=600)]
 
 
-# A name below the domain that is no person's: their labels do not begin so.
+# A name below the domain that belongs to nobody: people's labels do not begin like this.
 ANYBODY = "u-x--hubrun"
 
 

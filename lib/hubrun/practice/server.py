@@ -100,7 +100,7 @@ class Practice:
         }
 
     def info(self) -> dict[str, Any]:
-        """What other programs need to use it; the form is part of the project's contract (DESIGN.md)."""
+        """What other programs need to use it; other people's scripts rely on the form."""
         return {
             "ssh": {
                 "host": "127.0.0.1",

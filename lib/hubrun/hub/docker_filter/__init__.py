@@ -11,8 +11,8 @@ group may use. It knows these calls, and refuses every other (https://docs.docke
     POST   /containers/NAME/start, /stop  a student's container
     DELETE /containers/NAME               a student's container
 
-Nothing that a client sends reaches Docker as it is: path and query are written anew from what was understood, and the
-body of a create call is built anew from a list of what is allowed. So it does not matter how Docker reads what is not
+Nothing that a client sends reaches Docker as it is: path and query are rebuilt from what was understood, and the
+body of a create call is rebuilt from a list of what is allowed. So it does not matter how Docker reads what is not
 understood here (a key twice, a key in lower case, a header).
 
 The folders of courses are mounted from the server's disk. Docker follows a symbolic link there, as root; so these

@@ -1,4 +1,4 @@
-"""The body of a create call, built anew from what is allowed. Pure.
+"""The body of a create call, rebuilt from what is allowed. Pure.
 
 Names of fields: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerCreate
 """

@@ -145,7 +145,7 @@ class LaunchAuthenticator(Authenticator):
             self.log.error("%s cannot be written (%s): %s is not noted", self.people_file, error, launch.user)
 
     async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
-        """Where there is no room, say so in place of a server that cannot start."""
+        """When the disk is full, say so instead of starting a server that cannot run."""
         state = await self.health.state()
         if not state.starts:
             self.log.error("%s does not start: %s", spawner._log_name, state.problem)

@@ -45,7 +45,7 @@ class Target:
 
 
 def target_of(raw: str) -> Target | None:
-    """Return whose server a raw request target is for, None for what is no path below /user/NAME.
+    """Return whose server a raw request target is for, None for what is not a path below /user/NAME.
 
     As configurable-http-proxy reads it (lib/configproxy.js, targetForReq; lib/trie.js): the path is decoded once, as a
     whole, and then cut at each slash.

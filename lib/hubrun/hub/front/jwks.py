@@ -1,6 +1,6 @@
 """The public keys of the LMSs, fetched from where they publish them (RFC 7517).
 
-ltiauthenticator 1.6.3 fetches them anew for each launch, on the hub's only thread: a slow LMS holds up everyone. Here
+ltiauthenticator 1.6.3 fetches them again for each launch, on the hub's only thread: a slow LMS holds up everyone. Here
 they are kept for five minutes, and fetched once more for a key that is new; but no more often than every few seconds,
 whoever sends what. A fetch has one limit of time and one of size for the whole of it, redirects included: urllib, which
 PyJWT's own client uses, only limits each read, and an LMS that drips held a launch for as long as it liked.

@@ -42,7 +42,7 @@ def stop_servers(names: list[str]) -> int:
     """Stop the servers of these users, and remove their containers, as the hub does; how many there were."""
     if not shutil.which("docker"):
         return 0
-    # By their volumes: the names of containers say nothing. What else uses a volume is no server, and not ours to stop.
+    # By their volumes: the names of containers say nothing. What else uses a volume is not a server, and not ours to stop.
     using = ("ps", "-a", "--format", "{{.Names}}", "--filter")
     running = [
         each for name in names for each in docker(*using, f"volume={volume(name)}").split()
