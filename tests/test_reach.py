@@ -18,8 +18,8 @@ FOUND = Survey(
     routers=("10.1.0.1",),
     resolvers=("127.0.0.53", "10.1.0.2", "9.9.9.9", "2001:db8::1"),
     ports=(22, 80, 443, 9100),
-    names=("pypi.org",),
-    outside=(("pypi.org", 443),),
+    names=("archive.example.org",),
+    outside=(("archive.example.org", 443),),
 )
 GOOD: dict[str, Any] = {
     "names": [""], "addresses": ["203.0.113.1", "", ""], "sockets": [], "ipv6": ["lo"], "writes": [], "tmp": 512, "oom": 500,
@@ -75,7 +75,7 @@ def test_a_connection_that_the_other_side_refuses_has_reached_it() -> None:
 
 def test_what_must_work_is_asked_too_so_that_a_refusal_means_something() -> None:
     assert failed(answers={"172.29.0.1:8081": "No route to host"}) == ["a container reaches the hub, which it needs"]
-    assert failed(answers={"pypi.org:443": "no answer"}) == [
+    assert failed(answers={"archive.example.org:443": "no answer"}) == [
         "a container reaches the outside, as the server itself does"
     ]
     assert failed(addresses=["", "", ""]) == ["a container finds names"]

@@ -19,8 +19,9 @@ PORTS = (22, 80, 443, 8000, 8001, 8081, 2375, 2376)
 # Where clouds keep what belongs to the machine, credentials among it: link-local for most; Azure's second address, and
 # Alibaba's, are no link-local ones.
 METADATA = (("169.254.169.254", 80), ("168.63.129.16", 80), ("168.63.129.16", 32526), ("100.100.100.200", 80))
-# What students ask most; one of them that the server itself reaches must be reached from a container too.
-OUTSIDE = (("pypi.org", 443), ("conda.anaconda.org", 443), ("github.com", 443), ("deb.debian.org", 80))
+# What students ask most, besides the archives that the server's own packages come from: what of these the server itself
+# reaches must be reached from a container too.
+OUTSIDE = (("github.com", 443),)
 
 # On the server: its addresses, routers, name servers, listening ports; and what of the outside it reaches itself.
 _SURVEY = """
@@ -28,9 +29,14 @@ ip -4 -o addr show | awk '$2 != "lo" {sub("/.*", "", $4); print "own " $4}'
 ip -4 route show default | awk '{for (i = 1; i < NF; i++) if ($i == "via") print "router " $(i + 1)}'
 cat /etc/resolv.conf /run/systemd/resolve/resolv.conf 2>/dev/null | awk '$1 == "nameserver" {print "resolver " $2}'
 ss -ltnH | awk '$4 !~ /^127\\.|^\\[::1\\]/ {sub(".*:", "", $4); print "port " $4}'
-for at in {}; do
-    getent ahostsv4 "${at%:*}" > /dev/null 2>&1 || continue
+archives=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | sort -u |
+    sed -nE 's#^http://([^/:@]+)(/.*)?$#\\1:80#p; s#^https://([^/:@]+)(/.*)?$#\\1:443#p')
+for at in {} $archives; do
+    address=$(getent ahostsv4 "${at%:*}" | awk '{print $1; exit}')
+    [ -n "$address" ] || continue
     echo "name ${at%:*}"
+    # A mirror on a private network is closed to containers on purpose.
+    case $address in 10.*|127.*|169.254.*|192.168.*|172.1[6-9].*|172.2[0-9].*|172.3[01].*) continue;; esac
     timeout 3 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - "${at%:*}" "${at#*:}" 2>/dev/null && echo "outside $at"
 done
 true
