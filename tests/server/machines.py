@@ -22,6 +22,11 @@ import paramiko
 from hubrun.practice import engine
 
 PROJECT = Path(__file__).resolve().parents[2]
+# What keeps Chromium from asking anything of anybody by itself.
+CHROMIUM_FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
 UNITS = ("jupyterhub", "jupyterhub-proxy", "nginx", "docker")
 
 # Everything that a run could touch, one `name=state` line for each. StateChange: a reload shows there too.

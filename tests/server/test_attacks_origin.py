@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from canvas import Student, Visitor, key_and_secret, settings, trust
-from machines import Machine
+from machines import CHROMIUM_FLAGS, Machine
 from playwright.sync_api import Browser, Page, sync_playwright
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -29,10 +29,6 @@ pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(300)]
 MALLORY, TEACHER, ADMIN = "mallory", "tess", "root-of-all"
 MARK = "MALLORY-WAS-HERE"
 GATE_S = 5
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 # What Mallory puts in place of her server. Whatever is asked of it, anybody gets the page, or what is said of a request.
 _EVIL = r'''
@@ -119,7 +115,7 @@ def mallory(hub: Machine) -> Iterator[Student]:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        opened = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
         yield opened
         opened.close()
 

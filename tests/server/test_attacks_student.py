@@ -16,9 +16,9 @@ from urllib.parse import urlencode
 
 import nbformat
 import pytest
-from machines import Machine
+from machines import CHROMIUM_FLAGS, Machine
 from playwright.sync_api import BrowserContext, Page, sync_playwright
-from test_deep_links import FLAGS, page_of_canvas
+from test_deep_links import page_of_canvas
 from test_nbgrader import Hub, Person, assignment, formgraders, hub, people  # noqa: F401
 
 import hostile
@@ -48,7 +48,7 @@ def site(machine: Machine) -> Site:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[object]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
 

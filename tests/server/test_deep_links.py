@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 from canvas import env_file
-from machines import Machine
+from machines import CHROMIUM_FLAGS, Machine
 from oauthlib.oauth1 import SIGNATURE_TYPE_BODY
 from oauthlib.oauth1 import Client as OAuth1
 from playwright.sync_api import BrowserContext, sync_playwright
@@ -30,11 +30,6 @@ PORT = 8999
 OUTSIDE = "198.51.100.2"
 # A space, and letters that end an address where they are not encoded.
 PATH = "week 1/lab #2 übung.ipynb"
-# What keeps Chromium from asking anything of anybody by itself.
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 # Makes course.git with a branch `main`, which nothing is on, and `autumn`, which has the notebook; then serves it.
 # git-http-backend(1): the variables of CGI/1.1 (RFC 3875) that it reads.
@@ -107,7 +102,7 @@ def repository(machine: Machine, site: Site) -> Iterator[str]:
 def browser(machine: Machine, site: Site) -> Iterator[BrowserContext]:
     """The student's browser; at the end the student stops their server, and the files go."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
         context = chromium.new_context(ignore_https_errors=True, viewport={"width": 1366, "height": 768})
         yield context
         home = context.new_page()

@@ -27,7 +27,7 @@ from canvas import Consumers, consumers, key_and_secret, settings
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from machines import Machine
+from machines import CHROMIUM_FLAGS, Machine
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
 
 from lti_platform import Platform, signed_form
@@ -40,11 +40,6 @@ STUDENT = "ivy"
 # Somebody whom Canvas does not know, and an LMS that does not publish its keys.
 NOT_LOGGED_IN = "nobody"
 SILENT = "https://silent.example.edu"
-# What keeps Chromium from asking anything of anybody by itself.
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 SCREEN = {"width": 1000, "height": 560}
 
 
@@ -174,7 +169,7 @@ def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert path, "there is no Chromium (Debian: apt-get install chromium)"
     with sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=path, args=FLAGS)
+        opened = started.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         yield opened
         opened.close()
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from machines import CHROMIUM_FLAGS
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -31,11 +32,6 @@ from hubrun.record.report import Finding, Report  # noqa: E402
 
 pytestmark = pytest.mark.browser
 
-# What keeps Chromium from asking anything of anybody by itself.
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 LAPTOP = {"width": 1366, "height": 768}
 SCREENS = {
     "laptop, light": {"viewport": LAPTOP, "color_scheme": "light"},
@@ -114,7 +110,7 @@ def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert chromium, "there is no Chromium (Debian: apt-get install chromium)"
     with sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium, args=FLAGS)
+        opened = started.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         yield opened
         opened.close()
 
@@ -210,7 +206,7 @@ def make_pictures(folder: Path) -> None:
     """Write the README's pictures, `records-index.png` and `records-run.png`, to `folder`."""
     with tempfile.TemporaryDirectory() as records, sync_playwright() as started:
         site = make_site(Path(records))
-        opened = started.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        opened = started.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
         page = opened.new_page(viewport={"width": 1100, "height": 860}, color_scheme="light")
         for name, place in (("records-index", "index"), ("records-run", "resumed run")):
             page.goto(site.places[place].as_uri())

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 from canvas import key_and_secret
-from machines import Ended, Machine, hubrun
+from machines import CHROMIUM_FLAGS, Ended, Machine, hubrun
 from playwright.sync_api import Page, sync_playwright
 
 from hubrun import params
@@ -34,10 +34,6 @@ pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(600)]
 ON = ("--set", "subdomains=true", "--set", "acme_dns=rfc2136")
 STUDENT, EVIL, TEACHER = "rae", "mallory", "t.each"
 COURSE = "SUB 101"
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 # What a student's home makes of their server: Jupyter reads this file before it listens.
 _EVIL_SERVER = """
@@ -283,7 +279,7 @@ def test_a_students_page_can_do_nothing_as_the_teacher_who_looks_at_it(
     assert grader.status_code == 200 and "formgrader" in grader.text.lower()
     url, form = people.form(TEACHER, role="Instructor")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
         context = chromium.new_context(ignore_https_errors=True)
         page = context.new_page()
         fields = "".join(
