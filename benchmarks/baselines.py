@@ -22,7 +22,7 @@ from benchmarks import processes
 from benchmarks.ours import Target
 
 from hubrun.errors import CheckFailed, HubrunError
-from hubrun.practice.engine import Say
+from hubrun.practice.docker_engine import Say
 
 HERE = Path(__file__).parent
 PINS = HERE / "requirements-baselines.txt"

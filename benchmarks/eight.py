@@ -12,7 +12,7 @@ from benchmarks.nothing import DELAY
 from benchmarks.proxy import Proxy
 
 from hubrun import params
-from hubrun.practice.engine import Say
+from hubrun.practice.docker_engine import Say
 
 SITES = 8
 LIMIT = 300

@@ -35,10 +35,11 @@ for name in names:
 _HUBRUN = """
 import sys
 from pathlib import Path
-from hubrun import cli
+from hubrun.cli.sites import run_site
+from hubrun.records.run import site_run
 site, out, *books = sys.argv[1:]
-cli.record.runbooks = lambda first, only: [Path(book) for book in books]
-sys.exit(cli.run_site(Path(site), "install", records=Path(out)))
+site_run.runbooks = lambda first, only: [Path(book) for book in books]
+sys.exit(run_site(Path(site), "install", records=Path(out)))
 """
 
 

@@ -20,10 +20,10 @@ from typing import Any
 from benchmarks.figures import Figure
 
 from hubrun import Server, params
-from hubrun.hub.nginx import HTTPS_FILE
-from hubrun.hub.verify import STUDENTS, Verification
-from hubrun.notebook import PROJECT
-from hubrun.practice import engine
+from hubrun.environment import PROJECT
+from hubrun.practice import docker_engine
+from hubrun.sections.https.nginx import HTTPS_FILE
+from hubrun.sections.verify.verification import STUDENTS, Verification
 
 ROUNDS, SECONDS = 3, 3
 ALLOWED_MS, WANTED_PER_S = 5.0, 500.0
@@ -77,7 +77,7 @@ class Bench:
         )
         self.info: dict[str, Any] = json.loads(info.stdout)
         self.site = params.load(self.info["site"])
-        found = engine.find()
+        found = docker_engine.find()
         assert found, "no Docker engine answers"
         self.engine = found
         self.cookies = self.path = ""

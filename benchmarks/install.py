@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import ours, processes
 
-from hubrun.hub.image import ImageChoices, build_context
+from hubrun.sections.docker_spawner.student_image import ImageChoices, build_context
 
 GUIDE = Path(__file__).with_name("guide.sh")
 GUIDE_LIMIT = 1800

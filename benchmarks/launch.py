@@ -13,15 +13,17 @@ from dataclasses import dataclass
 import httpx
 from benchmarks.figures import Figure
 
+from hubrun import server_paths
+from hubrun.desired.server import Server
 from hubrun.errors import CheckFailed, HubrunError
-from hubrun.hub import browser as browsers
-from hubrun.hub import config, kernel, outside
-from hubrun.hub.browser import Browser
-from hubrun.hub.connect_to import Route
-from hubrun.hub.lti import LaunchRequest
-from hubrun.hub.verify import STUDENTS, Verification
-from hubrun.practice.engine import Say
-from hubrun.server import Server
+from hubrun.lms import browser as browsers
+from hubrun.lms import kernel_client
+from hubrun.lms.browser import Browser
+from hubrun.lms.connect_to import Route
+from hubrun.lms.lti11 import LaunchRequest
+from hubrun.practice.docker_engine import Say
+from hubrun.sections.verify import outside_checks
+from hubrun.sections.verify.verification import STUDENTS, Verification
 
 LIMIT = 120.0  # seconds for one launch
 CLASS_LIMIT = 300.0
@@ -122,7 +124,7 @@ class Launches:
         site = self.server.site
         memory = f"{site.user_memory_mb}m"
         words = [
-            "docker", "run", "-d", "--name", _PROBE, "--network", config.NETWORK, "-p", f"{_PORT}:8888",
+            "docker", "run", "-d", "--name", _PROBE, "--network", server_paths.NETWORK, "-p", f"{_PORT}:8888",
             "-v", f"{_VOLUME}:/home/jovyan", "--memory", memory, "--memory-swap", memory, "--cpus", str(site.user_cpus),
             "--pids-limit", str(site.user_processes), "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init",
             site.image_name, "start-notebook.py", f"--IdentityProvider.token={_TOKEN}",
@@ -140,7 +142,7 @@ class Launches:
                 _until(lambda: client.get(f"{route.url}/lab", headers=headers).is_success, began + LIMIT)
                 started = client.post(f"{route.url}/api/kernels", headers=headers, json={}).raise_for_status().json()
             url = f"ws://bench.localhost:{_PORT}/api/kernels/{started['id']}/channels"
-            _answers(kernel.execute(route, url, headers, "6*7", LIMIT), "docker run")
+            _answers(kernel_client.execute(route, url, headers, "6*7", LIMIT), "docker run")
             return time.monotonic() - began - overhead
         except httpx.HTTPError as error:
             raise CheckFailed(f"no kernel was started ({error})", "docker run") from None
@@ -176,7 +178,7 @@ class Launches:
 def _work(browser: Browser, url: str, signed: dict[str, str], name: str, limit: float) -> float:
     """Seconds from the POST to a kernel's answer. Raises CheckFailed."""
     began = time.monotonic()
-    accepted = outside.check_accepted(browser.launch(url, signed), name)
+    accepted = outside_checks.check_accepted(browser.launch(url, signed), name)
     if not accepted.ok:
         raise CheckFailed(f"the launch was refused: {accepted.came}", name)
     browser.start(limit)

@@ -13,9 +13,9 @@ from benchmarks.baselines import Baselines
 from benchmarks.figures import Figure
 from benchmarks.proxy import Proxy
 
-from hubrun import connection
-from hubrun.practice.engine import Say
-from hubrun.server import Server
+from hubrun.desired.server import Server
+from hubrun.practice.docker_engine import Say
+from hubrun.ssh import connection
 
 DELAY = 0.025  # seconds each way
 TRIPS_GOAL = 3

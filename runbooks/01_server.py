@@ -75,7 +75,7 @@ server
 # Everything that would stop us later, looked at now and reported together: the system and its size, free ports, the clock (LTI refuses launches when it is off by more than 30 seconds), and whether the server reaches what it has to download. Nothing is changed before all of this holds.
 
 # %%
-from hubrun.preflight import preflight
+from hubrun.sections.server.preflight import preflight
 
 server.check(*preflight(site))
 
@@ -110,10 +110,10 @@ server.ensure(Updates(site.upgrade))
 # By hand: `sudo apt-get install --no-install-recommends python3 python3-venv …`
 
 # %%
-from hubrun import server_upkeep
+from hubrun.sections.server import upkeep
 
 tools = ("python3", "python3-venv", "sudo", "curl", "gpg", "openssl", "iproute2")
-server.ensure(Packages(*tools, *server_upkeep.packages(site), *site.extra_packages))
+server.ensure(Packages(*tools, *upkeep.packages(site), *site.extra_packages))
 
 # %% [markdown]
 # ## What the server does by itself
@@ -123,8 +123,8 @@ server.ensure(Packages(*tools, *server_upkeep.packages(site), *site.extra_packag
 # By hand: `sudo apt-get install unattended-upgrades logrotate`, `systemctl list-timers`
 
 # %%
-server.ensure(*server_upkeep.upkeep(site))
-server.check(*server_upkeep.tests(site))
+server.ensure(*upkeep.upkeep(site))
+server.check(*upkeep.tests(site))
 
 # %% [markdown]
 # ## Host name
@@ -165,7 +165,7 @@ server.ensure(Swap(site.swap_mb))
 # By hand: `sudo adduser teacher`, then `sudo visudo -f /etc/sudoers.d/hubrun-admin`
 
 # %%
-from hubrun.server_accounts import admin
+from hubrun.sections.server.accounts import admin
 
 server.ensure(*admin(site))
 

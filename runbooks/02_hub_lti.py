@@ -91,7 +91,8 @@ server
 # On a server that has a hub already: its configuration is loaded in the hub's own Python before anything is changed. A mistake in `conf.d/90-local.py`, the file that is yours, is named here with its line. On a fresh server there is nothing to load.
 
 # %%
-from hubrun.hub import config
+from hubrun import server_paths
+from hubrun.sections.hub import config
 
 server.ensure(*config.checker())
 server.check(
@@ -116,7 +117,7 @@ server.check(
 # By hand: `sudo sqlite3 /var/lib/jupyterhub/jupyterhub.sqlite "SELECT name FROM users"`, and compare
 
 # %%
-from hubrun.hub import renames
+from hubrun.sections.hub import renames
 
 server.ensure(renames.Interrupted())
 server.ensure(renames.names(site, asks=True))
@@ -131,7 +132,7 @@ server.ensure(renames.names(site, asks=True))
 # %%
 from hubrun.resources.venv import Venv
 
-server.ensure(Venv(config.VENV, requirements=config.pinned("hub.txt"), uv=config.pinned("uv.txt")))
+server.ensure(Venv(server_paths.VENV, requirements=config.pinned("hub.txt"), uv=config.pinned("uv.txt")))
 
 # %% [markdown]
 # ## The proxy
@@ -141,12 +142,12 @@ server.ensure(Venv(config.VENV, requirements=config.pinned("hub.txt"), uv=config
 # By hand: `sudo npm install -g configurable-http-proxy`
 
 # %%
-from hubrun.resources.node import NodePackages
+from hubrun.resources.node_packages import NodePackages
 
 server.ensure(
     NodePackages(
-        f"{config.VENV}/proxy",
-        venv=config.VENV,
+        f"{server_paths.VENV}/proxy",
+        venv=server_paths.VENV,
         package=config.pinned("proxy/package.json"),
         lock=config.pinned("proxy/package-lock.json"),
     )
@@ -170,15 +171,15 @@ server.ensure(renames.names(site, asks=False))
 # By hand: `echo "LTI_CLIENT_KEY=$(openssl rand -hex 32)" >> lti.env`, and the same for `LTI_CLIENT_SECRET`
 
 # %%
-from hubrun.hub import consumers
 from hubrun.resources.files import Directory
 from hubrun.resources.secret_file import SecretFile
+from hubrun.sections.hub import consumer_files
 
 server.ensure(
     Directory("/etc/jupyterhub", owner=f"root:{site.hub_user}", mode=0o750),
-    *consumers.files(site),
-    SecretFile(config.PROXY_ENV, ("CONFIGPROXY_AUTH_TOKEN",), config.owner(site)),
-    SecretFile(config.VERIFY_ENV, ("HUBRUN_VERIFY_TOKEN",), config.owner(site)),
+    *consumer_files.files(site),
+    SecretFile(server_paths.PROXY_ENV, ("CONFIGPROXY_AUTH_TOKEN",), config.owner(site)),
+    SecretFile(server_paths.VERIFY_ENV, ("HUBRUN_VERIFY_TOKEN",), config.owner(site)),
 )
 
 # %% [markdown]
@@ -190,7 +191,7 @@ server.ensure(
 
 # %%
 server.ensure(
-    Directory(config.CONF_D, owner=f"root:{site.hub_user}", mode=0o750),
+    Directory(server_paths.CONF_D, owner=f"root:{site.hub_user}", mode=0o750),
     config.local_file(site),
     config.main_file(site),
     config.part(site, "20-hub.py"),
@@ -207,9 +208,9 @@ server.check(Test("every setting is known to its class", config.loads(site)))
 # By hand: `sudo docker network create -o com.docker.network.bridge.enable_icc=false jupyterhub`
 
 # %%
-from hubrun.hub import docker
+from hubrun.sections.docker_spawner import docker_setup
 
-server.ensure(docker.hubs_network(site))
+server.ensure(docker_setup.hubs_network(site))
 
 # %% [markdown]
 # ## Two services
@@ -223,18 +224,18 @@ from hubrun.resources.services import Service
 from hubrun.resources.users import User
 
 server.ensure(
-    User(config.PROXY_USER, system=True, home="/nonexistent"),
-    config.unit(site, config.PROXY_UNIT),
-    config.unit(site, config.HUB_UNIT),
+    User(server_paths.PROXY_USER, system=True, home="/nonexistent"),
+    config.unit(site, server_paths.PROXY_UNIT),
+    config.unit(site, server_paths.HUB_UNIT),
     Service(
         "jupyterhub-proxy.service",
-        watches=(config.PROXY_UNIT, config.PROXY_ENV),
+        watches=(server_paths.PROXY_UNIT, server_paths.PROXY_ENV),
         notice=config.PROXY_NOTICE,
     ),
     Service(
         "jupyterhub.service",
         # The proxy's unit too: a proxy that begins again knows no routes until the hub tells it.
-        watches=(config.HUB_UNIT, config.PROXY_UNIT, config.CONFIG, config.CONF_D, config.FRONT_LIB, config.PROXY_ENV, config.VERIFY_ENV),
+        watches=(server_paths.HUB_UNIT, server_paths.PROXY_UNIT, server_paths.CONFIG, server_paths.CONF_D, server_paths.FRONT_LIB, server_paths.PROXY_ENV, server_paths.VERIFY_ENV),
         ready=config.health(),
         notice=config.HUB_NOTICE,
     ),
@@ -263,7 +264,7 @@ server.check(
         "ss -ltnH | awk '{print $4}' | grep -E '^(0\\.0\\.0\\.0|\\*|\\[::\\]):(8000|8001|8081)$'",
         fails=True,
     ),
-    Test("others must not be able to read the secrets", f"runuser -u nobody -- cat {config.PROXY_ENV} {config.LTI_ENV}", fails=True),
+    Test("others must not be able to read the secrets", f"runuser -u nobody -- cat {server_paths.PROXY_ENV} {server_paths.LTI_ENV}", fails=True),
 )
 
 # %% [markdown]

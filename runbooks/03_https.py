@@ -92,7 +92,7 @@ server
 # By hand: `getent ahosts hub.example.edu`, and on the server `ip address`
 
 # %%
-from hubrun.hub import dns
+from hubrun.sections.https import dns
 
 server.require(*dns.resolve_checks(server))
 
@@ -104,9 +104,9 @@ server.require(*dns.resolve_checks(server))
 # By hand: `sudo nano /etc/jupyterhub/conf.d/30-subdomains.py`, then restart `jupyterhub-proxy` and `jupyterhub`
 
 # %%
-from hubrun.hub import addresses
+from hubrun.sections.https import student_addresses
 
-server.ensure(*addresses.off(site))
+server.ensure(*student_addresses.off(site))
 
 # %% [markdown]
 # ## nginx
@@ -131,14 +131,14 @@ server.ensure(Packages("nginx"), FirewallRule(80), FirewallRule(443))
 # By hand: `sudo rm /etc/nginx/sites-enabled/default`, `sudo nano /etc/nginx/conf.d/jupyterhub-http.conf`, `sudo nginx -t && sudo systemctl reload nginx`
 
 # %%
-from hubrun.hub import https
-from hubrun.hub.nginx import DEFAULT_SITE, HTTP_FILE, HTTPS_FILE, VALID, Nginx, NoDeadHttpsSite, WorkerLimits, gate_test, http_tests, https_tests
 from hubrun.resources.files import Absent, Directory, File
 from hubrun.resources.services import Service
+from hubrun.sections.https import site_certificate
+from hubrun.sections.https.nginx import DEFAULT_SITE, HTTP_FILE, HTTPS_FILE, VALID, Nginx, NoDeadHttpsSite, WorkerLimits, gate_test, http_tests, https_tests
 
 nginx = Nginx.on(server)
 server.ensure(
-    NoDeadHttpsSite(*https.paths(site)),
+    NoDeadHttpsSite(*site_certificate.paths(site)),
     Absent(DEFAULT_SITE),
     Directory(dns.FOLDER),
     dns.token(server),
@@ -157,7 +157,7 @@ server.check(*http_tests(site))
 # By hand: `sudo systemctl edit nginx`
 
 # %%
-server.ensure(*https.nginx_unit(site))
+server.ensure(*site_certificate.nginx_unit(site))
 
 # %% [markdown]
 # ## Does the domain lead to this server?
@@ -183,10 +183,10 @@ if site.tls == "acme" and site.acme_dns == "none" and not server.pending:
 
 # %%
 if site.tls == "acme":
-    server.ensure(*https.acme(site))
+    server.ensure(*site_certificate.acme(site))
 
 # %%
-server.check(*https.tests(site))
+server.check(*site_certificate.tests(site))
 
 # %% [markdown]
 # ## Port 443
@@ -210,7 +210,7 @@ server.ensure(
     File(HTTPS_FILE, nginx.https_site(site), check=VALID),
     Service("nginx", watches=("/etc/nginx/nginx.conf", "/etc/nginx/conf.d"), reloads=True, check=VALID),
 )
-server.ensure(ServedCertificate(site.domain, https.paths(site)[0]))
+server.ensure(ServedCertificate(site.domain, site_certificate.paths(site)[0]))
 
 # %% [markdown]
 # ## Renewal
@@ -221,7 +221,7 @@ server.ensure(ServedCertificate(site.domain, https.paths(site)[0]))
 
 # %%
 if site.tls == "acme":
-    server.ensure(*https.renewal())
+    server.ensure(*site_certificate.renewal())
     server.ensure(RenewalProof(site.domain, site.acme_directory, dns=site.acme_dns != "none"))
 
 # %% [markdown]
@@ -232,7 +232,7 @@ if site.tls == "acme":
 # By hand: `sudo nano /etc/jupyterhub/conf.d/30-subdomains.py`, `sudo systemctl edit jupyterhub-proxy`, then restart both
 
 # %%
-server.ensure(*addresses.on(site))
+server.ensure(*student_addresses.on(site))
 
 # %% [markdown]
 # ## Check
@@ -240,11 +240,11 @@ server.ensure(*addresses.on(site))
 # What the server serves. Old TLS versions and other names must be refused; the launch URL must answer 405 to a browser that only looks at it, since launches are POSTs. Without `subdomains`, a stranger must get a 302 to the gate from anybody's server, whether it is there or not. Then a browser's view from here: the certificate must be accepted.
 
 # %%
-server.check(*https_tests(site), *addresses.tests(site))
+server.check(*https_tests(site), *student_addresses.tests(site))
 
 # %%
 if not server.pending:
-    server.require(https.accepted(site))
+    server.require(site_certificate.accepted(site))
 
 # %% [markdown]
 # ## Summary

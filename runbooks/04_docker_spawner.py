@@ -79,11 +79,11 @@ server
 # By hand: `sudo apt-get remove docker.io containerd runc`, add the key and the repository, then `sudo apt-get install docker-ce docker-ce-cli containerd.io`
 
 # %%
-from hubrun.hub import docker
+from hubrun.desired.supported_systems import system_of
 from hubrun.resources.services import Service
-from hubrun.systems import system_of
+from hubrun.sections.docker_spawner import docker_setup
 
-server.ensure(*docker.engine(site, system_of(server.facts)))
+server.ensure(*docker_setup.engine(site, system_of(server.facts)))
 
 # %% [markdown]
 # ## Docker's settings
@@ -98,7 +98,7 @@ from hubrun.resources.files import Directory
 
 server.ensure(
     Directory("/etc/docker"),
-    docker.DAEMON,
+    docker_setup.DAEMON,
     Service("docker.service", watches=(DAEMON_JSON,)),
 )
 server.check(Test("Docker answers", "docker version --format 'engine {{.Server.Version}}'"))
@@ -111,7 +111,7 @@ server.check(Test("Docker answers", "docker version --format 'engine {{.Server.V
 # By hand: `sudo tune2fs -g jupyterhub /dev/vda1 && sudo mount -o remount,resgid=$(getent group jupyterhub | cut -d: -f3) /`
 
 # %%
-from hubrun.resources.reserve import Reserve
+from hubrun.resources.ext4_reserve import Reserve
 
 reserve = Reserve("/var/lib/jupyterhub", site.hub_user)
 server.ensure(reserve)
@@ -128,7 +128,7 @@ server.check(reserve.test())
 from hubrun.resources.firewall import FirewallRule
 
 server.ensure(
-    docker.network(site),
+    docker_setup.network(site),
     FirewallRule(8081, source=site.docker_subnet, destination=site.gateway),
 )
 
@@ -140,10 +140,10 @@ server.ensure(
 # By hand: `sudo nft -f /etc/jupyterhub/student-network.nft`, and to look at them `sudo nft list table inet hubrun`
 
 # %%
-from hubrun.hub import network
+from hubrun.sections.docker_spawner import student_network
 
-server.ensure(*network.rules(site))
-server.check(*network.tests())
+server.ensure(*student_network.rules(site))
+server.check(*student_network.tests())
 
 # %% [markdown]
 # ## The students' image
@@ -155,7 +155,7 @@ server.check(*network.tests())
 # %%
 server.ensure(
     Directory("/srv/jupyterhub"),
-    docker.singleuser_image(site),
+    docker_setup.singleuser_image(site),
 )
 
 # %% [markdown]
@@ -166,7 +166,8 @@ server.ensure(
 # By hand: `sudo install -d -m 0700 /srv/nbgrader`
 
 # %%
-from hubrun.hub import config
+from hubrun import server_paths
+from hubrun.sections.hub import config
 
 server.ensure(*config.courses(site))
 
@@ -192,10 +193,10 @@ server.ensure(*config.docker_filter(site))
 # %%
 server.ensure(
     config.part(site, "40-docker.py"),
-    docker.users(site),
+    docker_setup.users(site),
     Service(
         "jupyterhub.service",
-        watches=(config.DOCKER_PART, config.COURSES_LIB, config.FRONT_LIB),
+        watches=(server_paths.DOCKER_PART, server_paths.COURSES_LIB, server_paths.FRONT_LIB),
         ready=config.health(),
         notice=f"{config.HUB_NOTICE}; what changed for servers counts when they start the next time",
     ),
@@ -214,8 +215,8 @@ server.check(
         remedy="journalctl -u jupyterhub -n 50",
     ),
     Test("every setting is known to its class", config.loads(site)),
-    *docker.container_tests(site),
-    *docker.access_tests(site),
+    *docker_setup.container_tests(site),
+    *docker_setup.access_tests(site),
     Test(
         "the hub must not listen on every address",
         "ss -ltnH | awk '{print $4}' | grep -E '^(0\\.0\\.0\\.0|\\*|\\[::\\]):(8000|8001|8081)$'",

@@ -85,8 +85,8 @@ server
 # Canvas only takes a secured address. The launch URL must be there, over HTTPS with a certificate that browsers trust, and it must refuse to be opened like a page (405): it takes signed launches only. For LTI 1.1 the server must have key and secret of each consumer; for LTI 1.3 it must know the client ids, and serve the developer key of these parameters.
 
 # %%
-from hubrun.hub import canvas, canvas_setup
-from hubrun.hub.verify import Verification
+from hubrun.sections.canvas import canvas_forms, canvas_setup
+from hubrun.sections.verify.verification import Verification
 
 server.require(*Verification(server).outside(), *canvas_setup.outside(server))
 server.check(*canvas_setup.tests(site))
@@ -97,7 +97,7 @@ server.check(*canvas_setup.tests(site))
 # Each consumer, an LMS or a course, has a key and secret of its own (LTI 1.1) or client ids of its own (LTI 1.3). Keys and secrets stay on the server; read them there when you fill in a form. Whoever has a secret can log in as anybody, so paste it into Canvas and nowhere else.
 
 # %%
-canvas.who_may_launch(site)
+canvas_forms.who_may_launch(site)
 
 # %% [markdown]
 # ## LTI 1.1: the values
@@ -105,7 +105,7 @@ canvas.who_may_launch(site)
 # What Canvas is told of the tool. The privacy level is the lowest with which Canvas still sends `lti_username_key`, by which the hub knows people: with a lower one every launch is refused, and the page says why. By API (below) you need to enter none of this.
 
 # %%
-canvas.form(site)
+canvas_forms.form(site)
 
 # %% [markdown]
 # ## LTI 1.3: the developer key
@@ -120,7 +120,7 @@ canvas.form(site)
 # - [ ] Run `02_hub_lti`, so that the hub lets it in, and then this runbook again
 
 # %%
-canvas.key_form(site, canvas_setup.public_jwk(server))
+canvas_forms.key_form(site, canvas_setup.public_jwk(server))
 
 # %% [markdown]
 # ## The tool in Canvas, by its API
@@ -162,7 +162,7 @@ canvas_setup.by_api(server)
 # - The third address is for people who are logged in at the hub already.
 
 # %%
-canvas.git_links(site)
+canvas_forms.git_links(site)
 
 # %% [markdown]
 # ## Changing over from LTI 1.1 to 1.3

@@ -76,7 +76,7 @@ server
 # By hand: `curl -I https://YOUR.DOMAIN/hub/health`
 
 # %%
-from hubrun.hub.verify import Verification
+from hubrun.sections.verify.verification import Verification
 
 verification = Verification(server)
 server.require(*verification.clean_up())

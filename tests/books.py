@@ -21,16 +21,16 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from hubrun.channel import Output
-from hubrun.display import MIME
+from hubrun.desired.cards import MIME
+from hubrun.desired.server import Server
 from hubrun.params import Site
-from hubrun.record import run as record
-from hubrun.record.kernels import Shared
-from hubrun.record.manifest import Book, Mode, Step
-from hubrun.record.run import Run
-from hubrun.record.steps import Listener, is_code
-from hubrun.redact import HERE, Redactor
-from hubrun.server import Server
+from hubrun.records.ledger.manifest import Book, Mode, Step
+from hubrun.records.ledger.steps import Listener, is_code
+from hubrun.records.run import site_run as record
+from hubrun.records.run.kernels import Shared
+from hubrun.records.run.site_run import Run
+from hubrun.redaction.redact import HERE, Redactor
+from hubrun.ssh.channel import Output
 
 SITE = Site(site="biology", domain="hub.example.edu", swap_mb=0)
 SHOW = "from IPython.display import display\n"

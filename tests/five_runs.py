@@ -16,11 +16,11 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from hubrun.checks import Check, check_card
-from hubrun.display import Card, results_card
-from hubrun.plan import Action, Result, unified
-from hubrun.record import manifest
-from hubrun.record.manifest import Book, Link, Manifest, Operator, Packages, Record, Signer, Software, Step
+from hubrun.desired.cards import Card, results_card
+from hubrun.desired.checks import Check, check_card
+from hubrun.desired.resource import Action, Result, unified
+from hubrun.records.ledger import manifest
+from hubrun.records.ledger.manifest import Book, Link, Manifest, Operator, Packages, Record, Signer, Software, Step
 
 SITE = "biology"
 PARAMETERS = {

@@ -10,9 +10,10 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from hubrun.record import close, manifest, resume, signature
-from hubrun.record.history import History, Run
-from hubrun.record.manifest import Book, Manifest, Operator, Record, Signer, Software, Status, Step
+from hubrun.records.ledger import close, manifest, signature
+from hubrun.records.ledger.history import History, Run
+from hubrun.records.ledger.manifest import Book, Manifest, Operator, Record, Signer, Software, Status, Step
+from hubrun.records.run import resume
 from sshd import make_key
 
 BOOKS = ("01_server", "02_hub_lti")

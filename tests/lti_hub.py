@@ -29,7 +29,7 @@ import httpx
 
 from lti_platform import HUB_URL, Answer, signed_form
 
-HUB = Path(str(files("hubrun.hub")))
+HUB = Path(str(files("hubrun_hub")))
 PUBLIC_URL = HUB_URL
 HOST = urlsplit(PUBLIC_URL).netloc
 LAUNCH_URL = f"{PUBLIC_URL}hub/lti/launch"
@@ -164,7 +164,7 @@ class Hub:
         self.port, proxy_port = _free_port(), _free_port()
         self.log_file = folder / "hub.log"
         (folder / "consumers.d").mkdir(parents=True)
-        shutil.copytree(HUB / "front", folder / "lib" / "hubrun_lti")
+        shutil.copytree(HUB / "lti", folder / "lib" / "hubrun_lti")
         (folder / "jupyterhub_config.py").write_text(
             CONFIG.format(
                 lib=str(folder / "lib"), port=self.port, proxy_port=proxy_port, public_url=PUBLIC_URL,

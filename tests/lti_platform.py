@@ -139,7 +139,7 @@ class Platform:
         self.key = Key("key-1")
 
     def settings(self, **changes: Any) -> str:
-        """What the hub must know of it: the text of consumers.d/NAME.json (front/consumers.py)."""
+        """What the hub must know of it: the text of consumers.d/NAME.json (hubrun_hub/lti/consumers.py)."""
         return json.dumps({
             "issuer": self.issuer, "client_ids": [self.client_id], "authorize_url": f"{self.url}/authorize",
             "jwks_url": f"{self.url}/jwks", **changes,

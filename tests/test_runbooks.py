@@ -14,9 +14,11 @@ import pytest
 from click.testing import CliRunner
 from papermill.cli import papermill
 
-from hubrun import params, params_help
+from hubrun import params
+from hubrun.environment import PROJECT, SITE_FILE
 from hubrun.errors import BadInput
-from hubrun.notebook import PROJECT, SITE_FILE, site_from
+from hubrun.params import documentation
+from hubrun.runbook import site_from
 
 NOTEBOOKS = sorted((PROJECT / "runbooks").glob("*.ipynb"))
 BOOKS = {path.stem: nbformat.read(path, as_version=4) for path in NOTEBOOKS}
@@ -63,7 +65,7 @@ def test_a_runbook_holds_no_trace_of_a_run(name: str) -> None:
 
 @each
 def test_the_parameters_are_those_of_the_schema(name: str) -> None:
-    assert parameters_cell(name).source == params_help.cell(name[:2]), f"./hubrun params --cell {name[:2]}"
+    assert parameters_cell(name).source == documentation.cell(name[:2]), f"./hubrun params --cell {name[:2]}"
 
 
 @each
@@ -78,7 +80,7 @@ def test_papermill_lists_each_parameter_with_its_help(name: str) -> None:
     asked = CliRunner().invoke(papermill, ["--help-notebook", str(PROJECT / "runbooks" / f"{name}.ipynb")])
     shown = " ".join(asked.output.split())
     for parameter, field in params.fields(name[:2]):
-        assert f"{parameter}: {params_help.kind(field)} (default " in shown, parameter
+        assert f"{parameter}: {documentation.kind(field)} (default " in shown, parameter
         assert " ".join(str(field.description).split()) in shown, parameter
     assert "check: bool (default False)" in shown
 

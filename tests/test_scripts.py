@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hubrun.notebook import PROJECT
+from hubrun.environment import PROJECT
 
 IMAGES = PROJECT / "lib/hubrun/practice/images"
 SCRIPTS = [

@@ -7,9 +7,9 @@ import sys
 # https://github.com/python-jsonschema/jsonschema/issues/1428
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
-from hubrun.checks import Check, Test  # noqa: E402
-from hubrun.notebook import site_from  # noqa: E402
+from hubrun.desired.checks import Check, Test  # noqa: E402
+from hubrun.desired.server import Server  # noqa: E402
 from hubrun.params import Site  # noqa: E402
-from hubrun.server import Server  # noqa: E402
+from hubrun.runbook import site_from  # noqa: E402
 
 __all__ = ["Check", "Server", "Site", "Test", "site_from"]

@@ -1,3 +1,3 @@
-from hubrun.cli import main
+from hubrun.cli.main import main
 
 main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubrun.control import plain
+from hubrun.control_characters import plain
 
 
 class HubrunError(Exception):

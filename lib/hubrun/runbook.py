@@ -5,25 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from hubrun import params
+from hubrun.environment import ENGINE, MESSAGE, PENDING, PROJECT, SITE_FILE
 from hubrun.errors import BadInput
 from hubrun.params import Site
-from hubrun.redact import HERE
+from hubrun.redaction.redact import HERE
+from hubrun.ssh.prefetch import EXPECTED, Question
 
-PROJECT = Path(__file__).resolve().parents[2]
 # Names of a parameters cell that are of the run, not of the site.
 RUN_PARAMETERS = {"check": bool}
-# `./hubrun lab params/site.yaml` says here which site the open notebooks are about.
-SITE_FILE = "HUBRUN_SITE"
-# The engine sets it for its kernels. The kernel then tells it each secret, over a socket that only this account can
-# open, in messages of this type: so that the engine can keep them out of what it writes.
-ENGINE = "HUBRUN_ENGINE"
-MESSAGE = "hubrun_secret"
-# In check mode the runner names here the runbooks before this one that would change something.
-PENDING = "HUBRUN_PENDING"
 _PLAIN = (str, int, float, bool, list, dict, type(None))
 
 
@@ -64,8 +56,6 @@ def begin(pending: str, expected: str) -> None:
     """
     from IPython.core.getipython import get_ipython
 
-    from hubrun.ahead import EXPECTED, Question
-
     shell = get_ipython()
     if shell is not None:
         shell.reset(new_session=True)
@@ -76,8 +66,6 @@ def begin(pending: str, expected: str) -> None:
 
 def asked() -> str:
     """What this runbook asked of the server until now, as JSON."""
-    from hubrun.ahead import EXPECTED
-
     return json.dumps(list(EXPECTED.asked.values()))
 
 

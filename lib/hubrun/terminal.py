@@ -16,7 +16,7 @@ import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from hubrun.control import plain
+from hubrun.control_characters import plain
 
 
 class Terminal(Console):

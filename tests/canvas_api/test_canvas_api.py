@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from books import forget
 from canvas_double import JSON, CanvasDouble
-from hubrun.canvas import (
+from hubrun.canvas_api import (
     Canvas,
     CanvasFailed,
     CanvasRefused,
@@ -29,11 +29,11 @@ from hubrun.canvas import (
     Navigation,
     ToolDeployment,
 )
-from hubrun.canvas import api as canvas_api
-from hubrun.display import results_card
+from hubrun.canvas_api import api as canvas_api
+from hubrun.desired.cards import results_card
 from hubrun.errors import BadInput, HubrunError
-from hubrun.record import steps
-from hubrun.secret import Secret
+from hubrun.records.ledger import steps
+from hubrun.redaction.secret import Secret
 
 TOKEN = "7~DoubleTokenDoubleTokenDoubleTokenDoXq9Z"
 SECRET = "5ec7e7" * 10 + "aaaa"
@@ -769,8 +769,8 @@ def test_in_a_process_that_logs_all_it_can_the_secrets_are_not_in_what_it_prints
     program = """
 import logging, os, sys
 logging.basicConfig(level=logging.DEBUG)
-from hubrun.canvas import *
-from hubrun.secret import Secret
+from hubrun.canvas_api import *
+from hubrun.redaction.secret import Secret
 tool = ExternalTool(Context.course("101"), "JupyterHub", sys.argv[2], "key", lambda: Secret(os.environ["A"], "a"))
 canvas = Canvas(sys.argv[1], Secret(os.environ["B"], "b"), ca_file=sys.argv[3])
 canvas.ensure(tool)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT))  # benchmarks are run from the checkout and not installed
 
 from benchmarks import baselines, figures, install, launch, nothing, processes, proxy, state  # noqa: E402

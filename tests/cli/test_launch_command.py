@@ -17,10 +17,10 @@ import httpx
 import pytest
 import yaml
 
-from hubrun import cli
+from hubrun.cli import launch as launch_cli
+from hubrun.cli import main
 from hubrun.errors import BadInput, CheckFailed, CommandFailed
-from hubrun.hub import launch_cli
-from hubrun.hub.launch_page import Form, LaunchPage
+from hubrun.lms.launch_page import Form, LaunchPage
 from hubrun.params import Site
 
 SITE = Site(
@@ -170,7 +170,7 @@ def hubrun(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     def run(*arguments: str) -> tuple[Any, str]:
         monkeypatch.setattr(sys, "argv", ["hubrun", "launch", *arguments])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main.main()
         return ended.value.code, "".join(capsys.readouterr())
 
     monkeypatch.chdir(tmp_path)

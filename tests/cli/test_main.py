@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from hubrun import cli, params
+from hubrun import params
+from hubrun.cli import main
+from hubrun.desired.server import Server
+from hubrun.environment import PROJECT
 from hubrun.errors import CommandFailed
-from hubrun.notebook import PROJECT
-from hubrun.record.manifest import Step
-from hubrun.record.run import Run
-from hubrun.record.stop import Stopped
-from hubrun.server import Server
+from hubrun.records.ledger.manifest import Step
+from hubrun.records.run.signals import Stopped
+from hubrun.records.run.site_run import Run
 from sshd import Sshd, make_key, serve
 
 
@@ -39,7 +40,7 @@ def hubrun(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     def run(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["hubrun", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main.main()
         out, err = capsys.readouterr()
         assert isinstance(ended.value.code, int)
         return Ended(ended.value.code, out, err.splitlines())

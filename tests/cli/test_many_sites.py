@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from hubrun import many
+from hubrun.cli import many_sites
+from hubrun.environment import PROJECT
 from hubrun.errors import BadInput
-from hubrun.notebook import PROJECT
 
 PYTHON = sys.executable
 # Plays `python -m hubrun plan FILE …`: says something, and ends as the file's name asks for.
 _CHILD = """
 import json, sys, time
-from hubrun.record.manifest import Manifest, Record, Software
+from hubrun.records.ledger.manifest import Manifest, Record, Software
 command, file = sys.argv[3], sys.argv[4]
 name = file.rsplit("/")[-1].removesuffix(".yaml")
 print(f"  ok           Target of {name}", file=sys.stderr, flush=True)
@@ -41,11 +41,11 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrapper = tmp_path / "python"
     wrapper.write_text(f'#!/bin/sh\nexec "{PYTHON}" "{tmp_path}/child.py" "$@"\n')
     wrapper.chmod(0o755)
-    monkeypatch.setattr(many.sys, "executable", str(wrapper))
+    monkeypatch.setattr(many_sites.sys, "executable", str(wrapper))
 
 
-def plan(*names: str, at_once: int = 4) -> tuple[int, dict[str, many.Job]]:
-    code, jobs = many.run("plan", [Path(f"/x/{name}.yaml") for name in names], [], at_once)
+def plan(*names: str, at_once: int = 4) -> tuple[int, dict[str, many_sites.Job]]:
+    code, jobs = many_sites.run("plan", [Path(f"/x/{name}.yaml") for name in names], [], at_once)
     return code, {job.file.stem: job for job in jobs}
 
 
@@ -76,9 +76,9 @@ def test_a_site_that_is_given_twice_is_bad_input() -> None:
 
 def test_what_ends_us_ends_all_and_nothing_more_is_begun(tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom pathlib import Path\nfrom hubrun import many\n"
-        f"many.sys.executable = {str(tmp_path / 'python')!r}\n"
-        "many.run('plan', [Path('/x/slow.yaml'), Path('/y/slow.yaml'), Path('/x/good.yaml')], [], 2)\n"
+        "import sys\nfrom pathlib import Path\nfrom hubrun.cli import many_sites\n"
+        f"many_sites.sys.executable = {str(tmp_path / 'python')!r}\n"
+        "many_sites.run('plan', [Path('/x/slow.yaml'), Path('/y/slow.yaml'), Path('/x/good.yaml')], [], 2)\n"
     )
     process = subprocess.Popen([PYTHON, "-c", script], stderr=subprocess.PIPE, text=True, cwd=PROJECT)
     assert process.stderr

@@ -8,7 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
-from hubrun import progress
+from hubrun.cli import progress
 from hubrun.params import Site
 
 

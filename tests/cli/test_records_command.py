@@ -15,13 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from books import book, install, result
-from hubrun import cli, many, progress
-from hubrun.control import plain
-from hubrun.display import Card, Live, Row
+from hubrun.cli import launch, main, many_sites, progress, sites
+from hubrun.cli.records import records
+from hubrun.control_characters import plain
+from hubrun.desired.cards import Card, Live, Row
 from hubrun.errors import CommandFailed
-from hubrun.hub import launch_cli
 from hubrun.params import Site
-from hubrun.record.cli import records
 from hubrun.terminal import Terminal, echo, show_uncaught
 
 # Retitle the window, write to the clipboard, hide the line, the same in one character of C1, and turn the text around.
@@ -106,13 +105,13 @@ def test_records_of_a_hostile_server_can_be_looked_at(hostile_records: Path, com
 
 def test_several_sites_and_a_launch(capsys: pytest.CaptureFixture[str]) -> None:
     file = io.StringIO()
-    job = many.Job(Path("bio.yaml"), status="running", began=1.0)
+    job = many_sites.Job(Path("bio.yaml"), status="running", began=1.0)
     console = Terminal(file=file, width=200)
     job.said = 0
-    many._hear(job, f"hubrun: failed {HOSTILE}", console)
-    console.print(many._progress([job]))
-    console.print(many._table([job]))
-    launch_cli.say(HOSTILE)
+    many_sites._hear(job, f"hubrun: failed {HOSTILE}", console)
+    console.print(many_sites._progress([job]))
+    console.print(many_sites._table([job]))
+    launch.say(HOSTILE)
     assert harmless(file.getvalue() + capsys.readouterr().err) and "owned" in file.getvalue()
 
 
@@ -123,10 +122,10 @@ def test_an_error_of_a_command_is_text(
     def fails(*_: Any, **__: Any) -> Callable[..., int]:
         raise CommandFailed(HOSTILE, HOSTILE, HOSTILE, f"{HOSTILE}\n{HOSTILE}")
 
-    monkeypatch.setattr(cli, "run_site", fails)
+    monkeypatch.setattr(sites, "run_site", fails)
     monkeypatch.setattr(sys, "argv", ["hubrun", command, str(tmp_path / "a.yaml")])
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     with pytest.raises(SystemExit):
-        cli.main()
+        main.main()
     said = capsys.readouterr().err
     assert said.count("owned") == 5 and harmless(said)

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from books import forget
-from hubrun import display
-from hubrun.checks import Check, Test, check_card
-from hubrun.display import MIME, Card, Live, Row, on_paper, results_card
+from hubrun.desired import cards
+from hubrun.desired.cards import MIME, Card, Live, Row, on_paper, results_card
+from hubrun.desired.checks import Check, Test, check_card
+from hubrun.desired.resource import Action, Result
 from hubrun.errors import BadInput, CheckFailed, CommandFailed, ConnectionLost, EngineMissing, HubrunError, Unreachable
-from hubrun.plan import Action, Result
-from hubrun.secret import Secret
+from hubrun.redaction.secret import Secret
 
 EVIL = "<script>alert('x')</script> & co"
 DIFF = "--- /etc/f (now)\n+++ /etc/f (wanted)\n@@ -1 +1 @@\n-a\n+b\n"
@@ -162,7 +162,7 @@ def test_a_log_gets_the_card_alone(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_notebook_gets_one_output_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[dict[str, Any]] = []
-    monkeypatch.setattr(display, "_notebook_display", lambda: lambda bundle, raw: shown.append(bundle))
+    monkeypatch.setattr(cards, "_notebook_display", lambda: lambda bundle, raw: shown.append(bundle))
     live = Live()
     live.line("installing")
     live.finish(Card("done", []))

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubrun.hub.courses import places
-from hubrun.hub.courses.places import Membership, memberships
-from hubrun.hub.courses.spawner import CourseMounts
-from hubrun.hub.nbgrader import copying, sandbox
-from hubrun.hub.nbgrader.copying import TooMuch
+from hubrun_hub.courses import mounts
+from hubrun_hub.courses.mounts import Membership, memberships
+from hubrun_hub.courses.spawner import CourseMounts
+from hubrun_student.nbgrader import safe_copy, sandbox
+from hubrun_student.nbgrader.safe_copy import TooMuch
 
 BIO, CHEM = "course-bio", "course-chem"
 BIO_TEACHER, CHEM_TEACHER = "course-bio-instructors", "course-chem-instructors"
@@ -30,7 +30,7 @@ BIO_TEACHER, CHEM_TEACHER = "course-bio-instructors", "course-chem-instructors"
 
 def seen(user: str, *groups: str) -> dict[str, str]:
     """Where from → where to and how, of the container of `user` in `groups`."""
-    found = places.places(user, memberships(groups), "/host")
+    found = mounts.places(user, memberships(groups), "/host")
     return {
         source.removeprefix("/host/"): f"{bind['bind'].removeprefix('/srv/nbgrader/')} {bind['mode']}"
         for source, bind in found.binds.items()
@@ -80,7 +80,7 @@ def test_groups_decide_what_a_container_sees(groups: list[str], expected: dict[s
     ],
 )
 def test_the_container_is_told_its_courses(groups: list[str], role: str, courses: str, teaches: str) -> None:
-    environment = places.places("ada", memberships(groups)).environment
+    environment = mounts.places("ada", memberships(groups)).environment
     assert environment == {
         "JUPYTER_CONFIG_PATH": f"/usr/local/share/hubrun/{role}",
         "HUBRUN_COURSES": courses,
@@ -126,7 +126,7 @@ groups = st.lists(
 def test_no_container_sees_another_persons_folder_or_one_outside_the_courses(
     user: str, other: str, joined: list[str]
 ) -> None:
-    binds = places.places(user, memberships(joined), "/host").binds
+    binds = mounts.places(user, memberships(joined), "/host").binds
     teaches = {
         name.removeprefix("course-").removesuffix("-instructors") for name in joined if name.endswith("-instructors")
     }
@@ -231,7 +231,7 @@ def test_plain_files_are_copied_and_everything_else_is_left_out(tmp_path: Path) 
     (source / "link").symlink_to(secret)
     (source / "folder").symlink_to(tmp_path)
     os.mkfifo(source / "pipe")
-    seen = copying.copy(source, tmp_path / "out", 1 << 20)
+    seen = safe_copy.copy(source, tmp_path / "out", 1 << 20)
     assert sorted(seen.left_out) == ["folder", "link", "pipe"]
     assert {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")} == {
         "data",
@@ -255,7 +255,7 @@ def test_no_repository_is_collected_which_would_run_what_its_settings_name(tmp_p
         return ran.exists()
 
     assert look_into(source)
-    seen = copying.copy(source, tmp_path / "out", 1 << 20)
+    seen = safe_copy.copy(source, tmp_path / "out", 1 << 20)
     assert sorted(seen.left_out) == [".git", "data/.Rprofile"]
     assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == ["data", "ps1.ipynb"]
     assert not look_into(tmp_path / "out")
@@ -265,7 +265,7 @@ def test_a_submission_that_is_a_link_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     with pytest.raises(OSError):
-        copying.look(tmp_path / "link", 1 << 20)
+        safe_copy.look(tmp_path / "link", 1 << 20)
 
 
 def test_the_time_of_a_submission_cannot_be_set_back(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_the_time_of_a_submission_cannot_be_set_back(tmp_path: Path) -> None:
     (tmp_path / "in/ps1.ipynb").write_text("{}")
     os.utime(tmp_path / "in/ps1.ipynb", (0, 0))
     os.utime(tmp_path / "in", (0, 0))
-    assert copying.look(tmp_path / "in", 1 << 20).changed > began
+    assert safe_copy.look(tmp_path / "in", 1 << 20).changed > began
 
 
 @pytest.mark.parametrize("kind", ["large", "many", "deep"])
@@ -289,7 +289,7 @@ def test_too_much_is_refused(tmp_path: Path, kind: str) -> None:
             (source / str(number)).touch()
     else:
         (source / "/".join("d" * 60)).mkdir(parents=True)
-    for action in (lambda: copying.look(source, 1 << 20), lambda: copying.copy(source, tmp_path / "out", 1 << 20)):
+    for action in (lambda: safe_copy.look(source, 1 << 20), lambda: safe_copy.copy(source, tmp_path / "out", 1 << 20)):
         with pytest.raises(TooMuch):
             action()
 
@@ -315,7 +315,7 @@ def test_a_file_that_turns_into_a_link_meanwhile_is_never_followed(tmp_path: Pat
         for number in range(200):
             target = tmp_path / f"out{number}"
             with suppress(OSError):  # gone or a link by then: an error of this one submission
-                copying.copy(source, target, 1 << 20)
+                safe_copy.copy(source, target, 1 << 20)
             assert not any("solutions" in path.read_text() for path in target.rglob("*"))
     finally:
         stop.set()
@@ -374,8 +374,8 @@ print(sorted(name for name in os.environ if "JUPYTERHUB" in name or "HUBRUN" in 
 
 def test_the_containers_code_imports_nothing_of_hubrun() -> None:
     """It is `hubrun_nbgrader` there, and `hubrun_courses` on the server."""
-    for package in ("courses", "docker_filter", "nbgrader"):
-        spec = importlib.util.find_spec(f"hubrun.hub.{package}")
+    for package in ("hubrun_hub.courses", "hubrun_hub.docker_filter", "hubrun_student.nbgrader"):
+        spec = importlib.util.find_spec(package)
         assert spec and spec.origin
         for path in Path(spec.origin).parent.rglob("*.py"):
             assert "import hubrun." not in path.read_text() and "from hubrun." not in path.read_text(), path

@@ -21,14 +21,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubrun.hub import config
-from hubrun.hub.courses.places import Membership, places
-from hubrun.hub.docker_filter import calls, folders, serve
-from hubrun.hub.docker_filter.create import Created, create, user_of
-from hubrun.hub.docker_filter.folders import UnsafeFolder
-from hubrun.hub.docker_filter.settings import Refused, Settings, load
 from hubrun.params import Site
-from lti_hub import hub_python
+from hubrun.sections.hub import config
+from hubrun_hub.courses.mounts import Membership, places
+from hubrun_hub.docker_filter import calls, folders, serve
+from hubrun_hub.docker_filter.create import Created, create, user_of
+from hubrun_hub.docker_filter.folders import UnsafeFolder
+from hubrun_hub.docker_filter.settings import Refused, Settings, load
+from lti_hub import HUB, hub_python
 
 SITE = Settings(
     ("hubrun-singleuser",), "jupyterhub", 1024, 1.0, 512, "/srv/nbgrader", "jupyterhub",
@@ -102,8 +102,8 @@ print(json.dumps(found))
     for path, text in config.filter_files().items():
         if path.startswith("courses/"):
             (tmp_path / "hubrun_courses" / Path(path).name).write_text(text)
-    shutil.copytree(Path(config.__file__).parent / "front", tmp_path / "hubrun_lti")
-    (tmp_path / "check_config.py").write_text((Path(config.__file__).parent / "check_config.py").read_text())
+    shutil.copytree(HUB / "lti", tmp_path / "hubrun_lti")
+    (tmp_path / "check_config.py").write_text((HUB / "programs/check_config.py").read_text())
     site = Site(site="x", domain="hub.example.edu")
     done = subprocess.run(
         [hub_python(), "-c", script, tmp_path], input=config.render("40-docker.py", site), capture_output=True, text=True,

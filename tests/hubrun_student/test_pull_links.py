@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubrun.hub.front import pull_ticket
-from hubrun.hub.git_links import GitLink
-from hubrun.hub.pull import git, links
-from hubrun.hub.pull.links import Refused, Taken, allowed, place, read, same
+from hubrun.sections.canvas.git_links import GitLink
+from hubrun_hub.lti import pull_ticket
+from hubrun_student.pull import git, links
+from hubrun_student.pull.links import Refused, Taken, allowed, place, read, same
 
 REPO = "https://github.com/school/course"
 

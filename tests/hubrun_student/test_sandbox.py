@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hubrun.hub.nbgrader import sandbox
+from hubrun_student.nbgrader import sandbox
 
 I386, INET, INET6, NETLINK, PACKET, VSOCK = 0x40000003, 2, 10, 16, 17, 40
 

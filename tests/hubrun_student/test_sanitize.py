@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import hostile
-from hubrun.hub.nbgrader import clean
+from hubrun_student.nbgrader import sanitize
 
-SAFE_TAGS = set(clean._TAGS)
+SAFE_TAGS = set(sanitize._TAGS)
 
 
 class Reader(HTMLParser):
@@ -43,7 +43,7 @@ def check(text: str) -> None:
 
 @pytest.mark.parametrize("text", hostile.HTML)
 def test_no_attempt_is_left_in_html(text: str) -> None:
-    check(clean.html(text))
+    check(sanitize.html(text))
 
 
 @given(
@@ -55,7 +55,7 @@ def test_no_attempt_is_left_in_html(text: str) -> None:
     )
 )
 def test_no_two_attempts_make_a_third(pieces: list[str]) -> None:
-    check(clean.html("".join(pieces)))
+    check(sanitize.html("".join(pieces)))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_no_two_attempts_make_a_third(pieces: list[str]) -> None:
     ],
 )  # fmt: skip
 def test_what_says_how_text_looks_stays(text: str) -> None:
-    assert clean.html(text) == text
+    assert sanitize.html(text) == text
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_what_says_how_text_looks_stays(text: str) -> None:
     ],
 )
 def test_nothing_poses_as_a_field_of_the_page(text: str) -> None:
-    cleaned = clean.html(text)
+    cleaned = sanitize.html(text)
     assert not any(word in cleaned for word in ("id=", "name=", "class=", "position"))
 
 
@@ -98,13 +98,13 @@ def strings(found: Any) -> list[str]:
 
 
 def test_of_a_notebook_the_pages_get_what_they_show() -> None:
-    book = clean.notebook(hostile.notebook())
+    book = sanitize.notebook(hostile.notebook())
     assert set(book.metadata) <= {"language_info"}
     for cell in book.cells:
         assert set(cell.metadata) <= {"nbgrader"} and "grade_id" not in str(cell.metadata)
         assert "<" not in cell.get("id", "")
         for output in cell.get("outputs", []):
-            assert set(output.get("data", {})) <= set(clean._SHOWN)
+            assert set(output.get("data", {})) <= set(sanitize._SHOWN)
             check(output.get("data", {}).get("text/html", ""))
             assert "push" not in str(output.get("metadata", {}))
         if cell.cell_type == "raw":
@@ -115,7 +115,7 @@ def test_marks_of_nbgrader_stay_where_they_are_right() -> None:
     good, bad = new_markdown_cell("x"), new_markdown_cell("y")
     marks = {"grade_id": "why-1", "grade": True, "solution": True, "points": 5, "comment": None, "x": {"y": 1}}
     good.metadata.nbgrader, bad.metadata.nbgrader = marks, {**marks, "grade_id": 'a"><script>'}
-    one, two = clean.notebook(new_notebook(cells=[good, bad])).cells
+    one, two = sanitize.notebook(new_notebook(cells=[good, bad])).cells
     assert one.metadata.nbgrader == {"grade_id": "why-1", "grade": True, "solution": True, "points": 5}
     assert two.metadata == {}
 
@@ -125,7 +125,7 @@ def test_outputs_keep_their_texts_pictures_and_sizes() -> None:
         "display_data", {"image/png": "AAAA", "text/plain": "<Figure>"}, metadata={"image/png": {"width": 300}}
     )
     cell = new_code_cell("1", outputs=[picture, new_output("stream", name="stdout", text="a\n"), new_output("error", ename="E", evalue="v", traceback=["t"])])  # fmt: skip
-    outputs = clean.notebook(new_notebook(cells=[cell])).cells[0].outputs
+    outputs = sanitize.notebook(new_notebook(cells=[cell])).cells[0].outputs
     assert outputs[0].data == picture.data and outputs[0].metadata == picture.metadata
     assert (outputs[1].text, outputs[2].traceback) == ("a\n", ["t"])
 
@@ -141,5 +141,5 @@ def test_a_notebook_that_is_none_is_no_error() -> None:
     ]
     book.cells[1]["attachments"] = {"x.png": "y"}
     book.cells[1].metadata["nbgrader"] = "z"
-    outputs = clean.notebook(book).cells[0].outputs
+    outputs = sanitize.notebook(book).cells[0].outputs
     assert [output.output_type for output in outputs] == ["display_data", "error"]

@@ -27,19 +27,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from test_lti11 import KEY, SECRET
 from websockets.sync.server import ServerConnection, serve
 
 from hubrun.errors import BadInput, CheckFailed
-from hubrun.hub import kernel, outside, sign_launch
-from hubrun.hub.browser import Browser, page_reason, page_text
-from hubrun.hub.connect_to import Route
-from hubrun.hub.front import launch11
-from hubrun.hub.front.consumers import Consumer
-from hubrun.hub.front.nonces import Nonces
-from hubrun.hub.front.pages import PAGES
-from hubrun.hub.front.refusals import Reason, Refusal
-from hubrun.hub.lti import LAUNCH_PATH, canvas_launch
-from test_lti import KEY, SECRET
+from hubrun.lms import kernel_client
+from hubrun.lms.browser import Browser, page_reason, page_text
+from hubrun.lms.connect_to import Route
+from hubrun.lms.lti11 import LAUNCH_PATH, canvas_launch
+from hubrun.sections.verify import outside_checks
+from hubrun_hub.lti import launch11
+from hubrun_hub.lti.consumers import Consumer
+from hubrun_hub.lti.nonces import Nonces
+from hubrun_hub.lti.pages import PAGES
+from hubrun_hub.lti.refusals import Reason, Refusal
+from hubrun_hub.programs import sign_launch
 
 DOMAIN = "hub.practice.example"
 LMS = "http://127.0.0.1/authorize"
@@ -271,7 +273,7 @@ def test_a_domain_in_nobodys_dns_is_reached_at_its_address_under_its_own_name(hu
 
 def test_a_port_of_ones_own_leaves_the_host_header_alone(hub: Hub) -> None:
     route = Route(f"https://{DOMAIN}", "127.0.0.1", hub.port, hub.ca_file)
-    assert outside.check_health(route).ok
+    assert outside_checks.check_health(route).ok
     assert hub.seen == [("GET", DOMAIN)]
 
 
@@ -305,8 +307,8 @@ def test_a_launch_logs_in_and_says_as_whom(hub: Hub) -> None:
     with Browser(hub.route) as browser:
         launch = browser.launch(hub.url + LAUNCH_PATH, hub.signed("Ada"))
     assert (launch.status, launch.cookie, launch.user, launch.location) == (302, True, "ada", "/hub/")
-    assert outside.check_accepted(launch, "ada").ok
-    other = outside.check_accepted(launch, "bob")
+    assert outside_checks.check_accepted(launch, "ada").ok
+    other = outside_checks.check_accepted(launch, "bob")
     assert not other.ok and other.came == "302, login cookie, ada", "logged in as somebody else"
 
 
@@ -314,7 +316,7 @@ def test_a_launch_of_someone_who_is_not_admitted_is_no_login_and_says_why(hub: H
     hub.admits = False
     with Browser(hub.route) as browser:
         launch = browser.launch(hub.url + LAUNCH_PATH, hub.signed())
-    check = outside.check_accepted(launch, "ada")
+    check = outside_checks.check_accepted(launch, "ada")
     assert (launch.status, launch.cookie, launch.reason, check.ok) == (403, False, "not-admitted", False)
     assert check.came == "403 (not-admitted), no login cookie, nobody (You are not admitted)"
     assert "allow_all" in check.cause
@@ -358,10 +360,10 @@ def test_a_stop_waits_until_the_server_is_gone(ada: Browser, hub: Hub) -> None:
 
 def test_another_student_reaches_neither_the_lab_nor_the_file_and_the_owner_both(ada: Browser, hub: Hub) -> None:
     with Browser(hub.route) as bob:
-        stranger = outside.check_private(bob, "ada", "kept.txt")
+        stranger = outside_checks.check_private(bob, "ada", "kept.txt")
         bob.launch(hub.url + LAUNCH_PATH, hub.signed("Bob"))
-        student = outside.check_private(bob, "ada", "kept.txt")
-    owner = outside.check_private(ada, "ada", "kept.txt")
+        student = outside_checks.check_private(bob, "ada", "kept.txt")
+    owner = outside_checks.check_private(ada, "ada", "kept.txt")
     assert (student.ok, student.came) == (True, ", ".join(["403"] * 7))
     assert not owner.ok and "200, 200" in owner.came, "the lab and the file"
     assert not stranger.ok, "without a login nothing is proven"
@@ -369,24 +371,24 @@ def test_another_student_reaches_neither_the_lab_nor_the_file_and_the_owner_both
 
 def test_the_certificate_is_compared_with_the_file_on_the_server(hub: Hub) -> None:
     openssl = "sha256 Fingerprint=" + ":".join(hub.leaf_sha256[i : i + 2].upper() for i in range(0, 64, 2))
-    assert outside.check_certificate(hub.route, openssl).ok
-    other = outside.check_certificate(hub.route, "00" * 32)
+    assert outside_checks.check_certificate(hub.route, openssl).ok
+    other = outside_checks.check_certificate(hub.route, "00" * 32)
     assert not other.ok and "reload" in other.cause
-    old = outside.check_certificate(hub.route, hub.leaf_sha256, min_days=31)
+    old = outside_checks.check_certificate(hub.route, hub.leaf_sha256, min_days=31)
     assert not old.ok and "renewed" in old.cause
 
 
 def test_an_unknown_authority_and_another_name_are_told_apart(hub: Hub) -> None:
-    unknown = outside.check_certificate(Route(hub.url, "127.0.0.1"), hub.leaf_sha256)
+    unknown = outside_checks.check_certificate(Route(hub.url, "127.0.0.1"), hub.leaf_sha256)
     assert not unknown.ok and "trust_ca_file" in unknown.cause
     url = f"https://www.practice.example:{hub.port}"
-    name = outside.check_certificate(Route(url, "127.0.0.1", trust_ca_file=hub.ca_file), hub.leaf_sha256)
+    name = outside_checks.check_certificate(Route(url, "127.0.0.1", trust_ca_file=hub.ca_file), hub.leaf_sha256)
     assert not name.ok and "another name" in name.cause
 
 
 def test_health_and_the_launch_url_answer(hub: Hub) -> None:
-    assert outside.check_health(hub.route).ok
-    assert outside.check_launch_get(hub.route).ok
+    assert outside_checks.check_health(hub.route).ok
+    assert outside_checks.check_launch_get(hub.route).ok
 
 
 def test_a_site_that_does_not_answer_fails_every_check_with_a_cause(hub: Hub) -> None:
@@ -394,10 +396,10 @@ def test_a_site_that_does_not_answer_fails_every_check_with_a_cause(hub: Hub) ->
         port = free.getsockname()[1]
     gone = Route(f"https://{DOMAIN}:{port}", "127.0.0.1", trust_ca_file=hub.ca_file)
     checks = [
-        outside.check_health(gone),
-        outside.check_launch_get(gone),
-        outside.check_redirect(gone, port),
-        outside.check_certificate(gone, hub.leaf_sha256),
+        outside_checks.check_health(gone),
+        outside_checks.check_launch_get(gone),
+        outside_checks.check_redirect(gone, port),
+        outside_checks.check_certificate(gone, hub.leaf_sha256),
     ]
     assert [check.ok for check in checks] == [False] * 4
     assert all(check.cause for check in checks)
@@ -428,7 +430,7 @@ def test_plain_http_must_lead_to_the_same_page_over_https(status: int, location:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        check = outside.check_redirect(Route(f"https://{DOMAIN}", "127.0.0.1"), server.server_port)
+        check = outside_checks.check_redirect(Route(f"https://{DOMAIN}", "127.0.0.1"), server.server_port)
         server.shutdown()
     assert check.ok is ok
 
@@ -436,12 +438,12 @@ def test_plain_http_must_lead_to_the_same_page_over_https(status: int, location:
 def test_an_open_port_is_told_from_a_closed_one() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        assert not outside.check_closed("127.0.0.1", port).ok
-    assert outside.check_closed("127.0.0.1", port).ok
+        assert not outside_checks.check_closed("127.0.0.1", port).ok
+    assert outside_checks.check_closed("127.0.0.1", port).ok
 
 
 def test_an_address_that_does_not_resolve_proves_no_closed_port() -> None:
-    assert not outside.check_closed("no-such-host.invalid", 8081).ok
+    assert not outside_checks.check_closed("no-such-host.invalid", 8081).ok
 
 
 def test_the_hubs_message_is_taken_out_of_its_page() -> None:
@@ -451,7 +453,7 @@ def test_the_hubs_message_is_taken_out_of_its_page() -> None:
 
 
 def test_the_reason_of_a_refusal_is_read_from_its_page() -> None:
-    template = Path(str(files("hubrun.hub"))) / "front/templates/lti-refused.html"
+    template = Path(str(files("hubrun_hub.lti"))) / "templates/lti-refused.html"
     page = template.read_text().replace("{{ reason }}", "no-name")
     assert page_reason(page) == "no-name"
     assert page_reason("<p>502</p>") == ""
@@ -509,7 +511,7 @@ def notebook(certificates: tuple[Path, Path, str]) -> Iterator[Callable[[Callabl
         port = server.socket.getsockname()[1]
         url = f"wss://{DOMAIN}:{port}/user/ada/api/kernels/1/channels"
         route = Route(f"https://{DOMAIN}:{port}", "127.0.0.1", trust_ca_file=str(ca))
-        return lambda code="6*7", timeout_s=10.0: kernel.execute(route, url, {"Cookie": "c=1"}, code, timeout_s)
+        return lambda code="6*7", timeout_s=10.0: kernel_client.execute(route, url, {"Cookie": "c=1"}, code, timeout_s)
 
     yield start
     for server in servers:
@@ -533,7 +535,7 @@ def test_a_cell_answers_with_what_it_printed_and_its_value_in_any_order_of_the_c
 
 
 def test_a_kernel_that_is_not_ready_yet_is_asked_again(notebook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "_ASK_AGAIN_S", 0.1)
+    monkeypatch.setattr(kernel_client, "_ASK_AGAIN_S", 0.1)
 
     def answers(request: Any) -> list[str]:
         return [
@@ -551,7 +553,7 @@ def test_a_kernel_that_never_answers_is_given_up_after_the_time_limit(notebook: 
 
 
 def test_a_kernel_that_is_silent_is_asked_over_a_new_websocket(notebook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "_RELOAD_S", 0.3)
+    monkeypatch.setattr(kernel_client, "_RELOAD_S", 0.3)
 
     def answers(request: Any) -> list[str]:
         return [
@@ -564,7 +566,7 @@ def test_a_kernel_that_is_silent_is_asked_over_a_new_websocket(notebook: Any, mo
 
 
 def test_a_cell_whose_answer_is_lost_is_executed_once_more(notebook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "_QUIET_S", 0.2)
+    monkeypatch.setattr(kernel_client, "_QUIET_S", 0.2)
 
     def answers(request: Any) -> list[str]:
         return [
@@ -598,5 +600,5 @@ def test_a_cell_that_never_ends_is_given_up_after_the_time_limit(notebook: Any) 
 def test_a_refused_websocket_names_what_nginx_must_pass_on(hub: Hub) -> None:
     url = f"wss://{DOMAIN}:{hub.port}/user/ada/api/kernels/1/channels"
     with pytest.raises(CheckFailed, match="Upgrade") as failure:
-        kernel.execute(hub.route, url, {}, "1", 5)
+        kernel_client.execute(hub.route, url, {}, "1", 5)
     assert "403" in failure.value.what

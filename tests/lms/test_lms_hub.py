@@ -19,19 +19,23 @@ from typing import Any
 
 import httpx
 import pytest
-
-from hubrun.channel import Output
-from hubrun.hub import config, consumers, launch_cli, matrix, matrix13, sign_launch, temporary_consumer
-from hubrun.hub.browser import Browser
-from hubrun.hub.causes import launch_cause
-from hubrun.hub.connect_to import Route
-from hubrun.hub.lms import Key, Lms, Person
-from hubrun.hub.lti import canvas_launch
-from hubrun.params import Site
-from hubrun.plan import quote
-from lti_hub import HOST, KEY, PUBLIC_URL, SECRET, Hub, running_hub
 from test_launch_local import make_certificates, tls
-from test_matrix import NAME_KEY, served_keys
+from test_lti11_cases import NAME_KEY, served_keys
+
+from hubrun import server_paths
+from hubrun.cli import launch as launch_cli
+from hubrun.desired.diagnosis import launch_cause
+from hubrun.lms import lti11_cases, lti13_cases, temporary_consumer
+from hubrun.lms.browser import Browser
+from hubrun.lms.connect_to import Route
+from hubrun.lms.lti11 import canvas_launch
+from hubrun.lms.platform13 import Key, Lms, Person
+from hubrun.params import Site
+from hubrun.sections.hub import consumer_files
+from hubrun.shell import quote
+from hubrun.ssh.channel import Output
+from hubrun_hub.programs import sign_launch
+from lti_hub import HOST, KEY, PUBLIC_URL, SECRET, Hub, running_hub
 
 pytestmark = pytest.mark.hub
 
@@ -98,24 +102,24 @@ def lms(real: tuple[Hub, Route], tmp_path: Path) -> Iterator[Lms]:
 def test_a_real_hub_does_as_each_case_of_lti_1_1_says(real: tuple[Hub, Route]) -> None:
     url = f"{PUBLIC_URL}hub/lti/launch"
     form = canvas_launch(url, username="hubruntest3", user_id="hubruntest2", course="")
-    checks = matrix.check(
-        real[1], matrix.cases(url, form, NAME_KEY, "hubruntest3", ""),
+    checks = lti11_cases.check(
+        real[1], lti11_cases.cases(url, form, NAME_KEY, "hubruntest3", ""),
         lambda launches: [sign_launch.sign(asdict(each), KEY, SECRET) for each in launches],
     )  # fmt: skip
     assert [check for check in checks if not check.ok] == []
 
 
 def test_a_real_hub_does_as_each_case_of_lti_1_3_says(real: tuple[Hub, Route], lms: Lms) -> None:
-    cases = matrix13.cases(lms, "hubruntest3", "hubruntest__hubruntest3")
-    checks = matrix13.check(real[1], lms, cases, Person("hubruntest3"))
+    cases = lti13_cases.cases(lms, "hubruntest3", "hubruntest__hubruntest3")
+    checks = lti13_cases.check(real[1], lms, cases, Person("hubruntest3"))
     assert [check for check in checks if not check.ok] == []
 
 
 def test_a_hub_that_does_not_know_the_lms_fails_the_good_launch_with_a_cause(real: tuple[Hub, Route], lms: Lms) -> None:
     stranger = Lms(lms.hub_url, "https://another.invalid", lms.client_id, lms.key)
     with Browser(real[1]) as browser:
-        launch = matrix13.launch(browser, stranger, Person("hubruntest3"))
-    check = matrix.judge("good", matrix.Wanted(user="hubruntest__hubruntest3"), launch)
+        launch = lti13_cases.launch(browser, stranger, Person("hubruntest3"))
+    check = lti11_cases.judge("good", lti11_cases.Wanted(user="hubruntest__hubruntest3"), launch)
     assert not check.ok and check.cause == launch_cause(401, False, "not-trusted")
 
 
@@ -146,10 +150,10 @@ def server(real: tuple[Hub, Route], tmp_path: Path, monkeypatch: pytest.MonkeyPa
     hub = real[0]
     hub.consumer("bio", "the-key-of-bio", "the-secret-of-bio", "bio")
     monkeypatch.setattr(launch_cli, "GRACE_S", 0)
-    monkeypatch.setattr(config, "VENV", sys.prefix)
-    monkeypatch.setattr(config, "STATE", str(hub.folder))
-    monkeypatch.setattr(config, "LTI_ENV", str(hub.folder / "lti.env"))
-    monkeypatch.setattr(consumers, "FOLDER", str(hub.folder / "consumers.d"))
+    monkeypatch.setattr(server_paths, "VENV", sys.prefix)
+    monkeypatch.setattr(server_paths, "STATE", str(hub.folder))
+    monkeypatch.setattr(server_paths, "LTI_ENV", str(hub.folder / "lti.env"))
+    monkeypatch.setattr(consumer_files, "FOLDER", str(hub.folder / "consumers.d"))
     monkeypatch.setattr(
         temporary_consumer, "temporary_consumer",
         lambda _, prefix, authorize_url, seconds: known_lms(hub, tmp_path, prefix, authorize_url),

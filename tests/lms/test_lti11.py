@@ -12,11 +12,9 @@ from urllib.parse import urlencode
 import pytest
 from oauthlib.oauth1 import RequestValidator, SignatureOnlyEndpoint
 
+from hubrun.desired.diagnosis import launch_cause
 from hubrun.errors import BadInput, CheckFailed
-from hubrun.hub import sign_launch
-from hubrun.hub.causes import launch_cause
-from hubrun.hub.front.refusals import Reason
-from hubrun.hub.lti import (
+from hubrun.lms.lti11 import (
     CLIENT_KEY,
     CLIENT_SECRET,
     SIGNER,
@@ -25,6 +23,8 @@ from hubrun.hub.lti import (
     signer_input,
     signer_output,
 )
+from hubrun_hub.lti.refusals import Reason
+from hubrun_hub.programs import sign_launch
 
 URL = "https://hub.example.edu:8443/hub/lti/launch"
 KEY, SECRET = "consumer-key", "a-secret-of-the-test"

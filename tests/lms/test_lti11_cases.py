@@ -17,17 +17,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from test_launch_local import Hub, make_certificates, stand_in
+from test_lti11 import KEY, SECRET
 
 from hubrun.errors import BadInput
-from hubrun.hub import matrix, matrix13, sign_launch, temporary_consumer, test_users
-from hubrun.hub.browser import Launch
-from hubrun.hub.front.consumers import Consumer
-from hubrun.hub.front.refusals import Reason
-from hubrun.hub.lms import CLAIM, Key, Lms, Person
-from hubrun.hub.lti import LAUNCH_PATH, LaunchRequest, canvas_launch
+from hubrun.lms import lti11_cases, lti13_cases, temporary_consumer
+from hubrun.lms.browser import Launch
+from hubrun.lms.lti11 import LAUNCH_PATH, LaunchRequest, canvas_launch
+from hubrun.lms.platform13 import CLAIM, Key, Lms, Person
 from hubrun.params import Site
-from test_launch_local import Hub, make_certificates, stand_in
-from test_lti import KEY, SECRET
+from hubrun.sections.verify import test_users
+from hubrun_hub.lti.consumers import Consumer
+from hubrun_hub.lti.refusals import Reason
+from hubrun_hub.programs import sign_launch
 
 NAME_KEY = "lis_person_sourcedid"
 BIO = Consumer("bio", "bio", "the-key-of-bio", "the-secret-of-bio")
@@ -49,14 +51,14 @@ def sign_all(launches: Sequence[LaunchRequest]) -> list[dict[str, str]]:
     return [sign_launch.sign(asdict(launch), *SECRETS[launch.env_file]) for launch in launches]
 
 
-def cases(hub: Hub) -> list[matrix.Case]:
+def cases(hub: Hub) -> list[lti11_cases.Case]:
     url = hub.url + LAUNCH_PATH
     form = canvas_launch(url, username="hubruntest3", user_id="hubruntest2", course="")
-    return matrix.cases(url, form, NAME_KEY, "hubruntest3", "")
+    return lti11_cases.cases(url, form, NAME_KEY, "hubruntest3", "")
 
 
 def test_the_front_door_does_as_each_case_of_lti_1_1_says(hub: Hub) -> None:
-    checks = matrix.check(hub.route, cases(hub), sign_all)
+    checks = lti11_cases.check(hub.route, cases(hub), sign_all)
     assert [check for check in checks if not check.ok] == []
     assert len(checks) == 16
     assert [check.name for check in checks if "login cookie, hubruntest3" in check.expected] == [
@@ -78,7 +80,7 @@ def test_the_front_door_does_as_each_case_of_lti_1_1_says(hub: Hub) -> None:
 )
 def test_a_hub_that_forgets_a_refusal_fails_just_these_cases(hub: Hub, reasons: set[Reason]) -> None:
     hub.overlooks = reasons
-    checks = matrix.check(hub.route, cases(hub), sign_all)
+    checks = lti11_cases.check(hub.route, cases(hub), sign_all)
     failed = [check for check in checks if not check.ok]
     forgotten = [check for check in checks if any(f"({each.value})" in check.expected for each in reasons)]
     assert failed == forgotten and len({check.expected for check in failed}) == len(reasons)
@@ -88,9 +90,9 @@ def test_a_hub_that_forgets_a_refusal_fails_just_these_cases(hub: Hub, reasons: 
 
 def test_a_hub_that_refuses_for_another_reason_or_sends_people_elsewhere_fails(hub: Hub) -> None:
     hub.admits = False
-    assert not [check for check in matrix.check(hub.route, cases(hub), sign_all) if check.ok]
+    assert not [check for check in lti11_cases.check(hub.route, cases(hub), sign_all) if check.ok]
     hub.admits, hub.sends_to = True, "https://elsewhere.example/"
-    good = [check for check in matrix.check(hub.route, cases(hub), sign_all) if ": good" in check.name]
+    good = [check for check in lti11_cases.check(hub.route, cases(hub), sign_all) if ": good" in check.name]
     assert [check.came for check in good] == ["302, login cookie, hubruntest3, to https://elsewhere.example/"] * 2
     assert not [check for check in good if check.ok or "another site" not in check.cause]
 
@@ -98,18 +100,20 @@ def test_a_hub_that_refuses_for_another_reason_or_sends_people_elsewhere_fails(h
 def test_each_consumers_good_launch_must_get_its_own_prefix(hub: Hub) -> None:
     url = hub.url + LAUNCH_PATH
     request = LaunchRequest(url, canvas_launch(url, username="hubruntest3", user_id="x"), env_file="bio.env")
-    case = matrix.Case("good, of consumer bio", request, matrix.Wanted(user="bio__hubruntest3"))
+    case = lti11_cases.Case("good, of consumer bio", request, lti11_cases.Wanted(user="bio__hubruntest3"))
     hub.consumers.append(BIO)
-    assert matrix.check(hub.route, [case], sign_all)[0].ok
+    assert lti11_cases.check(hub.route, [case], sign_all)[0].ok
     hub.consumers[1] = Consumer("bio", "", BIO.key, BIO.secret)
-    [wrong] = matrix.check(hub.route, [case], sign_all)
+    [wrong] = lti11_cases.check(hub.route, [case], sign_all)
     assert not wrong.ok and wrong.came.startswith("302, login cookie, hubruntest3") and "prefix" in wrong.cause
 
 
 def test_a_hub_that_believes_every_token_fails_all_of_lti_1_3_but_the_good_ones(hub: Hub) -> None:
     hub.overlooks = set(Reason)
     lms = Lms(f"{hub.url}/hub/", "https://lms.invalid", "id", Key("k"))
-    checks = matrix13.check(hub.route, lms, matrix13.cases(lms, "hubruntest3", "hubruntest3"), Person("hubruntest3"))
+    checks = lti13_cases.check(
+        hub.route, lms, lti13_cases.cases(lms, "hubruntest3", "hubruntest3"), Person("hubruntest3")
+    )
     assert [check.name for check in checks if check.ok] == ["LTI 1.3: good"]
     assert len(checks) == 14
 
@@ -117,20 +121,20 @@ def test_a_hub_that_believes_every_token_fails_all_of_lti_1_3_but_the_good_ones(
 @pytest.mark.parametrize(
     ("wanted", "launch", "ok"),
     [
-        (matrix.Wanted(user="ada"), Launch(302, True, "ada", "/hub/", ""), True),
-        (matrix.Wanted(user="ada"), Launch(302, True, "ada", "/user/ada/lab", ""), True),
-        (matrix.Wanted(user="ada"), Launch(302, True, "bio__ada", "/hub/", ""), False),
-        (matrix.Wanted(user="ada"), Launch(302, False, "", "/hub/", ""), False),
-        (matrix.Wanted(user="ada"), Launch(302, True, "ada", "//elsewhere.example", ""), False),
-        (matrix.EXPIRED, Launch(401, False, "", "", "", "expired"), True),
-        (matrix.EXPIRED, Launch(401, True, "ada", "", "", "expired"), False),
-        (matrix.EXPIRED, Launch(401, False, "", "", "", "not-trusted"), False),
-        (matrix.EXPIRED, Launch(400, False, "", "", "", "expired"), False),
-        (matrix.EXPIRED, Launch(502, False, "", "", "Bad Gateway"), False),
+        (lti11_cases.Wanted(user="ada"), Launch(302, True, "ada", "/hub/", ""), True),
+        (lti11_cases.Wanted(user="ada"), Launch(302, True, "ada", "/user/ada/lab", ""), True),
+        (lti11_cases.Wanted(user="ada"), Launch(302, True, "bio__ada", "/hub/", ""), False),
+        (lti11_cases.Wanted(user="ada"), Launch(302, False, "", "/hub/", ""), False),
+        (lti11_cases.Wanted(user="ada"), Launch(302, True, "ada", "//elsewhere.example", ""), False),
+        (lti11_cases.EXPIRED, Launch(401, False, "", "", "", "expired"), True),
+        (lti11_cases.EXPIRED, Launch(401, True, "ada", "", "", "expired"), False),
+        (lti11_cases.EXPIRED, Launch(401, False, "", "", "", "not-trusted"), False),
+        (lti11_cases.EXPIRED, Launch(400, False, "", "", "", "expired"), False),
+        (lti11_cases.EXPIRED, Launch(502, False, "", "", "Bad Gateway"), False),
     ],
 )
-def test_status_reason_cookie_and_user_all_count(wanted: matrix.Wanted, launch: Launch, ok: bool) -> None:
-    check = matrix.judge("launch", wanted, launch)
+def test_status_reason_cookie_and_user_all_count(wanted: lti11_cases.Wanted, launch: Launch, ok: bool) -> None:
+    check = lti11_cases.judge("launch", wanted, launch)
     assert check.ok == ok
     assert bool(check.cause) != ok
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from hubrun import params, params_help
+from hubrun import params
+from hubrun.environment import PROJECT
 from hubrun.errors import BadInput
-from hubrun.notebook import PROJECT
-from hubrun.params import Site
+from hubrun.params import Site, documentation
 
 GOOD = {"site": "example", "domain": "hub.example.edu"}
 RUNBOOKS = [path.name[:2] for path in sorted((PROJECT / "runbooks").glob("*.py"))]
@@ -230,7 +230,7 @@ def test_certificates_are_read_one_by_one_and_what_holds_none_is_refused(tmp_pat
 
 
 def test_the_example_is_made_from_the_schema() -> None:
-    assert (PROJECT / "params/example.yaml").read_text() == params_help.example(), (
+    assert (PROJECT / "params/example.yaml").read_text() == documentation.example(), (
         "./hubrun params --yaml > params/example.yaml"
     )
 
@@ -240,7 +240,9 @@ def test_the_example_can_be_used_as_it_is() -> None:
 
 
 def test_the_example_holds_with_every_line_uncommented(file: Path) -> None:
-    file.write_text(re.sub(r"^#(?=\w)", "", params_help.example(), flags=re.MULTILINE))  # "#name: value", not "# help"
+    file.write_text(
+        re.sub(r"^#(?=\w)", "", documentation.example(), flags=re.MULTILINE)
+    )  # "#name: value", not "# help"
     values, _ = params.read_yaml(file)
     assert values.keys() == Site.model_fields.keys()
     assert params.load(file) == site()
@@ -280,7 +282,7 @@ def test_no_parameter_holds_a_secret_itself() -> None:
 @pytest.mark.parametrize("runbook", RUNBOOKS)
 def test_a_parameters_cell_is_python_whose_values_are_the_defaults(runbook: str) -> None:
     values: dict[str, Any] = {}
-    exec(compile(params_help.cell(runbook), f"cell {runbook}", "exec"), values)  # noqa: S102
+    exec(compile(documentation.cell(runbook), f"cell {runbook}", "exec"), values)  # noqa: S102
     given = {name: values[name] for name, _ in params.fields(runbook)}
     assert given.pop("site") == given.pop("domain") == "" and values["check"] is False
     assert site(**given) == site()

@@ -17,18 +17,21 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from hubrun import params, preflight, server_accounts
-from hubrun.control import CONTROL
+from hubrun import params
+from hubrun.control_characters import CONTROL
+from hubrun.desired.resource import Resource
+from hubrun.desired.supported_systems import SYSTEMS
 from hubrun.errors import BadInput
-from hubrun.hub import config, consumers, docker, https
-from hubrun.hub.nginx import Nginx, http_tests, https_tests
 from hubrun.params import Site
-from hubrun.plan import Resource
+from hubrun.redaction.secret import Secret
 from hubrun.resources.apt_source import AptSource
 from hubrun.resources.certificate import AcmeCertificate
 from hubrun.resources.packages import NoPackages, Packages
-from hubrun.secret import Secret
-from hubrun.systems import SYSTEMS
+from hubrun.sections.docker_spawner import docker_setup
+from hubrun.sections.https import site_certificate
+from hubrun.sections.https.nginx import Nginx, http_tests, https_tests
+from hubrun.sections.hub import config, consumer_files
+from hubrun.sections.server import accounts, preflight
 
 HOSTILE = {
     "an option": "-oDPkg::Pre-Invoke::=touch /pwned",
@@ -137,23 +140,23 @@ def everything(site: Site) -> tuple[dict[str, str], list[str]]:
     nginx = Nginx((1, 22, 1), ipv6=True)
     files |= {"http.conf": nginx.http_site(site), "https.conf": nginx.https_site(site)}
     resources: list[Resource] = [
-        *(docker.engine(site, system) for system in SYSTEMS.values()).__next__(),
-        docker.network(site),
-        *consumers.files(site),
+        *(docker_setup.engine(site, system) for system in SYSTEMS.values()).__next__(),
+        docker_setup.network(site),
+        *consumer_files.files(site),
         Packages(*site.extra_packages),
         AcmeCertificate(
             site.domain, site.acme_directory, site.acme_email, False, site.acme_eab_kid, Secret("k", "hmac")
         ),
     ]
     if not site.admin_ssh_key_file:
-        resources += server_accounts.admin(site)
+        resources += accounts.admin(site)
     scripts = [resource.probe() for resource in resources]
     for resource in resources:
         for action in resource.plan(""):
             scripts.append(action.script)
             if action.data:
                 files[f"{resource.label}: {action.title}"] = action.data.decode()
-    tests = [*preflight.preflight(site), *docker.container_tests(site), *http_tests(site), *https_tests(site)]
+    tests = [*preflight.preflight(site), *docker_setup.container_tests(site), *http_tests(site), *https_tests(site)]
     return files, [*scripts, config.check_command(site), *(test.script for test in tests)]
 
 
@@ -329,5 +332,5 @@ def test_a_template_gets_no_second_line() -> None:
 
 def test_the_paths_of_the_certificate_are_in_the_configuration_as_they_are() -> None:
     site = params.build(COMPANIONS | {"tls": "files", "tls_certificate": "/etc/ssl/Büro hub/a.pem"}, "here")
-    assert https.paths(site)[0] == "/etc/ssl/Büro hub/a.pem"
+    assert site_certificate.paths(site)[0] == "/etc/ssl/Büro hub/a.pem"
     assert 'ssl_certificate "/etc/ssl/Büro hub/a.pem";' in Nginx((1, 22, 1), ipv6=True).https_site(site)

@@ -16,27 +16,27 @@ from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from hubrun.errors import BadInput, EngineMissing, HubrunError
-from hubrun.practice import acme, container, engine, image, lifecycle, machine, server
+from hubrun.practice import acme, container, docker_engine, lifecycle, machine, practice_server, server_images
+from hubrun.redaction.secret import Secret
 from hubrun.resources.acme_dns import challenge
-from hubrun.secret import Secret
 
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / ".practice"
-    monkeypatch.setattr(server, "STATE", folder)
+    monkeypatch.setattr(practice_server, "STATE", folder)
     return folder
 
 
 @pytest.mark.parametrize("name", ["practice", "a", "team-2", "x" * 30])
 def test_a_name_that_fits_a_domain_is_taken(name: str) -> None:
-    server.check_name(name)
+    practice_server.check_name(name)
 
 
 @pytest.mark.parametrize("name", ["", "Team", "2nd", "a_b", "a b", "../x", "-a", "a-", "x" * 31, "a-acme", "a\n"])
 def test_a_name_that_fits_no_domain_is_bad_input(name: str) -> None:
     with pytest.raises(BadInput) as error:
-        server.load(name)
+        practice_server.load(name)
     assert error.value.where == "--name" and error.value.remedy
 
 
@@ -47,42 +47,42 @@ def test_a_system_that_no_practice_server_runs_is_bad_input_before_anything_is_m
 
 
 def test_a_server_keeps_the_system_it_was_made_with(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.Practice("practice", "debian-13", 1, made=True).save()
-    monkeypatch.setattr(engine, "ensure", lambda *_: pytest.fail("the engine was asked for"))
+    practice_server.Practice("practice", "debian-13", 1, made=True).save()
+    monkeypatch.setattr(docker_engine, "ensure", lambda *_: pytest.fail("the engine was asked for"))
     with pytest.raises(BadInput, match="debian-13"):
         lifecycle.up("practice", "debian-12", lambda _: None)
 
 
 def test_a_server_that_was_never_brought_up_says_how_to(state: Path) -> None:
     with pytest.raises(BadInput, match="practice up --name team"):
-        server.load("team")
-    server.Practice("team", "debian-12", 3).save()  # half made
+        practice_server.load("team")
+    practice_server.Practice("team", "debian-12", 3).save()  # half made
     with pytest.raises(BadInput):
-        server.load("team")
-    server.Practice("team", "debian-12", 3, made=True).save()
-    assert server.load("team").index == 3
+        practice_server.load("team")
+    practice_server.Practice("team", "debian-12", 3, made=True).save()
+    assert practice_server.load("team").index == 3
 
 
 def test_info_has_the_form_of_the_contract(state: Path) -> None:
-    info = server.Practice("practice", "debian-12", 1).info()
+    info = practice_server.Practice("practice", "debian-12", 1).info()
     assert list(info) == ["ssh", "domain", "url", "address", "https_port", "ca_bundle", "container", "site"]
     assert list(info["ssh"]) == ["host", "port", "user", "key", "known_hosts"]
     assert info["url"] == f"https://{info['domain']}:{info['https_port']}/"
 
 
 def test_two_servers_share_no_address_port_or_name() -> None:
-    first, second = server.Practice("a", "debian-12", 1), server.Practice("b", "debian-12", 2)
+    first, second = practice_server.Practice("a", "debian-12", 1), practice_server.Practice("b", "debian-12", 2)
     assert not set(first.ports.values()) & set(second.ports.values())
     assert not set(first.names()) & set(second.names())
     assert first.subnet != second.subnet
 
 
 def test_the_last_server_stays_below_the_ports_of_clients() -> None:
-    assert max(server.Practice("z", "debian-12", lifecycle.MOST).ports.values()) < 32768
+    assert max(practice_server.Practice("z", "debian-12", lifecycle.MOST).ports.values()) < 32768
 
 
 def test_the_site_file_is_whole_private_and_names_files_absolutely(state: Path) -> None:
-    practice = server.Practice("practice", "debian-12", 1)
+    practice = practice_server.Practice("practice", "debian-12", 1)
     practice.chain()
     practice.write_site()
     site = yaml.safe_load(practice.site_file.read_text())
@@ -96,7 +96,7 @@ def test_the_site_file_is_whole_private_and_names_files_absolutely(state: Path) 
 
 
 def test_what_only_a_running_server_knows_is_not_in_the_committed_parameters() -> None:
-    committed = yaml.safe_load(server.PARAMS.read_text())
+    committed = yaml.safe_load(practice_server.PARAMS.read_text())
     assert not {"domain", "ssh_host", "ssh_port", "base_image", "acme_directory"} & set(committed)
 
 
@@ -111,7 +111,7 @@ def test_the_services_certificate_holds_for_their_names_and_no_others() -> None:
 
 
 def test_the_services_certificate_is_made_once(state: Path) -> None:
-    practice = server.Practice("practice", "debian-12", 1)
+    practice = practice_server.Practice("practice", "debian-12", 1)
     made = practice.chain()
     assert practice.chain() == made
     (practice.folder / "services.key").unlink()
@@ -247,18 +247,18 @@ def test_debian_13_gets_its_word_on_control_groups_v1_only() -> None:
 def test_every_image_is_made_again_when_a_template_or_the_mirror_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nobody = engine.Engine("docker", 1)
+    nobody = docker_engine.Engine("docker", 1)
     monkeypatch.setattr(machine, "mirror", machine.Mirror)
 
     def name() -> str:
-        return image.Images(nobody, "debian-12", print).name("server")
+        return server_images.Images(nobody, "debian-12", print).name("server")
 
     before = name()
     assert re.fullmatch(r"hubrun-practice/server:debian-12-[0-9a-f]{10}", before) and name() == before
     monkeypatch.setattr(machine, "mirror", lambda: machine.Mirror("http://other.example/debian"))
     other_mirror = name()
     (tmp_path / "server.Dockerfile").write_text("FROM scratch\n")
-    monkeypatch.setattr(image, "TEMPLATES", tmp_path)
+    monkeypatch.setattr(server_images, "TEMPLATES", tmp_path)
     assert len({before, other_mirror, name()}) == 3
 
 
@@ -273,55 +273,57 @@ def test_a_client_without_an_engine_is_no_engine(tmp_path: Path, monkeypatch: py
     good = script(tmp_path / "good", f"echo '{json.dumps(answers)}'")
     # Newer clients print an answer without a server, and exit 0.
     script(tmp_path / "docker", """echo '{"ServerVersion": "", "ServerErrors": ["no"]}'""")
-    monkeypatch.setattr(engine.shutil, "which", lambda *_, **__: str(tmp_path / "docker"))
-    monkeypatch.setattr(engine.os, "access", lambda path, _: not path.startswith("/usr/"))
-    assert engine.find() is None
-    monkeypatch.setattr(engine.shutil, "which", lambda *_, **__: good)
-    assert engine.find() == engine.Engine(good, 2)
+    monkeypatch.setattr(docker_engine.shutil, "which", lambda *_, **__: str(tmp_path / "docker"))
+    monkeypatch.setattr(docker_engine.os, "access", lambda path, _: not path.startswith("/usr/"))
+    assert docker_engine.find() is None
+    monkeypatch.setattr(docker_engine.shutil, "which", lambda *_, **__: good)
+    assert docker_engine.find() == docker_engine.Engine(good, 2)
 
 
 def test_without_rights_to_start_an_engine_one_command_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "find", lambda: None)
-    monkeypatch.setattr(engine, "_start", lambda _: pytest.fail("started"))
-    monkeypatch.setattr(engine, "install_packages", lambda *_, **__: pytest.fail("installed"))
-    monkeypatch.setattr(engine.os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(engine.shutil, "which", lambda name, **_: f"/usr/bin/{name}")
+    monkeypatch.setattr(docker_engine, "find", lambda: None)
+    monkeypatch.setattr(docker_engine, "_start", lambda _: pytest.fail("started"))
+    monkeypatch.setattr(docker_engine, "install_packages", lambda *_, **__: pytest.fail("installed"))
+    monkeypatch.setattr(docker_engine.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(docker_engine.shutil, "which", lambda name, **_: f"/usr/bin/{name}")
     with pytest.raises(EngineMissing, match="sudo ./hubrun practice"):
-        engine.ensure(tmp_path, lambda _: None)
-    monkeypatch.setattr(engine.shutil, "which", lambda *_, **__: None)
+        docker_engine.ensure(tmp_path, lambda _: None)
+    monkeypatch.setattr(docker_engine.shutil, "which", lambda *_, **__: None)
     with pytest.raises(EngineMissing, match="get.docker.com"):
-        engine.ensure(tmp_path, lambda _: None)
+        docker_engine.ensure(tmp_path, lambda _: None)
 
 
 def test_an_engine_started_here_is_remembered_and_stopped_and_no_other_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = engine.Engine("docker", 1)
+    running = docker_engine.Engine("docker", 1)
     answers = iter([None, None, running])
-    monkeypatch.setattr(engine, "find", lambda: next(answers))
-    monkeypatch.setattr(engine.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(engine.shutil, "which", lambda name, **_: f"/usr/bin/{name}")
+    monkeypatch.setattr(docker_engine, "find", lambda: next(answers))
+    monkeypatch.setattr(docker_engine.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(docker_engine.shutil, "which", lambda name, **_: f"/usr/bin/{name}")
     sleep = ["sleep", "60"]
-    monkeypatch.setattr(engine, "_start", lambda state: engine.start_by_hand(sleep, state / "dockerd.log"))
-    assert engine.ensure(tmp_path, lambda _: None) == running
+    monkeypatch.setattr(
+        docker_engine, "_start", lambda state: docker_engine.start_by_hand(sleep, state / "dockerd.log")
+    )
+    assert docker_engine.ensure(tmp_path, lambda _: None) == running
     started = json.loads((tmp_path / "engine.json").read_text())
-    engine.stop_by_hand({**started, "started": "1"})  # the pid has gone to another process
-    assert engine._started(started["pid"]) == started["started"]
-    engine.stop(tmp_path, lambda _: None)
-    assert engine._started(started["pid"]) == ""
+    docker_engine.stop_by_hand({**started, "started": "1"})  # the pid has gone to another process
+    assert docker_engine._started(started["pid"]) == started["started"]
+    docker_engine.stop(tmp_path, lambda _: None)
+    assert docker_engine._started(started["pid"]) == ""
     assert list(tmp_path.iterdir()) == []
-    engine.stop(tmp_path, lambda _: pytest.fail("nothing was started, nothing is stopped"))
+    docker_engine.stop(tmp_path, lambda _: pytest.fail("nothing was started, nothing is stopped"))
 
 
 def test_a_failing_docker_command_says_which_and_why(tmp_path: Path) -> None:
     client = script(tmp_path / "docker", "echo working; echo 'Error: port is taken' >&2; exit 1")
     with pytest.raises(HubrunError) as error:
-        engine.Engine(client, 1).run("start", "hubrun-x", "--secret=1")
+        docker_engine.Engine(client, 1).run("start", "hubrun-x", "--secret=1")
     assert error.value.what == "Error: port is taken" and "secret" not in str(error.value)
     with pytest.raises(HubrunError, match="no end after 0 s"):
-        engine.Engine(script(tmp_path / "slow", "exec sleep 5"), 1).run("start", timeout=0.2)
+        docker_engine.Engine(script(tmp_path / "slow", "exec sleep 5"), 1).run("start", timeout=0.2)
 
 
 @pytest.mark.parametrize(
@@ -336,9 +338,9 @@ def test_a_failing_docker_command_says_which_and_why(tmp_path: Path) -> None:
 def test_a_registry_that_does_not_answer_soon_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str, pulled: bool
 ) -> None:
-    monkeypatch.setattr(image, "REGISTRY_ANSWERS_WITHIN", 0.5)
+    monkeypatch.setattr(server_images, "REGISTRY_ANSWERS_WITHIN", 0.5)
     start = time.monotonic()
-    assert image.pull(engine.Engine(script(tmp_path / "docker", client), 1), "debian:bookworm") is pulled
+    assert server_images.pull(docker_engine.Engine(script(tmp_path / "docker", client), 1), "debian:bookworm") is pulled
     assert time.monotonic() - start < 5
 
 
@@ -358,7 +360,7 @@ def test_a_second_practice_command_waits_for_the_first(state: Path) -> None:
 
 
 def test_a_new_server_has_a_new_host_key_and_the_old_login_key(state: Path) -> None:
-    practice = server.Practice("practice", "debian-12", 1)
+    practice = practice_server.Practice("practice", "debian-12", 1)
     first = lifecycle._keys(practice)
     noted = (practice.folder / "known_hosts").read_text()
     host_key = first["/etc/ssh/ssh_host_ed25519_key.pub"][0].rsplit(" ", 1)[0]

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from hubrun.redact import Redactor
-from hubrun.secret_forms import decoded
+from hubrun.redaction.redact import Redactor
+from hubrun.redaction.secret_forms import decoded
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 VALUE = 's3cr3t/with\' "quote"&more <\\n> é€😀\n2nd+line'
 DIGITS = hashlib.sha256(b"a secret of the tests").hexdigest()
 BINARY = bytes.fromhex(DIGITS)

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubrun.redact import Redactor
-from hubrun.secret import Secret
+from hubrun.redaction.redact import Redactor
+from hubrun.redaction.secret import Secret
 
 VALUE = "s3cr3t/with' quote&more"
 
 
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hubrun.secret.HERE", Redactor())
+    monkeypatch.setattr("hubrun.redaction.secret.HERE", Redactor())
 
 
 @pytest.mark.usefixtures("known")
@@ -73,6 +73,6 @@ def test_an_empty_secret_replaces_nothing() -> None:
 @given(st.text("ab'/ é", min_size=3), st.text("ab'/ é", max_size=20), st.text("ab'/ é", max_size=20))
 def test_nothing_of_it_is_left_in_any_text(value: str, before: str, after: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hubrun.secret.HERE", Redactor())
+        patch.setattr("hubrun.redaction.secret.HERE", Redactor())
         Secret(value, "#")
         assert value not in Secret.redact(before + value + after)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hubrun.resources.reserve import Reserve
+from hubrun.resources.ext4_reserve import Reserve
 
 RESERVE = Reserve("/var/lib/jupyterhub", "jupyterhub")
 ON = "device=/dev/vda1\nfolder=/\nwanted=998\nsize=4096\nall=5242880\n"

@@ -26,22 +26,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import aptrepo
-from hubrun.hub.config import pinned
-from hubrun.hub.docker import container_tests
+from hubrun.desired.resource import Action, Resource, Result, facts, unified
 from hubrun.params import Site
-from hubrun.plan import Action, Resource, Result, facts, quote, unified
 from hubrun.resources.apt_source import AptSource
+from hubrun.resources.conditional import Where
 from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Image, Network
 from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File, OnlyFiles
-from hubrun.resources.node import NodePackages
+from hubrun.resources.node_packages import NodePackages
 from hubrun.resources.packages import MEND, NoPackages, Packages, Updates
 from hubrun.resources.secret_file import SecretFile
 from hubrun.resources.services import Service
+from hubrun.resources.source_tree import Tree, sources
 from hubrun.resources.system import CA_FOLDER, CertificateAuthorities, HostEntry, Swap, TimeSync
-from hubrun.resources.tree import Tree, sources
 from hubrun.resources.users import AuthorizedKey, NotInGroups, OnlyMembers, User
 from hubrun.resources.venv import Venv, pins
-from hubrun.resources.where import Where
+from hubrun.sections.docker_spawner.docker_setup import container_tests
+from hubrun.sections.hub.config import pinned
+from hubrun.shell import quote
 
 FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
 PEM = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUe\n-----END CERTIFICATE-----\n"

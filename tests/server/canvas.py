@@ -109,7 +109,7 @@ class Student(Visitor):
 
 
 class Consumers:
-    """Consumers that a test writes to a server by hand, as front/consumers.py says that their files are."""
+    """Consumers that a test writes to a server by hand, as hubrun_hub/lti/consumers.py says that their files are."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine

@@ -19,7 +19,7 @@ from typing import Any
 
 import paramiko
 
-from hubrun.practice import engine
+from hubrun.practice import docker_engine
 
 PROJECT = Path(__file__).resolve().parents[2]
 # What keeps Chromium from asking anything of anybody by itself.
@@ -188,7 +188,7 @@ class Machine:
 
     def docker(self, *args: str, data: bytes = b"", seconds: float = 60) -> str:
         """`docker ARGS` on this machine's engine; what it printed."""
-        found = engine.find()
+        found = docker_engine.find()
         assert found, "no Docker engine answers"
         return found.run(*args, stdin=data, timeout=seconds)
 

@@ -12,10 +12,12 @@ from canvas import key_and_secret
 from machines import Machine, hubrun
 
 from hubrun import params
-from hubrun.hub import config, network, reach
-from hubrun.hub.browser import Browser
-from hubrun.hub.connect_to import Route
+from hubrun.lms.browser import Browser
+from hubrun.lms.connect_to import Route
 from hubrun.params import Site
+from hubrun.sections.docker_spawner import student_network
+from hubrun.sections.hub import config
+from hubrun.sections.verify import network_reach
 from lti_platform import signed_form
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
@@ -72,8 +74,10 @@ def campus(machine: Machine, site: Site) -> Iterator[None]:
 
 def tried(browser: Browser, *targets: tuple[str, int]) -> list[str]:
     """What comes of a connection to each, from the student's kernel."""
-    found = reach.Survey((), (), (), (), (), ())
-    answer: dict[str, Any] = json.loads(browser.run_cell(reach.cell(found, [reach.Group("", targets)], [], [])))
+    found = network_reach.Survey((), (), (), (), (), ())
+    answer: dict[str, Any] = json.loads(
+        browser.run_cell(network_reach.cell(found, [network_reach.Group("", targets)], [], []))
+    )
     return list(answer["probes"])
 
 
@@ -130,7 +134,7 @@ def test_a_student_reaches_no_port_of_the_server_by_any_of_its_addresses(
 ) -> None:
     own = machine.run('ip -4 -o addr show | awk \'$2 != "lo" {sub("/.*", "", $4); print $4}\'').split()
     assert site.gateway in own and "172.17.0.1" in own and len(own) >= 3, own
-    targets = [(each, port) for each in own for port in reach.PORTS if (each, port) != (site.gateway, 8081)]
+    targets = [(each, port) for each in own for port in network_reach.PORTS if (each, port) != (site.gateway, 8081)]
     assert set(tried(eve, *targets)) <= REFUSED
 
 
@@ -143,7 +147,7 @@ def test_a_student_reaches_no_other_student(machine: Machine, eve: Browser, brow
 
 def test_a_student_reaches_neither_metadata_nor_a_private_network(eve: Browser, campus: None) -> None:
     router = "10.213.255.1"  # nobody's: it is refused here, and not by a router that says so
-    targets = [*reach.METADATA, (PRIVATE, 8080), ("192.168.77.1", 22), (router, 80), ("100.64.0.1", 80)]
+    targets = [*network_reach.METADATA, (PRIVATE, 8080), ("192.168.77.1", 22), (router, 80), ("100.64.0.1", 80)]
     assert set(tried(eve, *targets)) <= REFUSED
 
 
@@ -151,8 +155,8 @@ def test_the_operator_may_allow_a_private_network_and_the_server_stays_closed(
     machine: Machine, eve: Browser, site: Site, campus: None
 ) -> None:
     rules = config.render("student-network.nft", site.model_copy(update={"student_networks": ["192.168.77.0/30"]}))
-    kept = machine.run(f"cat {network.RULES}")
-    load = f"cat > {network.RULES} && {network.PROGRAM} load"
+    kept = machine.run(f"cat {student_network.RULES}")
+    load = f"cat > {student_network.RULES} && {student_network.PROGRAM} load"
     with put_back(machine):
         try:
             machine.run(load, data=rules.encode())

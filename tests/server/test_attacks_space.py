@@ -12,8 +12,8 @@ from canvas import Student, key_and_secret
 from machines import Machine
 
 from hubrun import params
-from hubrun.hub.browser import Browser
-from hubrun.hub.connect_to import Route
+from hubrun.lms.browser import Browser
+from hubrun.lms.connect_to import Route
 from hubrun.params import Site
 from lti_platform import signed_form
 

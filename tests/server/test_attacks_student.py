@@ -23,8 +23,8 @@ from test_nbgrader import Hub, Person, assignment, formgraders, hub, people  # n
 
 import hostile
 from hubrun import params
-from hubrun.hub.git_links import GitLink
 from hubrun.params import Site
+from hubrun.sections.canvas.git_links import GitLink
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(600)]
 

@@ -20,8 +20,8 @@ from oauthlib.oauth1 import Client as OAuth1
 from playwright.sync_api import BrowserContext, sync_playwright
 
 from hubrun import params
-from hubrun.hub.git_links import GitLink
 from hubrun.params import Site
+from hubrun.sections.canvas.git_links import GitLink
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(300)]
 

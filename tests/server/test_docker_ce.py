@@ -14,11 +14,11 @@ from machines import Machine, differences
 
 import aptrepo
 from hubrun import params
+from hubrun.desired.server import Server
+from hubrun.desired.supported_systems import system_of
 from hubrun.errors import CommandFailed
-from hubrun.hub import docker
 from hubrun.resources.packages import Packages
-from hubrun.server import Server
-from hubrun.systems import system_of
+from hubrun.sections.docker_spawner import docker_setup
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
@@ -65,7 +65,7 @@ def connect(machine: Machine, key: str, url: str) -> Server:
 def ensure_engine(machine: Machine, key: str, url: str = "file:///srv/repository") -> list[str]:
     """The status of each resource of the Docker engine."""
     with connect(machine, key, url) as server:
-        server.ensure(*docker.engine(server.site, system_of(server.facts)))
+        server.ensure(*docker_setup.engine(server.site, system_of(server.facts)))
         return [result.status for result in server.results]
 
 
@@ -120,7 +120,7 @@ def test_docker_ce_that_is_there_is_left_alone(ce: Machine, fingerprint: str) ->
 
 def test_the_distributions_docker_makes_way_for_docker_ce_and_back(ce: Machine, fingerprint: str) -> None:
     with Server.connect(params.load(ce.site)) as server:
-        server.ensure(*docker.engine(server.site, system_of(server.facts)))
+        server.ensure(*docker_setup.engine(server.site, system_of(server.facts)))
     names = ce.run("dpkg-query -W -f '${Package} ${db:Status-Status}\\n'").splitlines()
     assert "docker.io installed" in names and "docker-ce installed" not in names
     assert ensure_engine(ce, fingerprint) == ["changed", "ok", "changed"]

@@ -21,9 +21,9 @@ import pytest
 from conftest import server
 from machines import Machine, Running, hubrun, start
 
-from hubrun.record.history import History
-from hubrun.record.manifest import Book, Record
-from hubrun.record.verify import verify
+from hubrun.records.ledger.history import History
+from hubrun.records.ledger.manifest import Book, Record
+from hubrun.records.ledger.verify_history import verify
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(1200)]
 

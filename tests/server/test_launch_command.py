@@ -16,10 +16,10 @@ from machines import Machine, hubrun, start
 from playwright.sync_api import BrowserContext, Request, sync_playwright
 
 from hubrun import params
-from hubrun.hub import temporary_consumer
-from hubrun.hub.lms import Key
-from hubrun.hub.verify import Verification
-from hubrun.server import Server
+from hubrun.desired.server import Server
+from hubrun.lms import temporary_consumer
+from hubrun.lms.platform13 import Key
+from hubrun.sections.verify.verification import Verification
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(300)]
 

@@ -19,10 +19,10 @@ from machines import Machine
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hubrun import params
-from hubrun.hub.browser import Browser
-from hubrun.hub.lti import LaunchRequest
-from hubrun.hub.verify import Verification
-from hubrun.server import Server
+from hubrun.desired.server import Server
+from hubrun.lms.browser import Browser
+from hubrun.lms.lti11 import LaunchRequest
+from hubrun.sections.verify.verification import Verification
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 

@@ -9,12 +9,12 @@ import pytest
 from machines import Ended, Machine, hubrun
 
 from hubrun import params
-from hubrun.hub import lti
-from hubrun.hub.browser import Browser
-from hubrun.hub.front.names import hub_name
-from hubrun.hub.test_users import volume
-from hubrun.hub.verify import Verification
-from hubrun.server import Server
+from hubrun.desired.server import Server
+from hubrun.lms import lti11
+from hubrun.lms.browser import Browser
+from hubrun.sections.verify.test_users import volume
+from hubrun.sections.verify.verification import Verification
+from hubrun_hub.lti.user_names import hub_name
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(420)]
 
@@ -87,9 +87,9 @@ def students(guide: Machine) -> Iterator[dict[str, Browser]]:
 
 def launch(server: Server, user: str, name: str) -> Browser:
     """A browser in which Canvas has launched this student, who must come in by this name."""
-    form = lti.canvas_launch(server.site.launch_url, username=user, user_id=f"opaque-{user}")
+    form = lti11.canvas_launch(server.site.launch_url, username=user, user_id=f"opaque-{user}")
     verification = Verification(server)
-    request = lti.LaunchRequest(server.site.launch_url, form | {LOGIN: LOGINS[user]})
+    request = lti11.LaunchRequest(server.site.launch_url, form | {LOGIN: LOGINS[user]})
     browser = Browser(verification.route)
     (signed,) = verification.sign([request])
     assert browser.launch(server.site.launch_url, signed).user == name

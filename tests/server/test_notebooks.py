@@ -8,7 +8,7 @@ import pytest
 from machines import PROJECT, Machine
 from pytest_notebook.nb_regression import NBRegressionFixture
 
-from hubrun.notebook import SITE_FILE
+from hubrun.environment import SITE_FILE
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 

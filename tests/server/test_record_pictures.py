@@ -26,9 +26,10 @@ PROJECT = Path(__file__).parents[2]
 sys.path.append(str(PROJECT / "tests"))
 
 import five_runs  # noqa: E402
-from hubrun.record import history, html, pages  # noqa: E402
-from hubrun.record.compare import compare  # noqa: E402
-from hubrun.record.report import Finding, Report  # noqa: E402
+from hubrun.records.ledger import history  # noqa: E402
+from hubrun.records.ledger.report import Finding, Report  # noqa: E402
+from hubrun.records.pages import rendering, website  # noqa: E402
+from hubrun.records.pages.compare import compare  # noqa: E402
 
 pytestmark = pytest.mark.browser
 
@@ -75,7 +76,7 @@ def make_site(records: Path) -> Site:
         "biology": Report(runs=5, files=31, signed=5, unsigned=1, signers=signers),
         "chemistry": Report(runs=10, files=58, signed=10, signers=signers),
     }
-    index = pages.write_site(records, reports)
+    index = website.write_site(records, reports)
     biology = [run.name for run in history.History(records, "biology").runs()]
     folder = index.parent / "biology"
     places = {
@@ -95,12 +96,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site = make_site(records)
     first, second = (run.manifest() for run in history.History(records, "biology").runs()[:2])
     site.places["comparison"] = records / "comparison.html"
-    site.places["comparison"].write_text(html.comparison(compare(first, second)))
+    site.places["comparison"].write_text(rendering.comparison(compare(first, second)))
     broken = records / "physics" / "20260101T000000Z-abcdef"
     broken.mkdir(parents=True)
     (broken / "manifest.json").write_text("{")
     fault = Finding(f"physics/{broken.name}/manifest.json", "was changed after it was signed", "Find out by whom")
-    pages.write_site(records, {"physics": Report(runs=1, findings=[fault])})
+    website.write_site(records, {"physics": Report(runs=1, findings=[fault])})
     site.places["broken run"] = site.index.parent / "physics" / broken.name / "index.html"
     return site
 
@@ -162,7 +163,7 @@ def test_a_script_in_an_output_does_nothing(browser: Browser, tmp_path: Path) ->
     evil = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"><svg onload=\"document.title='owned'\"></svg>"
     cells = [new_code_cell("1", outputs=[new_output("display_data", {"text/html": evil, "application/vnd.hubrun+json": {}})])]  # fmt: skip
     nbformat.write(new_notebook(cells=cells), tmp_path / "biology" / record.run / "06_verify.ipynb")
-    path = pages.write_site(tmp_path, {}).parent / "biology" / record.run / "06_verify.html"
+    path = website.write_site(tmp_path, {}).parent / "biology" / record.run / "06_verify.html"
     # The second is the same page as if nothing had been taken out: then the policy must hold.
     bare = tmp_path / "bare.html"
     bare.write_text(path.read_text().replace("<main>", f"<main>{evil}"))

@@ -18,15 +18,15 @@ from machines import CHROMIUM_FLAGS, Ended, Machine, hubrun
 from playwright.sync_api import Page, sync_playwright
 
 from hubrun import params
-from hubrun.hub import matrix13
-from hubrun.hub.browser import Browser
-from hubrun.hub.connect_to import Route
-from hubrun.hub.front.hosts import host
-from hubrun.hub.lms import Person
-from hubrun.hub.temporary_consumer import temporary_consumer
-from hubrun.hub.test_users import volume
+from hubrun.desired.server import Server
+from hubrun.lms import lti13_cases
+from hubrun.lms.browser import Browser
+from hubrun.lms.connect_to import Route
+from hubrun.lms.platform13 import Person
+from hubrun.lms.temporary_consumer import temporary_consumer
 from hubrun.params import Site
-from hubrun.server import Server
+from hubrun.sections.verify.test_users import volume
+from hubrun_hub.lti.user_hosts import host
 from lti_platform import signed_form
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(600)]
@@ -214,7 +214,7 @@ def test_lti_13_and_names_that_are_no_part_of_an_address(machine: Machine, peopl
     with Server.connect(people.site) as server, temporary_consumer(server) as lms:
         browser = Browser(people.launch("sol").route)
         people.browsers.append(browser)
-        launch = matrix13.launch(browser, lms, Person("o.brien", people.site.lti_username_key))
+        launch = lti13_cases.launch(browser, lms, Person("o.brien", people.site.lti_username_key))
         assert launch.user.endswith("__o.brien"), launch.came
     assert browser.start() == people.at(launch.user, "lab")
     assert urlsplit(browser.lab_url).hostname == host(launch.user, people.site.domain)

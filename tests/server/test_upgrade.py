@@ -21,9 +21,9 @@ from conftest import KEEP, server
 from machines import PROJECT, Ended, Machine, hubrun
 
 from hubrun import params
-from hubrun.hub.browser import Browser
-from hubrun.hub.verify import Verification
-from hubrun.server import Server
+from hubrun.desired.server import Server
+from hubrun.lms.browser import Browser
+from hubrun.sections.verify.verification import Verification
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 

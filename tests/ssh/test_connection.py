@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 from paramiko import Ed25519Key
 
-from hubrun import connection
-from hubrun.checks import Check, Test
+from hubrun.desired.checks import Check, Test
+from hubrun.desired.resource import Action, Resource
+from hubrun.desired.server import Server
 from hubrun.errors import BadInput, CheckFailed, CommandFailed, ConnectionLost, HubrunError, Unreachable
 from hubrun.params import Site
-from hubrun.plan import Action, Resource
+from hubrun.redaction.secret import Secret
 from hubrun.resources.files import Directory, File
 from hubrun.resources.packages import Packages
-from hubrun.secret import Secret
-from hubrun.server import Server
+from hubrun.ssh import connection
 from sshd import Sshd, make_key, serve
 
 

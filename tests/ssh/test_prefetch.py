@@ -16,20 +16,21 @@ import nbformat
 import pytest
 
 from books import Ear
-from hubrun import ahead, private, session
-from hubrun.ahead import EXPECTED, Ahead, Question
-from hubrun.channel import Output
-from hubrun.checks import Test
+from hubrun import private_state
+from hubrun.desired.checks import Test
+from hubrun.desired.resource import Action, Resource
+from hubrun.desired.server import Server
+from hubrun.environment import ENGINE
 from hubrun.errors import CheckFailed, CommandFailed
-from hubrun.notebook import ENGINE
 from hubrun.params import Site
-from hubrun.plan import Action, Resource
-from hubrun.record import kernels
-from hubrun.record import run as record_run
-from hubrun.record.asked import Asked, Memory
-from hubrun.record.history import ASKED
-from hubrun.redact import HERE
-from hubrun.server import Server
+from hubrun.records.ledger.history import ASKED
+from hubrun.records.run import kernels
+from hubrun.records.run import site_run as record_run
+from hubrun.redaction.redact import HERE
+from hubrun.ssh import prefetch, session
+from hubrun.ssh.channel import Output
+from hubrun.ssh.prefetch import EXPECTED, Ahead, Question
+from hubrun.ssh.prefetch_store import Asked, Memory
 from sshd import Sshd, serve
 
 
@@ -115,8 +116,8 @@ def test_after_a_change_nothing_counts_any_more_not_even_what_is_under_way(asker
 
 def test_an_old_answer_does_not_count(asker: Asker) -> None:
     answers = Ahead(asker)
-    answers.keep("a", Output(0, "a", at=time.time() - ahead.GOOD_FOR - 1))
-    answers.keep("b", Output(0, "b", at=time.time() - ahead.GOOD_FOR + 5))
+    answers.keep("a", Output(0, "a", at=time.time() - prefetch.GOOD_FOR - 1))
+    answers.keep("b", Output(0, "b", at=time.time() - prefetch.GOOD_FOR + 5))
     assert answers.take("a") is None
     assert answers.take("b") == replace(Output(0, "b"), early=True, at=pytest.approx(time.time(), abs=120))
 
@@ -286,7 +287,7 @@ def learned(name: str = "01", questions: Sequence[Question] = (Question("a"),)) 
     memory = Memory("bio", "SHA256:a")
     memory.learn(name, list(questions), everything=True)
     memory.save()
-    (file,) = private.folder("asked").iterdir()
+    (file,) = private_state.folder("asked").iterdir()
     return file
 
 
@@ -299,7 +300,7 @@ def test_questions_are_kept_by_runbook_and_found_again(state: Path) -> None:
 def test_they_are_of_one_site_on_one_server(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learned()
     assert remembered("chem") == {} and remembered("bio", "SHA256:b") == {} and remembered("bio", "") == {}
-    monkeypatch.setattr("hubrun.record.asked.PROJECT", Path("/another/checkout"))
+    monkeypatch.setattr("hubrun.ssh.prefetch_store.PROJECT", Path("/another/checkout"))
     assert remembered() == {}
 
 

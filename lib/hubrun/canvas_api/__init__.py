@@ -5,11 +5,11 @@ tool = ExternalTool(Context.course("101"), "JupyterHub", site.launch_url, key, f
 canvas.ensure(tool, ModuleItem("101", "JupyterHub", "Open JupyterHub", site.launch_url, tool))
 """
 
-from hubrun.canvas.answers import CanvasFailed, CanvasRefused
-from hubrun.canvas.instance import Canvas
-from hubrun.canvas.modules import ModuleItem
-from hubrun.canvas.resource import Context
-from hubrun.canvas.tools import ExternalTool, Navigation, ToolDeployment
+from hubrun.canvas_api.answers import CanvasFailed, CanvasRefused
+from hubrun.canvas_api.canvas_resource import Context
+from hubrun.canvas_api.instance import Canvas
+from hubrun.canvas_api.modules import ModuleItem
+from hubrun.canvas_api.tools import ExternalTool, Navigation, ToolDeployment
 
 __all__ = [
     "Canvas",

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import requests
 
 from hubrun.errors import BadInput, HubrunError
-from hubrun.secret import Secret
+from hubrun.redaction.secret import Secret
 
 RIGHTS = (
     "For a tool in an account the token's owner needs the permission to add and edit LTI tools there, for one in a "

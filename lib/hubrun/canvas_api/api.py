@@ -23,10 +23,10 @@ from canvasapi.external_tool import ExternalTool  # type: ignore[import-untyped]
 from canvasapi.module import Module, ModuleItem  # type: ignore[import-untyped]
 from canvasapi.requester import Requester  # type: ignore[import-untyped]
 
-from hubrun.canvas.answers import judge, said_of
-from hubrun.canvas.resource import Context, Form, text
+from hubrun.canvas_api.answers import judge, said_of
+from hubrun.canvas_api.canvas_resource import Context, Form, text
 from hubrun.errors import BadInput, HubrunError
-from hubrun.secret import Secret
+from hubrun.redaction.secret import Secret
 
 # Seconds to connect, and seconds between two bytes of an answer.
 TIME_LIMIT = (10, 60)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from hubrun.desired.resource import Action, unified
 from hubrun.errors import BadInput
-from hubrun.plan import Action, unified
-from hubrun.secret import Secret
+from hubrun.redaction.secret import Secret
 
 if TYPE_CHECKING:
-    from hubrun.canvas.api import Api
+    from hubrun.canvas_api.api import Api
 
 Form = dict[str, Any]
 # A number, also of another shard ("2~34"), or the name of a SIS field with a value, or a special name:

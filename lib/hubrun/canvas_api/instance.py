@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from hubrun.canvas.answers import CanvasFailed
-from hubrun.canvas.api import Api
-from hubrun.canvas.resource import CanvasResource, Change
-from hubrun.display import Live, Row, results_card
+from hubrun.canvas_api.answers import CanvasFailed
+from hubrun.canvas_api.api import Api
+from hubrun.canvas_api.canvas_resource import CanvasResource, Change
+from hubrun.desired.cards import Live, Row, results_card
+from hubrun.desired.resource import Result, Status
 from hubrun.errors import HubrunError
-from hubrun.plan import Result, Status
-from hubrun.secret import Secret
+from hubrun.redaction.secret import Secret
 
 
 class Canvas:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hubrun.canvas.resource import CanvasResource, Change, Context, Form, field_diff, surplus
-from hubrun.canvas.tools import ExternalTool, ToolDeployment
+from hubrun.canvas_api.canvas_resource import CanvasResource, Change, Context, Form, field_diff, surplus
+from hubrun.canvas_api.tools import ExternalTool, ToolDeployment
 from hubrun.errors import BadInput
 
 if TYPE_CHECKING:
-    from hubrun.canvas.api import Api
+    from hubrun.canvas_api.api import Api
 
 
 @dataclass(frozen=True)

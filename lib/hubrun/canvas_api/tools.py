@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from hubrun.canvas.resource import CanvasResource, Change, Context, Form, field_diff, surplus, text
+from hubrun.canvas_api.canvas_resource import CanvasResource, Change, Context, Form, field_diff, surplus, text
 from hubrun.errors import BadInput
-from hubrun.secret import Secret
+from hubrun.redaction.secret import Secret
 
 if TYPE_CHECKING:
-    from hubrun.canvas.api import Api
+    from hubrun.canvas_api.api import Api
 
 # app/models/context_external_tool.rb: other values are dropped without a word (privacy_level=, STANDARD_EXTENSION_KEYS).
 _PRIVACY = ("anonymous", "name_only", "email_only", "public")

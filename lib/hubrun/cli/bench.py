@@ -7,8 +7,8 @@ import sys
 
 import click
 
+from hubrun.environment import PROJECT
 from hubrun.errors import BadInput
-from hubrun.notebook import PROJECT
 
 # What benchmarks/run.py measures; it is not imported here: an installed hubrun has no benchmarks.
 PARTS = ("install", "memory", "progress", "nothing", "delayed", "trips", "verify", "eight", "launch", "class")

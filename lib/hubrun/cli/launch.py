@@ -15,14 +15,14 @@ import click
 
 from hubrun import params
 from hubrun.errors import BadInput, CheckFailed
-from hubrun.hub.lti import ROLES
+from hubrun.lms.lti11 import ROLES
 from hubrun.terminal import echo
 
 if TYPE_CHECKING:
-    from hubrun.hub.launch_page import LaunchPage
+    from hubrun.desired.server import Server
+    from hubrun.lms.launch_page import LaunchPage
     from hubrun.params import Site
-    from hubrun.params_lti import ConsumerParams
-    from hubrun.server import Server
+    from hubrun.params.consumers import ConsumerParams
 
 Version = Literal["1.1", "1.3"]
 # How long the page waits to be opened, and what is there for it on the server, in seconds.
@@ -81,7 +81,7 @@ def launch(
     ./hubrun launch params/bio.yaml --as student1
     ./hubrun launch params/bio.yaml --as teacher1 --role Instructor --course "BIO 101"
     """
-    from hubrun.server import Server  # slow to import: `hubrun --help` must not wait for it
+    from hubrun.desired.server import Server  # slow to import: `hubrun --help` must not wait for it
 
     site = params.load(site_file)
     plan = make_plan(site, identity, role, course, consumer, lti)
@@ -99,10 +99,10 @@ def launch(
 
 def make_plan(site: Site, identity: str, role: str, course: str, consumer: str, lti: Version | None) -> Plan:
     """Whom to launch and how. Raises BadInput for what the hub would refuse, and for what the site does not have."""
-    from hubrun.hub.front.names import NoIdentity, hub_name
-    from hubrun.hub.front.people import EXACT_KEYS
-    from hubrun.hub.lti import check_username_key
-    from hubrun.hub.test_users import TEST_USERS
+    from hubrun.lms.lti11 import check_username_key
+    from hubrun.sections.verify.test_users import TEST_USERS
+    from hubrun_hub.lti.people import EXACT_KEYS
+    from hubrun_hub.lti.user_names import NoIdentity, hub_name
 
     found = next((each for each in site.all_consumers if each.name == consumer), None)
     if found is None:
@@ -124,17 +124,17 @@ def make_plan(site: Site, identity: str, role: str, course: str, consumer: str, 
 
 def known(server: Server, user: str) -> set[str]:
     """ "user" when the hub knows the user, "home" when there are files of theirs."""
-    from hubrun.hub import config
-    from hubrun.hub.test_users import volume
-    from hubrun.plan import quote
+    from hubrun import server_paths
+    from hubrun.sections.verify.test_users import volume
+    from hubrun.shell import quote
 
-    database = f"{config.STATE}/jupyterhub.sqlite"
-    return set(server.probe(quote(_KNOWN, config.VENV, database, user, volume(user)))[0].stdout.split())
+    database = f"{server_paths.STATE}/jupyterhub.sqlite"
+    return set(server.probe(quote(_KNOWN, server_paths.VENV, database, user, volume(user)))[0].stdout.split())
 
 
 def announcement(site: Site, plan: Plan, there: set[str]) -> str:
     """What will happen, before it does."""
-    from hubrun.hub.front.hosts import host
+    from hubrun_hub.lti.user_hosts import host
 
     course = f"in the course {plan.course!r}" if plan.course else "outside a course"
     lines = [
@@ -157,13 +157,13 @@ def announcement(site: Site, plan: Plan, there: set[str]) -> str:
 
 def prepare(server: Server, plan: Plan, stack: ExitStack) -> LaunchPage:
     """The page; what it needs on the server is there until `stack` ends. Raises HubrunError."""
-    from hubrun.hub.consumers import secret_path
-    from hubrun.hub.front.people import KEYS
-    from hubrun.hub.launch_page import Form, LaunchPage
-    from hubrun.hub.lms import Lms, Person
-    from hubrun.hub.lti import LaunchRequest, canvas_launch
-    from hubrun.hub.signing import sign
-    from hubrun.hub.temporary_consumer import temporary_consumer
+    from hubrun.lms.launch_page import Form, LaunchPage
+    from hubrun.lms.lti11 import LaunchRequest, canvas_launch
+    from hubrun.lms.platform13 import Lms, Person
+    from hubrun.lms.signing import sign
+    from hubrun.lms.temporary_consumer import temporary_consumer
+    from hubrun.server_paths import secret_path
+    from hubrun_hub.lti.people import KEYS
 
     site = server.site
     title = f"Launching {plan.identity} on {site.domain}"
@@ -172,12 +172,12 @@ def prepare(server: Server, plan: Plan, stack: ExitStack) -> LaunchPage:
             site.launch_url, username=plan.identity, user_id="",
             username_key=site.lti_username_key, course=plan.course, role=plan.role,
         )  # fmt: skip
-        # Whatever else says who somebody is would be untrue, and the hub keeps it for the person (front/people.py).
+        # Whatever else says who somebody is would be untrue, and the hub keeps it for the person (hubrun_hub/lti/people.py).
         form = {name: value for name, value in form.items() if name == site.lti_username_key or name not in KEYS}
         request = LaunchRequest(site.launch_url, form, env_file=secret_path(plan.consumer.name))
         sign(server, [request])  # what is wrong is said before a browser opens
         page = LaunchPage(title, lambda hint: Form(site.launch_url, sign(server, [request])[0]))
-        # The hub compares where the form comes from with what the launch says of its LMS (front/origin.py).
+        # The hub compares where the form comes from with what the launch says of its LMS (hubrun_hub/lti/cross_site.py).
         form["launch_presentation_return_url"] = page.root
         return page
     person = Person(plan.identity, site.lti_username_key, plan.role, plan.course)
@@ -205,7 +205,7 @@ def log_reader(server: Server) -> Callable[[], str]:
 
 def wait(page: LaunchPage, plan: Plan, read_log: Callable[[], str], seconds: float = WAIT_S) -> int:
     """Wait for the login of a launch, and say what becomes of it. Raises CheckFailed when nothing does in time."""
-    from hubrun.hub.causes import launch_cause
+    from hubrun.desired.diagnosis import launch_cause
 
     deadline = time.monotonic() + seconds
     told: set[str] = set()
@@ -232,7 +232,7 @@ def logged_in(log: str, user: str) -> bool:
 
 
 def refusals(log: str) -> list[tuple[str, str]]:
-    """What the hub's log says of launches that it refused (front/refusals.py), each with the reason."""
+    """What the hub's log says of launches that it refused (hubrun_hub/lti/refusals.py), each with the reason."""
     return [
         (found[0], found[1])
         for found in re.findall(r"(LTI launch(?: by consumer \S+)? refused \(([a-z-]+)\): .*)", log)

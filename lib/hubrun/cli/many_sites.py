@@ -21,11 +21,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hubrun.errors import BadInput
-from hubrun.record.manifest import Cause, Record
-from hubrun.record.stop import Stopped, on_signal
-from hubrun.record.summary import duration, what_changed
-from hubrun.record.tables import STYLE
-from hubrun.secret import Secret
+from hubrun.records.ledger.manifest import Cause, Record
+from hubrun.records.pages.summary import duration, what_changed
+from hubrun.records.pages.terminal_tables import STYLE
+from hubrun.records.run.signals import Stopped, on_signal
+from hubrun.redaction.secret import Secret
 from hubrun.terminal import Terminal
 
 # In a log a site says at least this often, in seconds, what it does.

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from hubrun import practice as practice_server
-from hubrun.practice.image import RELEASES
+from hubrun.cli.sites import run_site
+from hubrun.practice.server_images import RELEASES
 from hubrun.terminal import echo
 
 Choice = tuple[str, str | None]  # name and operating system, as given behind `practice`
@@ -43,8 +44,6 @@ def practice(context: click.Context, name: str | None, os_name: str | None) -> i
 
 def rehearse(name: str, os_name: str | None) -> int:
     """Start the practice server, run the runbooks against it, and say where the time went. The exit code."""
-    from hubrun.cli import run_site
-
     began = time.monotonic()
     server = practice_server.up(name, os_name, say)
     made = time.monotonic() - began

@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from hubrun.params import Site
-from hubrun.record.manifest import Book, Step
-from hubrun.record.run import Run
-from hubrun.record.steps import Listener
-from hubrun.record.summary import Change, changes, origin
-from hubrun.record.tables import STYLE
-from hubrun.secret import Secret
+from hubrun.records.ledger.manifest import Book, Step
+from hubrun.records.ledger.steps import Listener
+from hubrun.records.pages.summary import Change, changes, origin
+from hubrun.records.pages.terminal_tables import STYLE
+from hubrun.records.run.site_run import Run
+from hubrun.redaction.secret import Secret
 from hubrun.terminal import Terminal
 
 # In a log, where no line can be updated in place, a sign of life after so many seconds without one: never 10 of them.

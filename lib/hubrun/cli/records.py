@@ -12,13 +12,12 @@ from typing import Any
 
 import click
 
+from hubrun.environment import PROJECT, RECORDS
 from hubrun.errors import BadInput
-from hubrun.notebook import PROJECT
-from hubrun.record import history, manifest, signature
-from hubrun.record.history import History
+from hubrun.records.ledger import history, manifest, signature
+from hubrun.records.ledger.history import History
 from hubrun.terminal import Terminal, echo
 
-RECORDS = PROJECT / "records"
 # Who may sign, in the format of ssh-keygen(1), ALLOWED SIGNERS; beside the sites' files, where it is reviewed.
 SIGNERS = PROJECT / "params" / "allowed_signers"
 
@@ -51,7 +50,7 @@ def _sites(records: Path, wanted: str | None = None) -> list[History]:
 
 
 def _close_killed(site: History) -> None:
-    from hubrun.record import close  # nbformat takes a second to import
+    from hubrun.records.ledger import close  # nbformat takes a second to import
 
     # Somebody runs something now, or the records are only there to be read: then they are shown as they are.
     with contextlib.suppress(BadInput, OSError):
@@ -93,9 +92,9 @@ def records() -> None:
 @_options
 def list_(site: str | None, records: Path) -> None:
     """List the runs, the newest last."""
-    from hubrun.record import tables
+    from hubrun.records.pages import terminal_tables
 
-    _console().print(tables.list_table(_sites(records, site)))
+    _console().print(terminal_tables.list_table(_sites(records, site)))
 
 
 @records.command()
@@ -104,13 +103,13 @@ def list_(site: str | None, records: Path) -> None:
 @_options
 def show(run: str, as_json: bool, records: Path) -> None:
     """Show one run: who, when, what was done, what failed and why. Default: the last run."""
-    from hubrun.record import tables
+    from hubrun.records.pages import terminal_tables
 
     found = _find(records, run)
     if as_json:
         echo(json.dumps(found.manifest().model_dump(by_alias=True), indent=2))
     else:
-        _console().print(tables.show(found))
+        _console().print(terminal_tables.show(found))
 
 
 @records.command()
@@ -119,7 +118,7 @@ def show(run: str, as_json: bool, records: Path) -> None:
 @_options
 def verify(site: str | None, allowed_signers: Path | None, records: Path) -> int:
     """Verify that nothing was changed, removed, added or reordered since. Ends with 1 and names the place if it was."""
-    from hubrun.record import verify as verification
+    from hubrun.records.ledger import verify_history as verification
 
     bad = False
     for each in _sites(records, site):
@@ -144,13 +143,14 @@ def verify(site: str | None, allowed_signers: Path | None, records: Path) -> int
 @_options
 def diff(a: str, b: str, page: Path | None, records: Path) -> int:
     """Show what differs between two runs, without times and ids. Ends with 0 when nothing does, else with 1."""
-    from hubrun.record import compare, html, whole
+    from hubrun.records.ledger import atomic_write
+    from hubrun.records.pages import compare, rendering
 
     compared = compare.compare(_find(records, a).manifest(), history.find(records, b).manifest())
     echo(compare.text(compared))
     if page:
         try:
-            whole.write(page, html.comparison(compared).encode())
+            atomic_write.write(page, rendering.comparison(compared).encode())
         except OSError as error:
             raise BadInput(f"cannot be written: {error.strerror}", str(page), "Give another file") from None
     return 1 if compared.differences else 0
@@ -163,12 +163,12 @@ def diff(a: str, b: str, page: Path | None, records: Path) -> int:
 @_options
 def open_(run: str, no_browser: bool, allowed_signers: Path | None, records: Path) -> None:
     """Make pages of all records, and open them: of one run, or the index. They need no network."""
-    from hubrun.record import pages
-    from hubrun.record import verify as verification
+    from hubrun.records.ledger import verify_history as verification
+    from hubrun.records.pages import website
 
     found = _find(records, run) if run else None
     reports = {site.site: verification.verify(site, allowed_signers) for site in _sites(records)}
-    index = pages.write_site(records, reports)
+    index = website.write_site(records, reports)
     page = index.parent / found.site / found.name / "index.html" if found else index
     echo(page)
     if not no_browser:
@@ -183,8 +183,9 @@ def open_(run: str, no_browser: bool, allowed_signers: Path | None, records: Pat
 @_options
 def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Path) -> int:
     """Remove old runs. A record of that takes their place in the chain, so that it can still be verified."""
-    from hubrun.record import close, pages
-    from hubrun.record import prune as pruning
+    from hubrun.records.ledger import close
+    from hubrun.records.ledger import prune as pruning
+    from hubrun.records.pages import website
 
     limit = pruning.parse_keep(keep)
     key, signer = signature.find_signer(signing_key, "")
@@ -203,7 +204,7 @@ def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Pat
             echo(f"{'removed' if yes else 'would be removed'}: {each.site}/{run.name}")
         count += len(found)
     if yes and count:
-        shutil.rmtree(records / pages.FOLDER, ignore_errors=True)  # `records open` makes them again
+        shutil.rmtree(records / website.FOLDER, ignore_errors=True)  # `records open` makes them again
     echo(f"{count} runs {'removed' if yes else 'would be removed; to do it: --yes'}" if count else "nothing to remove")
     return 2 if count and not yes else 0
 
@@ -214,7 +215,7 @@ def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Pat
 @_options
 def export(run: str, target: Path | None, records: Path) -> None:
     """Make one .tar.gz of a run, with how to verify it. The same run gives the same bytes."""
-    from hubrun.record import export as exporting
+    from hubrun.records.ledger import export as exporting
 
     path = exporting.export(_find(records, run), target)
     echo(f"{path}  sha256 {manifest.sha256(path.read_bytes())}")

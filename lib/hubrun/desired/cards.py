@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hubrun.control import plain
-from hubrun.plan import Result
-from hubrun.redact import HERE
-from hubrun.secret import Secret
+from hubrun.control_characters import plain
+from hubrun.desired.resource import Result
+from hubrun.redaction.redact import HERE
+from hubrun.redaction.secret import Secret
 
 MIME = "application/vnd.hubrun+json"
 _COLOUR = {

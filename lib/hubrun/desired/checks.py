@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hubrun.display import Card, Row
+from hubrun.desired.cards import Card, Row
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hubrun.hub.front.refusals import Reason
+from hubrun_hub.lti.refusals import Reason
 
 _LOG = "`journalctl -u jupyterhub` names the consumer and the reason."
 
-# The page's reason → cause. Each page of the hub's front door says its reason (front/pages.py, data-reason).
+# The page's reason → cause. Each page of the hub's front door says its reason (hubrun_hub/lti/pages.py, data-reason).
 _BY_REASON = {
     Reason.UNTRUSTED: "The LMS and the hub do not agree. LTI 1.1: key or secret in Canvas are not those of lti.env, or "
     "Canvas launches another address than domain and https_port say. LTI 1.3: client id, issuer or keys are others "

@@ -7,17 +7,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hubrun.channel import Output
-from hubrun.checks import Check, Test, check_card
-from hubrun.display import Card, Live, Row, results_card
+from hubrun.desired.cards import Card, Live, Row, results_card
+from hubrun.desired.checks import Check, Test, check_card
+from hubrun.desired.remedies import remedy_for
+from hubrun.desired.resource import Action, Resource, Result, Status, facts
+from hubrun.environment import PENDING
 from hubrun.errors import CheckFailed, CommandFailed, ConnectionLost, HubrunError
-from hubrun.notebook import PENDING
 from hubrun.params import Site
-from hubrun.plan import Action, Resource, Result, Status, facts, quote
-from hubrun.remedies import remedy_for
-from hubrun.secret import Secret
-from hubrun.server_secrets import ServerSecrets
-from hubrun.session import PROBE_SECONDS, Session
+from hubrun.redaction.secret import Secret
+from hubrun.redaction.server_secrets import ServerSecrets
+from hubrun.shell import quote
+from hubrun.ssh.channel import Output
+from hubrun.ssh.session import PROBE_SECONDS, Session
 
 _FACTS = """
 . /etc/os-release

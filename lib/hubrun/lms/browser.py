@@ -13,8 +13,8 @@ from urllib.parse import quote, urljoin, urlsplit
 import httpx
 
 from hubrun.errors import CheckFailed
-from hubrun.hub import kernel
-from hubrun.hub.connect_to import Route
+from hubrun.lms import kernel_client
+from hubrun.lms.connect_to import Route
 
 # Its presence is what a login is: a launch of someone who is not allowed ends in 302 as well, without it.
 # With subdomains its name has the prefix that ties it to the hub's host (RFC 6265bis, 4.1.3.2).
@@ -27,7 +27,7 @@ class Launch:
     """What the hub answered to a launch.
 
     `cookie`: whether it set the login cookie; `user`: who the hub says is logged in ("" without the cookie);
-    `text`: what its page says, without markup; `reason`: the word for why it refused (front/refusals.py), "" for none.
+    `text`: what its page says, without markup; `reason`: the word for why it refused (hubrun_hub/lti/refusals.py), "" for none.
     """
 
     status: int
@@ -175,7 +175,7 @@ class Browser:
         url = self._url(f"{self.home_path}api/kernels/{self.kernel_id}/channels")
         request = self._client.build_request("GET", url)
         headers = {"Cookie": request.headers.get("cookie", ""), "Origin": self._server}
-        return kernel.execute(self.route, "ws" + url.removeprefix("http"), headers, code, timeout_s)
+        return kernel_client.execute(self.route, "ws" + url.removeprefix("http"), headers, code, timeout_s)
 
     def write_file(self, path: str, text: str) -> None:
         """Write a text file below the student's home as JupyterLab saves one. Raises CheckFailed."""
@@ -241,7 +241,7 @@ def unanswered(route: Route, error: httpx.HTTPError, request: str) -> CheckFaile
 
 
 def page_reason(page: str) -> str:
-    """Return why a page of the hub's front door refuses, as front/refusals.py calls it; "" for any other page."""
+    """Return why a page of the hub's front door refuses, as hubrun_hub/lti/refusals.py calls it; "" for any other page."""
     found = re.search(r'data-reason="([^"]*)"', page)
     return html.unescape(found.group(1)) if found else ""
 

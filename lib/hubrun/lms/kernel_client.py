@@ -14,7 +14,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from hubrun.errors import CheckFailed
-from hubrun.hub.connect_to import Route
+from hubrun.lms.connect_to import Route
 
 # Seconds after which a kernel that has not answered is asked again, and after which it is over a new websocket: as when
 # somebody reloads the page.

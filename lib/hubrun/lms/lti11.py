@@ -20,7 +20,7 @@ CLIENT_SECRET = "LTI_CLIENT_SECRET"
 
 LAUNCH_PATH = "/hub/lti/launch"
 
-SIGNER = files(__package__).joinpath("sign_launch.py").read_text(encoding="utf-8")
+SIGNER = files("hubrun_hub.programs").joinpath("sign_launch.py").read_text(encoding="utf-8")
 
 # Fields that say who somebody is, besides the custom_… ones.
 KEYS = ("lis_person_sourcedid", "lis_person_contact_email_primary", "user_id")
@@ -60,7 +60,7 @@ def canvas_launch(
 ) -> dict[str, str]:
     """Return the fields of a Canvas launch with privacy level "public", unsigned, in Canvas's order.
 
-    `username` is the value of the field `username_key`, from which the hub makes the user's name (front/names.py);
+    `username` is the value of the field `username_key`, from which the hub makes the user's name (hubrun_hub/lti/user_names.py);
     `user_id` is the opaque identifier that Canvas gives the person. `role` is Learner or Instructor. `course` is the
     course's title, and its id follows from it; "" for a launch from outside a course.
 
@@ -97,7 +97,7 @@ def canvas_launch(
         "launch_presentation_locale": "en",
         "launch_presentation_document_target": "iframe",
         "launch_presentation_return_url": "https://canvas.example.edu/courses/101/external_content/success/external_tool_redirect",
-        "tool_consumer_instance_guid": "hubrun.canvas.example.edu",
+        "tool_consumer_instance_guid": "hubrun.canvas_api.example.edu",
         "tool_consumer_instance_name": "Example University",
         "tool_consumer_instance_contact_email": "notifications@example.edu",
         "tool_consumer_info_product_family_code": "canvas",

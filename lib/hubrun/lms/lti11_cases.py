@@ -1,6 +1,6 @@
 """The launch matrix: launches that a hub must accept, and those that it must refuse, each in a browser of its own.
 
-A case says what must come of it: status, the page's reason (front/refusals.py), login cookie and user.
+A case says what must come of it: status, the page's reason (hubrun_hub/lti/refusals.py), login cookie and user.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from hubrun.checks import Check
-from hubrun.hub.browser import Browser, Launch, came
-from hubrun.hub.causes import launch_cause
-from hubrun.hub.connect_to import Route
-from hubrun.hub.lti import LAUNCH_PATH, LaunchRequest
+from hubrun.desired.checks import Check
+from hubrun.desired.diagnosis import launch_cause
+from hubrun.lms.browser import Browser, Launch, came
+from hubrun.lms.connect_to import Route
+from hubrun.lms.lti11 import LAUNCH_PATH, LaunchRequest
 
 Sign = Callable[[Sequence[LaunchRequest]], list[dict[str, str]]]
 

@@ -9,11 +9,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
-from hubrun.checks import Check
-from hubrun.hub.browser import Browser, Launch
-from hubrun.hub.connect_to import Route
-from hubrun.hub.lms import CLAIM, Key, Lms, Person
-from hubrun.hub.matrix import (
+from hubrun.desired.checks import Check
+from hubrun.lms.browser import Browser, Launch
+from hubrun.lms.connect_to import Route
+from hubrun.lms.lti11_cases import (
     BAD_LINK,
     ELSEWHERE,
     EXPIRED,
@@ -25,6 +24,7 @@ from hubrun.hub.matrix import (
     judge,
     side_by_side,
 )
+from hubrun.lms.platform13 import CLAIM, Key, Lms, Person
 
 
 @dataclass(frozen=True)

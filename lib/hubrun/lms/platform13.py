@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from hubrun.errors import BadInput
-from hubrun.hub.front.registration import CALLBACK, LOGIN
-from hubrun.hub.lti import ROLES, check_username_key, course_id
+from hubrun.lms.lti11 import ROLES, check_username_key, course_id
+from hubrun_hub.lti.registration import CALLBACK, LOGIN
 
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
 # LTI 1.3, appendix A.2.
@@ -81,7 +81,7 @@ class Person:
     """Somebody in a course of the LMS. `identity` is what it says in the field `username_key`; None: it says nothing.
 
     It says nothing else of who they are (LTI 1.3, 5.3.6.1: it may keep even `sub` to itself). The hub would note it for
-    the person whose name this is (front/people.py), and it would not be true.
+    the person whose name this is (hubrun_hub/lti/people.py), and it would not be true.
     """
 
     identity: str | None
@@ -103,7 +103,7 @@ class Person:
         }
         if self.course:
             said[f"{CLAIM}context"] = {"id": course_id(self.course), "label": self.course, "title": self.course}
-        # Where LTI 1.3 has what LTI 1.1 calls so: front/launch13.py, `identity`.
+        # Where LTI 1.3 has what LTI 1.1 calls so: hubrun_hub/lti/launch13.py, `identity`.
         name, member = {
             "lis_person_sourcedid": (f"{CLAIM}lis", "person_sourcedid"),
             "lis_person_contact_email_primary": ("email", ""),

@@ -12,15 +12,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hubrun import server_paths
+from hubrun.desired.server import Server
 from hubrun.errors import CommandFailed
-from hubrun.hub import config
-from hubrun.hub.consumers import FOLDER
-from hubrun.hub.lms import Key, Lms
-from hubrun.plan import quote
-from hubrun.server import Server
+from hubrun.lms.platform13 import Key, Lms
+from hubrun.server_paths import CONSUMERS
+from hubrun.shell import quote
 
 NAME = "hubruntest"
-FILE = f"{FOLDER}/{NAME}.json"
+FILE = f"{CONSUMERS}/{NAME}.json"
 UNIT = "hubrun-lms.service"
 # Nobody can own a name under .invalid (RFC 2606), so no LMS has this issuer.
 ISSUER = "https://lms.hubrun.invalid"
@@ -80,8 +80,8 @@ def stop_script() -> str:
 def start_script(keys: list[dict[str, str]], seconds: int) -> str:
     """Shell that publishes `keys`, and makes the consumer of the text on its standard input, for so many seconds."""
     return quote(
-        _START.replace("{stop}", _STOP), FILE, UNIT, f"{FOLDER}/.{NAME}.new",
-        "An LMS played by hubrun: its public keys", seconds, config.VENV, _KEYS, json.dumps({"keys": keys}), FOLDER,
+        _START.replace("{stop}", _STOP), FILE, UNIT, f"{CONSUMERS}/.{NAME}.new",
+        "An LMS played by hubrun: its public keys", seconds, server_paths.VENV, _KEYS, json.dumps({"keys": keys}), CONSUMERS,
     )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def temporary_consumer(
 
     `prefix` stands before the names of its people; `authorize_url` is where the hub sends a browser with its question.
     """
-    # All of it is new each time: what the hub keeps of keys (front/jwks.py) or what is left of an earlier one is no use.
+    # All of it is new each time: what the hub keeps of keys (hubrun_hub/lti/jwks.py) or what is left of an earlier one is no use.
     unique = secrets.token_hex(8)
     key = Key(unique)
     text = consumer(prefix, f"{NAME}-{unique}", unique, authorize_url)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from hubrun import params_text as kinds
+from hubrun.params import text_kinds as kinds
 
 LtiVersion = Literal["1.1", "1.3", "both"]
 # Names that have a meaning of their own: the consumer of the flat parameters, and the one with which 06_verify and

@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from hubrun import params_text as kinds
 from hubrun.errors import BadInput
-from hubrun.params_lti import ConsumerParams, Further, GitLinkParams, LtiVersion, check_platform, check_unlike
-from hubrun.secret import Secret
+from hubrun.params import text_kinds as kinds
+from hubrun.params.consumers import ConsumerParams, Further, GitLinkParams, LtiVersion, check_platform, check_unlike
+from hubrun.redaction.secret import Secret
 
 # YAML's tags for what stands before a colon: text, and <<, which takes in another mapping.
 _NAMES = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator
 
-from hubrun.control import CONTROL
+from hubrun.control_characters import CONTROL
 
 # A host name: RFC 1123 section 2.1, at least two labels, since no CA certifies a single one.
 DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")

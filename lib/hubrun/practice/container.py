@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 
 from hubrun.errors import HubrunError
-from hubrun.practice.engine import Engine
+from hubrun.practice.docker_engine import Engine
 
 
 def put_files(engine: Engine, container: str, files: Mapping[str, tuple[str, int]]) -> None:

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from hubrun.errors import BadInput, HubrunError
-from hubrun.practice import acme, container, engine, image, machine, server
-from hubrun.practice.engine import Engine, Say
-from hubrun.practice.image import Images
-from hubrun.practice.server import Practice
+from hubrun.practice import acme, container, docker_engine, machine, practice_server, server_images
+from hubrun.practice.docker_engine import Engine, Say
+from hubrun.practice.practice_server import Practice
+from hubrun.practice.server_images import Images
 
 BOOT_LIMIT = 90  # seconds; it takes 2 to 6
 SERVICES_LIMIT = 30
@@ -30,27 +30,27 @@ def up(name: str = "practice", os: str | None = None, say: Say = print) -> Pract
     `os` is debian-12 or debian-13; None means the one that the server has, or debian-12 for a new one.
     `say` gets a line for each stage. Raises BadInput (nothing was touched), EngineMissing, or HubrunError.
     """
-    server.check_name(name)
+    practice_server.check_name(name)
     if os is not None:
-        server.check_os(os)
+        practice_server.check_os(os)
     with _alone(say):
-        known = server.read(name)
+        known = practice_server.read(name)
         if known and known.made and os not in (None, known.os):
             raise BadInput(
                 f"practice server {name!r} runs {known.os}", "--os", "Choose another --name, or take it down first"
             )
-        docker = engine.ensure(server.STATE, say)
+        docker = docker_engine.ensure(practice_server.STATE, say)
         return _up(docker, name, os or (known.os if known else "debian-12"), say)
 
 
 def reset(name: str = "practice", say: Say = print) -> Practice:
     """Replace the practice server by a fresh one with the same name, system, ports and login key."""
-    server.check_name(name)
+    practice_server.check_name(name)
     with _alone(say):
-        known = server.read(name)
+        known = practice_server.read(name)
         if known is None:
             raise BadInput(f"there is no practice server {name!r}", "practice", "Run: ./hubrun practice up")
-        docker = engine.ensure(server.STATE, say)
+        docker = docker_engine.ensure(practice_server.STATE, say)
         say(f"removing practice server {name!r} (its images stay for the fresh one)")
         known = known.save(made=False)
         _remove(docker, known.label)
@@ -60,29 +60,29 @@ def reset(name: str = "practice", say: Say = print) -> Practice:
 
 def down(name: str = "practice", say: Say = print) -> None:
     """Remove the practice server and all that was made for it; with the last one also images and engine."""
-    server.check_name(name)
-    folder = server.STATE / name
-    if not server.STATE.exists():
+    practice_server.check_name(name)
+    folder = practice_server.STATE / name
+    if not practice_server.STATE.exists():
         say(f"there is no practice server {name!r}")
         return
     with _alone(say):
-        docker = engine.ensure(server.STATE, say)
+        docker = docker_engine.ensure(practice_server.STATE, say)
         say(f"removing practice server {name!r}: containers, volumes, network, state")
         _remove(docker, f"hubrun.practice={name}")
         shutil.rmtree(folder, ignore_errors=True)
-        last = not server.every() and not docker.labelled("container", "hubrun.practice")
+        last = not practice_server.every() and not docker.labelled("container", "hubrun.practice")
         if last:
             say("it was the last one: removing the images made for practice")
             _remove_images(docker)
-            engine.stop(server.STATE, say)
+            docker_engine.stop(practice_server.STATE, say)
     if last:
-        shutil.rmtree(server.STATE, ignore_errors=True)
+        shutil.rmtree(practice_server.STATE, ignore_errors=True)
 
 
 def ssh(name: str, args: list[str]) -> None:
     """Become an SSH client that is logged in to the practice server; `args` as for ssh(1) after the host."""
     client = shutil.which("ssh")
-    info = server.load(name).info()["ssh"]
+    info = practice_server.load(name).info()["ssh"]
     if client is None:
         raise HubrunError("no ssh on this machine", "practice ssh", "Run: sudo apt-get install openssh-client")
     options = ["-i", info["key"], "-p", str(info["port"]), "-l", info["user"], "-o", "IdentitiesOnly=yes"]
@@ -93,8 +93,8 @@ def ssh(name: str, args: list[str]) -> None:
 @contextlib.contextmanager
 def _alone(say: Say) -> Iterator[None]:
     """One command at a time changes practice servers: they share images, addresses and the engine."""
-    server.STATE.mkdir(mode=0o700, exist_ok=True)
-    with (server.STATE / "lock").open("w") as lock:
+    practice_server.STATE.mkdir(mode=0o700, exist_ok=True)
+    with (practice_server.STATE / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -137,12 +137,12 @@ def _up(docker: Engine, name: str, os_name: str, say: Say) -> Practice:
 
 def _place(docker: Engine, name: str, os_name: str) -> Practice:
     """The server's number, held by a network whose addresses follow from it."""
-    known = server.read(name)
+    known = practice_server.read(name)
     if known and docker.inspect("network", known.container):
         return known if known.made else known.save(os=os_name)
     # With the network gone, nothing that was attached to it can start again.
     _remove(docker, f"hubrun.practice={name}")
-    taken = {other.index for other in server.every() if other.name != name}
+    taken = {other.index for other in practice_server.every() if other.name != name}
     wanted = [known.index] if known else []
     for index in [*wanted, *(n for n in range(1, MOST) if n not in taken)]:
         practice = Practice(name, os_name, index)
@@ -162,14 +162,14 @@ def _place(docker: Engine, name: str, os_name: str) -> Practice:
 def _make_services(docker: Engine, practice: Practice, image_name: str, digest: str) -> None:
     eab = practice.folder / "eab_hmac"
     if not eab.exists():
-        server.write(eab, acme.make_eab_key())
+        practice_server.write(eab, acme.make_eab_key())
     tsig = practice.folder / "tsig_key"
     if not tsig.exists():
-        server.write(tsig, acme.make_tsig_key())
-    server.write(practice.dns_file, acme.credentials(practice.services_address, tsig.read_text()))
+        practice_server.write(tsig, acme.make_tsig_key())
+    practice_server.write(practice.dns_file, acme.credentials(practice.services_address, tsig.read_text()))
     # All servers share what their registries hold, while it is the same: it is compressed and pushed once.
     registry = f"hubrun-practice-registry-{practice.os}-{digest}"
-    docker.run("volume", "create", "--label", f"{image.LABEL}=registry", registry)
+    docker.run("volume", "create", "--label", f"{server_images.LABEL}=registry", registry)
     docker.run(
         "create", "--name", practice.services, "--hostname", "acme", "--label", practice.label, "--init",
         "--restart", "on-failure", "--network", practice.container, "--ip", practice.services_address,
@@ -199,7 +199,7 @@ def _make_server(docker: Engine, practice: Practice, image_name: str, say: Say) 
     volumes = {folder: f"{practice.container}-{folder}" for folder in ("docker", "containerd")}
     for volume in volumes.values():
         docker.run("volume", "create", "--label", practice.label, volume)
-    server.write(practice.folder / "resolv.conf", f"nameserver {practice.services_address}\n")
+    practice_server.write(practice.folder / "resolv.conf", f"nameserver {practice.services_address}\n")
     # The server reads it as any of its users.
     (practice.folder / "resolv.conf").chmod(0o644)
     published = {practice.ports["ssh"]: 22, practice.ports["http"]: 80, practice.ports["https"]: 443}
@@ -236,11 +236,11 @@ def _keys(practice: Practice) -> dict[str, tuple[str, int]]:
     login = practice.folder / "ssh_key"
     if not (login.exists() and login.with_suffix(".pub").exists()):
         private, public = _key_pair()
-        server.write(login.with_suffix(".pub"), f"{public} practice\n")
-        server.write(login, private)
+        practice_server.write(login.with_suffix(".pub"), f"{public} practice\n")
+        practice_server.write(login, private)
     host_private, host_public = _key_pair()
     # The key is put into the server, so it is known before the first login: nothing is trusted on first use.
-    server.write(practice.folder / "known_hosts", f"[127.0.0.1]:{practice.ports['ssh']} {host_public}\n")
+    practice_server.write(practice.folder / "known_hosts", f"[127.0.0.1]:{practice.ports['ssh']} {host_public}\n")
     return {
         "/root/.ssh/authorized_keys": (login.with_suffix(".pub").read_text(), 0o600),
         "/etc/ssh/ssh_host_ed25519_key": (host_private, 0o600),
@@ -265,7 +265,7 @@ def _start(docker: Engine, name: str, say: Say) -> None:
 
 
 def _registry_filled(docker: Engine, practice: Practice) -> bool:
-    repository, _, tag = server.BASE_IMAGE.partition(":")
+    repository, _, tag = practice_server.BASE_IMAGE.partition(":")
     repositories = f"{acme.REGISTRY_DATA}/docker/registry/v2/repositories"
     link = f"{repositories}/{repository}/_manifests/tags/{tag}/current/link"
     try:
@@ -278,10 +278,10 @@ def _registry_filled(docker: Engine, practice: Practice) -> bool:
 def _fill_registry(docker: Engine, practice: Practice, image_name: str, say: Say) -> None:
     say("putting the stand-in notebook image into the practice registry (about 15 s)")
     # Engines push to 127.0.0.0/8 without verifying TLS; the server pulls by name and does verify.
-    there = f"127.0.0.1:{practice.ports['registry']}/{server.BASE_IMAGE}"
+    there = f"127.0.0.1:{practice.ports['registry']}/{practice_server.BASE_IMAGE}"
     docker.run("tag", image_name, there)
     try:
-        docker.run("push", "-q", there, timeout=image.PULL_LIMIT)
+        docker.run("push", "-q", there, timeout=server_images.PULL_LIMIT)
     finally:
         docker.run("image", "rm", there)
 
@@ -290,12 +290,12 @@ def _write_certificates(docker: Engine, practice: Practice, machine_certificates
     """`ca/`: what the server needs to trust. `ca_bundle.pem`: what verifies certificates issued by pebble."""
     practice.chain()
     for number, pem in enumerate(machine_certificates):
-        server.write(practice.folder / "ca" / f"machine-{number}.pem", pem)
+        practice_server.write(practice.folder / "ca" / f"machine-{number}.pem", pem)
     bundle = practice.folder / "ca_bundle.pem"
     roots = machine.split_pem(docker.run("exec", practice.services, "cat", acme.ROOTS))
     # Roots of a container that has been replaced: what they issued may still be in use on the server.
     earlier = machine.split_pem(bundle.read_text()) if bundle.exists() else []
-    server.write(bundle, "".join(dict.fromkeys([*earlier, *roots])))
+    practice_server.write(bundle, "".join(dict.fromkeys([*earlier, *roots])))
 
 
 def _remove(docker: Engine, label: str) -> None:
@@ -308,13 +308,13 @@ def _remove(docker: Engine, label: str) -> None:
 
 def _remove_images(docker: Engine) -> None:
     # Containers here: those of a build that was cut short, which have their image's labels.
-    for name in docker.labelled("container", image.LABEL):
+    for name in docker.labelled("container", server_images.LABEL):
         docker.run("rm", "-f", "-v", name)
-    while images := docker.labelled("image", image.LABEL):
+    while images := docker.labelled("image", server_images.LABEL):
         for name in images:  # one that others are made from goes in a later round, when they are gone
             with contextlib.suppress(HubrunError):
                 docker.run("image", "rm", "-f", name)
-        if docker.labelled("image", image.LABEL) == images:
+        if docker.labelled("image", server_images.LABEL) == images:
             raise HubrunError("images made for practice are in use", "docker image rm", detail="\n".join(images))
-    for volume in docker.labelled("volume", image.LABEL):
+    for volume in docker.labelled("volume", server_images.LABEL):
         docker.run("volume", "rm", volume)

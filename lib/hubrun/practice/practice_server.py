@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
+from hubrun.environment import PROJECT
 from hubrun.errors import BadInput
 from hubrun.practice import acme
-from hubrun.practice.image import RELEASES
+from hubrun.practice.server_images import RELEASES
 
-PROJECT = Path(__file__).resolve().parents[3]
 STATE = PROJECT / ".practice"
 PARAMS = PROJECT / "params" / "practice.yaml"
 

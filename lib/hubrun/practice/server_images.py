@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hubrun.errors import HubrunError
 from hubrun.practice import machine
-from hubrun.practice.engine import Engine, Say, install_packages
+from hubrun.practice.docker_engine import Engine, Say, install_packages
 
 RELEASES = {"debian-12": "bookworm", "debian-13": "trixie"}
 TEMPLATES = Path(__file__).parent / "images"

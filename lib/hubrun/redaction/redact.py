@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from hubrun import secret_patterns
-from hubrun.secret_digests import Digests
-from hubrun.secret_forms import ENCODED, Core, Form, decoded, positions, runs, squeeze
+from hubrun.redaction import secret_patterns
+from hubrun.redaction.secret_digests import Digests
+from hubrun.redaction.secret_forms import ENCODED, Core, Form, decoded, positions, runs, squeeze
 
 SHORTEST = 3  # characters: replaced everywhere, a shorter value would destroy the text and be told by the gaps
 _CACHED = 8_000_000  # characters of texts whose results are kept

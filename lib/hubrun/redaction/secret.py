@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubrun.redact import HERE
+from hubrun.redaction.redact import HERE
 
 
 class Secret:
@@ -43,5 +43,5 @@ class Secret:
 
     @staticmethod
     def redact(text: str) -> str:
-        """Return `text` without what this process knows, or takes by its looks, to be secret (`hubrun.redact`)."""
+        """Return `text` without what this process knows, or takes by its looks, to be secret (`hubrun.redaction.redact`)."""
         return HERE.text(text)

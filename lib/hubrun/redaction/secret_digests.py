@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hubrun.secret_forms import decoded
+from hubrun.redaction.secret_forms import decoded
 
 _DIGITS = 64  # hex digits of such a secret: 32 random bytes
 _HEX = re.compile(rf"[0-9a-fA-F]{{{_DIGITS},}}")

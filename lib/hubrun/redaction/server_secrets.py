@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 
-from hubrun.notebook import ENGINE
-from hubrun.plan import quote
-from hubrun.redact import HERE
+from hubrun.environment import ENGINE
+from hubrun.redaction.redact import HERE
+from hubrun.shell import quote
 
 # The values are 256 random bits, so a salted digest gives nothing away. `read` and `printf` are the shell's own:
 # nothing appears among the processes. A cookie secret is a file with nothing but the value.

@@ -1,0 +1,1 @@
+"""Resources: a module for each thing that a server may have."""

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from hubrun.errors import BadInput
-from hubrun.secret import Secret
+from hubrun.redaction.secret import Secret
 
 CREDENTIALS = "/etc/letsencrypt/hubrun-dns-credentials"
 DROP_IN = "/etc/systemd/system/certbot.service.d/hubrun-acme-dns.conf"

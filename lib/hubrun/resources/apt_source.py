@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from hubrun.plan import Action, Resource, facts, one_line, quote
+from hubrun.desired.resource import Action, Resource, facts
 from hubrun.resources.packages import UPDATE
+from hubrun.shell import one_line, quote
 
 # The fingerprint of each key of a file, without those of its subkeys: a `fpr` belongs to the record before it
 # (GnuPG, doc/DETAILS, "Format of the colon listings").

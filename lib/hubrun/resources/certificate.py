@@ -6,11 +6,12 @@ import base64
 import hashlib
 from dataclasses import dataclass
 
-from hubrun.control import CONTROL
+from hubrun.control_characters import CONTROL
+from hubrun.desired.resource import Action, Resource, facts
 from hubrun.errors import BadInput
-from hubrun.plan import Action, Resource, facts, one_line, quote
+from hubrun.redaction.secret import Secret
 from hubrun.resources.acme_dns import AWS, CREDENTIALS, DROP_IN, DnsChallenge
-from hubrun.secret import Secret
+from hubrun.shell import one_line, quote
 
 LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 WEBROOT = "/var/www/letsencrypt"

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hubrun.plan import Action, Resource, facts, quote
+from hubrun.desired.resource import Action, Resource, facts
 from hubrun.resources.files import File
+from hubrun.shell import quote
 
 DAEMON_JSON = "/etc/docker/daemon.json"
 # The label that says from which inputs an image was built.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hubrun.checks import Test
-from hubrun.plan import Action, Resource, facts, quote
+from hubrun.desired.checks import Test
+from hubrun.desired.resource import Action, Resource, facts
+from hubrun.shell import quote
 
 # Kept back where nothing is, in MB and at most a twentieth: providers' images are often made with none.
 LEAST_MB = 256

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from hubrun.plan import Action, Resource, facts, quote, unified
+from hubrun.desired.resource import Action, Resource, facts, unified
+from hubrun.shell import quote
 
 # A file larger than this is compared by its digest alone, and its diff is not shown.
 SHOWN_BYTES = 65536

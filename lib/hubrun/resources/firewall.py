@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hubrun.plan import Action, Resource, facts, quote
+from hubrun.desired.resource import Action, Resource, facts
+from hubrun.shell import quote
 
 # `ufw show added` lists rules in the form in which they are typed, whether or not ufw is active: ufw(8).
 _PROBE = """

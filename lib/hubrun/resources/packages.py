@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hubrun.plan import Action, Resource, quote
+from hubrun.desired.resource import Action, Resource
+from hubrun.shell import quote
 
 # dpkg's lock is waited for by apt itself; the lists' lock is another one, which it does not wait for.
 LOCK_SECONDS = 600

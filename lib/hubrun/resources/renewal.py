@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hubrun.plan import Action, Resource, facts, quote
+from hubrun.desired.resource import Action, Resource, facts
 from hubrun.resources.acme_dns import CREDENTIALS
 from hubrun.resources.certificate import ANSWERS, LETSENCRYPT, certbot
+from hubrun.shell import quote
 
 HOOK = "/etc/letsencrypt/renewal-hooks/deploy/hubrun-nginx"
 HOOK_TEXT = """#!/bin/sh

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hubrun.plan import Action, Resource, facts, quote
+from hubrun.desired.resource import Action, Resource, facts
+from hubrun.shell import quote
 
 # Only the names are printed, never a value. `printf` is the shell's own: nothing appears among the processes.
 _PROBE = """

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from hubrun.plan import Action, Resource, facts, quote
+from hubrun.desired.resource import Action, Resource, facts
+from hubrun.shell import quote
 
 # When the process began is kept by systemd in µs since boot; when a file changed, in seconds since 1970: /proc/uptime
 # joins them. 50 ms cover its resolution of 10 ms.

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 
-from hubrun.plan import Action, Resource, quote
+from hubrun.desired.resource import Action, Resource
+from hubrun.shell import quote
 
 # Owner and mode of all that is there, and a digest of each file; what Python compiled beside its sources is no one's.
 _PROBE = """

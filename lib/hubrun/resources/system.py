@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from hubrun.plan import Action, Resource, facts, quote
+from hubrun.desired.resource import Action, Resource, facts
 from hubrun.resources.packages import APT, MEND, REFRESH
+from hubrun.shell import quote
 
 CA_FOLDER = "/usr/local/share/ca-certificates"
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from hubrun.plan import Action, Resource, facts, quote
+from hubrun.desired.resource import Action, Resource, facts
+from hubrun.shell import quote
 
 _PROBE = """
 path={}

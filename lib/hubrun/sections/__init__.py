@@ -1,0 +1,1 @@
+"""What the cells of the runbooks call: a package for each runbook."""

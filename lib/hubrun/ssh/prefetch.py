@@ -15,9 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from hubrun.channel import Output
+from hubrun.environment import ENGINE
 from hubrun.errors import HubrunError
-from hubrun.notebook import ENGINE
+from hubrun.ssh.channel import Output
 
 # An answer is good for so long, in seconds, and until something is changed on the server.
 GOOD_FOR = 60

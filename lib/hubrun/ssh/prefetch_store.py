@@ -1,4 +1,4 @@
-"""What the runbooks of a site asked of its server, kept from one run for the next (see hubrun/ahead.py)."""
+"""What the runbooks of a site asked of its server, kept from one run for the next (see hubrun/ssh/prefetch.py)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from hubrun import private
-from hubrun.ahead import Question
-from hubrun.notebook import PROJECT
-from hubrun.redact import HERE
+from hubrun import private_state
+from hubrun.environment import PROJECT
+from hubrun.redaction.redact import HERE
+from hubrun.ssh.prefetch import Question
 
 _FORM = TypeAdapter(dict[str, list[Question]])
 
@@ -34,9 +34,9 @@ class Asked:
     # what the kernel is told, and then asked for
     def begin(self) -> str:
         """Python for the kernel, before the runbook's first cell: an empty namespace, and what is expected."""
-        return f"from hubrun.notebook import begin\nbegin({self.pending!r}, {json.dumps(self.expected)!r})"
+        return f"from hubrun.runbook import begin\nbegin({self.pending!r}, {json.dumps(self.expected)!r})"
 
-    expression = "__import__('hubrun.notebook').notebook.asked()"
+    expression = "__import__('hubrun.runbook').runbook.asked()"
 
     def take(self, answer: dict[str, Any]) -> None:
         """Take in what the kernel says that was asked: the reply to a user expression (Jupyter's messaging)."""
@@ -59,7 +59,7 @@ class Memory:
         if self._name:
             # Nothing is expected then, which costs round trips and nothing else.
             with contextlib.suppress(OSError, ValueError):
-                self.runbooks = _FORM.validate_json(private.read(private.folder("asked") / self._name))
+                self.runbooks = _FORM.validate_json(private_state.read(private_state.folder("asked") / self._name))
 
     def learn(self, name: str, asked: list[Question], everything: bool) -> None:
         """Keep what a runbook asked. everything: else it was a plan, which does not ask what leaves traces."""
@@ -70,7 +70,7 @@ class Memory:
     def save(self) -> None:
         """Raises OSError."""
         if self._name:
-            private.write(private.folder("asked") / self._name, _FORM.dump_json(self.runbooks, indent=1))
+            private_state.write(private_state.folder("asked") / self._name, _FORM.dump_json(self.runbooks, indent=1))
 
 
 def left_over(

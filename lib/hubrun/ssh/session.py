@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hubrun import channel, connection
-from hubrun.ahead import Ahead
-from hubrun.channel import Output
+from hubrun.environment import ENGINE
 from hubrun.errors import CommandFailed, Unreachable
-from hubrun.notebook import ENGINE
 from hubrun.params import Site
-from hubrun.plan import quote
-from hubrun.secret import Secret
+from hubrun.redaction.secret import Secret
+from hubrun.shell import quote
+from hubrun.ssh import channel, connection
+from hubrun.ssh.channel import Output
+from hubrun.ssh.prefetch import Ahead
 
 _PREAMBLE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n"
 # The first command of a login: whichever way to root's rights needs no password runs what comes on standard input.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .places import ROOT, Places, is_name, memberships, places
+from .mounts import ROOT, Places, is_name, memberships, places
 
 
 class CourseMounts:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from ..courses.places import Membership, is_name, places
+from ..courses.mounts import Membership, is_name, places
 from .settings import LOCAL, Refused, Settings
 
 # On each container that was made here.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from ..courses.places import Membership, is_name
+from ..courses.mounts import Membership, is_name
 
 
 class UnsafeFolder(Exception):

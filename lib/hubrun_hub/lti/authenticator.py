@@ -13,12 +13,12 @@ from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
 from traitlets import Bool, Unicode
 
-from . import consumers, handlers, sessions, toolkey
+from . import consumers, handlers, sessions, tool_key
+from .cross_site import Waiting
 from .health import FULL, Watch
 from .jwks import KeySets
 from .launch import Launch
 from .nonces import Nonces
-from .origin import Waiting
 from .people import People
 from .refusals import Limit, Reason, Refusal
 
@@ -89,7 +89,7 @@ class LaunchAuthenticator(Authenticator):
 
     @cached_property
     def tool_jwk(self) -> dict[str, Any]:
-        return toolkey.public_jwk(Path(self.tool_key_file))
+        return tool_key.public_jwk(Path(self.tool_key_file))
 
     def read_consumers(self) -> list[consumers.Consumer]:
         """The consumers whose files are there now; those that are not right are named in the log."""

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .names import PREFIX
+from .user_names import PREFIX
 
 DEFAULT = "default"
 KEY, SECRET, PREFIX_KEY = "LTI_CLIENT_KEY", "LTI_CLIENT_SECRET", "LTI_PREFIX"

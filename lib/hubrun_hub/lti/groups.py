@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .launch import Course, Launch
-from .names import is_plain, made
+from .user_names import is_plain, made
 
 INSTRUCTORS = "-instructors"
 # Far from the 255 characters that JupyterHub gives a group, as the name may become a folder's.

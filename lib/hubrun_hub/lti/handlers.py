@@ -20,7 +20,7 @@ from ltiauthenticator.lti13.handlers import get_nonce, make_nonce_state
 from sqlalchemy.exc import SQLAlchemyError
 from tornado.httputil import url_concat
 
-from . import gate, groups, launch11, launch13, origin, pull_ticket, registration
+from . import auth_request, cross_site, groups, launch11, launch13, pull_ticket, registration
 from .launch import Launch
 from .pages import PAGES, TEMPLATE, Page
 from .refusals import FORGED, Reason, Refusal
@@ -106,8 +106,8 @@ class FrontPage(BaseHandler):
     def set_gate_cookie(self, user: Any, since: float) -> None:
         """Set the cookie for the gate before people's servers, good for as long as the login at the time `since`."""
         until = since + self.cookie_max_age_days * 86400
-        signed = self.create_signed_value(gate.SIGNED, gate.value(user, until))
-        self._set_cookie(gate.COOKIE, signed, encrypted=False, samesite="Lax", secure=True, expires=until)
+        signed = self.create_signed_value(auth_request.SIGNED, auth_request.value(user, until))
+        self._set_cookie(auth_request.COOKIE, signed, encrypted=False, samesite="Lax", secure=True, expires=until)
 
 
 class Health(FrontPage):
@@ -169,7 +169,7 @@ class Launch11(_CrossSite):
             now=time.time(),
             nonces=door.nonces,
         )
-        if origin.is_elsewhere(self.request.headers.get("Origin"), launch.lms_hosts):
+        if cross_site.is_elsewhere(self.request.headers.get("Origin"), launch.lms_hosts):
             await self._ask(launch)
         else:
             await self.enter(launch)
@@ -181,7 +181,9 @@ class Launch11(_CrossSite):
         )
         ticket, browser = self.authenticator.waiting.put(launch, time.monotonic())
         # A cookie of this browser: the ticket of somebody's own launch is of no use to them in another's.
-        self._set_cookie(origin.COOKIE, browser, encrypted=False, samesite="Lax", secure=True, max_age=origin.KEEP_S)
+        self._set_cookie(
+            cross_site.COOKIE, browser, encrypted=False, samesite="Lax", secure=True, max_age=cross_site.KEEP_S
+        )
         html = await self.render_template(
             "hubrun-confirm.html", person=launch.user, ticket=ticket, action=self.hub.base_url + _CONFIRM
         )
@@ -199,9 +201,9 @@ class Confirm(_CrossSite):
 
     async def _post(self) -> None:
         launch = self.authenticator.waiting.take(
-            self.get_body_argument("ticket", ""), self.get_cookie(origin.COOKIE, ""), time.monotonic()
+            self.get_body_argument("ticket", ""), self.get_cookie(cross_site.COOKIE, ""), time.monotonic()
         )
-        self.clear_cookie(origin.COOKIE)
+        self.clear_cookie(cross_site.COOKIE)
         if launch is None:
             raise Refusal(Reason.NO_COOKIE, "a launch was confirmed too late, twice, or in another browser")
         await self.enter(launch)

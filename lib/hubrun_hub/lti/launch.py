@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from . import names, targets
+from . import launch_targets, user_names
 from .consumers import Consumer
 from .people import EXACT_KEYS as EXACT_KEYS
 from .people import KEYS
@@ -49,8 +49,8 @@ class Launch:
 def user_of(value: object, key: str, consumer: Consumer) -> str:
     """Return the hub user for what a launch says in the field `key`. Raises Refusal when that is nobody."""
     try:
-        return names.hub_name(text_of(value), consumer.prefix, exact=key in EXACT_KEYS)
-    except names.NoIdentity as error:
+        return user_names.hub_name(text_of(value), consumer.prefix, exact=key in EXACT_KEYS)
+    except user_names.NoIdentity as error:
         raise Refusal(Reason.NO_NAME, f"field {key}: {error}", consumer.name) from None
 
 
@@ -71,8 +71,8 @@ def target_of(wanted: Sequence[object], hub: SplitResult, consumer: Consumer) ->
     for address in wanted:
         if isinstance(address, str) and address.strip():
             try:
-                return targets.path_on(hub, address.strip())
-            except targets.Elsewhere as error:
+                return launch_targets.path_on(hub, address.strip())
+            except launch_targets.Elsewhere as error:
                 raise Refusal(Reason.BAD_LINK, str(error), consumer.name) from None
     return ""
 

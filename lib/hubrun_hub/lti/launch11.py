@@ -22,9 +22,9 @@ from oauthlib.oauth1.rfc5849.signature import (
 )
 
 from .consumers import Consumer
+from .cross_site import NAMES_LMS, hosts_of
 from .launch import CLOCK_S, Course, Launch, check_age, identities_of, target_of, text_of, user_of
 from .nonces import Nonces
-from .origin import NAMES_LMS, hosts_of
 from .refusals import Reason, Refusal
 
 _REQUIRED = ("oauth_consumer_key", "oauth_signature_method", "oauth_timestamp", "oauth_nonce", "oauth_signature")

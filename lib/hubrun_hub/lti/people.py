@@ -7,7 +7,7 @@ the LMS's own ids. This is personal data. It stays in this one file on the hub's
 (/var/lib/jupyterhub/lti_people.sqlite), which only the hub's account can read, is used for renaming, and to
 tell whether a name still means the same person, and goes when the hub's user is deleted. It never goes into the log.
 
-Only the standard library: the program that compares names on the server (hub/renaming) uses this too.
+Only the standard library: the program that compares names on the server (hubrun_hub/renaming) uses this too.
 """
 
 from __future__ import annotations

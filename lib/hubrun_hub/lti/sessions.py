@@ -11,7 +11,7 @@ from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers.login import LogoutHandler
 from tornado.web import HTTPError
 
-from . import gate
+from . import auth_request
 from .handlers import FrontPage
 from .pages import NOT_YOURS
 from .refusals import Reason, Refusal
@@ -27,15 +27,15 @@ class Gate(FrontPage):
 
     async def get(self) -> None:
         back = self.request.uri.removeprefix(self.hub.base_url + GATE)
-        target = gate.target_of(back)
+        target = auth_request.target_of(back)
         if target is None:
             raise HTTPError(400)
         if not self.current_user:
             return await self.refuse(Refusal(Reason.NO_SESSION, "a server was opened without a session"))
-        if not gate.may_open(self.db, self.current_user.orm_user, target):
+        if not auth_request.may_open(self.db, self.current_user.orm_user, target):
             self.log.warning("Gate: %s may not open the server of %s", self.current_user.name, target.owner)
             return await self.show(NOT_YOURS, "not-yours")
-        self.set_gate_cookie(self.current_user, gate.signed_at(self.get_cookie(self.hub.cookie_name)))
+        self.set_gate_cookie(self.current_user, auth_request.signed_at(self.get_cookie(self.hub.cookie_name)))
         self.set_header("Cache-Control", "no-store")
         self.redirect(back)
 
@@ -52,21 +52,23 @@ class GateCheck(BaseHandler):
     _accept_token_auth = True
 
     async def get(self) -> None:
-        target = gate.target_of("/user/" + self.request.headers.get(gate.HEADER, ""))
+        target = auth_request.target_of("/user/" + self.request.headers.get(auth_request.HEADER, ""))
         passes = target is not None and (self._by_cookie(target) or self._by_token(target))
         self.set_status(204 if passes else 401)
         self.clear_header("Content-Type")
         self.finish()
 
-    def _by_cookie(self, target: gate.Target) -> bool:
+    def _by_cookie(self, target: auth_request.Target) -> bool:
         signed = self.get_secure_cookie(
-            gate.SIGNED, self.get_cookie(gate.COOKIE), max_age_days=self.cookie_max_age_days
+            auth_request.SIGNED, self.get_cookie(auth_request.COOKIE), max_age_days=self.cookie_max_age_days
         )
-        user = gate.user_of(signed, lambda number: self.db.get(orm.User, number), time.time())
-        return user is not None and gate.may_open(self.db, user, target)
+        user = auth_request.user_of(signed, lambda number: self.db.get(orm.User, number), time.time())
+        return user is not None and auth_request.may_open(self.db, user, target)
 
-    def _by_token(self, target: gate.Target) -> bool:
-        return self.get_token() is not None and all(self.has_scope(scope) for scope in gate.access(self.db, target))
+    def _by_token(self, target: auth_request.Target) -> bool:
+        return self.get_token() is not None and all(
+            self.has_scope(scope) for scope in auth_request.access(self.db, target)
+        )
 
     def _log(self) -> None:
         """One line for each request of everybody would be too many; nginx writes down what came of it."""
@@ -90,7 +92,7 @@ class Logout(LogoutHandler):
     def _backend_logout_cleanup(self, name: str) -> None:
         user = self.current_user.orm_user
         super()._backend_logout_cleanup(name)
-        self.clear_cookie(gate.COOKIE)
+        self.clear_cookie(auth_request.COOKIE)
         user.cookie_id = orm.new_token()
         # Those that other browsers got for this person's servers. A server's own token has no session.
         for token in self.db.query(orm.APIToken).filter(

@@ -1,6 +1,6 @@
 """Renaming people on the hub: who gets another name by what will be configured, and taking their files along.
 
-These modules run on the server in the system's own python3, sent there by `hub/renames.py` together with the modules of
+These modules run on the server in the system's own python3, sent there by `hubrun/sections/hub/renames.py` together with the modules of
 the front door that they import: only the standard library, and nothing newer than Python 3.10.
 
 `next_names` decides, pure. `look` reads what it decides upon. `pieces` moves what is somebody's, one after another;

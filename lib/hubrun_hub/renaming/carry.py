@@ -9,9 +9,9 @@ import sqlite3
 import subprocess
 from typing import Any, NamedTuple
 
-from hubrun.hub.renaming import next_names, pieces, tables
-from hubrun.hub.renaming.look import Failed, Places, look, places_of
-from hubrun.hub.renaming.pieces import Piece
+from hubrun_hub.renaming import next_names, pieces, tables
+from hubrun_hub.renaming.look import Failed, Places, look, places_of
+from hubrun_hub.renaming.pieces import Piece
 
 HUB = "jupyterhub.service"
 _ERRORS = (Failed, sqlite3.Error, OSError, subprocess.SubprocessError, ValueError)

@@ -13,8 +13,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hubrun.hub.renaming import next_names
-from hubrun.hub.renaming.next_names import Differing, Noted, Wanted
+from hubrun_hub.renaming import next_names
+from hubrun_hub.renaming.next_names import Differing, Noted, Wanted
 
 # Sizes are counted for so long, in seconds; of what is left it is only said that there are files.
 _COUNTING_S = 20.0

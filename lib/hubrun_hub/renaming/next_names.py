@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from hubrun.hub.front import names
-from hubrun.hub.front.people import EXACT_KEYS
+from hubrun_hub.lti import user_names as names
+from hubrun_hub.lti.people import EXACT_KEYS
 
 # 06_verify's people: they come and go with it, under any key.
 _TEST_USER = re.compile(r"([a-z0-9]{1,12}__)?hubruntest[0-9]+")

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from hubrun.hub.front.people import SCHEMA
-from hubrun.hub.renaming.confined import as_owner
-from hubrun.hub.renaming.look import Failed, Places
+from hubrun_hub.lti.people import SCHEMA
+from hubrun_hub.renaming.confined import as_owner
+from hubrun_hub.renaming.look import Failed, Places
 
 # PRAGMA user_version, which nobody else uses here, is written in the same transaction as the names: so it is known, also
 # after a kill, whether a file was done by the renaming with this number.

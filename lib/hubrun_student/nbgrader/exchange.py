@@ -21,7 +21,7 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.exchange import default
 from nbgrader.utils import parse_utc, temp_attrs
 
-from . import copying, courses
+from . import courses, safe_copy
 
 _TIMESTAMP = "timestamp.txt"
 # The two may differ by the time that copying takes; above this, somebody looks into it.
@@ -88,7 +88,7 @@ class Collect(_Mounted, default.ExchangeCollect):
                 continue
             try:
                 self._copy(submission)
-            except (OSError, copying.TooMuch) as error:
+            except (OSError, safe_copy.TooMuch) as error:
                 # One that cannot be read must not keep back those of all others.
                 self.log.error("Not collected: %s of %s: %s", assignment, submission.student, error)
 
@@ -117,8 +117,8 @@ class Collect(_Mounted, default.ExchangeCollect):
                 continue
             path = self.inbound_path / student / name
             try:
-                changed = copying.look(path, self._limit).changed
-            except (OSError, copying.TooMuch) as error:
+                changed = safe_copy.look(path, self._limit).changed
+            except (OSError, safe_copy.TooMuch) as error:
                 self.log.error("Passed over: %s of %s: %s", name, student, error)
                 continue
             arrived = _time(changed)
@@ -159,7 +159,7 @@ class Collect(_Mounted, default.ExchangeCollect):
         candidate = target.with_name(f".{target.name}.new")
         shutil.rmtree(candidate, ignore_errors=True)
         try:
-            seen = copying.copy(submission.path, candidate, self._limit)
+            seen = safe_copy.copy(submission.path, candidate, self._limit)
             for path in seen.left_out:
                 self.log.warning("Left out, as hidden or no plain file: %s of %s", path, submission.student)
             self._stamp(candidate, seen.changed)

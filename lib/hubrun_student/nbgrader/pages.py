@@ -23,7 +23,7 @@ from nbgrader.server_extensions.formgrader import handlers
 from traitlets import default
 from traitlets.config import Config
 
-from . import clean
+from . import sanitize
 
 TEMPLATES = Path(__file__).parent / "templates"
 _THEIRS = str(handlers.template_path)
@@ -63,19 +63,19 @@ class CleanExporter(HTMLExporter):
 
     def default_filters(self) -> Iterator[tuple[str, Any]]:
         yield from super().default_filters()
-        yield "clean_html", clean.html
+        yield "clean_html", sanitize.html
         # It is done before the cleaning: of "files/javascript:…" it leaves what is after the slash.
         yield "strip_files_prefix", lambda text: text
         yield "own_scripts", own_scripts
 
     @pass_context
     def markdown2html(self, context: Any, source: str) -> Any:
-        return clean.html(strip_files_prefix(super().markdown2html(context, source)))
+        return sanitize.html(strip_files_prefix(super().markdown2html(context, source)))
 
     def from_notebook_node(self, nb: Any, resources: Any = None, **kwargs: Any) -> Any:
         resources = dict(resources or {})
         resources.setdefault("nonce", secrets.token_urlsafe(16))
-        return super().from_notebook_node(clean.notebook(nb), resources, **kwargs)
+        return super().from_notebook_node(sanitize.notebook(nb), resources, **kwargs)
 
 
 class FormgradePage(CleanExporter):

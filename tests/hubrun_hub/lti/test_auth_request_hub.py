@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hubrun.hub.front import gate
+from hubrun_hub.lti import auth_request
 from lti_hub import HOST, LOGIN_COOKIE, Browser, Hub, form, running_hub
 from lti_platform import Lms
 
@@ -45,13 +45,13 @@ def launched(hub: Hub, name: str) -> Browser:
 
 def asks(hub: Hub, server: str, cookie: str = "", **headers: str) -> int:
     """What the hub answers to nginx's question."""
-    headers = {"Host": HOST, gate.HEADER: server, "Cookie": f"{gate.COOKIE}={cookie}", **headers}
+    headers = {"Host": HOST, auth_request.HEADER: server, "Cookie": f"{auth_request.COOKIE}={cookie}", **headers}
     return httpx.get(f"http://127.0.0.1:{hub.port}/hub/gate-check", headers=headers, verify=False).status_code
 
 
 def test_a_launch_brings_the_cookie_of_the_gate(hub: Hub) -> None:
     ada = launched(hub, "ada")
-    said = ada.attributes[gate.COOKIE]
+    said = ada.attributes[auth_request.COOKIE]
     assert (said["path"], said["domain"], said["samesite"], said["secure"], said["httponly"]) == (
         "/",
         "",
@@ -74,12 +74,12 @@ def test_a_launch_brings_the_cookie_of_the_gate(hub: Hub) -> None:
 def test_the_gate_opens_to_the_person_and_to_whom_the_hub_granted_it(
     hub: Hub, who: str, server: str, status: int
 ) -> None:
-    assert asks(hub, server, launched(hub, who).cookies[gate.COOKIE]) == status
+    assert asks(hub, server, launched(hub, who).cookies[auth_request.COOKIE]) == status
 
 
 def test_no_other_cookie_passes_for_that_of_the_gate(hub: Hub) -> None:
     ada = launched(hub, "ada")
-    good = ada.cookies[gate.COOKIE]
+    good = ada.cookies[auth_request.COOKIE]
     assert asks(hub, "ada/x", ada.cookies[LOGIN_COOKIE].strip('"')) == 401
     assert asks(hub, "ada/x", good[:-4] + "0000") == 401
     assert asks(hub, "ada/x") == 401
@@ -95,20 +95,22 @@ def test_a_token_opens_what_it_is_for_and_only_in_the_header(hub: Hub) -> None:
     assert asks(hub, "carl/x", Authorization=f"token {narrow}") == 401
     assert asks(hub, f"carl/x?token={token}") == 401
     refused = httpx.get(
-        f"http://127.0.0.1:{hub.port}/hub/gate-check?token={token}", headers={gate.HEADER: "carl/x"}, verify=False
+        f"http://127.0.0.1:{hub.port}/hub/gate-check?token={token}",
+        headers={auth_request.HEADER: "carl/x"},
+        verify=False,
     )
     assert refused.status_code == 401
 
 
 def test_a_browser_without_the_cookie_gets_it_on_the_way(hub: Hub) -> None:
     ada = launched(hub, "ada")
-    del ada.cookies[gate.COOKIE]
+    del ada.cookies[auth_request.COOKIE]
     # a script in an open page: its request is followed to here with the hub's cookie
     answer = ada.get(
         "/hub/gate/user/ada/api/kernels?a=%2F", headers={"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
     )
     assert (answer.status, answer.location) == (302, "/user/ada/api/kernels?a=%2F")
-    assert asks(hub, "ada/api", ada.cookies[gate.COOKIE]) == 204
+    assert asks(hub, "ada/api", ada.cookies[auth_request.COOKIE]) == 204
     assert ada.get("/hub/gate/user/carl/lab").reason == "not-yours"
     assert ada.get("/hub/gate/user/nobody/lab").reason == "not-yours"
     assert Browser(hub).get("/hub/gate/user/ada/lab").reason == "no-session"
@@ -118,11 +120,12 @@ def test_a_browser_without_the_cookie_gets_it_on_the_way(hub: Hub) -> None:
 
 def test_the_gates_cookie_lasts_no_longer_than_the_login(hub: Hub) -> None:
     ada = launched(hub, "ada")
-    login = gate.signed_at(ada.cookies[LOGIN_COOKIE].strip('"'))
-    del ada.cookies[gate.COOKIE]
+    login = auth_request.signed_at(ada.cookies[LOGIN_COOKIE].strip('"'))
+    del ada.cookies[auth_request.COOKIE]
     ada.get("/hub/gate/user/ada/lab")
     ends = (
-        time.mktime(time.strptime(ada.attributes[gate.COOKIE]["expires"], "%a, %d %b %Y %H:%M:%S %Z")) - time.timezone
+        time.mktime(time.strptime(ada.attributes[auth_request.COOKIE]["expires"], "%a, %d %b %Y %H:%M:%S %Z"))
+        - time.timezone
     )
     assert abs(ends - login - 7 * 86400) <= 1
 
@@ -135,10 +138,10 @@ def test_a_logout_takes_a_click_and_ends_every_session(hub: Hub) -> None:
     copied = dict(first.cookies)
     xsrf = re.search(r'name="_xsrf" value="([^"]*)"', page.response.text)
     assert xsrf and first.post("/hub/logout", {"_xsrf": xsrf[1]}).status == 302
-    assert gate.COOKIE not in first.cookies and first.user == ""
+    assert auth_request.COOKIE not in first.cookies and first.user == ""
     first.cookies = copied
     assert first.user == "" and second.user == ""
-    assert asks(hub, "dora/x", copied[gate.COOKIE]) == 401
+    assert asks(hub, "dora/x", copied[auth_request.COOKIE]) == 401
     assert Browser(hub).get("/hub/logout").location == "/hub/login"
     assert launched(hub, "dora").user == "dora"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hubrun.hub.front import health
-from hubrun.hub.front.health import State, Watch, look
+from hubrun_hub.lti import health
+from hubrun_hub.lti.health import State, Watch, look
 
 
 def test_a_hub_that_can_write_and_has_room_is_well(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hubrun.hub.front.names import hub_name
+from hubrun_hub.lti.user_names import hub_name
 from lti_hub import HOST, KEY, LAUNCH_URL, PUBLIC_URL, SECRET, Browser, Hub, form, hub_python, running_hub
 
 pytestmark = pytest.mark.hub

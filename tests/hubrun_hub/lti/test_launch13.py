@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from tornado.web import create_signed_value, decode_signed_value
 
-from hubrun.hub.front.names import hub_name
-from hubrun.hub.front.registration import developer_key
+from hubrun_hub.lti.registration import developer_key
+from hubrun_hub.lti.user_names import hub_name
 from lti_hub import KEY, LAUNCH_URL, PAUSE_S, PUBLIC_URL, SECRET, Browser, Hub, form, running_hub
 from lti_platform import CALLBACK, MEMBERSHIP, Answer, Key, Lms
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubrun.hub.front.nonces import Nonces
-from hubrun.hub.front.pages import PAGES
-from hubrun.hub.front.refusals import Reason, Refusal
-from hubrun.hub.front.registration import developer_key
-from hubrun.hub.front.targets import Elsewhere, path_on
+from hubrun_hub.lti.launch_targets import Elsewhere, path_on
+from hubrun_hub.lti.nonces import Nonces
+from hubrun_hub.lti.pages import PAGES
+from hubrun_hub.lti.refusals import Reason, Refusal
+from hubrun_hub.lti.registration import developer_key
 
 HUB = urlsplit("https://hub.example.edu/")
 

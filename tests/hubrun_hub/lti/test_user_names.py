@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hubrun.hub.front.groups import INSTRUCTORS, course_group
-from hubrun.hub.front.names import NoIdentity, UnfilledVariable, hub_name, normalise
+from hubrun_hub.lti.groups import INSTRUCTORS, course_group
+from hubrun_hub.lti.user_names import NoIdentity, UnfilledVariable, hub_name, normalise
 
 # Whatever an LMS may send, up to lone surrogates, which JSON can hold.
 ANYTHING = st.text(st.characters(), max_size=100)

@@ -20,15 +20,15 @@ import pytest
 
 from histories import edit, make_history, make_run, new_key, resume_run
 from hubrun.errors import BadInput, HubrunError
-from hubrun.record import close, manifest, signature
-from hubrun.record import prune as pruning
-from hubrun.record.export import export
-from hubrun.record.history import HEAD, LOCK, History, Run
-from hubrun.record.manifest import Link, Manifest, Signer
-from hubrun.record.mirror import check_target, mirror
-from hubrun.record.prune import Keep, parse_keep, prune
-from hubrun.record.report import Report
-from hubrun.record.verify import verify, verify_run
+from hubrun.records.ledger import close, manifest, signature
+from hubrun.records.ledger import prune as pruning
+from hubrun.records.ledger.export import export
+from hubrun.records.ledger.history import HEAD, LOCK, History, Run
+from hubrun.records.ledger.manifest import Link, Manifest, Signer
+from hubrun.records.ledger.mirror import check_target, mirror
+from hubrun.records.ledger.prune import Keep, parse_keep, prune
+from hubrun.records.ledger.report import Report
+from hubrun.records.ledger.verify_history import verify, verify_run
 from sshd import make_key, serve
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from histories import make_history, make_run
-from hubrun.record import drift, summary, tables
-from hubrun.record.manifest import Book, Record, Software, Step
+from hubrun.records.ledger import drift
+from hubrun.records.ledger.manifest import Book, Record, Software, Step
+from hubrun.records.pages import summary, terminal_tables
 
 
 def saw(**statuses: str) -> list[Book]:
@@ -60,4 +61,4 @@ def test_people_see_where_it_came_from(tmp_path: Path) -> None:
     drift.trace(make_history(tmp_path, 0), record)
     (change,) = summary.changes(record)
     assert summary.origin(change) == f"it had been set by run {first}"
-    assert f"set by run {first}" in tables._change(change).plain
+    assert f"set by run {first}" in terminal_tables._change(change).plain

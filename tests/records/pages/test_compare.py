@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import five_runs
-from hubrun.record import html
-from hubrun.record.compare import Difference, compare, text
-from hubrun.record.manifest import Book, Manifest, Packages, Record, Software, Step
-from hubrun.record.noise import quiet
+from hubrun.records.ledger.manifest import Book, Manifest, Packages, Record, Software, Step
+from hubrun.records.pages import rendering
+from hubrun.records.pages.compare import Difference, compare, text
+from hubrun.records.pages.normalize import quiet
 
 
 def a_run(*steps: Step, **fields: Any) -> Manifest:
@@ -209,9 +209,9 @@ def test_only_what_a_machine_made_up_is_taken_out_of_text(said: str, left: str) 
 
 def test_the_page_shows_the_same_and_escapes_what_it_shows(runs: list[Manifest]) -> None:
     evil = a_run(parameters={"domain": "<script>alert(1)</script>"})
-    page = html.comparison(compare(a_run(parameters={"domain": "a"}), evil))
+    page = rendering.comparison(compare(a_run(parameters={"domain": "a"}), evil))
     assert "1 difference<" in page and "&lt;script&gt;alert(1)" in page and "<script" not in page
-    assert "<h1>Nothing differs</h1>" in html.comparison(compare(runs[0], runs[0]))
+    assert "<h1>Nothing differs</h1>" in rendering.comparison(compare(runs[0], runs[0]))
 
 
 def test_a_difference_names_its_place(runs: list[Manifest]) -> None:

@@ -11,10 +11,10 @@ from rich.console import Console, RenderableType
 
 import five_runs
 from hubrun.errors import BadInput
-from hubrun.record.history import History, Run
-from hubrun.record.manifest import Packages
-from hubrun.record.summary import duration
-from hubrun.record.tables import list_table, show
+from hubrun.records.ledger.history import History, Run
+from hubrun.records.ledger.manifest import Packages
+from hubrun.records.pages.summary import duration
+from hubrun.records.pages.terminal_tables import list_table, show
 
 
 def printed(renderable: RenderableType, width: int = 160) -> str:

@@ -13,14 +13,14 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import five_runs
-from hubrun.display import MIME
+from hubrun.desired.cards import MIME
 from hubrun.errors import BadInput
-from hubrun.record import notebook_page
-from hubrun.record.history import Run
-from hubrun.record.manifest import Book, Manifest
-from hubrun.record.pages import write_site
-from hubrun.record.report import Finding, Report
-from hubrun.record.timeline import timeline
+from hubrun.records.ledger.history import Run
+from hubrun.records.ledger.manifest import Book, Manifest
+from hubrun.records.ledger.report import Finding, Report
+from hubrun.records.pages import notebook_page
+from hubrun.records.pages.timeline import timeline
+from hubrun.records.pages.website import write_site
 
 
 class Page(HTMLParser):

@@ -22,11 +22,12 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from books import Ear, book, code, forms, marks, printed, random_hex, read, result, shown
-from hubrun.record import engine, whole
-from hubrun.record.keeper import Keeper
-from hubrun.record.manifest import Book
-from hubrun.record.steps import derive
-from hubrun.record.stop import Stopped
+from hubrun.records.ledger import atomic_write
+from hubrun.records.ledger.manifest import Book
+from hubrun.records.ledger.steps import derive
+from hubrun.records.run import papermill_engine
+from hubrun.records.run.notebook_saver import Keeper
+from hubrun.records.run.signals import Stopped
 
 PAPERMILL = [sys.executable, "-m", "papermill", "--engine", "hubrun", "--no-progress-bar"]
 
@@ -257,7 +258,7 @@ def test_a_signal_that_comes_while_a_cell_begins_leaves_nothing_running(
 def test_a_cell_that_does_not_end_on_sigterm_is_ended_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "_GRACE", 0.3)
+    monkeypatch.setattr(papermill_engine, "_GRACE", 0.3)
     monkeypatch.setattr(KernelManager, "shutdown_wait_time", 0.4)
     deaf = (
         "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('begun', flush=True)\ntime.sleep(30)"
@@ -276,14 +277,14 @@ def test_a_cell_that_does_not_end_on_sigterm_is_ended_after_a_while(
 
 
 def test_a_write_that_is_cut_short_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole.write(tmp_path / "f", b"old")
+    atomic_write.write(tmp_path / "f", b"old")
 
     def cut(*_: object) -> None:
         raise OSError("the power is gone")
 
     monkeypatch.setattr(os, "fsync", cut)
     with pytest.raises(OSError, match="the power is gone"):
-        whole.write(tmp_path / "f", b"new, and much longer")
+        atomic_write.write(tmp_path / "f", b"new, and much longer")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("f", b"old")]
 
 
@@ -309,10 +310,10 @@ def test_bare_papermill_writes_and_logs_no_secret_and_tells_a_time_out(tmp_path:
     path = book(
         tmp_path, "leaks",
         ("Knows", [
-            "from hubrun.notebook import site_from\n_note = globals().pop('note')\nsite_from(globals())",
+            "from hubrun.runbook import site_from\n_note = globals().pop('note')\nsite_from(globals())",
             # In two parts: nobody can know a value before somebody said that it is a secret.
-            f"from hubrun.secret import Secret\n_a = Secret({secret[:6]!r} + {secret[6:]!r}, 'sudo_password')",
-            f"import hashlib\nfrom hubrun.redact import HERE\n_b = {served[:30]!r} + {served[30:]!r}\nHERE.learn_digest('LTI_CLIENT_SECRET', 'salt', hashlib.sha256(('salt' + _b).encode()).hexdigest())",
+            f"from hubrun.redaction.secret import Secret\n_a = Secret({secret[:6]!r} + {secret[6:]!r}, 'sudo_password')",
+            f"import hashlib\nfrom hubrun.redaction.redact import HERE\n_b = {served[:30]!r} + {served[30:]!r}\nHERE.learn_digest('LTI_CLIENT_SECRET', 'salt', hashlib.sha256(('salt' + _b).encode()).hexdigest())",
         ]),
         (f"Heading with {environment}", [
             "import base64, html, os, shlex, sys, urllib.parse\n_all = [os.environ['PLANTED_TOKEN'], _a.reveal(), _b]",

@@ -21,17 +21,18 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import books
 from books import SITE, Ear, book, code, forget, install, marks, places, printed, random_hex, read, result, shown, until
+from hubrun.cli.progress import Progress
+from hubrun.environment import SITE_FILE
 from hubrun.errors import BadInput
-from hubrun.notebook import SITE_FILE
-from hubrun.progress import Progress
-from hubrun.record import kernels, manifest, whole
-from hubrun.record import run as record
-from hubrun.record.history import HEAD, LOCK, History
-from hubrun.record.manifest import Book, Manifest, Record, Software
-from hubrun.record.run import Run, runbooks
-from hubrun.record.steps import Listener, mark, titles
-from hubrun.record.stop import Stopped
-from hubrun.record.verify import verify
+from hubrun.records.ledger import atomic_write, manifest
+from hubrun.records.ledger.history import HEAD, LOCK, History
+from hubrun.records.ledger.manifest import Book, Manifest, Record, Software
+from hubrun.records.ledger.steps import Listener, mark, titles
+from hubrun.records.ledger.verify_history import verify
+from hubrun.records.run import kernels
+from hubrun.records.run import site_run as record
+from hubrun.records.run.signals import Stopped
+from hubrun.records.run.site_run import Run, runbooks
 
 
 def history(records: Path) -> History:
@@ -448,7 +449,7 @@ def test_a_disk_that_gets_full_does_not_stop_the_install_and_the_record_is_rescu
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     two = [book(tmp_path, name, ("Works", [result("file", "changed")])) for name in ("01_a", "02_b")]
-    really, done = whole.write, []
+    really, done = atomic_write.write, []
 
     def write(path: Path, content: bytes) -> None:
         if tmp_path / "records" in path.parents:
@@ -459,7 +460,7 @@ def test_a_disk_that_gets_full_does_not_stop_the_install_and_the_record_is_rescu
 
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setattr(whole, "write", write)
+    monkeypatch.setattr(atomic_write, "write", write)
     run = install(tmp_path / "records", two)
     assert marks(read(run.folder / "01_a.ipynb")) != [("changed", "")] and not (run.folder / "02_b.ipynb").exists()
     assert run.rescued and run.rescued.parent == tmp_path / "tmp"
@@ -482,7 +483,7 @@ def test_a_record_for_which_there_is_room_nowhere_does_not_hide_how_the_run_ende
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with record.opened(SITE, "install", tmp_path, []) as run, monkeypatch.context() as patch:
-        patch.setattr(whole, "write", full)
+        patch.setattr(atomic_write, "write", full)
         patch.setattr("tempfile.mkdtemp", full)
         run.finish(books.Bare())  # type: ignore[arg-type]
     Progress(SITE).end(run, Path("site.yaml"))
@@ -504,7 +505,7 @@ def test_no_secret_is_in_a_record_nor_in_what_is_said_while_it_is_made(
     path = book(
         tmp_path, f"01_{environment}",
         (f"Heading with {environment}", [
-            "from hubrun.notebook import site_from\nsite_from(globals())\nfrom hubrun.secret import Secret\nfrom hubrun.redact import HERE\nimport base64, hashlib, os, sys, time",
+            "from hubrun.runbook import site_from\nsite_from(globals())\nfrom hubrun.redaction.secret import Secret\nfrom hubrun.redaction.redact import HERE\nimport base64, hashlib, os, sys, time",
             f"_a = Secret({secret[:6]!r} + {secret[6:]!r}, 'sudo_password').reveal()\n_b = {served[:30]!r} + {served[30:]!r}\nHERE.learn_digest('LTI_CLIENT_SECRET', 'salt', hashlib.sha256(('salt' + _b).encode()).hexdigest())\n_all = [os.environ['PLANTED_TOKEN'], _a, _b]",
             "for _each in _all: print(_each, base64.b64encode(_each.encode()).decode())\nprint(*_all, file=sys.stderr)",
             shown(results=[{"resource": f"file {environment}", "status": "changed", "diff": f"+{environment}", environment: 1}]),

@@ -14,13 +14,14 @@ import pytest
 
 from books import forget
 from canvas_double import CanvasDouble
-from hubrun.canvas import CanvasRefused
+from hubrun import server_paths
+from hubrun.canvas_api import CanvasRefused
+from hubrun.desired.server import Server
 from hubrun.errors import BadInput, CheckFailed, HubrunError
-from hubrun.hub import canvas, canvas_setup, config, consumers
-from hubrun.hub.git_links import GitLink
 from hubrun.params import Site
-from hubrun.server import Server
-from hubrun.session import Session
+from hubrun.sections.canvas import canvas_forms, canvas_setup
+from hubrun.sections.canvas.git_links import GitLink
+from hubrun.ssh.session import Session
 from sshd import Sshd, serve
 
 HUB = {"site": "here", "domain": "hub.example.edu"}
@@ -56,10 +57,10 @@ def test_the_privacy_level_is_the_lowest_that_still_sends_the_name(
     key: str, level: str, in_form: str, custom: str
 ) -> None:
     here = site(lti_username_key=key)
-    values = canvas.values(here)
+    values = canvas_forms.values(here)
     assert values["Privacy Level"] == in_form and values.get("Custom Fields", "") == custom
-    names = {prefix or "top": uri for prefix, uri in canvas.NAMESPACES.items()}
-    tool = ET.fromstring(canvas.xml(here))
+    names = {prefix or "top": uri for prefix, uri in canvas_forms.NAMESPACES.items()}
+    tool = ET.fromstring(canvas_forms.xml(here))
     assert [each.text for each in tool.findall(".//lticm:property[@name='privacy_level']", names)] == [level]
     fields = tool.findall("blti:custom/lticm:property", names)
     assert "".join(f"{each.get('name')}={each.text}" for each in fields) == custom
@@ -67,33 +68,33 @@ def test_the_privacy_level_is_the_lowest_that_still_sends_the_name(
 
 @pytest.mark.parametrize(("navigation", "wanted"), [("off", []), ("members", ["members"]), ("admins", ["admins"])])
 def test_the_xml_has_the_navigation_that_is_wanted(navigation: str, wanted: list[str]) -> None:
-    names = {prefix or "top": uri for prefix, uri in canvas.NAMESPACES.items()}
-    tool = ET.fromstring(canvas.xml(site(canvas_navigation=navigation)))
+    names = {prefix or "top": uri for prefix, uri in canvas_forms.NAMESPACES.items()}
+    tool = ET.fromstring(canvas_forms.xml(site(canvas_navigation=navigation)))
     found = tool.findall(".//lticm:options[@name='course_navigation']/lticm:property[@name='visibility']", names)
     assert [each.text for each in found] == wanted
 
 
 def test_each_consumer_has_its_own_place_for_key_and_secret() -> None:
     here = site(consumers=[{"name": "bio"}, {"name": "chem", "lti_version": "1.3", "client_ids": ["7"], "prefix": ""}])
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text(canvas.who_may_launch(here)).splitlines()]  # fmt: skip
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text(canvas_forms.who_may_launch(here)).splitlines()]  # fmt: skip
     assert rows[2:] == [
         ["`default`", "1.1", "`ada`", "`sudo grep LTI_CLIENT_ /etc/jupyterhub/lti.env`", "–"],
         ["`bio`", "1.1", "`bio__ada`", "`sudo grep LTI_CLIENT_ /etc/jupyterhub/consumers.d/bio.env`", "–"],
         ["`chem`", "1.3", "`ada`", "–", "`7`"],
     ]
-    assert "| Shared Secret (bio) | `on the server: sudo grep LTI_CLIENT_SECRET /etc/jupyterhub/consumers.d/bio.env` |" in text(canvas.form(here))  # fmt: skip
+    assert "| Shared Secret (bio) | `on the server: sudo grep LTI_CLIENT_SECRET /etc/jupyterhub/consumers.d/bio.env` |" in text(canvas_forms.form(here))  # fmt: skip
 
 
 def test_what_a_site_does_not_use_is_left_out() -> None:
-    assert "Nothing to do here" in text(canvas.key_form(site(), JWK))
-    assert "Nothing to do here" in text(canvas.form(site(lti_version="1.3")))
+    assert "Nothing to do here" in text(canvas_forms.key_form(site(), JWK))
+    assert "Nothing to do here" in text(canvas_forms.form(site(lti_version="1.3")))
     both = site(lti_version="both")
-    assert "Consumer Key" in text(canvas.form(both)) and "public_jwk" in text(canvas.key_form(both, JWK))
+    assert "Consumer Key" in text(canvas_forms.form(both)) and "public_jwk" in text(canvas_forms.key_form(both, JWK))
     assert "| Name | `Bio \\| lab` |" in text(
-        canvas.form(site(canvas_tool_name="Bio | lab"))
+        canvas_forms.form(site(canvas_tool_name="Bio | lab"))
     )  # a | ends a table's cell
     # One of the consumers is enough.
-    assert "Consumer Key" in text(canvas.form(site(lti_version="1.3", consumers=[{"name": "bio"}])))
+    assert "Consumer Key" in text(canvas_forms.form(site(lti_version="1.3", consumers=[{"name": "bio"}])))
 
 
 # -- by hand: LTI 1.3 ----------------------------------------------------------------------------------------------
@@ -101,7 +102,7 @@ def test_what_a_site_does_not_use_is_left_out() -> None:
 
 def pasted(here: Site, jwk: dict[str, Any] | None = JWK) -> dict[str, Any]:
     """The developer key, as somebody copies it out of the page."""
-    [block] = re.findall(r"```json\n(.*?)\n```", text(canvas.key_form(here, jwk)), re.DOTALL)
+    [block] = re.findall(r"```json\n(.*?)\n```", text(canvas_forms.key_form(here, jwk)), re.DOTALL)
     return dict(json.loads(block))
 
 
@@ -117,10 +118,10 @@ def test_the_developer_key_is_ready_to_paste() -> None:
     assert key["oidc_initiation_url"] == "https://hub.example.edu:8443/hub/lti13/oauth_login"
     assert key["custom_fields"] == {"canvas_user_login_id": "$Canvas.user.loginId"}
     assert {each["windowTarget"] for each in placements(key).values()} == {"_blank"}
-    shown = text(canvas.key_form(here, JWK))
+    shown = text(canvas_forms.key_form(here, JWK))
     assert "| Redirect URIs | `https://hub.example.edu:8443/hub/lti13/oauth_callback` |" in shown
     assert "`https://hub.example.edu:8443/hub/lti13/config`" in shown
-    assert "public_jwk" not in pasted(here, None) and "is missing below" in text(canvas.key_form(here, None))
+    assert "public_jwk" not in pasted(here, None) and "is missing below" in text(canvas_forms.key_form(here, None))
 
 
 @pytest.mark.parametrize(
@@ -150,12 +151,12 @@ def test_the_developer_key_has_the_navigation_that_is_wanted(
     ],
 )
 def test_where_the_client_id_goes_is_said(values: dict[str, Any], said: str) -> None:
-    assert said in text(canvas.key_form(site(**values), JWK))
+    assert said in text(canvas_forms.key_form(site(**values), JWK))
 
 
 def test_a_name_key_that_lti_1_3_cannot_carry_is_one_clear_error() -> None:
     with pytest.raises(BadInput, match=r"lti_username_key: what Canvas sends as custom_of_our_own is not known"):
-        canvas.key_form(site(lti_version="both", lti_username_key="custom_of_our_own"), JWK)
+        canvas_forms.key_form(site(lti_version="both", lti_username_key="custom_of_our_own"), JWK)
 
 
 # -- links ---------------------------------------------------------------------------------------------------------
@@ -163,13 +164,13 @@ def test_a_name_key_that_lti_1_3_cannot_carry_is_one_clear_error() -> None:
 
 def test_a_link_into_a_repository_is_shown_with_its_launch_url_and_custom_field() -> None:
     repo = "https://git.example.edu/school/course.git"
-    shown = text(canvas.git_links(site(git_links=[{"repo": repo, "branch": "main", "path": "week 1/a|b.ipynb"}])))
+    shown = text(canvas_forms.git_links(site(git_links=[{"repo": repo, "branch": "main", "path": "week 1/a|b.ipynb"}])))
     link = GitLink("https://hub.example.edu", repo, "main", "week 1/a|b.ipynb")
     # Whole, in a cell of a table: a | would end it.
     for value in (link.launch_url, link.next, link.url):
         assert f"| `{value}` |" in shown and "|" not in value
     assert "**`week 1/a|b.ipynb`** of https://git.example.edu/school/course.git, branch `main`" in shown
-    assert "None" in text(canvas.git_links(site()))
+    assert "None" in text(canvas_forms.git_links(site()))
 
 
 # -- what must be there --------------------------------------------------------------------------------------------
@@ -184,8 +185,8 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 @pytest.fixture
 def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The server's /etc/jupyterhub, with the default consumer's key and secret and its client ids."""
-    monkeypatch.setattr(config, "LTI_ENV", str(tmp_path / "lti.env"))
-    monkeypatch.setattr(consumers, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(server_paths, "LTI_ENV", str(tmp_path / "lti.env"))
+    monkeypatch.setattr(server_paths, "CONSUMERS", str(tmp_path))
     (tmp_path / "lti.env").write_text(f"LTI_CLIENT_KEY={KEY}\nLTI_CLIENT_SECRET={SECRET}\n")
     (tmp_path / "default.json").write_text(json.dumps({"client_ids": [CLIENT_ID]}, indent=2))
     return tmp_path
@@ -226,7 +227,7 @@ def test_the_hub_must_serve_the_developer_key_of_these_parameters(
     connect: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, served: dict[str, str], ok: bool
 ) -> None:
     server = connect(lti_version="1.3")
-    answers = {"lti13/jwks": {"keys": [JWK]}, "lti13/config": {**canvas.served_key(server.site, JWK), **served}}
+    answers = {"lti13/jwks": {"keys": [JWK]}, "lti13/config": {**canvas_forms.served_key(server.site, JWK), **served}}
     monkeypatch.setattr(canvas_setup, "_get", lambda _, path: answers[path])
     [check] = canvas_setup.outside(server)
     assert check.ok is ok and canvas_setup.public_jwk(server) == JWK

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubrun.errors import BadInput
-from hubrun.hub.git_links import GitLink
+from hubrun.sections.canvas.git_links import GitLink
 
 HUB = "https://hub.example.edu"
 REPO = "https://github.com/school/course"

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from hubrun.hub import config
-from hubrun.hub.front import pull_ticket
+from hubrun import server_paths
 from hubrun.params import Site
+from hubrun.sections.hub import config
+from hubrun_hub.lti import pull_ticket
 
 
 class Container:
@@ -46,7 +47,7 @@ def spawner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     links = [{"repo": "https://github.com/school/course.git"}, {"repo": "http://git.example.edu:8080/x"}]
     site = Site(site="x", domain="hub.example.edu", nbgrader=False, git_links=links)
     (tmp_path / "cookie_secret").write_text("ab" * 32)
-    text = config.render("40-docker.py", site).replace(config.STATE, str(tmp_path))
+    text = config.render("40-docker.py", site).replace(server_paths.STATE, str(tmp_path))
     exec(text, {"get_config": lambda: c})  # noqa: S102 - our own file
     return c.JupyterHub.spawner_class()
 

@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from hubrun.errors import BadInput, HubrunError
-from hubrun.hub import image
-from hubrun.hub.image import ImageChoices, build_args, build_context, context_digest
 from hubrun.params import Site
+from hubrun.sections.docker_spawner import student_image
+from hubrun.sections.docker_spawner.student_image import ImageChoices, build_args, build_context, context_digest
 
 CHOICES = ImageChoices(base_image="example/base:1")
-DOCKERFILE = image.PROJECT / "Dockerfile.singleuser"
-PINS = resources.files("hubrun.hub").joinpath("requirements")
+DOCKERFILE = student_image.PROJECT / "Dockerfile.singleuser"
+PINS = resources.files("hubrun.sections.hub").joinpath("requirements")
 
 
 def authority(name: str) -> tuple[str, str]:
@@ -58,7 +58,7 @@ def copied(text: str) -> set[str]:
 def test_the_context_holds_what_the_dockerfile_copies_and_nothing_else() -> None:
     files = build_context(replace(CHOICES, extra_pip_packages=("rich",), ca_certificates=(authority("A")[0],)))
     sources = copied(files.pop("Dockerfile").decode())
-    assert "lib/hubrun/hub/requirements/singleuser.txt" in sources
+    assert "lib/hubrun/sections/hub/requirements/singleuser.txt" in sources
     # A source is a pattern of files, or a folder.
     matched = {name for name in files if any(Path(name).match(one) or name.startswith(f"{one}/") for one in sources)}
     assert matched == set(files)
@@ -103,19 +103,19 @@ def test_each_choice_makes_a_new_image(change: dict[str, Any]) -> None:
 def test_a_changed_pin_makes_a_new_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = context_digest(CHOICES)
     for name, content in build_context(CHOICES).items():
-        target = tmp_path / name.replace("Dockerfile", image.DOCKERFILE)
+        target = tmp_path / name.replace("Dockerfile", student_image.DOCKERFILE)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    monkeypatch.setattr(image, "PROJECT", tmp_path)
+    monkeypatch.setattr(student_image, "PROJECT", tmp_path)
     assert context_digest(CHOICES) == before
-    pins = tmp_path / image.REQUIREMENTS / "singleuser.txt"
+    pins = tmp_path / student_image.REQUIREMENTS / "singleuser.txt"
     pins.write_text(pins.read_text().replace("nbgrader==", "nbgrader==9"))
     assert context_digest(CHOICES) != before
 
 
 def test_the_same_choices_make_the_same_image_in_another_process() -> None:
     code = (
-        "from hubrun.hub.image import *;"
+        "from hubrun.sections.docker_spawner.student_image import *;"
         "print(context_digest(ImageChoices('example/base:1', extra_pip_packages=('rich', 'attrs'))))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -171,7 +171,7 @@ def test_options_and_nonsense_are_refused_as_packages(package: str) -> None:
 
 
 def test_a_missing_dockerfile_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(image, "PROJECT", tmp_path)
+    monkeypatch.setattr(student_image, "PROJECT", tmp_path)
     with pytest.raises(HubrunError, match=r"Dockerfile\.singleuser"):
         build_context(CHOICES)
 
@@ -229,7 +229,7 @@ def test_the_proxy_is_pinned_by_hash_and_names_no_registry() -> None:
 
 
 def test_the_build_by_hand_sends_the_engine_no_records_and_no_environment() -> None:
-    ignore = (image.PROJECT / ".dockerignore").read_text().splitlines()
+    ignore = (student_image.PROJECT / ".dockerignore").read_text().splitlines()
     rules = [line for line in ignore if line and not line.startswith("#")]
     assert rules[0] == "*"
     assert all(rule.startswith("!") for rule in rules[1:])

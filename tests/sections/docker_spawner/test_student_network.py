@@ -11,9 +11,10 @@ import pytest
 
 from hubrun import params
 from hubrun.errors import BadInput
-from hubrun.hub import config, network
 from hubrun.params import Site
 from hubrun.resources.nftables import Rules
+from hubrun.sections.docker_spawner import student_network
+from hubrun.sections.hub import config
 
 RULES = Rules(
     "what students' containers may reach",
@@ -82,7 +83,7 @@ def test_the_program_loads_the_rules_and_sees_what_was_changed(tmp_path: Path) -
     )
     text = config.render("student-network.sh", site())
     for path, here in (
-        (network.RULES, rules),
+        (student_network.RULES, rules),
         ("/run/jupyterhub-network.loaded", tmp_path / "loaded"),
         ("/etc/resolv.conf", resolv),
     ):

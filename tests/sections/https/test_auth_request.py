@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from hubrun.hub.front import gate, origin
-from hubrun.hub.front.refusals import Limit
-from hubrun.hub.nginx import Nginx, WorkerLimits
 from hubrun.params import Site
+from hubrun.sections.https.nginx import Nginx, WorkerLimits
+from hubrun_hub.lti import auth_request, cross_site
+from hubrun_hub.lti.refusals import Limit
 
 SITE = Site(site="x", domain="hub.example.edu")
 NGINX = Nginx((1, 22, 1), False).https_site(SITE)
@@ -51,7 +51,7 @@ def nginx_kind(target: str) -> str:
 def test_nginx_and_the_hub_read_a_target_in_the_same_way(target):
     kind, whose = TARGETS[target]
     assert nginx_kind(target) == kind
-    found = gate.target_of(target)
+    found = auth_request.target_of(target)
     assert (found and (found.owner, found.named)) == whose
 
 
@@ -69,7 +69,7 @@ def test_nginx_takes_no_orders_from_what_a_server_answers(subdomains):
 def test_what_nginx_tells_the_hub_of_a_target_is_the_same_server(target):
     told = re.search(r'"~(\^/user/\(.*\))" \$1;', NGINX)
     assert told
-    assert gate.target_of("/user/" + re.search(told[1], target)[1]) == gate.target_of(target)
+    assert auth_request.target_of("/user/" + re.search(told[1], target)[1]) == auth_request.target_of(target)
 
 
 @pytest.mark.parametrize(
@@ -94,17 +94,17 @@ def test_the_cookie_is_taken_out_of_the_others(cookies, ours, others):
 def test_a_cookie_ends_with_its_login():
     ada = SimpleNamespace(id=7, cookie_id="first")
     people = {7: ada}.get
-    signed = gate.value(ada, until=1000).encode()
-    assert gate.user_of(signed, people, 999) is ada
-    assert gate.user_of(signed, people, 1000) is None
+    signed = auth_request.value(ada, until=1000).encode()
+    assert auth_request.user_of(signed, people, 999) is ada
+    assert auth_request.user_of(signed, people, 1000) is None
     for broken in (None, b"", b"x"):
-        assert gate.user_of(broken, people, 1) is None
+        assert auth_request.user_of(broken, people, 1) is None
     ada.cookie_id = "after a logout"
-    assert gate.user_of(signed, people, 1) is None
+    assert auth_request.user_of(signed, people, 1) is None
 
 
 def test_when_a_cookie_was_signed_is_read_from_it():
-    assert gate.signed_at("2|1:0|10:1300000000|3:foo|4:Zm9v|b2cc") == 1300000000
+    assert auth_request.signed_at("2|1:0|10:1300000000|3:foo|4:Zm9v|b2cc") == 1300000000
 
 
 @pytest.mark.parametrize(
@@ -122,18 +122,18 @@ def test_when_a_cookie_was_signed_is_read_from_it():
     ],
 )
 def test_a_launch_from_another_site_than_its_lms_is_told(sent_by, names, elsewhere):
-    assert origin.is_elsewhere(sent_by, origin.hosts_of(names)) is elsewhere
+    assert cross_site.is_elsewhere(sent_by, cross_site.hosts_of(names)) is elsewhere
 
 
 def test_a_launch_that_waits_is_good_once_for_its_browser_and_for_a_while():
-    waiting, launch = origin.Waiting(), SimpleNamespace(user="ada")
+    waiting, launch = cross_site.Waiting(), SimpleNamespace(user="ada")
     ticket, browser = waiting.put(launch, 0)
     assert waiting.take(ticket, "another", 1) is None
     assert waiting.take("", "", 1) is None
     assert waiting.take(ticket, browser, 1) is launch
     assert waiting.take(ticket, browser, 1) is None
     ticket, browser = waiting.put(launch, 0)
-    assert waiting.take(ticket, browser, origin.KEEP_S) is None
+    assert waiting.take(ticket, browser, cross_site.KEEP_S) is None
     for _ in range(1100):
         waiting.put(launch, 0)
     assert len(waiting._launches) == 1000

@@ -9,15 +9,15 @@ import subprocess
 
 import pytest
 
-from hubrun.hub import dns, https
-from hubrun.hub.nginx import HTTPS_FILE, Nginx, NoDeadHttpsSite, http_tests, https_tests
+from hubrun.desired.supported_systems import SYSTEMS
 from hubrun.params import Site
+from hubrun.redaction.secret import Secret
 from hubrun.resources.certificate import ACME_CA, LETSENCRYPT, AcmeCertificate, AcmeTrust
 from hubrun.resources.files import File
 from hubrun.resources.firewall import FirewallRule
 from hubrun.resources.renewal import RenewalProof, ServedCertificate
-from hubrun.secret import Secret
-from hubrun.systems import SYSTEMS
+from hubrun.sections.https import dns, site_certificate
+from hubrun.sections.https.nginx import HTTPS_FILE, Nginx, NoDeadHttpsSite, http_tests, https_tests
 
 DAY = 86400
 DIRECTORY = "https://acme.example.edu/dir"
@@ -234,7 +234,7 @@ def test_nginx_is_reloaded_when_it_serves_another_certificate_than_the_one_on_di
 )
 def test_a_plan_foresees_whether_nginx_must_be_told_of_the_new_certificate(state, reloads):
     (action,) = CERTIFICATE.plan(state)
-    served = ServedCertificate("hub.example.edu", https.paths(SITE)[0])
+    served = ServedCertificate("hub.example.edu", site_certificate.paths(SITE)[0])
     for now in ("kept=a\nserved=a", "kept=\nserved=a", "kept=b\nserved=a"):
         assert bool(served.plan(served.foresee(now, action.writes))) is reloads
     assert served.plan(served.foresee("kept=\nserved=", [*action.writes, "service:nginx"])) == []
@@ -339,7 +339,7 @@ def test_the_sites_hold_no_gap_of_a_template(version):
 
 
 def test_each_test_of_the_section_is_valid_shell():
-    for test in [*http_tests(SITE), *https_tests(SITE), *https.tests(SITE)]:
+    for test in [*http_tests(SITE), *https_tests(SITE), *site_certificate.tests(SITE)]:
         assert subprocess.run(["sh", "-n", "-c", test.script]).returncode == 0, test.title
 
 
@@ -402,7 +402,7 @@ def test_a_certificate_that_would_not_work_is_refused_before_nginx_gets_it(files
         site="x", domain=domain, tls="files", tls_certificate=f"{files}/{certificate}.pem", tls_key=f"{files}/{key}.key"
     )
     failed = []
-    for test in https.tests(site):
+    for test in site_certificate.tests(site):
         done = subprocess.run(["sh", "-c", "exec 2>&1\n" + test.script], capture_output=True, text=True)
         if not test.judge(done.returncode, done.stdout).ok:
             failed.append(test.title)

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from hubrun.hub import config
 from hubrun.params import Site
+from hubrun.sections.hub import config
 from lti_hub import HUB, hub_python
 
 pytestmark = pytest.mark.hub
@@ -87,11 +87,11 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[
     """What the hub's Python says of each configuration, by its name."""
     folder = tmp_path_factory.mktemp("configurations")
     lib = folder / "lib"
-    shutil.copytree(HUB / "front", lib / "hubrun_lti")
+    shutil.copytree(HUB / "lti", lib / "hubrun_lti")
     shutil.copytree(HUB / "courses", lib / "hubrun_courses")
     for package in ("courses", "docker_filter"):
         shutil.copytree(HUB / package, lib / "hubrun_docker" / package)
-    shutil.copy(HUB / "check_config.py", lib)
+    shutil.copy(HUB / "programs/check_config.py", lib)
     paths = {name: write(folder / str(number), lib, **values) for number, (name, values) in enumerate(SITES.items())}
     paths |= {name: write(folder / name, lib, mistake) for name, (mistake, _) in MISTAKES.items()}
     paths["administrators"] = write(folder / "admins", lib, admin_users=["lea", 'o\'brien "x"'])

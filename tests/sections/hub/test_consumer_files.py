@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from hubrun.errors import BadInput
-from hubrun.hub import consumers
 from hubrun.params import Site, build
 from hubrun.resources.files import File, OnlyFiles
 from hubrun.resources.secret_file import SecretFile
+from hubrun.sections.hub import consumer_files
 
 
 def site(**values: Any) -> Site:
@@ -22,7 +22,7 @@ def site(**values: Any) -> Site:
 def files(**values: Any) -> dict[str, Any]:
     """Path → what is in it; under "only", the names that may be in the folder."""
     found: dict[str, Any] = {}
-    for each in consumers.files(site(**values)):
+    for each in consumer_files.files(site(**values)):
         if isinstance(each, SecretFile):
             found[each.path] = each.lines
         elif isinstance(each, File):
@@ -79,12 +79,12 @@ def test_further_consumers_have_their_own_files_and_prefixes() -> None:
 
 def test_the_hub_reads_what_is_written(tmp_path: Path) -> None:
     """`front.consumers` is the other side: what it takes from these files is what the parameters say."""
-    from hubrun.hub.front import consumers as front
+    from hubrun_hub.lti import consumers as front
 
     made = site(
         lti_version="1.3", lti_client_ids=["1", "2"], lti_platform="https://canvas.x.edu", lti_deployment_ids=["d-1"]
     )
-    (default,) = [each for each in consumers.files(made) if isinstance(each, File)]
+    (default,) = [each for each in consumer_files.files(made) if isinstance(each, File)]
     (tmp_path / "default.json").write_text(default.content)
     (found,), problems = front.read(tmp_path, None)
     assert not problems and found.platform

@@ -22,14 +22,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubrun.hub import config, renames
-from hubrun.hub.front.names import hub_name
-from hubrun.hub.front.people import People
-from hubrun.hub.renames import Interrupted, Names
-from hubrun.hub.renaming import carry, look, next_names, pieces, tables
-from hubrun.hub.renaming.confined import as_owner
-from hubrun.hub.renaming.next_names import Noted, Wanted, differing, merged, obstacles
-from hubrun.hub.test_users import volume
+from hubrun import server_paths
+from hubrun.sections.hub import renames
+from hubrun.sections.hub.renames import Interrupted, Names
+from hubrun.sections.verify.test_users import volume
+from hubrun_hub.lti.people import People
+from hubrun_hub.lti.user_names import hub_name
+from hubrun_hub.renaming import carry, look, next_names, pieces, tables
+from hubrun_hub.renaming.confined import as_owner
+from hubrun_hub.renaming.next_names import Noted, Wanted, differing, merged, obstacles
 from lti_hub import hub_python
 
 GUIDE = "ada@example.edu"
@@ -208,7 +209,7 @@ def test_what_is_planned(new_names: str, asks: bool, found: str, titles: list[st
 
 
 def test_what_an_interrupted_renaming_has_moved_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "STATE", str(tmp_path))
+    monkeypatch.setattr(server_paths, "STATE", str(tmp_path))
     found = []
     for _ in range(2):
         done = subprocess.run(["sh", "-c", Interrupted().probe()], capture_output=True, text=True, check=True)
@@ -746,9 +747,9 @@ def test_who_is_left_is_not_asked_about_again_until_they_launch_again(server: Se
 
 @pytest.mark.hub
 def test_the_program_runs_in_the_systems_own_python(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "STATE", str(server.places.state))
-    monkeypatch.setattr(config, "CONFIG", str(server.places.config / "jupyterhub_config.py"))
-    monkeypatch.setattr(config, "COURSES", str(server.places.courses))
+    monkeypatch.setattr(server_paths, "STATE", str(server.places.state))
+    monkeypatch.setattr(server_paths, "CONFIG", str(server.places.config / "jupyterhub_config.py"))
+    monkeypatch.setattr(server_paths, "COURSES", str(server.places.courses))
     (server.root / "docker").write_text("#!/bin/sh\n")  # no volume at all
     (server.root / "systemctl").write_text(f"#!/bin/sh\necho $1 >> {server.root}/asked\n")
     (server.root / "systemctl").chmod(0o755)
@@ -770,7 +771,7 @@ def test_the_program_runs_in_the_systems_own_python(server: Server, monkeypatch:
 def test_a_comparison_that_fails_is_not_taken_for_nothing_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str
 ) -> None:
-    monkeypatch.setattr(config, "STATE", str(tmp_path))
+    monkeypatch.setattr(server_paths, "STATE", str(tmp_path))
     (tmp_path / "jupyterhub.sqlite").write_text("no database" * 100)
     if python:
         (tmp_path / "python3").write_text(python)
@@ -781,7 +782,7 @@ def test_a_comparison_that_fails_is_not_taken_for_nothing_to_do(
 
 
 def test_a_server_without_a_hub_is_asked_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "STATE", str(tmp_path))
+    monkeypatch.setattr(server_paths, "STATE", str(tmp_path))
     done = subprocess.run(
         ["sh", "-s"], input=resource().probe(), capture_output=True, text=True, env={"PATH": ""}, executable="/bin/sh"
     )
@@ -790,6 +791,6 @@ def test_a_server_without_a_hub_is_asked_nothing(tmp_path: Path, monkeypatch: py
 
 
 def test_every_module_of_the_program_is_in_it() -> None:
-    folder = Path(renames.__file__).with_name("renaming")
+    folder = Path(next_names.__file__).parent
     assert {f"renaming.{path.stem}" for path in folder.glob("*.py")} - {"renaming.__init__"} <= set(renames._CARRY)
-    assert next_names.__name__ == "hubrun.hub.renaming.next_names"
+    assert next_names.__name__ == "hubrun_hub.renaming.next_names"

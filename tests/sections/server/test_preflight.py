@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from hubrun import preflight
-from hubrun.checks import Check
+from hubrun.desired.checks import Check
+from hubrun.desired.remedies import remedy_for
+from hubrun.desired.supported_systems import SYSTEMS
 from hubrun.params import Site
-from hubrun.remedies import remedy_for
-from hubrun.systems import SYSTEMS
+from hubrun.sections.server import preflight
 
 
 class Machine:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hubrun import server_upkeep
 from hubrun.params import Site
 from hubrun.resources.files import File
+from hubrun.sections.server import upkeep
 
 
 def site(upgrade: str) -> Site:
@@ -19,29 +19,25 @@ def site(upgrade: str) -> Site:
 
 
 def labels(upgrade: str) -> list[str]:
-    return [resource.label for resource in server_upkeep.upkeep(site(upgrade))]
+    return [resource.label for resource in upkeep.upkeep(site(upgrade))]
 
 
 @pytest.mark.parametrize("upgrade", ["full", "security"])
 def test_security_updates_come_by_themselves(upgrade: str) -> None:
-    assert server_upkeep.packages(site(upgrade)) == ("logrotate", "unattended-upgrades")
+    assert upkeep.packages(site(upgrade)) == ("logrotate", "unattended-upgrades")
     assert {"service apt-daily.timer", "service apt-daily-upgrade.timer"} <= set(labels(upgrade))
 
 
 def test_whoever_updates_in_a_way_of_their_own_is_left_alone() -> None:
-    assert server_upkeep.packages(site("none")) == ("logrotate",)
+    assert upkeep.packages(site("none")) == ("logrotate",)
     assert not [label for label in labels("none") if "apt" in label]
     assert "service logrotate.timer" in labels("none")
-    assert not [test for test in server_upkeep.tests(site("none")) if "apt" in test.script]
+    assert not [test for test in upkeep.tests(site("none")) if "apt" in test.script]
 
 
 @pytest.mark.skipif(not shutil.which("apt-config"), reason="needs apt")
 def test_apt_reads_the_settings_as_security_updates_alone_and_no_reboot(tmp_path: Path) -> None:
-    (file,) = (
-        each
-        for each in server_upkeep.upkeep(site("full"))
-        if isinstance(each, File) and each.path == server_upkeep.UPGRADES
-    )
+    (file,) = (each for each in upkeep.upkeep(site("full")) if isinstance(each, File) and each.path == upkeep.UPGRADES)
     (tmp_path / "50unattended-upgrades").write_text(
         'Unattended-Upgrade::Origins-Pattern { "origin=Debian,codename=${distro_codename},label=Debian"; };\n'
         'Unattended-Upgrade::Allowed-Origins { "${distro_id}:${distro_codename}"; };\n'

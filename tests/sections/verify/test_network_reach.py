@@ -7,10 +7,10 @@ import subprocess
 import sys
 from typing import Any
 
-from hubrun.checks import Check
-from hubrun.hub import reach
-from hubrun.hub.reach import Group, Survey
+from hubrun.desired.checks import Check
 from hubrun.params import Site
+from hubrun.sections.verify import network_reach
+from hubrun.sections.verify.network_reach import Group, Survey
 
 SITE = Site(site="bio", domain="hub.example.edu", docker_subnet="172.29.0.0/16")
 FOUND = Survey(
@@ -27,7 +27,7 @@ GOOD: dict[str, Any] = {
 
 
 def groups(site: Site = SITE) -> dict[str, Group]:
-    return {group.what: group for group in reach.groups(site, FOUND, ["172.29.0.9"])}
+    return {group.what: group for group in network_reach.groups(site, FOUND, ["172.29.0.9"])}
 
 
 def targets(word: str, site: Site = SITE) -> list[str]:
@@ -50,12 +50,12 @@ def test_private_networks_are_tried_at_their_routers_and_name_servers_but_not_wh
 
 def judged(answers: dict[str, str] | None = None, **changes: Any) -> list[Check]:
     """The findings when each probe gives what `answers` says for its address and port, and is right otherwise."""
-    tried = reach.groups(SITE, FOUND, ["172.29.0.9"])
+    tried = network_reach.groups(SITE, FOUND, ["172.29.0.9"])
     probes = [
         (answers or {}).get(f"{host}:{port}", "open" if group.open else "No route to host")
         for group in tried for host, port in group.targets
     ]  # fmt: skip
-    return reach.judge(FOUND, tried, {**GOOD, "probes": probes, **changes}, "ada")
+    return network_reach.judge(FOUND, tried, {**GOOD, "probes": probes, **changes}, "ada")
 
 
 def failed(**given: Any) -> list[str]:
@@ -101,7 +101,7 @@ def test_the_rest_of_what_shuts_a_container_in() -> None:
 
 def test_the_cell_runs_where_there_is_python_alone() -> None:
     tried = [Group("", (("127.0.0.1", 1),))]
-    code = reach.cell(FOUND, tried, ["127.0.0.1"], ["no-such-name.invalid"])
+    code = network_reach.cell(FOUND, tried, ["127.0.0.1"], ["no-such-name.invalid"])
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout)
     assert answer["probes"] == ["refused by the other side"]

@@ -6,10 +6,10 @@ import contextlib
 from dataclasses import dataclass
 
 from hubrun.errors import BadInput
-from hubrun.record.contents import Attempt, attempts
-from hubrun.record.history import HEAD, History, Run
-from hubrun.record.manifest import Link
-from hubrun.record.report import Report
+from hubrun.records.ledger.contents import Attempt, attempts
+from hubrun.records.ledger.history import HEAD, History, Run
+from hubrun.records.ledger.manifest import Link
+from hubrun.records.ledger.report import Report
 
 # After the name of any run.
 _END = "~"

@@ -11,17 +11,17 @@ from pathlib import Path
 import nbformat
 
 from hubrun.errors import BadInput, HubrunError
-from hubrun.record import manifest, signature, whole
-from hubrun.record.history import ATTEMPT, HEAD, SIGNATURE, History, Run
-from hubrun.record.manifest import Cause, Digest, Link, Manifest, Signer, Status, Subject
-from hubrun.record.steps import derive, glued, is_code, mark, now, seconds_between
+from hubrun.records.ledger import atomic_write, manifest, signature
+from hubrun.records.ledger.history import ATTEMPT, HEAD, SIGNATURE, History, Run
+from hubrun.records.ledger.manifest import Cause, Digest, Link, Manifest, Signer, Status, Subject
+from hubrun.records.ledger.steps import derive, glued, is_code, mark, now, seconds_between
 
 _KILLED = "the run was killed; what its last step did is known to the server alone"
 
 
 def close(history: History, folder: Path, statement: Manifest, key: signature.Key | None) -> Link:
     """Fill in subjects and previous link, sign, write manifest.json, move the head. Raises OSError."""
-    for left in [*folder.rglob("*" + whole.BESIDE + "*"), folder / SIGNATURE]:
+    for left in [*folder.rglob("*" + atomic_write.BESIDE + "*"), folder / SIGNATURE]:
         left.unlink(missing_ok=True)
     own = {manifest.FILE, SIGNATURE}
     files = sorted(path for path in folder.rglob("*") if path.is_file() and str(path.relative_to(folder)) not in own)
@@ -43,14 +43,14 @@ def _signed(folder: Path, statement: Manifest, key: signature.Key | None) -> Non
     """The signature comes first: a manifest that says it is signed always has one."""
     path = folder / manifest.FILE
     if key:
-        draft = path.with_name(path.name + whole.BESIDE)
+        draft = path.with_name(path.name + atomic_write.BESIDE)
         draft.write_bytes(statement.encoded())
         try:
             signature.sign(key, draft)
             os.replace(draft.with_name(draft.name + ".sig"), folder / SIGNATURE)
         except HubrunError as error:
             statement.predicate.signer = Signer(unsigned=str(error))
-    whole.write(path, statement.encoded())
+    atomic_write.write(path, statement.encoded())
 
 
 def recover(history: History, key: signature.Key | None = None) -> list[Run]:
@@ -65,7 +65,7 @@ def recover(history: History, key: signature.Key | None = None) -> list[Run]:
         try:
             statement = run.manifest()
         except BadInput:
-            if all(path.name.endswith(whole.BESIDE) for path in run.folder.iterdir()):
+            if all(path.name.endswith(atomic_write.BESIDE) for path in run.folder.iterdir()):
                 shutil.rmtree(run.folder)  # killed before its first manifest: nothing was begun
             continue
         if statement.predicate.status == "running":
@@ -102,7 +102,9 @@ def _drop_copies(run: Run, attempt: int) -> None:
         if ATTEMPT.fullmatch(folder.name) and int(folder.name.partition("-")[2]) >= attempt:
             for path in folder.iterdir():
                 above = run.folder / path.name
-                if path.name.endswith(whole.BESIDE) or (above.is_file() and above.read_bytes() == path.read_bytes()):
+                if path.name.endswith(atomic_write.BESIDE) or (
+                    above.is_file() and above.read_bytes() == path.read_bytes()
+                ):
                     path.unlink()
             with contextlib.suppress(OSError):  # what else is in it is for `records verify` to name
                 folder.rmdir()
@@ -140,7 +142,7 @@ def _mend(path: Path) -> nbformat.NotebookNode:
             mark(cell, "interrupted", "killed", _KILLED)
             cell.metadata.hubrun.ended = ""
             cell.metadata.setdefault("papermill", {}).update(status="failed", exception=True)
-    whole.write(path, nbformat.writes(nb).encode())
+    atomic_write.write(path, nbformat.writes(nb).encode())
     return nb
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubrun.errors import BadInput, HubrunError
-from hubrun.record import manifest, signature, whole
-from hubrun.record.history import SIGNATURE, Run
-from hubrun.record.manifest import Manifest
-from hubrun.record.report import Report
+from hubrun.records.ledger import atomic_write, manifest, signature
+from hubrun.records.ledger.history import SIGNATURE, Run
+from hubrun.records.ledger.manifest import Manifest
+from hubrun.records.ledger.report import Report
 
 _OWN = (manifest.FILE, SIGNATURE)
 
@@ -161,7 +161,7 @@ class Folder:
                 self.report.find(place, f"is {kind}, which no run makes")
             elif name in _OWN:
                 continue
-            elif name.endswith(whole.BESIDE) and name not in wanted:
+            elif name.endswith(atomic_write.BESIDE) and name not in wanted:
                 self.report.find(place, "is left of a write that was cut short, or was added", "Remove it")
             elif name not in wanted:
                 self.report.find(place, "this file was added: the manifest does not name it")

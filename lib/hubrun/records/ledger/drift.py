@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hubrun.errors import BadInput
-from hubrun.record.history import History
-from hubrun.record.manifest import Record
+from hubrun.records.ledger.history import History
+from hubrun.records.ledger.manifest import Record
 
 
 def trace(history: History, record: Record) -> None:

@@ -10,11 +10,11 @@ import zlib
 from pathlib import Path
 
 from hubrun.errors import BadInput, HubrunError
-from hubrun.record import manifest, whole
-from hubrun.record.contents import attempts
-from hubrun.record.export_readme import ALLOWED, README, SUMS, allowed_line, readme
-from hubrun.record.history import Run
-from hubrun.record.verify import verify_run
+from hubrun.records.ledger import atomic_write, manifest
+from hubrun.records.ledger.contents import attempts
+from hubrun.records.ledger.export_readme import ALLOWED, README, SUMS, allowed_line, readme
+from hubrun.records.ledger.history import Run
+from hubrun.records.ledger.verify_history import verify_run
 
 
 def export(run: Run, target: Path | None = None) -> Path:
@@ -38,7 +38,7 @@ def export(run: Run, target: Path | None = None) -> Path:
     content = _zipped(_archive(name, _files(run), found.started))
     try:
         if not path.exists():
-            whole.write(path, content)
+            atomic_write.write(path, content)
         elif path.read_bytes() != content:
             raise BadInput("there is another file of this name", str(path), "Move it away, or give another name")
     except OSError as error:

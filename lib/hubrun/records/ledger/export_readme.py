@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from hubrun.record import signature
-from hubrun.record.contents import Attempt
-from hubrun.record.manifest import Record
+from hubrun.records.ledger import signature
+from hubrun.records.ledger.contents import Attempt
+from hubrun.records.ledger.manifest import Record
 
 README = "README.txt"
 SUMS = "SHA256SUMS"

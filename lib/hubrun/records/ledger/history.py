@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubrun.errors import BadInput
-from hubrun.record import manifest, whole
-from hubrun.record.manifest import Link, Manifest
+from hubrun.records.ledger import atomic_write, manifest
+from hubrun.records.ledger.manifest import Link, Manifest
 
 # UTC time and a random part: its name puts a run in order.
 RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
@@ -80,7 +80,7 @@ class History:
             raise BadInput(f"cannot be read: {type(error).__name__}", str(path), "records verify says more") from None
 
     def set_head(self, link: Link) -> None:
-        whole.write(self.folder / HEAD, link.model_dump_json(indent=1).encode() + b"\n")
+        atomic_write.write(self.folder / HEAD, link.model_dump_json(indent=1).encode() + b"\n")
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from hubrun import server_paths
+from hubrun.desired.server import Server
 from hubrun.errors import HubrunError
-from hubrun.hub import config
 from hubrun.params import Site
-from hubrun.plan import quote
-from hubrun.server import Server
+from hubrun.shell import quote
 
 # One line each: kind and name, a tab, the version. dist-info: PyPA, "Recording installed projects".
 _SCRIPT = """
@@ -32,7 +32,7 @@ def packages(server: Server) -> dict[str, str]:
 
     Raises HubrunError when the server does not answer.
     """
-    lines = server.probe(quote("venv={}", config.VENV) + _SCRIPT)[0].stdout.splitlines()
+    lines = server.probe(quote("venv={}", server_paths.VENV) + _SCRIPT)[0].stdout.splitlines()
     pairs = (line.partition("\t") for line in lines)
     return {name: version for name, tab, version in pairs if tab and "<none>" not in name}
 

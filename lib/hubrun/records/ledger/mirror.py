@@ -14,9 +14,9 @@ import tarfile
 from pathlib import Path
 
 from hubrun.errors import BadInput, HubrunError
-from hubrun.plan import quote
-from hubrun.record import whole
-from hubrun.record.history import HEAD, History
+from hubrun.records.ledger import atomic_write
+from hubrun.records.ledger.history import HEAD, History
+from hubrun.shell import quote
 
 SECONDS = 300
 # As scp(1) tells them apart: a colon before any slash. The user is asked for, so that C:\ or a typing error is none.
@@ -84,7 +84,7 @@ def _near(history: History, folder: Path, site: Path) -> None:
     if (site / folder.name).exists():
         os.replace(site / folder.name, old)
     os.replace(new, site / folder.name)
-    whole.write(site / HEAD, (history.folder / HEAD).read_bytes())
+    atomic_write.write(site / HEAD, (history.folder / HEAD).read_bytes())
     if old.exists():
         shutil.rmtree(old)
 

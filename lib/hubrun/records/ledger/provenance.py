@@ -8,8 +8,8 @@ import pwd
 import socket
 import subprocess
 
-from hubrun.notebook import PROJECT
-from hubrun.record.manifest import Operator, Software
+from hubrun.environment import PROJECT
+from hubrun.records.ledger.manifest import Operator, Software
 
 # What decides about a run. Files of the operator's own, such as those in params/, do not make it dirty.
 _DECISIVE = ("hubrun", "lib", "runbooks", "requirements", "pyproject.toml", "Dockerfile.singleuser")

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hubrun.errors import BadInput, HubrunError
-from hubrun.record import chain, origin, whole
-from hubrun.record.history import History, Run, new_name
-from hubrun.record.manifest import FILE, Link, Manifest, Pruned, Record
-from hubrun.record.steps import now
-from hubrun.record.verify import verify
+from hubrun.records.ledger import atomic_write, chain, provenance
+from hubrun.records.ledger.history import History, Run, new_name
+from hubrun.records.ledger.manifest import FILE, Link, Manifest, Pruned, Record
+from hubrun.records.ledger.steps import now
+from hubrun.records.ledger.verify_history import verify
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def prune(history: History, keep: Keep, close: Callable[[Manifest], Link]) -> li
                 close(_begun(history, removed))
             for run in [*left, *removed]:
                 shutil.rmtree(run.folder)
-            whole.sync_folder(history.folder)
+            atomic_write.sync_folder(history.folder)
             return [*left, *removed]
     except OSError as error:
         raise HubrunError(f"cannot be pruned: {error.strerror}", str(error.filename or history.folder)) from None
@@ -102,14 +102,14 @@ def _begun(history: History, removed: list[Run]) -> Manifest:
         site=history.site,
         mode="prune",
         started=now(),
-        operator=origin.operator(),
-        software=origin.software(),
+        operator=provenance.operator(),
+        software=provenance.software(),
     )
     statement = Manifest(predicate=record)
     folder = history.folder / record.run
     folder.mkdir()
     try:
-        whole.write(folder / FILE, statement.encoded())
+        atomic_write.write(folder / FILE, statement.encoded())
     except OSError:
         folder.rmdir()
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hubrun.record.manifest import Link
+from hubrun.records.ledger.manifest import Link
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubrun.errors import BadInput, HubrunError
-from hubrun.record import whole
-from hubrun.record.manifest import Signer
+from hubrun.records.ledger import atomic_write
+from hubrun.records.ledger.manifest import Signer
 
 # What a signature is for is part of it: one made for git or a file transfer does not hold here.
 NAMESPACE = "record@hubrun"
@@ -71,7 +71,7 @@ def find_signer(wanted: str, ssh_key_file: str) -> tuple[Key | None, Signer]:
 
 def sign(key: Key, path: Path) -> None:
     """Sign the file `path` into the file `path`.sig. Raises HubrunError when the key does not sign, OSError."""
-    whole.write(path.with_name(path.name + ".sig"), _signature(key, path.read_bytes()))
+    atomic_write.write(path.with_name(path.name + ".sig"), _signature(key, path.read_bytes()))
 
 
 def check(content: bytes, signature: Path, allowed: Path | None = None, at: str = "") -> Signed:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hubrun.display import MIME
-from hubrun.record.manifest import Cause, Step, StepStatus
+from hubrun.desired.cards import MIME
+from hubrun.records.ledger.manifest import Cause, Step, StepStatus
 
 if TYPE_CHECKING:  # nbformat takes a second to import, and the command line must not wait for it
     from nbformat import NotebookNode

@@ -14,10 +14,10 @@ import os
 from pathlib import Path
 
 from hubrun.errors import BadInput
-from hubrun.record import chain, whole
-from hubrun.record.contents import Attempt, Folder
-from hubrun.record.history import ASKED, HEAD, LOCK, RUN, History, Run
-from hubrun.record.report import Report
+from hubrun.records.ledger import atomic_write, chain
+from hubrun.records.ledger.contents import Attempt, Folder
+from hubrun.records.ledger.history import ASKED, HEAD, LOCK, RUN, History, Run
+from hubrun.records.ledger.report import Report
 
 
 def verify(history: History, allowed_signers: Path | None = None) -> Report:
@@ -105,7 +105,7 @@ def _strangers(history: History, runs: list[Run], report: Report) -> None:
         if path.name in (HEAD, LOCK, ASKED):
             if path.is_symlink() or not path.is_file():
                 report.find(place, "is no file")
-        elif path.name.endswith(whole.BESIDE):
+        elif path.name.endswith(atomic_write.BESIDE):
             report.find(place, "is left of a write that was cut short, or was added", "Remove it")
         elif path.name not in known:
             report.find(place, "was added: it is no run, and hubrun makes nothing else here")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any, TypeVar
 
-from hubrun.record import summary
-from hubrun.record.manifest import Book, Manifest, Record, Step
-from hubrun.record.noise import WOBBLES, digestless, quiet, quiet_value
+from hubrun.records.ledger.manifest import Book, Manifest, Record, Step
+from hubrun.records.pages import summary
+from hubrun.records.pages.normalize import WOBBLES, digestless, quiet, quiet_value
 
 T = TypeVar("T")
 Where = tuple[str, ...]

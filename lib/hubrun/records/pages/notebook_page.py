@@ -10,7 +10,7 @@ from typing import Any
 
 import bleach
 
-from hubrun.record import html, summary
+from hubrun.records.pages import rendering, summary
 
 _TAGS = {
     "a", "abbr", "b", "blockquote", "br", "caption", "code", "dd", "del", "details", "div", "dl", "dt", "em", "h1", "h2",
@@ -26,7 +26,7 @@ _SHOWN = [
     "text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain",
     "application/scrapbook.scrap.json+json", "application/scrapbook.scrap.text+json",
 ]  # fmt: skip
-_STATUS = re.compile(rf"<td><b>({'|'.join(html.SIGNS)})</b></td>")
+_STATUS = re.compile(rf"<td><b>({'|'.join(rendering.SIGNS)})</b></td>")
 
 
 def body(path: Path) -> str:
@@ -56,7 +56,7 @@ def tame(text: str) -> str:
     """
     text = _TICK.sub(lambda found: "☑ " if "checked" in found[0] else "☐ ", text)
     clean = bleach.clean(text, tags=_TAGS, attributes=_ATTRIBUTES)
-    return _STATUS.sub(lambda found: f"<td>{html.status(found[1])}</td>", clean)
+    return _STATUS.sub(lambda found: f"<td>{rendering.status(found[1])}</td>", clean)
 
 
 @cache
@@ -67,12 +67,12 @@ def _exporter() -> Any:
     exporter = HTMLExporter(
         config=Config({"NbConvertBase": {"display_data_priority": _SHOWN}}),
         template_name="notebook",
-        extra_template_basedirs=[str(html.TEMPLATES)],
+        extra_template_basedirs=[str(rendering.TEMPLATES)],
         sanitize_html=True,  # keeps scripts and widgets out; what HTML is shown goes through `tame`
         exclude_anchor_links=True,
     )
     exporter.register_filter("tame", tame)
-    exporter.register_filter("status", html.status)
+    exporter.register_filter("status", rendering.status)
     exporter.register_filter("lasted", _lasted)
     return exporter
 

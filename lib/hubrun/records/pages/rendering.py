@@ -10,8 +10,8 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from hubrun.record import summary
-from hubrun.record.compare import Comparison, shown
+from hubrun.records.pages import summary
+from hubrun.records.pages.compare import Comparison, shown
 
 TEMPLATES = Path(__file__).with_name("templates")
 # A sign beside the word, so that a column of statuses can be read at a glance, without colour too.

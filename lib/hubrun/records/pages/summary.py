@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hubrun.record.manifest import Book, Operator, Packages, Record, Signer, Software, Step
+from hubrun.records.ledger.manifest import Book, Operator, Packages, Record, Signer, Software, Step
 
 BAD = ("failed", "interrupted")
 

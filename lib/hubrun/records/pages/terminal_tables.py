@@ -9,11 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hubrun.errors import BadInput
-from hubrun.record import summary
-from hubrun.record.compare import shown
-from hubrun.record.history import History, Run
-from hubrun.record.manifest import Book, Record
-from hubrun.record.summary import Change, Failure
+from hubrun.records.ledger.history import History, Run
+from hubrun.records.ledger.manifest import Book, Record
+from hubrun.records.pages import summary
+from hubrun.records.pages.compare import shown
+from hubrun.records.pages.summary import Change, Failure
 
 STYLE = {
     "ok": "green", "changed": "yellow", "would change": "blue", "failed": "bold red", "interrupted": "bold red",

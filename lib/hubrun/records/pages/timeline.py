@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hubrun.record import summary
-from hubrun.record.manifest import Record
+from hubrun.records.ledger.manifest import Record
+from hubrun.records.pages import summary
 
 WIDTH = 1000
 _LEFT, _RIGHT, _STEP, _BASE = 24, 976, 16, 22

@@ -13,12 +13,13 @@ from pathlib import Path, PurePosixPath
 from markupsafe import Markup
 
 from hubrun.errors import BadInput
-from hubrun.record import history, html, manifest, notebook_page, summary, whole
-from hubrun.record.history import History, Run
-from hubrun.record.manifest import Book, Record
-from hubrun.record.report import Finding, Report
-from hubrun.record.summary import Failure
-from hubrun.record.timeline import Timeline, timeline
+from hubrun.records.ledger import atomic_write, history, manifest
+from hubrun.records.ledger.history import History, Run
+from hubrun.records.ledger.manifest import Book, Record
+from hubrun.records.ledger.report import Finding, Report
+from hubrun.records.pages import notebook_page, rendering, summary
+from hubrun.records.pages.summary import Failure
+from hubrun.records.pages.timeline import Timeline, timeline
 
 FOLDER = ".html"
 INDEX = "index.html"
@@ -82,7 +83,7 @@ def write_site(records: Path, reports: Mapping[str, Report]) -> Path:
         _remove_others(out, {site.site for site in sites})
         # What went wrong last comes first.
         shown.sort(key=lambda site: (not site.failures, site.name))
-        _write(out / INDEX, html.page("index.html", sites=shown))
+        _write(out / INDEX, rendering.page("index.html", sites=shown))
     except OSError as error:
         raise BadInput(
             f"the pages cannot be written: {error.strerror}", str(out), "Copy the records to where you may write"
@@ -96,7 +97,7 @@ def _write_runs(site: History, out: Path, report: Report | None) -> _Site:
     rows = [_write_run(run, out / run.name, names, report) for run in reversed(runs)]
     _remove_others(out, names)
     shown = _Site(site.site, rows, _of_site(report) if report else None)
-    _write(out / INDEX, html.page("site.html", site=shown))
+    _write(out / INDEX, rendering.page("site.html", site=shown))
     return shown
 
 
@@ -105,10 +106,12 @@ def _write_run(run: Run, out: Path, runs: set[str], report: Report | None) -> _R
     try:
         record = run.manifest().predicate
     except BadInput as error:
-        _write(out / INDEX, html.page("broken.html", name=run.name, site=run.site, problem=str(error), report=about))
+        _write(
+            out / INDEX, rendering.page("broken.html", name=run.name, site=run.site, problem=str(error), report=about)
+        )
         return _Row(run.name, None, str(error))
     earlier = [failure for attempt in range(1, record.attempt) for failure in summary.failures(record, attempt)]
-    text = html.page(
+    text = rendering.page(
         "run.html",
         record=record,
         report=about,
@@ -156,7 +159,7 @@ def _write_notebook(run: Run, record: Record, book: Book, out: Path) -> str:
     if not book.file or not source.is_relative_to(run.folder.resolve()) or not source.is_file():
         return ""
     place = PurePosixPath(source.relative_to(run.folder.resolve()).with_suffix(".html").as_posix())
-    newest = max(path.stat().st_mtime for path in (source, run.folder / manifest.FILE, *html.TEMPLATES.rglob("*")))
+    newest = max(path.stat().st_mtime for path in (source, run.folder / manifest.FILE, *rendering.TEMPLATES.rglob("*")))
     path = out / place
     if path.is_file() and path.stat().st_mtime >= newest:
         return str(place)
@@ -167,13 +170,13 @@ def _write_notebook(run: Run, record: Record, book: Book, out: Path) -> str:
             type(error).__name__, str(error)[:300]
         )
     up = "../" * (len(place.parts) - 1)
-    _write(path, html.page("notebook.html", record=record, book=book, up=up, cells=cells))
+    _write(path, rendering.page("notebook.html", record=record, book=book, up=up, cells=cells))
     return str(place)
 
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    whole.write(path, text.encode())
+    atomic_write.write(path, text.encode())
 
 
 def _remove_others(folder: Path, kept: set[str]) -> None:

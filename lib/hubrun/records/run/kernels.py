@@ -13,7 +13,7 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from traitlets.config import Config
 
-from hubrun.notebook import ENGINE
+from hubrun.environment import ENGINE
 
 # Its presence tells the kernel that the engine listens; its value salts the digests of the server's secrets.
 SALT = secrets.token_hex(16)

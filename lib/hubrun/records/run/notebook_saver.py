@@ -18,10 +18,10 @@ from nbformat import NotebookNode
 from papermill.engines import NotebookExecutionManager
 from papermill.iorw import LocalHandler, papermill_io
 
-from hubrun.record import whole
-from hubrun.record.manifest import Cause
-from hubrun.record.steps import Listener, is_code, mark, outcome
-from hubrun.redact import HERE
+from hubrun.records.ledger import atomic_write
+from hubrun.records.ledger.manifest import Cause
+from hubrun.records.ledger.steps import Listener, is_code, mark, outcome
+from hubrun.redaction.redact import HERE
 
 # Seconds that what is on disk may be behind.
 BEHIND = 0.5
@@ -125,6 +125,6 @@ def mend_papermill() -> None:
 
     def write_whole(handler: LocalHandler, text: str, path: str) -> None:
         place = os.path.join(handler._cwd or "", path)
-        whole.write(Path(place), text.encode())
+        atomic_write.write(Path(place), text.encode())
 
     LocalHandler.write = write_whole

@@ -13,15 +13,15 @@ from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine
 
-from hubrun.display import MIME
-from hubrun.notebook import MESSAGE
-from hubrun.record.asked import Asked
-from hubrun.record.keeper import BEHIND, Keeper, mend_papermill
-from hubrun.record.kernels import Kernel, Shared
-from hubrun.record.manifest import Cause
-from hubrun.record.steps import Listener, derive, is_code, titles
-from hubrun.record.stop import REASONS, Stopped, on_signal
-from hubrun.redact import HERE
+from hubrun.desired.cards import MIME
+from hubrun.environment import MESSAGE
+from hubrun.records.ledger.manifest import Cause
+from hubrun.records.ledger.steps import Listener, derive, is_code, titles
+from hubrun.records.run.kernels import Kernel, Shared
+from hubrun.records.run.notebook_saver import BEHIND, Keeper, mend_papermill
+from hubrun.records.run.signals import REASONS, Stopped, on_signal
+from hubrun.redaction.redact import HERE
+from hubrun.ssh.prefetch_store import Asked
 
 # Seconds that a cell has to end after Ctrl-C, so that what it had done is on record. One more Ctrl-C: at once.
 _GRACE = 8.0

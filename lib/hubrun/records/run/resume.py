@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hubrun.errors import BadInput
-from hubrun.record import manifest, whole
-from hubrun.record.history import SIGNATURE, History, Run
-from hubrun.record.manifest import Book, Manifest
-from hubrun.redact import HERE
+from hubrun.records.ledger import atomic_write, manifest
+from hubrun.records.ledger.history import SIGNATURE, History, Run
+from hubrun.records.ledger.manifest import Book, Manifest
+from hubrun.redaction.redact import HERE
 
 
 def last_install(history: History) -> Run:
@@ -60,5 +60,5 @@ def set_aside(run: Run, earlier: Manifest) -> list[Path]:
     ]
     for path in [*replaced, run.folder / SIGNATURE, run.folder / manifest.FILE]:
         if path.exists():
-            whole.write(aside / path.name, path.read_bytes())
+            atomic_write.write(aside / path.name, path.read_bytes())
     return [*replaced, run.folder / SIGNATURE]

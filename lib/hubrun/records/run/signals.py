@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from hubrun.record.manifest import Cause
+from hubrun.records.ledger.manifest import Cause
 
 _CAUSES: dict[int, Cause] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 REASONS: dict[Cause, str] = {

@@ -15,24 +15,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hubrun.desired.server import Server
+from hubrun.environment import PROJECT, SITE_FILE
 from hubrun.errors import BadInput
-from hubrun.notebook import PROJECT, SITE_FILE
 from hubrun.params import Site
-from hubrun.record import close, drift, inventory, manifest, origin, resume, signature, whole
-from hubrun.record.asked import Asked, Memory, left_over
-from hubrun.record.history import ASKED, History, new_name
-from hubrun.record.history import Run as Kept
-from hubrun.record.manifest import Book, Cause, Link, Manifest, Mode, Packages, Record, Signer, Status
-from hubrun.record.steps import Listener, derive, now, seconds_between
-from hubrun.record.stop import REASONS, Stopped, at_once, on_signal
-from hubrun.redact import HERE
-from hubrun.server import Server
+from hubrun.records.ledger import atomic_write, close, drift, inventory, manifest, provenance, signature
+from hubrun.records.ledger.history import ASKED, History, new_name
+from hubrun.records.ledger.history import Run as Kept
+from hubrun.records.ledger.manifest import Book, Cause, Link, Manifest, Mode, Packages, Record, Signer, Status
+from hubrun.records.ledger.steps import Listener, derive, now, seconds_between
+from hubrun.records.run import resume
+from hubrun.records.run.signals import REASONS, Stopped, at_once, on_signal
+from hubrun.redaction.redact import HERE
+from hubrun.ssh.prefetch_store import Asked, Memory, left_over
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-    from hubrun.record.keeper import Keeper
-    from hubrun.record.kernels import Shared
+    from hubrun.records.run.kernels import Shared
+    from hubrun.records.run.notebook_saver import Keeper
 
 # A record has some hundred kB. With less than this free, in bytes, none is begun.
 ROOM = 20 << 20
@@ -165,7 +166,7 @@ class Run:
     def _write(self) -> None:
         """manifest.json as it stands. What cannot be written now may be later; `finish` says when it could not."""
         with contextlib.suppress(OSError):
-            whole.write(self.folder / manifest.FILE, manifest.encode(self.data()))
+            atomic_write.write(self.folder / manifest.FILE, manifest.encode(self.data()))
 
     def data(self) -> dict[str, Any]:
         """The manifest without secrets; how often each was taken out is counted in it."""
@@ -199,7 +200,7 @@ class Run:
         clean = Manifest.model_validate(self.data())
         try:
             for name, text in self._unsaved.items():
-                whole.write(self.folder / name, text.encode())
+                atomic_write.write(self.folder / name, text.encode())
             self.closed = close.close(self.history, self.folder, clean, self.key)
         except OSError as error:
             self._rescue(clean, error)
@@ -227,8 +228,8 @@ class Run:
             folder = Path(tempfile.mkdtemp(prefix=f"hubrun-record-{self.site.site}-"))
             shutil.copytree(self.folder, folder, dirs_exist_ok=True)
             for name, text in self._unsaved.items():
-                whole.write(folder / name, text.encode())
-            whole.write(folder / manifest.FILE, clean.encoded())
+                atomic_write.write(folder / name, text.encode())
+            atomic_write.write(folder / manifest.FILE, clean.encoded())
             self.rescued = folder
 
 
@@ -313,8 +314,8 @@ def _record(site: Site, mode: Mode, signer: Signer) -> Record:
         site=site.site,
         mode=mode,
         started=now(),
-        operator=origin.operator(),
-        software=origin.software(),
+        operator=provenance.operator(),
+        software=provenance.software(),
         parameters=site.model_dump(exclude_unset=True),
         signer=signer,
     )
@@ -330,5 +331,5 @@ def _entry(path: Path, attempt: int) -> Book:
 
 
 def _begun(run: Run) -> Run:
-    whole.write(run.folder / manifest.FILE, manifest.encode(run.data()))
+    atomic_write.write(run.folder / manifest.FILE, manifest.encode(run.data()))
     return run

@@ -13,11 +13,12 @@ from xml.etree import ElementTree as ET
 
 from IPython.display import Markdown
 
+from hubrun import server_paths
 from hubrun.errors import BadInput
-from hubrun.hub import consumers, lti
-from hubrun.hub.front import registration
-from hubrun.hub.git_links import GitLink
+from hubrun.lms import lti11
 from hubrun.params import Site
+from hubrun.sections.canvas.git_links import GitLink
+from hubrun_hub.lti import registration
 
 # Names of the IMS common cartridge for LTI links, and of Canvas's extensions: Canvas documentation, "LTI 1.1: Tool XML".
 NAMESPACES = {
@@ -52,7 +53,7 @@ def who_may_launch(site: Site) -> Markdown:
     rows = []
     for consumer in site.all_consumers:
         prefix = f"{consumer.prefix}__" if consumer.prefix else ""
-        secret = f"`sudo grep LTI_CLIENT_ {consumers.secret_path(consumer.name)}`" if consumer.has("1.1") else "–"
+        secret = f"`sudo grep LTI_CLIENT_ {server_paths.secret_path(consumer.name)}`" if consumer.has("1.1") else "–"
         ids = ", ".join(f"`{each}`" for each in consumer.client_ids) or "none yet" if consumer.has("1.3") else "–"
         rows.append((f"`{consumer.name}`", consumer.lti_version, f"`{prefix}ada`", secret, ids))
     heads = ("consumer", "LTI", "Ada's name here", "1.1: key and secret, on the server", "1.3: client ids")
@@ -74,8 +75,12 @@ def values(site: Site) -> dict[str, str]:
     secrets = {}
     for name in of_1_1:
         which = f" ({name})" if len(of_1_1) > 1 else ""
-        secrets[f"Consumer Key{which}"] = f"on the server: sudo grep {lti.CLIENT_KEY} {consumers.secret_path(name)}"
-        secrets[f"Shared Secret{which}"] = f"on the server: sudo grep {lti.CLIENT_SECRET} {consumers.secret_path(name)}"
+        secrets[f"Consumer Key{which}"] = (
+            f"on the server: sudo grep {lti11.CLIENT_KEY} {server_paths.secret_path(name)}"
+        )
+        secrets[f"Shared Secret{which}"] = (
+            f"on the server: sudo grep {lti11.CLIENT_SECRET} {server_paths.secret_path(name)}"
+        )
     return {
         "Configuration Type": "Manual Entry",
         "Name": site.canvas_tool_name,

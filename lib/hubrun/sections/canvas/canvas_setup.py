@@ -8,17 +8,19 @@ from typing import Any
 import httpx
 from IPython.display import Markdown
 
-from hubrun.canvas import Canvas, Context, ExternalTool, ModuleItem, Navigation, ToolDeployment
-from hubrun.checks import Check, Test
+from hubrun import server_paths
+from hubrun.canvas_api import Canvas, Context, ExternalTool, ModuleItem, Navigation, ToolDeployment
+from hubrun.desired.checks import Check, Test
+from hubrun.desired.server import Server
 from hubrun.errors import BadInput, CheckFailed
-from hubrun.hub import canvas, consumers, lti
-from hubrun.hub.browser import unanswered
-from hubrun.hub.connect_to import Route
-from hubrun.hub.front import registration
+from hubrun.lms import lti11
+from hubrun.lms.browser import unanswered
+from hubrun.lms.connect_to import Route
 from hubrun.params import Site
-from hubrun.plan import quote
-from hubrun.secret import Secret
-from hubrun.server import Server
+from hubrun.redaction.secret import Secret
+from hubrun.sections.canvas import canvas_forms
+from hubrun.shell import quote
+from hubrun_hub.lti import registration
 
 # Stands for the key in a plan that is made before there is one.
 KEY_TO_COME = "(made by 02_hub_lti)"
@@ -31,7 +33,7 @@ def tests(site: Site) -> list[Test]:
     """That the server has the key and secret of each consumer with LTI 1.1, and the client ids of each with LTI 1.3."""
     found = []
     for consumer in site.all_consumers:
-        path = consumers.secret_path(consumer.name)
+        path = server_paths.secret_path(consumer.name)
         if consumer.has("1.1"):
             script = quote("test \"$(grep -cE '^LTI_CLIENT_(KEY|SECRET)=.{32,}' {})\" = 2", path)
             found.append(Test(f"{consumer.name}: key and secret are on the server", script, remedy="Run 02_hub_lti"))
@@ -39,7 +41,7 @@ def tests(site: Site) -> list[Test]:
             script = quote(
                 'for id in {}; do grep -qF -e "\\"$id\\"" {} || { echo "$id is not there"; exit 1; }; done',
                 consumer.client_ids,
-                f"{consumers.FOLDER}/{consumer.name}.json",
+                f"{server_paths.CONSUMERS}/{consumer.name}.json",
             )
             found.append(Test(f"{consumer.name}: the hub knows its client ids", script, remedy="Run 02_hub_lti"))
     return found
@@ -48,11 +50,11 @@ def tests(site: Site) -> list[Test]:
 def outside(server: Server) -> list[Check]:
     """With LTI 1.3, what Canvas fetches: the hub serves its public key, and the developer key of these parameters."""
     site = server.site
-    if not canvas.has(site, "1.3") or server.pending:
+    if not canvas_forms.has(site, "1.3") or server.pending:
         return []
     name, expected = "the hub serves its developer key", "the one that is shown below"
     try:
-        there = _get(site, registration.CONFIG) == canvas.served_key(site, public_jwk(server))
+        there = _get(site, registration.CONFIG) == canvas_forms.served_key(site, public_jwk(server))
     except CheckFailed as failure:
         return [Check(name, False, expected, failure.what, failure.remedy)]
     came = expected if there else "one of other parameters"
@@ -61,7 +63,7 @@ def outside(server: Server) -> list[Check]:
 
 def public_jwk(server: Server) -> dict[str, Any] | None:
     """The hub's public key, from where Canvas fetches it; None where it is not needed, or not there in a plan."""
-    if not canvas.has(server.site, "1.3") or server.pending:
+    if not canvas_forms.has(server.site, "1.3") or server.pending:
         return None
     keys = _get(server.site, registration.JWKS).get("keys") or [None]
     found: dict[str, Any] | None = keys[0]
@@ -121,7 +123,7 @@ def tools(server: Server) -> list[ExternalTool | ToolDeployment]:
     found: list[ExternalTool | ToolDeployment] = []
     context = Context.account(site.canvas_account) if site.canvas_account else Context.course(site.canvas_course)
     if _default_has(site, "1.1"):
-        level, custom = canvas.privacy(site)
+        level, custom = canvas_forms.privacy(site)
         found.append(
             ExternalTool(
                 context,
@@ -161,10 +163,12 @@ def items(server: Server) -> list[ModuleItem]:
 
 def consumer_key(server: Server) -> str:
     """The default consumer's key, which is no secret. Raises BadInput where there is none, except in a plan."""
-    found = server.probe(quote(f"sed -n 's/^{lti.CLIENT_KEY}=//p' {{}}", consumers.secret_path(consumers.DEFAULT)))
+    found = server.probe(
+        quote(f"sed -n 's/^{lti11.CLIENT_KEY}=//p' {{}}", server_paths.secret_path(server_paths.DEFAULT_CONSUMER))
+    )
     key = found[0].stdout.strip()
     if key or not server.pending:
-        return _there(key, lti.CLIENT_KEY)
+        return _there(key, lti11.CLIENT_KEY)
     return KEY_TO_COME
 
 
@@ -172,16 +176,16 @@ def secret_of(server: Server) -> Callable[[], Secret]:
     """Reads the default consumer's secret from the server, when it is called."""
 
     def read() -> Secret:
-        path = consumers.secret_path(consumers.DEFAULT)
-        output = server.run(f"sed -n 's/^{lti.CLIENT_SECRET}=//p' {{}}", path)
-        return Secret(_there(output.stdout.strip(), lti.CLIENT_SECRET), lti.CLIENT_SECRET)
+        path = server_paths.secret_path(server_paths.DEFAULT_CONSUMER)
+        output = server.run(f"sed -n 's/^{lti11.CLIENT_SECRET}=//p' {{}}", path)
+        return Secret(_there(output.stdout.strip(), lti11.CLIENT_SECRET), lti11.CLIENT_SECRET)
 
     return read
 
 
 def _there(value: str, name: str) -> str:
     if not value:
-        raise BadInput(f"there is no {name}", consumers.secret_path(consumers.DEFAULT), "Run 02_hub_lti")
+        raise BadInput(f"there is no {name}", server_paths.secret_path(server_paths.DEFAULT_CONSUMER), "Run 02_hub_lti")
     return value
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
 from hubrun.errors import BadInput
-from hubrun.hub.lti import LAUNCH_PATH
-from hubrun.params_text import NO_BRANCH
+from hubrun.lms.lti11 import LAUNCH_PATH
+from hubrun.params.text_kinds import NO_BRANCH
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

@@ -6,17 +6,20 @@ import json
 import re
 from functools import cache
 
-from hubrun.checks import Test
-from hubrun.hub import config, image
+from hubrun import server_paths
+from hubrun.desired.checks import Test
+from hubrun.desired.resource import Resource
+from hubrun.desired.supported_systems import System
 from hubrun.params import Site
-from hubrun.plan import Resource, quote
 from hubrun.resources.apt_source import AptSource
+from hubrun.resources.conditional import Where
 from hubrun.resources.docker import DaemonSettings, Image, Network
 from hubrun.resources.packages import NoPackages, Packages
 from hubrun.resources.users import OnlyMembers
 from hubrun.resources.venv import pins
-from hubrun.resources.where import Where
-from hubrun.systems import System
+from hubrun.sections.docker_spawner import student_image
+from hubrun.sections.hub import config
+from hubrun.shell import quote
 
 # https://docs.docker.com/engine/install/debian/: "Uninstall old versions" and "Install using the apt repository"
 CONFLICTING = ("docker.io", "docker-doc", "docker-compose", "podman-docker", "containerd", "runc")
@@ -53,12 +56,12 @@ def engine(site: Site, system: System) -> list[Resource]:
 
 def network(site: Site) -> Network:
     """The students' network."""
-    return Network(config.NETWORK, subnet=site.docker_subnet, gateway=site.gateway)
+    return Network(server_paths.NETWORK, subnet=site.docker_subnet, gateway=site.gateway)
 
 
 def hubs_network(site: Site) -> Resource:
     """The students' network, where the hub listens on it: without it the hub has no address."""
-    return Where(config.DOCKER_PART, f"http://{site.gateway}:8081", network(site))
+    return Where(server_paths.DOCKER_PART, f"http://{site.gateway}:8081", network(site))
 
 
 def container_tests(site: Site) -> list[Test]:
@@ -68,7 +71,7 @@ def container_tests(site: Site) -> list[Test]:
     """
     script = quote(
         "docker run --rm --network {} {} python -c {}",
-        config.NETWORK,
+        server_paths.NETWORK,
         site.image_name,
         _INSIDE.format(hub=f"http://{site.gateway}:8081/hub/health"),
     )
@@ -124,19 +127,19 @@ def access_tests(site: Site) -> list[Test]:
         ),
         Test(
             "the hub gets Docker's answers from the service between them",
-            f"{ask} {config.FILTER_SOCKET} http://docker/version", prints='"ApiVersion"',
-            remedy=f"journalctl -u {config.FILTER} -n 20",
+            f"{ask} {server_paths.FILTER_SOCKET} http://docker/version", prints='"ApiVersion"',
+            remedy=f"journalctl -u {server_paths.FILTER} -n 20",
         ),
         Test(
             "a container with privileges is refused to the hub",
-            f"{ask} {config.FILTER_SOCKET} {create} -d {quote('{}', body)}", prints="HostConfig.Privileged is not allowed",
+            f"{ask} {server_paths.FILTER_SOCKET} {create} -d {quote('{}', body)}", prints="HostConfig.Privileged is not allowed",
         ),
     ]  # fmt: skip
 
 
 def singleuser_image(site: Site) -> Image:
     """The students' image, from `Dockerfile.singleuser` and the site's choices. Raises BadInput for a bad choice."""
-    choices = image.ImageChoices(
+    choices = student_image.ImageChoices(
         base_image=site.base_image,
         nbgrader=site.nbgrader,
         nbgitpuller=site.nbgitpuller,
@@ -148,9 +151,9 @@ def singleuser_image(site: Site) -> Image:
     )
     return Image(
         site.image_name,
-        image.build_context(choices),
-        image.build_args(choices),
-        image.context_digest(choices),
+        student_image.build_context(choices),
+        student_image.build_args(choices),
+        student_image.context_digest(choices),
         "Dockerfile",
         site.base_image,
     )

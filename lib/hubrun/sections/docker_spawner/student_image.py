@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from cryptography import x509
@@ -16,14 +15,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from packaging.requirements import InvalidRequirement, Requirement
 
+from hubrun.environment import PROJECT
 from hubrun.errors import BadInput, HubrunError
 
-PROJECT = Path(__file__).parents[3]
 DOCKERFILE = "Dockerfile.singleuser"
-REQUIREMENTS = "lib/hubrun/hub/requirements"
+REQUIREMENTS = "lib/hubrun/sections/hub/requirements"
 # Folders of what is ours in the image, and a module that the hub and the image have in common.
-OURS = ("lib/hubrun/hub/nbgrader", "lib/hubrun/hub/pull")
-TICKET = "lib/hubrun/hub/front/pull_ticket.py"
+OURS = ("lib/hubrun_student/nbgrader", "lib/hubrun_student/pull")
+TICKET = "lib/hubrun_hub/lti/pull_ticket.py"
 _SUFFIXES = (".py", ".json", ".html", ".j2", ".tpl")
 # An image carries the digest of what it was built from; the same digest needs no new build.
 LABEL = "hubrun.context"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from hubrun.checks import Test
-from hubrun.hub import config
+from hubrun.desired.checks import Test
+from hubrun.desired.resource import Resource
 from hubrun.params import Site
-from hubrun.plan import Resource
 from hubrun.resources.files import File
 from hubrun.resources.nftables import Rules
 from hubrun.resources.packages import Packages
 from hubrun.resources.services import Service
+from hubrun.sections.hub import config
 
 RULES = "/etc/jupyterhub/student-network.nft"
 PROGRAM = "/usr/local/lib/hubrun/student-network"

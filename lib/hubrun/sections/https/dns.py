@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence, Set
 
 import httpx
 
-from hubrun.checks import Check
-from hubrun.hub.addresses import ANYBODY
-from hubrun.hub.connect_to import Route
+from hubrun.desired.checks import Check
+from hubrun.desired.server import Server
+from hubrun.lms.connect_to import Route
 from hubrun.params import Site
-from hubrun.plan import quote
 from hubrun.resources.certificate import WEBROOT
 from hubrun.resources.files import File
-from hubrun.server import Server
+from hubrun.sections.https.student_addresses import ANYBODY
+from hubrun.shell import quote
 
 _PATH = "/.well-known/acme-challenge/hubrun-token"
 FOLDER = f"{WEBROOT}/.well-known/acme-challenge"

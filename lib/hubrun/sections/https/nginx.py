@@ -8,14 +8,15 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hubrun.checks import Test
+from hubrun.desired.checks import Test
+from hubrun.desired.resource import Action, Resource, facts
+from hubrun.desired.server import Server
+from hubrun.desired.supported_systems import system_of
 from hubrun.errors import BadInput
-from hubrun.hub import https
 from hubrun.params import Site
-from hubrun.plan import Action, Resource, facts, one_line, quote
 from hubrun.resources.certificate import WEBROOT
-from hubrun.server import Server
-from hubrun.systems import system_of
+from hubrun.sections.https import site_certificate
+from hubrun.shell import one_line, quote
 
 # In conf.d and not in sites-available: one file is the whole state, so that a file that `nginx -t` refuses can be
 # put back by itself. Debian's and Ubuntu's nginx.conf include both.
@@ -62,7 +63,7 @@ _CIPHERS = (
 # In nginx's files, outside and inside of quotes (nginx.org, "Configuration File's Structure").
 _MEANS_SOMETHING = re.compile(r"""["'$;{}\\#]""")
 _TEMPLATES = Environment(
-    loader=PackageLoader("hubrun.hub"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    loader=PackageLoader("hubrun.sections.hub"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
 )
 
 
@@ -91,7 +92,7 @@ class Nginx:
 
     def https_site(self, site: Site) -> str:
         """The site on port 443: TLS, and the way to the hub's proxy."""
-        certificate, key = https.paths(site)
+        certificate, key = site_certificate.paths(site)
         directive = self.version >= _HTTP2_DIRECTIVE
         return self._render(
             "nginx-https.conf.j2", names=_names(site), domain=site.domain, subdomains=site.subdomains, certificate=certificate, key=key, ciphers=_CIPHERS,

@@ -6,11 +6,10 @@ from pathlib import PurePosixPath
 
 import httpx
 
-from hubrun.checks import Check, Test
-from hubrun.hub import config
-from hubrun.hub.connect_to import Route
+from hubrun.desired.checks import Check, Test
+from hubrun.desired.resource import Resource
+from hubrun.lms.connect_to import Route
 from hubrun.params import Site, read_local
-from hubrun.plan import Resource, quote
 from hubrun.resources import acme_dns
 from hubrun.resources.acme_dns import DnsChallenge
 from hubrun.resources.certificate import AcmeCertificate, AcmeTrust
@@ -18,6 +17,8 @@ from hubrun.resources.files import Directory, File
 from hubrun.resources.packages import Packages
 from hubrun.resources.renewal import HOOK, HOOK_TEXT
 from hubrun.resources.services import Service
+from hubrun.sections.hub import config
+from hubrun.shell import quote
 
 # What is added to the distribution's unit: systemd.unit(5), "drop-in".
 NGINX_UNIT = "/etc/systemd/system/nginx.service.d/hubrun.conf"

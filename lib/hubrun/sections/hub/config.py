@@ -10,35 +10,32 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hubrun.desired.resource import Resource
 from hubrun.params import Site
-from hubrun.plan import Resource, one_line, quote
 from hubrun.resources.files import Directory, File
 from hubrun.resources.services import Service
-from hubrun.resources.tree import Tree, sources
+from hubrun.resources.source_tree import Tree, sources
+from hubrun.server_paths import (
+    CHECKER,
+    CONF_D,
+    CONFIG,
+    COURSES,
+    COURSES_LIB,
+    FILTER,
+    FILTER_LIB,
+    FILTER_LOCAL,
+    FILTER_SETTINGS,
+    FILTER_SOCKET,
+    FILTER_SOCKET_UNIT,
+    FILTER_UNIT,
+    FRONT_LIB,
+    NETWORK,
+    PROXY_USER,
+    STATE,
+    VENV,
+)
+from hubrun.shell import one_line, quote
 
-VENV = "/opt/jupyterhub"
-CONFIG = "/etc/jupyterhub/jupyterhub_config.py"
-CONF_D = "/etc/jupyterhub/conf.d"
-LTI_ENV = "/etc/jupyterhub/lti.env"
-PROXY_ENV = "/etc/jupyterhub/proxy.env"
-VERIFY_ENV = "/etc/jupyterhub/verify.env"
-STATE = "/var/lib/jupyterhub"
-NETWORK = "jupyterhub"
-DOCKER_PART = f"{CONF_D}/40-docker.py"
-HUB_UNIT = "/etc/systemd/system/jupyterhub.service"
-PROXY_UNIT = "/etc/systemd/system/jupyterhub-proxy.service"
-CHECKER = "/usr/local/lib/hubrun/check_config.py"
-FRONT_LIB = "/usr/local/lib/hubrun/hubrun_lti"
-COURSES_LIB = "/usr/local/lib/hubrun/hubrun_courses"
-COURSES = "/srv/nbgrader"
-FILTER_LIB = "/usr/local/lib/hubrun/hubrun_docker"
-FILTER_SETTINGS = "/etc/jupyterhub/docker-filter.json"
-FILTER_LOCAL = "/etc/jupyterhub/docker-filter-local.json"
-FILTER = "hubrun-docker-filter"
-FILTER_UNIT = f"/etc/systemd/system/{FILTER}.service"
-FILTER_SOCKET_UNIT = f"/etc/systemd/system/{FILTER}.socket"
-FILTER_SOCKET = f"/run/{FILTER}.sock"
-PROXY_USER = "jupyterhub-proxy"
 # What people notice of a restart.
 PROXY_NOTICE = "students' open pages connect again within seconds, and notebooks go on"
 HUB_NOTICE = "students' servers and notebooks go on; who logs in just then waits some seconds"
@@ -47,7 +44,7 @@ HUB_NOTICE = "students' servers and notebooks go on; who logs in just then waits
 @cache
 def _templates() -> Environment:
     made = Environment(
-        loader=PackageLoader("hubrun.hub"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=PackageLoader("hubrun.sections.hub"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=False,  # Python and unit files, no HTML
         finalize=_on_one_line,
     )  # fmt: skip
@@ -62,7 +59,7 @@ def _on_one_line(value: Any) -> Any:
 
 
 def render(template: str, site: Site, **more: object) -> str:
-    """The text of a file from hub/templates for this site. more: further names that the template knows."""
+    """The text of a file from sections/hub/templates for this site. more: further names that the template knows."""
     names = {
         "site": site, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site),
         "filter_socket": FILTER_SOCKET, "filter_lib": FILTER_LIB, "proxy_user": PROXY_USER, **more,
@@ -77,7 +74,7 @@ def scratch(site: Site) -> dict[str, int]:
 
 def pinned(name: str) -> str:
     """The text of a file of pins, such as "hub.txt" or "proxy/package.json"."""
-    return resource_files("hubrun.hub").joinpath("requirements", *name.split("/")).read_text()
+    return resource_files("hubrun.sections.hub").joinpath("requirements", *name.split("/")).read_text()
 
 
 def check_command(site: Site) -> str:
@@ -94,7 +91,7 @@ def loads(site: Site) -> str:
 
 
 def health(waits: int = 0) -> str:
-    """Shell that asks the hub, through its proxy, whether it is well, and prints what is wrong (front/health.py); again
+    """Shell that asks the hub, through its proxy, whether it is well, and prints what is wrong (hubrun_hub/lti/health.py); again
     for so many seconds while it is not."""
     return (
         f"curl --fail-with-body -sS --retry {waits} --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/hub/health"
@@ -103,7 +100,7 @@ def health(waits: int = 0) -> str:
 
 def checker() -> list[Resource]:
     """The program that `check_command` runs, on the server."""
-    text = resource_files("hubrun.hub").joinpath("check_config.py").read_text()
+    text = resource_files("hubrun_hub.programs").joinpath("check_config.py").read_text()
     return [Directory("/usr/local/lib/hubrun"), File(CHECKER, text)]
 
 
@@ -116,7 +113,7 @@ def part(site: Site, name: str) -> Resource:
 
 def front() -> Resource:
     """What 25-lti.py imports: the hub's front door for launches."""
-    return Tree(FRONT_LIB, sources(resource_files("hubrun.hub").joinpath("front")))
+    return Tree(FRONT_LIB, sources(resource_files("hubrun_hub").joinpath("lti")))
 
 
 def courses(site: Site) -> list[Resource]:
@@ -124,8 +121,8 @@ def courses(site: Site) -> list[Resource]:
     if not site.nbgrader:
         return []
     return [
-        Tree(COURSES_LIB, sources(resource_files("hubrun.hub").joinpath("courses"))),
-        # Root's, and closed to all others, the hub's account too: see hub/courses/__init__.py.
+        Tree(COURSES_LIB, sources(resource_files("hubrun_hub").joinpath("courses"))),
+        # Root's, and closed to all others, the hub's account too: see hubrun_hub/courses/__init__.py.
         Directory(COURSES, 0o700),
     ]
 
@@ -135,7 +132,7 @@ def filter_files() -> dict[str, str]:
     return {
         f"{package}/{name}": text
         for package in ("courses", "docker_filter")
-        for name, text in sources(resource_files("hubrun.hub").joinpath(package)).items()
+        for name, text in sources(resource_files("hubrun_hub").joinpath(package)).items()
     }
 
 

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 
-from hubrun.hub import config
+from hubrun.desired.resource import Resource
 from hubrun.params import Site
-from hubrun.params_lti import ConsumerParams
-from hubrun.plan import Resource
+from hubrun.params.consumers import ConsumerParams
 from hubrun.resources.files import Directory, File, OnlyFiles
 from hubrun.resources.secret_file import SecretFile
+from hubrun.sections.hub import config
+from hubrun.server_paths import CONSUMERS, DEFAULT_CONSUMER, secret_path
 
-FOLDER = "/etc/jupyterhub/consumers.d"
-DEFAULT = "default"
 NAMES = ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET")
-
-
-def secret_path(name: str) -> str:
-    """Where key and secret of a consumer with LTI 1.1 are on the server."""
-    return config.LTI_ENV if name == DEFAULT else f"{FOLDER}/{name}.env"
 
 
 def files(site: Site) -> list[Resource]:
@@ -30,13 +24,15 @@ def files(site: Site) -> list[Resource]:
     for consumer in site.all_consumers:
         path = secret_path(consumer.name)
         if consumer.has("1.1"):
-            lines = () if consumer.name == DEFAULT else (f"LTI_PREFIX={consumer.prefix}",)
+            lines = () if consumer.name == DEFAULT_CONSUMER else (f"LTI_PREFIX={consumer.prefix}",)
             wanted.append(SecretFile(path, NAMES, config.owner(site), lines))
         if consumer.has("1.3") and consumer.client_ids:
-            wanted.append(File(f"{FOLDER}/{consumer.name}.json", _platform(consumer), 0o640, f"root:{site.hub_user}"))
+            wanted.append(
+                File(f"{CONSUMERS}/{consumer.name}.json", _platform(consumer), 0o640, f"root:{site.hub_user}")
+            )
     paths = [each.path for each in wanted if isinstance(each, (SecretFile, File))]
-    names = tuple(path.removeprefix(f"{FOLDER}/") for path in paths if path.startswith(f"{FOLDER}/"))
-    return [Directory(FOLDER, owner=f"root:{site.hub_user}", mode=0o750), *wanted, OnlyFiles(FOLDER, names)]
+    names = tuple(path.removeprefix(f"{CONSUMERS}/") for path in paths if path.startswith(f"{CONSUMERS}/"))
+    return [Directory(CONSUMERS, owner=f"root:{site.hub_user}", mode=0o750), *wanted, OnlyFiles(CONSUMERS, names)]
 
 
 def _platform(consumer: ConsumerParams) -> str:

@@ -10,9 +10,9 @@ from importlib.resources import files as resource_files
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from hubrun.hub import config
+from hubrun import server_paths
+from hubrun.desired.resource import Action, Resource
 from hubrun.params import Site
-from hubrun.plan import Action, Resource
 
 _ASKED = 64
 _JOURNAL = "renaming.json"
@@ -23,7 +23,7 @@ _REMEDY = (
     "--set new_names=leave lets them begin with an empty home (their files stay on the server). Nothing was changed"
 )
 # What the program on the server consists of, in the order in which its modules need one another.
-_LOOK = ("front.names", "front.people", "renaming.next_names", "renaming.look")
+_LOOK = ("lti.user_names", "lti.people", "renaming.next_names", "renaming.look")
 _CARRY = (*_LOOK, "renaming.pieces", "renaming.confined", "renaming.tables", "renaming.carry")
 # The modules find one another by the names that they have here; on the server there is nothing else of hubrun.
 _PROGRAM = """
@@ -31,7 +31,7 @@ import sys, types
 def module(name, text=""):
     made = sys.modules[name] = types.ModuleType(name)
     exec(compile(text, name, "exec"), made.__dict__)
-for name in ("hubrun", "hubrun.hub", "hubrun.hub.front", "hubrun.hub.renaming"):
+for name in ("hubrun_hub", "hubrun_hub.lti", "hubrun_hub.renaming"):
     module(name)
 """
 # A server that has no hub yet has nobody to ask about, and perhaps no Python. No answer must not look like nobody.
@@ -64,7 +64,7 @@ class Names(Resource):
     def probe(self) -> str:
         # One text for both: the question is asked once.
         program = _program(_LOOK, "print(look.report(SETTINGS), end='')", _settings(self.key, self.consumers))
-        return _PROBE.format(database=f"{config.STATE}/jupyterhub.sqlite", program=program)
+        return _PROBE.format(database=f"{server_paths.STATE}/jupyterhub.sqlite", program=program)
 
     def plan(self, found: str) -> list[Action]:
         if not found.strip():
@@ -167,7 +167,7 @@ class Interrupted(Resource):
     label = "an interrupted renaming"
 
     def probe(self) -> str:
-        return f"[ ! -e {config.STATE}/{_JOURNAL} ] || echo interrupted"
+        return f"[ ! -e {server_paths.STATE}/{_JOURNAL} ] || echo interrupted"
 
     def plan(self, found: str) -> list[Action]:
         if not found.strip():
@@ -186,7 +186,7 @@ def names(site: Site, *, asks: bool) -> Resource:
 
 
 def _settings(key: str, consumers: Sequence[Any]) -> dict[str, Any]:
-    places = [config.STATE, str(PurePosixPath(config.CONFIG).parent), config.COURSES]
+    places = [server_paths.STATE, str(PurePosixPath(server_paths.CONFIG).parent), server_paths.COURSES]
     return {"places": places, "key": key, "consumers": consumers}
 
 
@@ -199,13 +199,13 @@ def _step(title: str, call: str, shown: str, settings: dict[str, Any]) -> Action
 @cache
 def _source(name: str) -> str:
     folder, _, module = name.partition(".")
-    return resource_files("hubrun.hub").joinpath(folder, f"{module}.py").read_text(encoding="utf-8")
+    return resource_files("hubrun_hub").joinpath(folder, f"{module}.py").read_text(encoding="utf-8")
 
 
 def _program(modules: Sequence[str], call: str, settings: dict[str, Any]) -> str:
-    loads = "".join(f"module({f'hubrun.hub.{name}'!r}, {_source(name)!r})\n" for name in modules)
+    loads = "".join(f"module({f'hubrun_hub.{name}'!r}, {_source(name)!r})\n" for name in modules)
     last = modules[-1].rpartition(".")[2]
-    return f"{_PROGRAM}{loads}from hubrun.hub.renaming import {last}\nSETTINGS = {settings!r}\n{call}\n"
+    return f"{_PROGRAM}{loads}from hubrun_hub.renaming import {last}\nSETTINGS = {settings!r}\n{call}\n"
 
 
 def _stop(title: str, what: str, remedy: str, table: str) -> Action:

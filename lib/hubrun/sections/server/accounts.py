@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from hubrun.desired.resource import Resource
 from hubrun.errors import BadInput
 from hubrun.params import Site, read_local
-from hubrun.plan import Resource
 from hubrun.resources.files import File
 from hubrun.resources.packages import Packages
 from hubrun.resources.users import AuthorizedKey, User

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from urllib.parse import urlsplit
 
-from hubrun.checks import Check, Test
-from hubrun.hub.https import dns_challenge
+from hubrun.desired.checks import Check, Test
+from hubrun.desired.supported_systems import ARCHITECTURES, SYSTEMS
 from hubrun.params import Site
-from hubrun.plan import quote
 from hubrun.resources.packages import LOOK
-from hubrun.systems import ARCHITECTURES, SYSTEMS
+from hubrun.sections.https.site_certificate import dns_challenge
+from hubrun.shell import quote
 
 # LTI 1.1 refuses a launch whose time is more than 30 s off (ltiauthenticator, LTI11LaunchValidator); half of it here.
 CLOCK_SECONDS = 15

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hubrun.checks import Test
+from hubrun.desired.checks import Test
+from hubrun.desired.resource import Resource
 from hubrun.params import Site
-from hubrun.plan import Resource
 from hubrun.resources.files import Directory, File
 from hubrun.resources.services import Service
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hubrun.checks import Check
-from hubrun.hub.browser import Browser
+from hubrun.desired.checks import Check
+from hubrun.desired.server import Server
+from hubrun.lms.browser import Browser
 from hubrun.params import Site
-from hubrun.server import Server
 
 # SSH, nginx, the proxy and its API, the hub, Docker (2375 plain, 2376 TLS). What else listens on the server is added.
 PORTS = (22, 80, 443, 8000, 8001, 8081, 2375, 2376)

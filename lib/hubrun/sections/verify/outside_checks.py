@@ -12,14 +12,14 @@ import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from hubrun.checks import Check
+from hubrun.desired.checks import Check
+from hubrun.desired.diagnosis import launch_cause
+from hubrun.desired.remedies import remedy_for
 from hubrun.errors import CheckFailed
-from hubrun.hub.browser import Browser, Launch, page_reason, page_text, unanswered
-from hubrun.hub.causes import launch_cause
-from hubrun.hub.connect_to import Route
-from hubrun.hub.lti import LAUNCH_PATH
-from hubrun.hub.matrix import Wanted, judge
-from hubrun.remedies import remedy_for
+from hubrun.lms.browser import Browser, Launch, page_reason, page_text, unanswered
+from hubrun.lms.connect_to import Route
+from hubrun.lms.lti11 import LAUNCH_PATH
+from hubrun.lms.lti11_cases import Wanted, judge
 
 
 @dataclass(frozen=True)

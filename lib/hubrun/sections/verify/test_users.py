@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from hubrun.hub import config, temporary_consumer
-from hubrun.hub.front.names import hub_name
+from hubrun import server_paths
+from hubrun.desired.server import Server
+from hubrun.lms import temporary_consumer
 from hubrun.params import Site
-from hubrun.plan import quote
-from hubrun.server import Server
+from hubrun.shell import quote
+from hubrun_hub.lti.user_names import hub_name
 
 # What the LMS calls them. Letters and digits alone, so that they are named so on the hub too, behind a prefix.
 STUDENTS = ("hubruntest1", "hubruntest2")
@@ -42,7 +43,7 @@ docker volume rm -f {} >/dev/null 2>&1 || true
 docker ps -a {} --format 'container {{.Names}}'
 docker volume ls --format '{{.Name}}' | grep -xF {} || true
 test ! -e {} || echo "consumer hubruntest"
-""".replace("{!env}", repr(config.VERIFY_ENV)).replace("{!state}", config.STATE)
+""".replace("{!env}", repr(server_paths.VERIFY_ENV)).replace("{!state}", server_paths.STATE)
 
 
 def escaped(name: str) -> str:
@@ -73,7 +74,7 @@ def remove_script(site: Site) -> str:
     users = names(site)
     containers, volumes = [word for user in users for word in container(user)], [volume(user) for user in users]
     return quote(
-        _REMOVE.replace("{stop}", temporary_consumer.stop_script()), config.VENV, users, containers, volumes,
+        _REMOVE.replace("{stop}", temporary_consumer.stop_script()), server_paths.VENV, users, containers, volumes,
         containers, [word for name in volumes for word in ("-e", name)],
         temporary_consumer.FILE,
     )  # fmt: skip

@@ -6,22 +6,24 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
 
-from hubrun.checks import Check
-from hubrun.display import Live
+from hubrun.desired.cards import Live
+from hubrun.desired.checks import Check
+from hubrun.desired.server import Server
 from hubrun.errors import HubrunError
-from hubrun.hub import addresses, https, lti, matrix, matrix13, outside, reach, temporary_consumer, test_users
-from hubrun.hub.browser import Browser
-from hubrun.hub.connect_to import Route
-from hubrun.hub.consumers import secret_path
-from hubrun.hub.front.names import hub_name
-from hubrun.hub.lms import Person
-from hubrun.hub.lti import LaunchRequest
-from hubrun.hub.signing import sign
-from hubrun.hub.temporary_consumer import temporary_consumer as played_lms
-from hubrun.hub.test_users import STRANGER, STUDENTS
-from hubrun.params_lti import ConsumerParams
-from hubrun.plan import quote
-from hubrun.server import Server
+from hubrun.lms import lti11, lti11_cases, lti13_cases, temporary_consumer
+from hubrun.lms.browser import Browser
+from hubrun.lms.connect_to import Route
+from hubrun.lms.lti11 import LaunchRequest
+from hubrun.lms.platform13 import Person
+from hubrun.lms.signing import sign
+from hubrun.lms.temporary_consumer import temporary_consumer as played_lms
+from hubrun.params.consumers import ConsumerParams
+from hubrun.sections.https import site_certificate, student_addresses
+from hubrun.sections.verify import network_reach, outside_checks, test_users
+from hubrun.sections.verify.test_users import STRANGER, STUDENTS
+from hubrun.server_paths import secret_path
+from hubrun.shell import quote
+from hubrun_hub.lti.user_names import hub_name
 
 FILE = "hubrun-verify.txt"
 CLOSED = (8000, 8001, 8081)
@@ -64,13 +66,13 @@ class Verification:
         """Health, certificate chain (and that it is the file on the server), redirect, the launch URL."""
         if self.server.pending:
             return []
-        shown = quote("openssl x509 -in {} -noout -fingerprint -sha256", https.paths(self.site)[0])
+        shown = quote("openssl x509 -in {} -noout -fingerprint -sha256", site_certificate.paths(self.site)[0])
         fingerprint = self.server.probe(shown)[0].stdout
         return [
-            outside.check_health(self.route),
-            outside.check_certificate(self.route, fingerprint),
-            outside.check_redirect(self.route, self.site.http_port),
-            outside.check_launch_get(self.route),
+            outside_checks.check_health(self.route),
+            outside_checks.check_certificate(self.route, fingerprint),
+            outside_checks.check_redirect(self.route, self.site.http_port),
+            outside_checks.check_launch_get(self.route),
         ]
 
     # -- launches
@@ -80,7 +82,7 @@ class Verification:
 
     def form(self, user: str) -> dict[str, str]:
         """A launch of `user` from outside a course, so that no group of a course is made."""
-        return lti.canvas_launch(
+        return lti11.canvas_launch(
             self.site.launch_url,
             username=user,
             user_id=f"opaque-{user}",
@@ -106,8 +108,8 @@ class Verification:
             launch = browser.launch(self.site.launch_url, signed)
         else:
             with played_lms(self.server) as lms:
-                launch = matrix13.launch(browser, lms, Person(user, self.site.lti_username_key))
-        return browser, outside.check_accepted(launch, self.name(user))
+                launch = lti13_cases.launch(browser, lms, Person(user, self.site.lti_username_key))
+        return browser, outside_checks.check_accepted(launch, self.name(user))
 
     @_cleaning_up
     def launches(self) -> list[Check]:
@@ -119,23 +121,23 @@ class Verification:
             return []
         url, form = self.site.launch_url, self.form(STRANGER)
         first, *others = self._signing
-        cases = matrix.cases(url, form, self.site.lti_username_key, self.name(STRANGER), secret_path(first.name))
+        cases = lti11_cases.cases(url, form, self.site.lti_username_key, self.name(STRANGER), secret_path(first.name))
         cases += [
-            matrix.Case(
+            lti11_cases.Case(
                 f"good, of consumer {each.name}", LaunchRequest(url, form, env_file=secret_path(each.name)),
-                matrix.Wanted(user=hub_name(STRANGER, each.prefix)),
+                lti11_cases.Wanted(user=hub_name(STRANGER, each.prefix)),
             )
             for each in others
         ]  # fmt: skip
-        return matrix.check(self.route, cases, self.sign)
+        return lti11_cases.check(self.route, cases, self.sign)
 
     def _launches13(self) -> list[Check]:
         if not any(each.has("1.3") for each in self.site.all_consumers):
             return []
         person = Person(STRANGER, self.site.lti_username_key)
         with played_lms(self.server) as lms:
-            cases = matrix13.cases(lms, STRANGER, hub_name(STRANGER, temporary_consumer.NAME))
-            return matrix13.check(self.route, lms, cases, person)
+            cases = lti13_cases.cases(lms, STRANGER, hub_name(STRANGER, temporary_consumer.NAME))
+            return lti13_cases.check(self.route, lms, cases, person)
 
     # -- students
     @_cleaning_up
@@ -172,12 +174,17 @@ class Verification:
             if not launched.ok:
                 return [launched]
             browser.start(180, self._live.line)
-            checks = [launched, outside.check_private(browser, first, FILE, addresses.root(self.site, first))]
+            checks = [
+                launched,
+                outside_checks.check_private(browser, first, FILE, student_addresses.root(self.site, first)),
+            ]
             # What containers were called when their names told whose they are.
             names = [f"jupyter-{test_users.escaped(first)}", first]
-            checks += reach.checks(self.server, browser, neighbour, names, first)
+            checks += network_reach.checks(self.server, browser, neighbour, names, first)
         if self.site.https_port == 443:  # else a forwarder stands before the server, and its ports say nothing
-            checks += [outside.check_closed(self.site.public_address or self.site.domain, port) for port in CLOSED]
+            checks += [
+                outside_checks.check_closed(self.site.public_address or self.site.domain, port) for port in CLOSED
+            ]
         return checks
 
     def clean_up(self) -> list[Check]:

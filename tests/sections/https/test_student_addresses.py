@@ -15,18 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubrun.errors import BadInput
-from hubrun.hub import addresses, config, dns, https
-from hubrun.hub.browser import Browser
-from hubrun.hub.connect_to import Route
-from hubrun.hub.front.hosts import host, label
-from hubrun.hub.front.names import NoIdentity, hub_name
-from hubrun.hub.nginx import Nginx
+from hubrun.lms.browser import Browser
+from hubrun.lms.connect_to import Route
 from hubrun.params import Site
-from hubrun.preflight import preflight
-from hubrun.redact import HERE
+from hubrun.redaction.redact import HERE
+from hubrun.redaction.secret import Secret
 from hubrun.resources.acme_dns import AWS, CREDENTIALS, DROP_IN, challenge
 from hubrun.resources.certificate import AcmeCertificate, AcmeTrust
-from hubrun.secret import Secret
+from hubrun.sections.https import dns, site_certificate, student_addresses
+from hubrun.sections.https.nginx import Nginx
+from hubrun.sections.hub import config
+from hubrun.sections.server.preflight import preflight
+from hubrun_hub.lti.user_hosts import host, label
+from hubrun_hub.lti.user_names import NoIdentity, hub_name
 
 DAY = 86400
 DIRECTORY = "https://acme.example.edu/dir"
@@ -304,9 +305,9 @@ def test_certbots_timer_finds_the_credentials_of_route_53() -> None:
 
 def test_a_certificate_of_ones_own_must_name_all_below_the_domain() -> None:
     own = site(subdomains=True, tls="files", tls_certificate="/a", tls_key="/b")
-    titles = [test.title for test in https.tests(own)]
+    titles = [test.title for test in site_certificate.tests(own)]
     assert "the certificate is for *.hub.example.edu" in titles
-    assert "the certificate is for *.hub.example.edu" not in [test.title for test in https.tests(site())]
+    assert "the certificate is for *.hub.example.edu" not in [test.title for test in site_certificate.tests(site())]
 
 
 # -- DNS, nginx, hub, proxy ------------------------------------------------------------------------------------
@@ -341,14 +342,16 @@ def test_nginx_answers_to_the_names_below_the_domain_only_where_people_have_them
 
 
 def test_each_shell_of_the_section_is_valid() -> None:
-    scripts = [test.script for test in addresses.tests(ON)]
-    scripts += [resource.probe() for resource in [*addresses.on(ON), *addresses.off(site())]]
+    scripts = [test.script for test in student_addresses.tests(ON)]
+    scripts += [resource.probe() for resource in [*student_addresses.on(ON), *student_addresses.off(site())]]
     for script in scripts:
         assert subprocess.run(["sh", "-n", "-c", script]).returncode == 0, script
 
 
 def test_a_site_is_told_of_addresses_or_of_none() -> None:
-    assert addresses.off(ON) == [] and addresses.on(site()) == [] and addresses.tests(site()) == []
+    assert (
+        student_addresses.off(ON) == [] and student_addresses.on(site()) == [] and student_addresses.tests(site()) == []
+    )
     text = config.render("30-subdomains.py", ON.model_copy(update={"https_port": 8443}))
     assert 'subdomain_host = "https://hub.example.edu:8443"' in text
     assert "cookie_host_prefix_enabled = True" in text
@@ -356,12 +359,12 @@ def test_a_site_is_told_of_addresses_or_of_none() -> None:
 
 def test_where_a_persons_server_is() -> None:
     far = ON.model_copy(update={"https_port": 8443})
-    assert addresses.root(far, "ada") == "https://ada.hub.example.edu:8443"
-    assert addresses.root(site(), "ada") == ""
+    assert student_addresses.root(far, "ada") == "https://ada.hub.example.edu:8443"
+    assert student_addresses.root(site(), "ada") == ""
 
 
 def test_on_a_site_that_never_had_them_nothing_is_switched_off() -> None:
-    part, drop_in, servers, *_ = addresses.off(site())
+    part, drop_in, servers, *_ = student_addresses.off(site())
     assert part.plan("elsewhere=yes") == [] and drop_in.plan("") == [] and servers.plan("") == []
 
 
@@ -384,7 +387,7 @@ def test_servers_that_know_an_address_of_their_own_are_stopped_when_it_goes(
     docker = tmp_path / "docker"
     docker.write_text(f"#!/bin/sh\n[ $1 != ps ] || {{ echo 1; exit; }}\ncat <<'X'\n{containers}X\n")
     docker.chmod(0o755)
-    servers = addresses.OneAddress()
+    servers = student_addresses.OneAddress()
     done = subprocess.run(
         ["sh", "-c", servers.probe()], capture_output=True, text=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}
     )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hubrun.checks import Test
-from hubrun.hub import config
-from hubrun.hub.front.hosts import host
+from hubrun import server_paths
+from hubrun.desired.checks import Test
+from hubrun.desired.resource import Action, Resource, facts
 from hubrun.params import Site
-from hubrun.plan import Action, Resource, facts, quote
+from hubrun.resources.conditional import Where
 from hubrun.resources.files import Absent, Directory, File
 from hubrun.resources.services import Service
-from hubrun.resources.where import Where
+from hubrun.sections.hub import config
+from hubrun.shell import quote
+from hubrun_hub.lti.user_hosts import host
 
-PART = f"{config.CONF_D}/30-subdomains.py"
-PROXY_DROP_IN = f"{config.PROXY_UNIT}.d/subdomains.conf"
+PART = f"{server_paths.CONF_D}/30-subdomains.py"
+PROXY_DROP_IN = f"{server_paths.PROXY_UNIT}.d/subdomains.conf"
 _OFF = "# Written by hubrun (runbook 03_https): subdomains are off.\n"
 
 # The address at which a server's owner logs in to it stands in its environment, which holds secrets too: only the names
@@ -39,7 +41,7 @@ class OneAddress(Resource):
         return "students' servers with addresses that no longer exist"
 
     def probe(self) -> str:
-        return quote(_ELSEWHERE, config.NETWORK)
+        return quote(_ELSEWHERE, server_paths.NETWORK)
 
     def plan(self, found: str) -> list[Action]:
         servers = facts(found).get("servers", "").split()

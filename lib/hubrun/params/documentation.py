@@ -8,7 +8,7 @@ from typing import Any, cast, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
-from hubrun.params import Site, fields
+from hubrun.params.site import Site, fields
 
 GROUPS = {
     "site": "The site", "ssh_host": "SSH", "record_signing_key": "The record of a run", "ca_certificates": "01 server", "lti_version": "02 hub and LTI", "subdomains": "03 HTTPS",

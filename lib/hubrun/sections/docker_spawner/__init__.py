@@ -1,0 +1,1 @@
+"""04_docker_spawner: Docker, the students' image, and what their containers may reach."""

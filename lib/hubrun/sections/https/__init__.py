@@ -1,0 +1,1 @@
+"""03_https: nginx, the certificate, DNS, and addresses below the domain."""

@@ -1,0 +1,1 @@
+"""02_hub_lti: the hub, its configuration and its consumers."""

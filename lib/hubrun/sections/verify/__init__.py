@@ -1,0 +1,1 @@
+"""06_verify: an LMS, students and a stranger, played from outside."""

@@ -1,0 +1,35 @@
+"""Where things are on a server that hubrun set up: files, folders, units and accounts."""
+
+from __future__ import annotations
+
+VENV = "/opt/jupyterhub"
+CONFIG = "/etc/jupyterhub/jupyterhub_config.py"
+CONF_D = "/etc/jupyterhub/conf.d"
+LTI_ENV = "/etc/jupyterhub/lti.env"
+CONSUMERS = "/etc/jupyterhub/consumers.d"
+# The consumer whose key and secret are in LTI_ENV.
+DEFAULT_CONSUMER = "default"
+PROXY_ENV = "/etc/jupyterhub/proxy.env"
+VERIFY_ENV = "/etc/jupyterhub/verify.env"
+STATE = "/var/lib/jupyterhub"
+NETWORK = "jupyterhub"
+DOCKER_PART = f"{CONF_D}/40-docker.py"
+HUB_UNIT = "/etc/systemd/system/jupyterhub.service"
+PROXY_UNIT = "/etc/systemd/system/jupyterhub-proxy.service"
+CHECKER = "/usr/local/lib/hubrun/check_config.py"
+FRONT_LIB = "/usr/local/lib/hubrun/hubrun_lti"
+COURSES_LIB = "/usr/local/lib/hubrun/hubrun_courses"
+COURSES = "/srv/nbgrader"
+FILTER_LIB = "/usr/local/lib/hubrun/hubrun_docker"
+FILTER_SETTINGS = "/etc/jupyterhub/docker-filter.json"
+FILTER_LOCAL = "/etc/jupyterhub/docker-filter-local.json"
+FILTER = "hubrun-docker-filter"
+FILTER_UNIT = f"/etc/systemd/system/{FILTER}.service"
+FILTER_SOCKET_UNIT = f"/etc/systemd/system/{FILTER}.socket"
+FILTER_SOCKET = f"/run/{FILTER}.sock"
+PROXY_USER = "jupyterhub-proxy"
+
+
+def secret_path(name: str) -> str:
+    """Where key and secret of a consumer with LTI 1.1 are on the server."""
+    return LTI_ENV if name == DEFAULT_CONSUMER else f"{CONSUMERS}/{name}.env"

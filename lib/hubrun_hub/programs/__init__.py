@@ -1,0 +1,1 @@
+"""Programs that are run on the server, each as `python -m hubrun_hub.programs.NAME`."""

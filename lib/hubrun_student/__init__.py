@@ -1,0 +1,1 @@
+"""What runs in the students' image. It imports nothing of `hubrun`, which is not there."""
