@@ -88,7 +88,7 @@ def hub_python() -> Path:
     """Python of an environment with what requirements/hub.txt pins: HUBRUN_HUB_PYTHON, or one that is made once."""
     if given := os.environ.get("HUBRUN_HUB_PYTHON"):
         return Path(given)
-    pins = HUB / "requirements" / "hub.txt"
+    pins = Path(str(files("hubrun.sections.hub"))) / "requirements" / "hub.txt"
     digest = hashlib.sha256(pins.read_bytes()).hexdigest()[:12]
     venv = Path.home() / ".cache" / "hubrun" / f"hub-{sys.version_info.major}{sys.version_info.minor}-{digest}"
     venv.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,6 @@ from hubrun.lms.connect_to import Route
 from hubrun.lms.lti11 import canvas_launch
 from hubrun.lms.platform13 import Key, Lms, Person
 from hubrun.params import Site
-from hubrun.sections.hub import consumer_files
 from hubrun.shell import quote
 from hubrun.ssh.channel import Output
 from hubrun_hub.programs import sign_launch
@@ -153,7 +152,7 @@ def server(real: tuple[Hub, Route], tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(server_paths, "VENV", sys.prefix)
     monkeypatch.setattr(server_paths, "STATE", str(hub.folder))
     monkeypatch.setattr(server_paths, "LTI_ENV", str(hub.folder / "lti.env"))
-    monkeypatch.setattr(consumer_files, "FOLDER", str(hub.folder / "consumers.d"))
+    monkeypatch.setattr(server_paths, "CONSUMERS", str(hub.folder / "consumers.d"))
     monkeypatch.setattr(
         temporary_consumer, "temporary_consumer",
         lambda _, prefix, authorize_url, seconds: known_lms(hub, tmp_path, prefix, authorize_url),

@@ -24,7 +24,7 @@ from canvasapi.module import Module, ModuleItem  # type: ignore[import-untyped]
 from canvasapi.requester import Requester  # type: ignore[import-untyped]
 
 from hubrun.canvas_api.answers import judge, said_of
-from hubrun.canvas_api.canvas_resource import Context, Form, text
+from hubrun.canvas_api.forms import Context, Form, text
 from hubrun.errors import BadInput, HubrunError
 from hubrun.redaction.secret import Secret
 

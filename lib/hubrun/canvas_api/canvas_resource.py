@@ -2,54 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
+from hubrun.canvas_api.api import Api
+from hubrun.canvas_api.forms import Form, text
 from hubrun.desired.resource import Action, unified
-from hubrun.errors import BadInput
 from hubrun.redaction.secret import Secret
-
-if TYPE_CHECKING:
-    from hubrun.canvas_api.api import Api
-
-Form = dict[str, Any]
-# A number, also of another shard ("2~34"), or the name of a SIS field with a value, or a special name:
-# instructure/canvas-lms, doc/api/object_ids.md and lib/api.rb (ID).
-_ID = re.compile(r"(?:\d+~)?\d+|(?:sis|lti)_[a-z_]+:[^\s\x00-\x1f]+|self|default|site_admin")
-
-
-@dataclass(frozen=True)
-class Context:
-    """A course or an account of Canvas, where a tool is installed.
-
-    id: the number in the page's address (…/courses/101), or a form of doc/api/object_ids.md, such as
-    "sis_course_id:BIO101", or "self" for the root account. Raises BadInput for anything else.
-    """
-
-    kind: Literal["course", "account"]
-    id: str
-
-    def __post_init__(self) -> None:
-        if not _ID.fullmatch(self.id):
-            raise BadInput(
-                f"{self.id!r} names no {self.kind}",
-                f"canvas_{self.kind}",
-                f"Give the number in the {self.kind}'s address, as in …/{self.kind}s/101, or sis_{self.kind}_id:…",
-            )
-
-    @classmethod
-    def course(cls, id: str) -> Context:
-        return cls("course", id)
-
-    @classmethod
-    def account(cls, id: str) -> Context:
-        return cls("account", id)
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.id}"
 
 
 @dataclass(frozen=True)
@@ -107,8 +68,3 @@ def surplus(label: str, things: Sequence[Form]) -> list[str]:
     """A note on all but the first of the things that are one and the same, if there are more."""
     ids = ", ".join(str(thing["id"]) for thing in things[1:])
     return [f"{label} is there more than once: delete what you do not need in Canvas (ids {ids})"] if ids else []
-
-
-def text(value: object) -> str:
-    """A field's value as forms have it."""
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

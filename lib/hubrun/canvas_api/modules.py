@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hubrun.canvas_api.canvas_resource import CanvasResource, Change, Context, Form, field_diff, surplus
+from hubrun.canvas_api.canvas_resource import CanvasResource, Change, field_diff, surplus
+from hubrun.canvas_api.forms import Context, Form
 from hubrun.canvas_api.tools import ExternalTool, ToolDeployment
 from hubrun.errors import BadInput
 

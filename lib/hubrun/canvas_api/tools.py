@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from hubrun.canvas_api.canvas_resource import CanvasResource, Change, Context, Form, field_diff, surplus, text
+from hubrun.canvas_api.canvas_resource import CanvasResource, Change, field_diff, surplus
+from hubrun.canvas_api.forms import Context, Form, text
 from hubrun.errors import BadInput
 from hubrun.redaction.secret import Secret
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hubrun.desired.cards import Card, Live, Row, results_card
 from hubrun.desired.checks import Check, Test, check_card
-from hubrun.desired.remedies import remedy_for
+from hubrun.desired.diagnosis import remedy_for
 from hubrun.desired.resource import Action, Resource, Result, Status, facts
 from hubrun.environment import PENDING
 from hubrun.errors import CheckFailed, CommandFailed, ConnectionLost, HubrunError

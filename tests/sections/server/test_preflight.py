@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hubrun.desired.checks import Check
-from hubrun.desired.remedies import remedy_for
+from hubrun.desired.diagnosis import remedy_for
 from hubrun.desired.supported_systems import SYSTEMS
 from hubrun.params import Site
 from hubrun.sections.server import preflight

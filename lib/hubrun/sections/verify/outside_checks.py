@@ -13,8 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from hubrun.desired.checks import Check
-from hubrun.desired.diagnosis import launch_cause
-from hubrun.desired.remedies import remedy_for
+from hubrun.desired.diagnosis import launch_cause, remedy_for
 from hubrun.errors import CheckFailed
 from hubrun.lms.browser import Browser, Launch, page_reason, page_text, unanswered
 from hubrun.lms.connect_to import Route
