@@ -94,7 +94,7 @@ server
 from hubrun import server_paths
 from hubrun.sections.hub import config
 
-server.ensure(*config.checker())
+server.ensure(*config.hub_code(create_only=True))
 server.check(
     Test(
         "the present configuration loads",
@@ -185,7 +185,7 @@ server.ensure(
 # %% [markdown]
 # ## Configuration
 #
-# `jupyterhub_config.py` reads the parts in `conf.d`, one for each subject; `90-local.py` is yours. Each part is tested before it stays: the whole configuration is loaded in the hub's own Python, and every setting must be one that its class knows. (The guide's `c.LTIAuthenticator.consumers` belongs to a class that is not in use; nobody says so, and every launch is refused.) `hubrun_lti` is the hub's front door: it lets in who comes by a launch that a consumer signed, once, and tells everybody else what to do.
+# `jupyterhub_config.py` reads the parts in `conf.d`, one for each subject; `90-local.py` is yours. Each part is tested before it stays: the whole configuration is loaded in the hub's own Python, and every setting must be one that its class knows. (The guide's `c.LTIAuthenticator.consumers` belongs to a class that is not in use; nobody says so, and every launch is refused.) `hubrun_hub.lti` is the hub's authenticator: it lets in who comes by a launch that a consumer signed, once, and tells everybody else what to do.
 #
 # By hand: `jupyterhub --generate-config`, then `sudo nano jupyterhub_config.py`
 
@@ -195,7 +195,7 @@ server.ensure(
     config.local_file(site),
     config.main_file(site),
     config.part(site, "20-hub.py"),
-    config.front(),
+    *config.hub_code(),
     config.part(site, "25-lti.py"),
 )
 server.check(Test("every setting is known to its class", config.loads(site)))
@@ -235,7 +235,7 @@ server.ensure(
     Service(
         "jupyterhub.service",
         # The proxy's unit too: a proxy that begins again knows no routes until the hub tells it.
-        watches=(server_paths.HUB_UNIT, server_paths.PROXY_UNIT, server_paths.CONFIG, server_paths.CONF_D, server_paths.FRONT_LIB, server_paths.PROXY_ENV, server_paths.VERIFY_ENV),
+        watches=(server_paths.HUB_UNIT, server_paths.PROXY_UNIT, server_paths.CONFIG, server_paths.CONF_D, *server_paths.HUB_IMPORTS, server_paths.PROXY_ENV, server_paths.VERIFY_ENV),
         ready=config.health(),
         notice=config.HUB_NOTICE,
     ),

@@ -196,10 +196,11 @@ server.ensure(
     docker_setup.users(site),
     Service(
         "jupyterhub.service",
-        watches=(server_paths.DOCKER_PART, server_paths.COURSES_LIB, server_paths.FRONT_LIB),
+        watches=(server_paths.DOCKER_PART, *server_paths.HUB_IMPORTS),
         ready=config.health(),
         notice=f"{config.HUB_NOTICE}; what changed for servers counts when they start the next time",
     ),
+    config.no_former_code(),
 )
 
 # %% [markdown]

@@ -42,8 +42,8 @@ CONFIG = """
 import sys
 
 sys.path.insert(0, {lib!r})
-from hubrun_lti import TEMPLATES, jwks
-from hubrun_lti.authenticator import LaunchAuthenticator
+from hubrun_hub.lti import TEMPLATES, jwks
+from hubrun_hub.lti.authenticator import LaunchAuthenticator
 from jupyterhub.proxy import Proxy
 
 
@@ -164,7 +164,7 @@ class Hub:
         self.port, proxy_port = _free_port(), _free_port()
         self.log_file = folder / "hub.log"
         (folder / "consumers.d").mkdir(parents=True)
-        shutil.copytree(HUB / "lti", folder / "lib" / "hubrun_lti")
+        shutil.copytree(HUB, folder / "lib" / "hubrun_hub")
         (folder / "jupyterhub_config.py").write_text(
             CONFIG.format(
                 lib=str(folder / "lib"), port=self.port, proxy_port=proxy_port, public_url=PUBLIC_URL,

@@ -16,11 +16,12 @@ NETWORK = "jupyterhub"
 DOCKER_PART = f"{CONF_D}/40-docker.py"
 HUB_UNIT = "/etc/systemd/system/jupyterhub.service"
 PROXY_UNIT = "/etc/systemd/system/jupyterhub-proxy.service"
-CHECKER = "/usr/local/lib/hubrun/check_config.py"
-FRONT_LIB = "/usr/local/lib/hubrun/hubrun_lti"
-COURSES_LIB = "/usr/local/lib/hubrun/hubrun_courses"
+LIB = "/usr/local/lib/hubrun"
+# The package hubrun_hub: the one place for code of ours on a server. Root's, and nobody else writes there.
+HUB_CODE = f"{LIB}/hubrun_hub"
+# What of it the hub imports.
+HUB_IMPORTS = (f"{HUB_CODE}/lti", f"{HUB_CODE}/courses", f"{HUB_CODE}/pull_ticket.py")
 COURSES = "/srv/nbgrader"
-FILTER_LIB = "/usr/local/lib/hubrun/hubrun_docker"
 FILTER_SETTINGS = "/etc/jupyterhub/docker-filter.json"
 FILTER_LOCAL = "/etc/jupyterhub/docker-filter-local.json"
 FILTER = "hubrun-docker-filter"
@@ -28,6 +29,15 @@ FILTER_UNIT = f"/etc/systemd/system/{FILTER}.service"
 FILTER_SOCKET_UNIT = f"/etc/systemd/system/{FILTER}.socket"
 FILTER_SOCKET = f"/run/{FILTER}.sock"
 PROXY_USER = "jupyterhub-proxy"
+
+
+def program(name: str, python: str = "/usr/bin/python3") -> str:
+    """Shell that runs a program of hubrun_hub.programs on the server; its arguments follow. python: of which environment.
+
+    python(1), -I: nothing is imported from the working folder, a home, or where an environment variable says, which
+    others than root may write to. -B: nothing is written beside the sources.
+    """
+    return f"{python} -I -B {HUB_CODE} {name}"
 
 
 def secret_path(name: str) -> str:

@@ -1,6 +1,6 @@
 """The ticket with which the hub tells a person's server that a link to pull a repository came by a launch.
 
-One module for both sides: the hub signs, and the students' image, where it is `hubrun_pull.ticket`, checks. The key is
+One module for both sides: the hub signs, and the students' image, which has it too, checks. The key is
 the person's own, made from the hub's cookie secret: their container holds it in its environment, and can make tickets
 for itself, which gains it nothing, and for nobody else.
 

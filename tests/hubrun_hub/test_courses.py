@@ -373,7 +373,6 @@ print(sorted(name for name in os.environ if "JUPYTERHUB" in name or "HUBRUN" in 
 
 
 def test_the_containers_code_imports_nothing_of_hubrun() -> None:
-    """It is `hubrun_nbgrader` there, and `hubrun_courses` on the server."""
     for package in ("hubrun_hub.courses", "hubrun_hub.docker_filter", "hubrun_student.nbgrader"):
         spec = importlib.util.find_spec(package)
         assert spec and spec.origin

@@ -84,7 +84,7 @@ def test_a_real_dockerspawners_bodies_are_let_through(tmp_path: Path) -> None:
 import json, sys
 from types import SimpleNamespace
 sys.path[:0] = [sys.argv[1]]
-import check_config
+from hubrun_hub.programs import check_config
 from traitlets.config import Config
 c = Config()
 text = sys.stdin.read().replace("/usr/local/lib/hubrun", sys.argv[1])
@@ -98,12 +98,7 @@ for name, groups, server in (("ada", [], ""), ("ada-example-edu--4z", ["course-b
     found.append((spawner.container_name, check_config._create_call(spawner), sorted(spawner.course_places.binds)))
 print(json.dumps(found))
 """
-    (tmp_path / "hubrun_courses").mkdir()
-    for path, text in config.filter_files().items():
-        if path.startswith("courses/"):
-            (tmp_path / "hubrun_courses" / Path(path).name).write_text(text)
-    shutil.copytree(HUB / "lti", tmp_path / "hubrun_lti")
-    (tmp_path / "check_config.py").write_text((HUB / "programs/check_config.py").read_text())
+    shutil.copytree(HUB, tmp_path / "hubrun_hub")
     site = Site(site="x", domain="hub.example.edu")
     done = subprocess.run(
         [hub_python(), "-c", script, tmp_path], input=config.render("40-docker.py", site), capture_output=True, text=True,
@@ -669,16 +664,13 @@ def test_without_docker_the_hub_is_told_so(tmp_path: Path) -> None:
 
 def test_what_is_under_way_when_it_is_stopped_is_brought_to_its_end(tmp_path: Path) -> None:
     """As the unit starts it, in the layout of a server, with a socket from the one who starts it."""
-    for path, text in config.filter_files().items():
-        file = tmp_path / "hubrun_docker" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+    shutil.copytree(HUB, tmp_path / "hubrun_hub")
     write(tmp_path, "{}")
     script = f"""
 import asyncio, socket, sys
 from pathlib import Path
 sys.path.insert(0, {str(tmp_path)!r})
-from hubrun_docker.docker_filter import serve, settings
+from hubrun_hub.docker_filter import serve, settings
 folder = Path({str(tmp_path)!r})
 service = serve.Filter(str(folder / "docker.sock"), lambda: settings.load(folder / "site.json", folder / "local.json"))
 asyncio.run(serve.run(socket.socket(fileno=int(sys.argv[1])), service))

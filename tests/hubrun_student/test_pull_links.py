@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubrun.sections.canvas.git_links import GitLink
-from hubrun_hub.lti import pull_ticket
+from hubrun_hub import pull_ticket
 from hubrun_student.pull import git, links
 from hubrun_student.pull.links import Refused, Taken, allowed, place, read, same
 

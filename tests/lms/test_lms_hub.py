@@ -25,6 +25,7 @@ from test_lti11_cases import NAME_KEY, served_keys
 from hubrun import server_paths
 from hubrun.cli import launch as launch_cli
 from hubrun.desired.diagnosis import launch_cause
+from hubrun.environment import PROJECT
 from hubrun.lms import lti11_cases, lti13_cases, temporary_consumer
 from hubrun.lms.browser import Browser
 from hubrun.lms.connect_to import Route
@@ -150,6 +151,7 @@ def server(real: tuple[Hub, Route], tmp_path: Path, monkeypatch: pytest.MonkeyPa
     hub.consumer("bio", "the-key-of-bio", "the-secret-of-bio", "bio")
     monkeypatch.setattr(launch_cli, "GRACE_S", 0)
     monkeypatch.setattr(server_paths, "VENV", sys.prefix)
+    monkeypatch.setattr(server_paths, "HUB_CODE", str(PROJECT / "lib" / "hubrun_hub"))
     monkeypatch.setattr(server_paths, "STATE", str(hub.folder))
     monkeypatch.setattr(server_paths, "LTI_ENV", str(hub.folder / "lti.env"))
     monkeypatch.setattr(server_paths, "CONSUMERS", str(hub.folder / "consumers.d"))

@@ -29,14 +29,14 @@ import aptrepo
 from hubrun.desired.resource import Action, Resource, Result, facts, unified
 from hubrun.params import Site
 from hubrun.resources.apt_source import AptSource
-from hubrun.resources.conditional import Where
+from hubrun.resources.conditional import WhenFileHas
 from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Image, Network
 from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File, OnlyFiles
 from hubrun.resources.node_packages import NodePackages
 from hubrun.resources.packages import MEND, NoPackages, Packages, Updates
 from hubrun.resources.secret_file import SecretFile
 from hubrun.resources.services import Service
-from hubrun.resources.source_tree import Tree, sources
+from hubrun.resources.source_tree import SourceTree, Superseded, sources
 from hubrun.resources.system import CA_FOLDER, CertificateAuthorities, HostEntry, Swap, TimeSync
 from hubrun.resources.users import AuthorizedKey, NotInGroups, OnlyMembers, User
 from hubrun.resources.venv import Venv, pins
@@ -76,7 +76,7 @@ VENV = Venv("/opt/venv", PINS, "uv==0.9.1 \\\n    --hash=sha256:02\n")
 NODE = NodePackages("/opt/proxy", "/opt/venv", "{}", '{"lockfileVersion": 3}')
 SECRETS = SecretFile("/etc/jupyterhub/lti.env", ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"), "jupyterhub:jupyterhub")
 NETWORK = Network("hub", "172.29.0.0/16", "172.29.0.1")
-USED = Where("/etc/hub.py", "http://172.29.0.1:8081", NETWORK)
+USED = WhenFileHas("/etc/hub.py", "http://172.29.0.1:8081", NETWORK)
 IMAGE = Image("class", {"Dockerfile": b"FROM x"}, {"BASE": "a b"}, "abc123", "Dockerfile", "base:1", "/srv/image")
 LOGS = DaemonSettings((("log-driver", "local"), ("live-restore", True)))
 LOGS_TEXT = '{\n  "log-driver": "local",\n  "live-restore": true\n}\n'
@@ -544,7 +544,7 @@ def test_a_program_is_replaced_as_a_whole_when_anything_in_it_differs(machine: M
     files = sources(tmp_path / "source")
     assert files == {"a.py": "a = 'ä'\n", "templates/b.html": "<p>"}
     folder = machine.root / "program"
-    program = Tree(str(folder), files)
+    program = SourceTree(str(folder), files)
     assert machine.ensure(program) == [f"write {folder}"]
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__/a.pyc").touch()
@@ -560,6 +560,57 @@ def test_a_program_is_replaced_as_a_whole_when_anything_in_it_differs(machine: M
         assert machine.ensure(program) == [f"write {folder} ({says})"]
         assert machine.ensure(program) == []
         assert sources(folder) == files and not (folder / "__pycache__").exists()
+    assert sorted(path.name for path in machine.root.iterdir() if path.name.startswith("program")) == ["program"]
+
+
+def test_a_service_is_restarted_for_what_it_reads_of_a_program(machine: Machine) -> None:
+    folder = machine.root / "program"
+    (one, other), new = ({"a/x.py": "1", "b/x.py": "1"}, {"a/x.py": "2", "b/x.py": "1"}), folder / "b/x.py"
+    assert machine.ensure(SourceTree(str(folder), one)) == [f"write {folder}"]
+    os.utime(new, (1000, 1000))
+    os.utime(folder / "a/x.py", (1000, 1000))
+    changed = SourceTree(str(folder), other)
+    (action,) = changed.plan(machine.sh(changed.probe()))
+    assert action.writes == (str(folder), f"{folder}/a/x.py")
+    assert machine.ensure(changed) == [f"write {folder} (changed a/x.py)"]
+    assert new.stat().st_mtime == 1000 and (folder / "a/x.py").stat().st_mtime > 1000
+    # the same in a plan: what a service watches is what will be written
+    probed = "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNeedDaemonReload=no"
+    reads_a, reads_b = Service("a", watches=(f"{folder}/a",)), Service("b", watches=(f"{folder}/b",))
+    assert [each.plan(each.foresee(probed, action.writes)) != [] for each in (reads_a, reads_b)] == [True, False]
+    # and what comes behind it in the plan finds it there
+    assert changed.plan(changed.foresee("", action.writes)) == []
+
+
+def test_a_program_that_is_there_stays_as_it_is_where_it_is_only_made(machine: Machine) -> None:
+    folder = str(machine.root / "program")
+    assert machine.ensure(SourceTree(folder, {"a.py": "1"}, create_only=True)) == [f"write {folder}"]
+    assert machine.ensure(SourceTree(folder, {"a.py": "2"}, create_only=True)) == []
+    assert (machine.root / "program/a.py").read_text() == "1"
+
+
+def test_code_of_a_version_before_goes_when_nothing_names_it_any_more(machine: Machine) -> None:
+    parts, lib = machine.root / "conf.d", machine.root / "lib"
+    for folder in (parts, lib / "hubrun_lti", lib / "hubrun_courses"):
+        folder.mkdir(parents=True)
+    (lib / "check_config.py").write_text("")
+    (lib / "mine").write_text("")
+    (parts / "25-lti.py").write_text("from hubrun_hub.lti import TEMPLATES\n")
+    (parts / "40-docker.py").write_text("from hubrun_lti import pull_ticket\n")
+    (parts / "90-local.py").write_text("from hubrun_courses.spawner import CourseMounts\n")
+    paths = tuple(f"{lib}/{name}" for name in ("check_config.py", "hubrun_lti", "hubrun_courses", "hubrun_docker"))
+    former = Superseded(paths, (f"{parts}/*.py", f"{parts}/none.service"))
+    found = machine.sh(former.probe())
+    assert [action.title for action in former.plan(found)] == [f"remove {lib}/check_config.py (of a version before)"]
+    # in a plan: 40-docker.py will be written before; 90-local.py is the operator's
+    (planned,) = former.plan(former.foresee(found, [f"{parts}/40-docker.py"]))
+    assert planned.title == f"remove {lib}/check_config.py, {lib}/hubrun_lti (of a version before)"
+    (parts / "40-docker.py").write_text("from hubrun_hub import pull_ticket\n")
+    assert machine.ensure(former) == [planned.title]
+    assert sorted(path.name for path in lib.iterdir()) == ["hubrun_courses", "mine"]
+    (parts / "90-local.py").unlink()
+    assert machine.ensure(former) == [f"remove {lib}/hubrun_courses (of a version before)"]
+    assert machine.ensure(former) == []
 
 
 @pytest.mark.parametrize("before", ["127.0.0.1 localhost\n", "127.0.0.1 localhost", "# 1.2.3.4 hub\n10.0.0.1 hub-2\n"])
@@ -936,7 +987,7 @@ def test_the_network_under_the_hub_is_made_again_only_where_the_hub_listens_on_i
     if says is not None:
         part.write_text(f"# Written by hubrun\n{says}\n")
     machine.program("docker", docker)
-    used = Where(str(part), "http://172.29.0.1:8081", NETWORK)
+    used = WhenFileHas(str(part), "http://172.29.0.1:8081", NETWORK)
     assert [action.title for action in used.plan(machine.sh(used.probe()))] == titles
 
 

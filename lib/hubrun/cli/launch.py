@@ -32,13 +32,7 @@ GRACE_S = 3
 _POLL_S = 1.0
 
 # Whether the hub knows the user, and whether there is a home of theirs.
-_KNOWN = """{}/bin/python -I -c '
-import sqlite3, sys
-database = sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True)
-print("user" if database.execute("SELECT 1 FROM users WHERE name = ?", sys.argv[2:]).fetchone() else "")
-' {} {}
-docker volume inspect {} >/dev/null 2>&1 && echo home
-true"""
+_KNOWN = "{program} {} {}\ndocker volume inspect {} >/dev/null 2>&1 && echo home\ntrue"
 _SINCE = "journalctl -u jupyterhub -o cat --no-pager --since @{}"
 
 
@@ -125,11 +119,15 @@ def make_plan(site: Site, identity: str, role: str, course: str, consumer: str, 
 def known(server: Server, user: str) -> set[str]:
     """ "user" when the hub knows the user, "home" when there are files of theirs."""
     from hubrun import server_paths
-    from hubrun.sections.verify.test_users import volume
     from hubrun.shell import quote
+    from hubrun_hub.student_volume import volume
 
     database = f"{server_paths.STATE}/jupyterhub.sqlite"
-    return set(server.probe(quote(_KNOWN, server_paths.VENV, database, user, volume(user)))[0].stdout.split())
+    return set(
+        server.probe(quote(_KNOWN.replace("{program}", server_paths.program("is_user")), database, user, volume(user)))[
+            0
+        ].stdout.split()
+    )
 
 
 def announcement(site: Site, plan: Plan, there: set[str]) -> str:

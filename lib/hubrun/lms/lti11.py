@@ -1,6 +1,6 @@
 """LTI 1.1 launches in the shape that Canvas sends, still without a signature.
 
-The secret is on the server only, so signing happens there: `SIGNER` is the program that does it.
+The secret is on the server only, so signing happens there: by the program hubrun_hub/programs/sign_launch.py.
 """
 
 from __future__ import annotations
@@ -9,18 +9,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from urllib.parse import parse_qsl, urlsplit
 
 from hubrun.errors import BadInput, CheckFailed
 
-# The names in /etc/jupyterhub/lti.env; sign_launch.py, which cannot import this module, has them too.
-CLIENT_KEY = "LTI_CLIENT_KEY"
-CLIENT_SECRET = "LTI_CLIENT_SECRET"
-
 LAUNCH_PATH = "/hub/lti/launch"
-
-SIGNER = files("hubrun_hub.programs").joinpath("sign_launch.py").read_text(encoding="utf-8")
 
 # Fields that say who somebody is, besides the custom_… ones.
 KEYS = ("lis_person_sourcedid", "lis_person_contact_email_primary", "user_id")
@@ -34,7 +27,7 @@ ROLES = {
 
 @dataclass(frozen=True)
 class LaunchRequest:
-    """One launch for `SIGNER` to sign.
+    """One launch for `sign_launch` to sign.
 
     `env_file` is the consumer's file on the server, "" for the one that the whole job names. `key` in place of its
     key, `wrong_secret` in place of its secret, and a time stamp `age_s` seconds old (ahead, where it is negative) make
@@ -129,12 +122,12 @@ def check_username_key(key: str) -> None:
 
 
 def signer_input(env_file: str, launches: Sequence[LaunchRequest]) -> str:
-    """Return what `SIGNER` reads on its standard input; `env_file` is a path on the server, for launches without one."""
+    """Return what `sign_launch` reads on its standard input; `env_file` is a path on the server, for launches without one."""
     return json.dumps({"env_file": env_file, "launches": [asdict(launch) for launch in launches]})
 
 
 def signer_output(text: str) -> list[dict[str, str]]:
-    """Return the signed forms that `SIGNER` printed. Raises CheckFailed when it printed something else."""
+    """Return the signed forms that `sign_launch` printed. Raises CheckFailed when it printed something else."""
     try:
         forms: list[dict[str, str]] = json.loads(text)
     except ValueError as error:

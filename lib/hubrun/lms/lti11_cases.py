@@ -104,7 +104,7 @@ def cases(url: str, form: dict[str, str], username_key: str, user: str, env_file
 
 
 def check(route: Route, cases: Sequence[Case], sign: Sign, version: str = "LTI 1.1") -> list[Check]:
-    """Launch each case and judge it. `sign` has `SIGNER` sign launches on the server, all at once."""
+    """Launch each case and judge it. `sign` signs launches on the server, all at once."""
     requests = [case.request for case in cases if case.request]
     signed = iter(sign(requests))
     forms = [{**(next(signed) if case.request else {}), **case.after} for case in cases]

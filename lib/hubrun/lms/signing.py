@@ -14,7 +14,7 @@ from hubrun.lms.lti11 import LaunchRequest
 def sign(server: Server, launches: Sequence[LaunchRequest]) -> list[dict[str, str]]:
     """Return the signed forms, in their order; one round trip. Raises CommandFailed where a secret is missing."""
     job = lti11.signer_input(server_paths.LTI_ENV, launches).encode()
-    signed = server.run("{}/bin/python -c {}", server_paths.VENV, lti11.SIGNER, data=job, check=False)
+    signed = server.run(server_paths.program("sign_launch", f"{server_paths.VENV}/bin/python"), data=job, check=False)
     if signed.exit_code != 0:
         last = (signed.stderr.strip().splitlines() or [f"exit code {signed.exit_code}"])[-1]
         raise CommandFailed(

@@ -10,7 +10,7 @@ from hubrun.shell import quote
 
 
 @dataclass(frozen=True)
-class Where(Resource):
+class WhenFileHas(Resource):
     """`resource`, on a server whose file `path` holds `text` in a line; on others nothing is done."""
 
     path: str

@@ -13,7 +13,7 @@ from hubrun.shell import quote
 
 _PROBE = """
 path={}
-echo "python=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+echo "python=$(/usr/bin/python3 -V | sed -E 's/^Python ([0-9]+[.][0-9]+).*/\\1/')"
 echo "venv=$(sed -n 's/^version = \\([0-9]*\\.[0-9]*\\).*/\\1/p' "$path/pyvenv.cfg")"
 for info in "$path"/lib/python3*/site-packages/*.dist-info; do
     [ -f "$info/RECORD" ] && basename "$info" .dist-info

@@ -1,8 +1,7 @@
 """Courses on the hub: which folders of a course a person's container sees, decided from their groups at each start.
 
-It runs inside JupyterHub, where it is the package `hubrun_courses` and nothing else of hubrun exists: imports are
-relative. `places` is pure; `spawner` joins it to DockerSpawner. The folders are made by the service that stands between
-the hub and Docker (`docker_filter/folders.py`), where `places` is too.
+It runs inside JupyterHub. `mounts` is pure; `spawner` joins it to DockerSpawner. The folders are made by the service
+that stands between the hub and Docker (`docker_filter/folders.py`), which uses `mounts` too.
 
 Whom does what protect from whom? All containers run as one and the same user (uid 1000), so that owners and modes of
 files tell nobody apart. A person's container sees a folder only if the hub mounts it, and that is all that separates

@@ -18,7 +18,6 @@ understood here (a key twice, a key in lower case, a header).
 The folders of courses are mounted from the server's disk. Docker follows a symbolic link there, as root; so these
 folders are root's, and `folders` makes them when a container that mounts them is created.
 
-It runs in the system's own python3 (3.10 or newer), as `hubrun_docker.docker_filter`, beside `hubrun_docker.courses`;
-nothing else of hubrun exists there. `create`, `calls` and `settings` are pure but for reading the two files of settings;
+It runs in the system's own python3 (3.10 or newer), which has nothing but the standard library. `create`, `calls` and `settings` are pure but for reading the two files of settings;
 `serve` is the service.
 """

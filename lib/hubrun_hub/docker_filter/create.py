@@ -10,16 +10,14 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+from .. import student_volume
 from ..courses.mounts import Membership, is_name, places
 from .settings import LOCAL, Refused, Settings
 
 # On each container that was made here.
 LABEL = "hubrun.student"
-# A student's server is called so by DockerSpawner, whatever follows. Whose it is says the volume with their files, by
-# their name: what is not a letter or a digit is escaped as "-" and two hexadecimal digits for each of its bytes
-# (DockerSpawner 14, `_escape`).
+# A student's server is called so by DockerSpawner, whatever follows. Whose it is says the volume with their files.
 _CONTAINER = re.compile(r"jupyter-[a-z0-9-]{1,200}")
-_VOLUME = re.compile(r"jupyterhub-user-((?:[a-z0-9]|-[0-9a-f]{2})+)")
 _HOME = "/home/jovyan"
 
 _TMPFS = ("/tmp", "/var/tmp", "/run")
@@ -50,15 +48,10 @@ def check_name(container: str) -> None:
 
 def user_of(binds: Iterable[str]) -> tuple[str, str]:
     """The one user whose files are mounted, and the volume with these; "", "" for nobody's. Raises Refused for several."""
-    volumes = sorted({bind.split(":")[0] for bind in binds if _VOLUME.fullmatch(bind.split(":")[0])})
+    volumes = sorted({source for bind in binds if student_volume.user_of(source := bind.split(":")[0])})
     if len(volumes) > 1:
         raise Refused(f"HostConfig.Binds: {volumes[1]!r} is not of the same user as {volumes[0]!r}")
-    return (_plain(volumes[0].removeprefix("jupyterhub-user-")), volumes[0]) if volumes else ("", "")
-
-
-def _plain(escaped: str) -> str:
-    raw = re.sub(rb"-([0-9a-f]{2})", lambda byte: bytes.fromhex(byte[1].decode()), escaped.encode())
-    return raw.decode(errors="replace")
+    return (student_volume.user_of(volumes[0]), volumes[0]) if volumes else ("", "")
 
 
 def create(asked: Any, name: str, settings: Settings) -> Created:

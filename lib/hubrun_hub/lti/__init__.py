@@ -1,6 +1,6 @@
 """The hub's front door for LTI: who may come in, under which name, into which groups, and to which page.
 
-It runs inside JupyterHub, where it is the package `hubrun_lti` and nothing else of hubrun exists: imports are relative.
+It runs inside JupyterHub, in its own Python; nothing but hubrun_hub is there.
 Modules below `authenticator` know nothing of JupyterHub: launches, names and targets are values in, values out.
 """
 

@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from .user_names import PREFIX
 
 DEFAULT = "default"
-KEY, SECRET, PREFIX_KEY = "LTI_CLIENT_KEY", "LTI_CLIENT_SECRET", "LTI_PREFIX"
+CLIENT_KEY, CLIENT_SECRET, PREFIX_KEY = "LTI_CLIENT_KEY", "LTI_CLIENT_SECRET", "LTI_PREFIX"
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ def _consumer(name: str, paths: list[Path]) -> Consumer:
                 values = dotenv_values(stream=lines, interpolate=False)
             if key:
                 raise ValueError(f"{path} and {paths[0]} are both for LTI 1.1")
-            key, secret = values.get(KEY) or "", values.get(SECRET) or ""
+            key, secret = values.get(CLIENT_KEY) or "", values.get(CLIENT_SECRET) or ""
             if not key or not secret:
-                raise ValueError(f"{path}: {SECRET if key else KEY} is missing or empty")
+                raise ValueError(f"{path}: {CLIENT_SECRET if key else CLIENT_KEY} is missing or empty")
             if PREFIX_KEY in values:
                 prefixes.add(values[PREFIX_KEY] or "")
         else:
@@ -148,7 +148,7 @@ def _check_unlike(consumer: Consumer, others: list[Consumer]) -> None:
     """Raise ValueError when another consumer has the same key or client id: it would be left to chance whose it is."""
     for other in others:
         if consumer.key and consumer.key == other.key:
-            raise ValueError(f"consumer {other.name} has the same {KEY}")
+            raise ValueError(f"consumer {other.name} has the same {CLIENT_KEY}")
         mine, theirs = consumer.platform, other.platform
         if mine and theirs and mine.issuer == theirs.issuer and set(mine.client_ids) & set(theirs.client_ids):
             raise ValueError(f"consumer {other.name} has the same issuer and client id")

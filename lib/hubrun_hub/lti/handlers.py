@@ -20,7 +20,8 @@ from ltiauthenticator.lti13.handlers import get_nonce, make_nonce_state
 from sqlalchemy.exc import SQLAlchemyError
 from tornado.httputil import url_concat
 
-from . import auth_request, cross_site, groups, launch11, launch13, pull_ticket, registration
+from .. import pull_ticket
+from . import auth_request, cross_site, groups, launch11, launch13, registration
 from .launch import Launch
 from .pages import PAGES, TEMPLATE, Page
 from .refusals import FORGED, Reason, Refusal

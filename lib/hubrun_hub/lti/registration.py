@@ -6,7 +6,7 @@ accepts. Only the standard library: the runbooks import this too.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 LAUNCH, LOGIN, CALLBACK, CONFIG, JWKS = (
@@ -17,15 +17,29 @@ LAUNCH, LOGIN, CALLBACK, CONFIG, JWKS = (
     "lti13/jwks",
 )
 
-# lti_username_key → the least that Canvas must tell (privacy_level), and the custom field that carries it.
-# Canvas, doc/api/tools_variable_substitutions.md.
-_KEYS: dict[str, tuple[str, dict[str, str]]] = {
-    "lis_person_sourcedid": ("name_only", {}),
-    "lis_person_contact_email_primary": ("email_only", {}),
-    "user_id": ("anonymous", {}),
-    "custom_canvas_user_id": ("anonymous", {"canvas_user_id": "$Canvas.user.id"}),
-    "custom_canvas_user_login_id": ("anonymous", {"canvas_user_login_id": "$Canvas.user.loginId"}),
-    "custom_canvas_user_sis_id": ("anonymous", {"canvas_user_sis_id": "$Canvas.user.sisSourceId"}),
+PUBLIC = "public"
+
+
+class Needed(NamedTuple):
+    """The least with which Canvas sends a field of a launch: privacy_level, and custom fields, in LTI 1.3 and in 1.1."""
+
+    lti13: tuple[str, dict[str, str]]
+    lti11: tuple[str, dict[str, str]]
+
+
+# lti_username_key → what Canvas must be told; in LTI 1.1 it sends all but one of the variables by itself, with "public".
+# instructure/canvas-lms, doc/api/tools_variable_substitutions.md, doc/lti/05_lti_1_1_launches.md, and gems/lti_outbound
+# (tool_launch.rb).
+_SIS_ID = ("anonymous", {"canvas_user_sis_id": "$Canvas.user.sisSourceId"})
+NEEDED: dict[str, Needed] = {
+    "lis_person_sourcedid": Needed(("name_only", {}), (PUBLIC, {})),
+    "lis_person_contact_email_primary": Needed(("email_only", {}), ("email_only", {})),
+    "user_id": Needed(("anonymous", {}), ("anonymous", {})),
+    "custom_canvas_user_id": Needed(("anonymous", {"canvas_user_id": "$Canvas.user.id"}), (PUBLIC, {})),
+    "custom_canvas_user_login_id": Needed(
+        ("anonymous", {"canvas_user_login_id": "$Canvas.user.loginId"}), (PUBLIC, {})
+    ),
+    "custom_canvas_user_sis_id": Needed(_SIS_ID, _SIS_ID),
 }
 
 
@@ -42,9 +56,9 @@ def developer_key(
     Canvas tells as little of its people as `username_key` needs. Without `public_jwk`, Canvas is only told where
     it is. Raises ValueError for a `username_key` whose variable in Canvas is not known here.
     """
-    if username_key not in _KEYS:
-        raise ValueError(f"what Canvas sends as {username_key} is not known; known are {', '.join(_KEYS)}")
-    privacy_level, custom_fields = _KEYS[username_key]
+    if username_key not in NEEDED:
+        raise ValueError(f"what Canvas sends as {username_key} is not known; known are {', '.join(NEEDED)}")
+    privacy_level, custom_fields = NEEDED[username_key].lti13
     # Canvas takes target_link_uri for the redirect URI where nobody enters one (app/models/lti/tool_configuration.rb).
     callback = hub_url + CALLBACK
     # The hub refuses to be shown inside another site's page, for good reason; so it opens in a tab of its own.

@@ -39,6 +39,8 @@ import re
 import unicodedata
 from base64 import b32encode
 
+from hubrun_hub.student_volume import escaped
+
 # DockerSpawner calls a container `jupyter-` and the escaped name where nobody tells it otherwise (older sites); a label
 # of a host name has 63 characters at most (RFC 1035, 2.3.4).
 ESCAPED_LIMIT = 63 - len("jupyter-")
@@ -82,31 +84,26 @@ def hub_name(identity: str, prefix: str = "", *, exact: bool = False) -> str:
     if _VARIABLE.fullmatch(known):
         raise UnfilledVariable(f"the LMS did not fill in {known}")
     front = f"{prefix}__" if prefix else ""
-    room = ESCAPED_LIMIT - escaped_length(front)
+    room = ESCAPED_LIMIT - len(escaped(front))
     return front + (known if is_plain(known, room) else made(known, room))
 
 
 def is_plain(text: str, room: int) -> bool:
     """Whether `text` is a plain name of at most `room` characters after DockerSpawner's escaping."""
-    return _PLAIN.fullmatch(text) is not None and escaped_length(text) <= room
+    return _PLAIN.fullmatch(text) is not None and len(escaped(text)) <= room
 
 
 def made(text: str, room: int) -> str:
     """Return the made name of `text`, see 3. above, of at most `room` characters after DockerSpawner's escaping."""
     digest = b32encode(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()).decode()[:DIGEST_LENGTH].lower()
     mark = "--"
-    return _readable(text, room - escaped_length(mark) - DIGEST_LENGTH) + mark + digest
-
-
-def escaped_length(name: str) -> int:
-    """The characters of `name` after DockerSpawner's escaping (14.0, `_escape`): `-2d` for each `-`, and so on."""
-    return sum(1 if character.isalnum() else 3 for character in name)
+    return _readable(text, room - len(escaped(mark)) - DIGEST_LENGTH) + mark + digest
 
 
 def _readable(text: str, room: int) -> str:
     """The ASCII letters and digits of `text`, words joined by `-`, cut to `room`; "user" when there are none."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     slug = "-".join(re.findall(r"[a-z0-9]+", ascii_text))[:_WHOLE_SLUG]
-    while escaped_length(slug) > room:
+    while len(escaped(slug)) > room:
         slug = slug[:-1]
     return slug.strip("-") or "user"

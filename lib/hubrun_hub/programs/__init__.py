@@ -1,1 +1,1 @@
-"""Programs that are run on the server, each as `python -m hubrun_hub.programs.NAME`."""
+"""What is run on a server, one module for each program: see hubrun_hub/__main__.py, and `server_paths.program`."""

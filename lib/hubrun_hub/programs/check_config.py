@@ -24,6 +24,8 @@ from jupyterhub.app import JupyterHub  # noqa: E402
 from traitlets import TraitError  # noqa: E402
 from traitlets.config import Config  # noqa: E402
 
+from hubrun_hub.docker_filter import create, settings  # noqa: E402
+
 # What guides call the class that lets people in: ltiauthenticator's, which our front door replaces.
 _REPLACED = dict.fromkeys(("LTIAuthenticator", "LTI11Authenticator", "LTI13Authenticator"), "LaunchAuthenticator")
 
@@ -80,10 +82,6 @@ def refused(spawner: Any, folder: Path) -> list[str]:
     Nothing, where the spawner does not use it, or what it asks for is not known before a student is there.
     """
     if not str(getattr(spawner, "client_kwargs", {}).get("base_url", "")).endswith("/hubrun-docker-filter.sock"):
-        return []
-    try:
-        from hubrun_docker.docker_filter import create, settings
-    except ImportError:  # runbook 04 brings it
         return []
     asked: Any = None
     with suppress(Exception):

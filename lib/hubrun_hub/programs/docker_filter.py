@@ -1,10 +1,8 @@
-"""What the unit runs: `python3 -I -B …/start.py`. Makes the packages beside it importable, and serves."""
+"""What the unit hubrun-docker-filter.service runs."""
 
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from hubrun_hub.docker_filter.serve import main
 
-from hubrun_docker.docker_filter.serve import main
-
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """Sign LTI 1.1 launches on the server, where the shared secret is and stays.
 
-Runs with the hub's own Python (standard library and oauthlib only); nothing of hubrun is on the server.
+Runs with the hub's own Python, which has oauthlib.
 stdin:  {"env_file": path, "launches": [{"url", "form", "key", "wrong_secret", "age_s", "env_file"}, ...]}
 stdout: the signed forms, a JSON list in the same order. The secret is in neither.
 """
@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from oauthlib.oauth1 import SIGNATURE_TYPE_BODY, Client
 
-KEY, SECRET = "LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"
+from hubrun_hub.lti.consumers import CLIENT_KEY, CLIENT_SECRET
 
 
 def credentials(env_file: str) -> tuple[str, str]:
@@ -23,10 +23,10 @@ def credentials(env_file: str) -> tuple[str, str]:
             values = dict(line.strip().split("=", 1) for line in lines if "=" in line and line[0] != "#")
     except OSError as error:
         sys.exit(f"{env_file}: {error.strerror}")
-    missing = [name for name in (KEY, SECRET) if not values.get(name)]
+    missing = [name for name in (CLIENT_KEY, CLIENT_SECRET) if not values.get(name)]
     if missing:
         sys.exit(f"{env_file}: no {' and no '.join(missing)}")
-    return values[KEY], values[SECRET]
+    return values[CLIENT_KEY], values[CLIENT_SECRET]
 
 
 def sign(launch: dict[str, Any], key: str, secret: str) -> dict[str, str]:

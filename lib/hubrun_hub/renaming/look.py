@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from hubrun_hub.renaming import next_names
 from hubrun_hub.renaming.next_names import Differing, Noted, Wanted
+from hubrun_hub.student_volume import volume
 
 # Sizes are counted for so long, in seconds; of what is left it is only said that there are files.
 _COUNTING_S = 20.0
@@ -142,20 +143,6 @@ def _wanted(config: Path, settings: dict[str, Any]) -> tuple[str, Wanted]:
 
 
 # -- what is whose
-
-
-def volume(name: str) -> str:
-    """The volume with the files of the user `name`: c.DockerSpawner.volumes, and DockerSpawner 14's `_escape`."""
-    return f"jupyterhub-user-{escaped(name)}"
-
-
-def escaped(name: str) -> str:
-    return "".join(
-        character
-        if character in "abcdefghijklmnopqrstuvwxyz0123456789"
-        else "".join(f"-{byte:x}" for byte in character.encode())
-        for character in name
-    ).lower()
 
 
 def docker(*args: str) -> str:

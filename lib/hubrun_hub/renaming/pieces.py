@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from hubrun_hub.renaming.look import Failed, Places, course_folders, docker, volume, volumes
+from hubrun_hub.renaming.look import Failed, Places, course_folders, docker, volumes
+from hubrun_hub.student_volume import volume
 
 # A volume of ours beside the others, on the same file system: what is aside is in it, a folder for each person.
 HOLD = "hubrun-renaming"

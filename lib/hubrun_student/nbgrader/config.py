@@ -22,13 +22,13 @@ def configure(c: Any) -> None:
     Exchange.ensure_root = _exchange_is_there
     # Two courses may both have a "ps1".
     c.Exchange.path_includes_course = True
-    c.Authenticator.plugin_class = "hubrun_nbgrader.plugin.MountedCourses"
-    c.ExchangeFactory.release_assignment = "hubrun_nbgrader.exchange.ReleaseAssignment"
-    c.ExchangeFactory.collect = "hubrun_nbgrader.exchange.Collect"
-    c.ExchangeFactory.release_feedback = "hubrun_nbgrader.exchange.ReleaseFeedback"
+    c.Authenticator.plugin_class = "hubrun_student.nbgrader.plugin.MountedCourses"
+    c.ExchangeFactory.release_assignment = "hubrun_student.nbgrader.exchange.ReleaseAssignment"
+    c.ExchangeFactory.collect = "hubrun_student.nbgrader.exchange.Collect"
+    c.ExchangeFactory.release_feedback = "hubrun_student.nbgrader.exchange.ReleaseFeedback"
     c.Autograde.autograde_preprocessors = autograde_preprocessors()
     # What was handed in comes back as a page that students open: no scripts in it. (Formgrader's pages: formgraders.py.)
-    c.GenerateFeedback.exporter_class = "hubrun_nbgrader.pages.FeedbackPage"
+    c.GenerateFeedback.exporter_class = "hubrun_student.nbgrader.pages.FeedbackPage"
 
     everything = courses.all_courses()
     course = courses.course_of(Path.cwd()) or (everything[0] if len(everything) == 1 else "")

@@ -137,4 +137,4 @@ def _load_jupyter_server_extension(app: Any) -> None:
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
-    return [{"module": "hubrun_nbgrader.formgraders"}]
+    return [{"module": "hubrun_student.nbgrader.formgraders"}]

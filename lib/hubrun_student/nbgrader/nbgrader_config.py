@@ -1,4 +1,4 @@
 # mypy: ignore-errors
-from hubrun_nbgrader.config import configure
+from hubrun_student.nbgrader.config import configure
 
 configure(get_config())  # noqa: F821

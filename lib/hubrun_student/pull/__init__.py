@@ -6,10 +6,10 @@ somebody's home and to start it. Here:
 
 - `links` says what a link may ask for; anything else is refused.
 - A link shows a page that says what will be pulled, where to and what is opened, and waits for a click.
-- One that comes by a launch (`ticket`) goes on without it if the repository is at a place that the site names.
+- One that comes by a launch (`hubrun_hub.pull_ticket`) goes on without it if the repository is at a place that the site names.
 - `run` is nbgitpuller's own pulling, in a process of its own, where git has no hooks and speaks HTTP alone.
 
-It runs in the students' image, where it is the package `hubrun_pull` and nothing else of hubrun exists.
+It runs in the students' image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
-    return [{"module": "hubrun_pull"}]
+    return [{"module": "hubrun_student.pull"}]
 
 
 def _load_jupyter_server_extension(app: Any) -> None:

@@ -20,7 +20,9 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 
-from . import git, ticket
+from hubrun_hub import pull_ticket
+
+from . import git
 from .links import Pull, Refused, Taken, allowed, place, read, same
 
 _HERE = Path(__file__).parent
@@ -62,7 +64,7 @@ class _Page(JupyterHandler):
     def wanted(self) -> tuple[Pull, Path]:
         """What the address asks for, and the folder. Raises Refused."""
         app, parent = os.environ.get("NBGITPULLER_APP", "notebook"), os.environ.get("NBGITPULLER_PARENTPATH", "")
-        pull = read(ticket.arguments(self.request.query), app, parent)
+        pull = read(pull_ticket.arguments(self.request.query), app, parent)
         folder = place(Path(self.settings["server_root_dir"]).expanduser(), pull)
         if folder.exists() and not pull.backup:
             origin = git.origin(folder)
@@ -82,8 +84,8 @@ class Link(_Page):
     def get(self) -> None:
         query, environment = self.request.query, os.environ
         pull = self._pull()
-        launched = ticket.came_by_launch(query, environment.get(ticket.KEY, ""), time.time())
-        if pull and launched and allowed(pull.repo, environment.get(ticket.HOSTS, "").split()):
+        launched = pull_ticket.came_by_launch(query, environment.get(pull_ticket.KEY, ""), time.time())
+        if pull and launched and allowed(pull.repo, environment.get(pull_ticket.HOSTS, "").split()):
             self._go_on(pull)
         elif pull:
             self.show("ask.html", pull=pull)
@@ -99,7 +101,7 @@ class Link(_Page):
             return self.wanted()[0]
         except Refused as refused:
             self.set_status(400)
-            query = ticket.arguments(self.request.query) | {"backup": "true"}
+            query = pull_ticket.arguments(self.request.query) | {"backup": "true"}
             self.show("refused.html", why=str(refused), again=urlencode(query) if isinstance(refused, Taken) else "")
             return None
 
@@ -138,7 +140,7 @@ class Sync(_Page):
         self.log.info("pulling %s into %s", pull.repo, folder)
         wanted = json.dumps(asdict(pull) | {"folder": str(folder)})
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-m", "hubrun_pull.run", wanted,
+            sys.executable, "-I", "-m", "hubrun_student.pull.run", wanted,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             cwd=folder.parent if folder.parent.is_dir() else None, env=git.environment(os.environ), limit=1 << 20,
         )  # fmt: skip

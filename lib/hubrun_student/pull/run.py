@@ -1,4 +1,4 @@
-"""python -I -m hubrun_pull.run JSON: one pull, as nbgitpuller does it, with a line of JSON for each of its messages.
+"""python -I -m hubrun_student.pull.run JSON: one pull, as nbgitpuller does it, with a line of JSON for each of its messages.
 
 A process of its own, since git takes most of what is set here from its environment, and a student's terminals and
 kernels shall keep theirs.

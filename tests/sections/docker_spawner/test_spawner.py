@@ -15,7 +15,7 @@ import pytest
 from hubrun import server_paths
 from hubrun.params import Site
 from hubrun.sections.hub import config
-from hubrun_hub.lti import pull_ticket
+from hubrun_hub import pull_ticket
 
 
 class Container:
@@ -37,9 +37,6 @@ class Container:
 @pytest.fixture
 def spawner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The spawner that the rendered file gives the hub."""
-    package = ModuleType("hubrun_lti")
-    package.pull_ticket = pull_ticket  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "hubrun_lti", package)
     module = ModuleType("dockerspawner")
     module.DockerSpawner = Container  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "dockerspawner", module)

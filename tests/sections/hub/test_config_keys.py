@@ -43,7 +43,8 @@ MISTAKES = {
 # Reads the paths of configurations, and tells of each what is wrong with it and what the hub would do.
 _LOAD = """
 import json, sys
-import check_config
+sys.path.insert(0, "")
+from hubrun_hub.programs import check_config
 found = {}
 for path in json.load(sys.stdin):
     try:
@@ -87,11 +88,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[
     """What the hub's Python says of each configuration, by its name."""
     folder = tmp_path_factory.mktemp("configurations")
     lib = folder / "lib"
-    shutil.copytree(HUB / "lti", lib / "hubrun_lti")
-    shutil.copytree(HUB / "courses", lib / "hubrun_courses")
-    for package in ("courses", "docker_filter"):
-        shutil.copytree(HUB / package, lib / "hubrun_docker" / package)
-    shutil.copy(HUB / "programs/check_config.py", lib)
+    shutil.copytree(HUB, lib / "hubrun_hub")
     paths = {name: write(folder / str(number), lib, **values) for number, (name, values) in enumerate(SITES.items())}
     paths |= {name: write(folder / name, lib, mistake) for name, (mistake, _) in MISTAKES.items()}
     paths["administrators"] = write(folder / "admins", lib, admin_users=["lea", 'o\'brien "x"'])

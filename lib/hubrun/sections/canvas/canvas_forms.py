@@ -15,10 +15,10 @@ from IPython.display import Markdown
 
 from hubrun import server_paths
 from hubrun.errors import BadInput
-from hubrun.lms import lti11
 from hubrun.params import Site
 from hubrun.sections.canvas.git_links import GitLink
 from hubrun_hub.lti import registration
+from hubrun_hub.lti.consumers import CLIENT_KEY, CLIENT_SECRET
 
 # Names of the IMS common cartridge for LTI links, and of Canvas's extensions: Canvas documentation, "LTI 1.1: Tool XML".
 NAMESPACES = {
@@ -27,17 +27,13 @@ NAMESPACES = {
     "lticm": "http://www.imsglobal.org/xsd/imslticm_v1p0",
     "lticp": "http://www.imsglobal.org/xsd/imslticp_v1p0",
 }
-PUBLIC = "public"
-# LTI 1.1: lti_username_key → the least privacy level with which Canvas sends it, and the custom field that carries it.
-# instructure/canvas-lms, doc/lti/05_lti_1_1_launches.md, gems/lti_outbound (tool_launch.rb) and, for the variables,
-# doc/api/tools_variable_substitutions.md.
-_PRIVACY: dict[str, tuple[str, dict[str, str]]] = {
-    "user_id": ("anonymous", {}),
-    "lis_person_contact_email_primary": ("email_only", {}),
-    "custom_canvas_user_sis_id": ("anonymous", {"canvas_user_sis_id": "$Canvas.user.sisSourceId"}),
-}
 # How Canvas's form names the levels.
-_LEVELS = {"anonymous": "Anonymous", "name_only": "Name Only", "email_only": "E-Mail Only", PUBLIC: "Public"}
+_LEVELS = {
+    "anonymous": "Anonymous",
+    "name_only": "Name Only",
+    "email_only": "E-Mail Only",
+    registration.PUBLIC: "Public",
+}
 
 
 def has(site: Site, version: str) -> bool:
@@ -65,7 +61,8 @@ def who_may_launch(site: Site) -> Markdown:
 
 def privacy(site: Site) -> tuple[str, dict[str, str]]:
     """LTI 1.1: the privacy level with which Canvas sends `lti_username_key`, and the custom fields that it takes."""
-    return _PRIVACY.get(site.lti_username_key, (PUBLIC, {}))
+    needed = registration.NEEDED.get(site.lti_username_key)
+    return needed.lti11 if needed else (registration.PUBLIC, {})
 
 
 def values(site: Site) -> dict[str, str]:
@@ -75,12 +72,8 @@ def values(site: Site) -> dict[str, str]:
     secrets = {}
     for name in of_1_1:
         which = f" ({name})" if len(of_1_1) > 1 else ""
-        secrets[f"Consumer Key{which}"] = (
-            f"on the server: sudo grep {lti11.CLIENT_KEY} {server_paths.secret_path(name)}"
-        )
-        secrets[f"Shared Secret{which}"] = (
-            f"on the server: sudo grep {lti11.CLIENT_SECRET} {server_paths.secret_path(name)}"
-        )
+        secrets[f"Consumer Key{which}"] = f"on the server: sudo grep {CLIENT_KEY} {server_paths.secret_path(name)}"
+        secrets[f"Shared Secret{which}"] = f"on the server: sudo grep {CLIENT_SECRET} {server_paths.secret_path(name)}"
     return {
         "Configuration Type": "Manual Entry",
         "Name": site.canvas_tool_name,

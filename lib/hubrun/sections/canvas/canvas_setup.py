@@ -13,7 +13,6 @@ from hubrun.canvas_api import Canvas, Context, ExternalTool, ModuleItem, Navigat
 from hubrun.desired.checks import Check, Test
 from hubrun.desired.server import Server
 from hubrun.errors import BadInput, CheckFailed
-from hubrun.lms import lti11
 from hubrun.lms.browser import unanswered
 from hubrun.lms.connect_to import Route
 from hubrun.params import Site
@@ -21,6 +20,7 @@ from hubrun.redaction.secret import Secret
 from hubrun.sections.canvas import canvas_forms
 from hubrun.shell import quote
 from hubrun_hub.lti import registration
+from hubrun_hub.lti.consumers import CLIENT_KEY, CLIENT_SECRET
 
 # Stands for the key in a plan that is made before there is one.
 KEY_TO_COME = "(made by 02_hub_lti)"
@@ -35,7 +35,7 @@ def tests(site: Site) -> list[Test]:
     for consumer in site.all_consumers:
         path = server_paths.secret_path(consumer.name)
         if consumer.has("1.1"):
-            script = quote("test \"$(grep -cE '^LTI_CLIENT_(KEY|SECRET)=.{32,}' {})\" = 2", path)
+            script = quote(f"test \"$(grep -cE '^({CLIENT_KEY}|{CLIENT_SECRET})=.{{32,}}' {{}})\" = 2", path)
             found.append(Test(f"{consumer.name}: key and secret are on the server", script, remedy="Run 02_hub_lti"))
         if consumer.has("1.3") and consumer.client_ids:
             script = quote(
@@ -164,11 +164,11 @@ def items(server: Server) -> list[ModuleItem]:
 def consumer_key(server: Server) -> str:
     """The default consumer's key, which is no secret. Raises BadInput where there is none, except in a plan."""
     found = server.probe(
-        quote(f"sed -n 's/^{lti11.CLIENT_KEY}=//p' {{}}", server_paths.secret_path(server_paths.DEFAULT_CONSUMER))
+        quote(f"sed -n 's/^{CLIENT_KEY}=//p' {{}}", server_paths.secret_path(server_paths.DEFAULT_CONSUMER))
     )
     key = found[0].stdout.strip()
     if key or not server.pending:
-        return _there(key, lti11.CLIENT_KEY)
+        return _there(key, CLIENT_KEY)
     return KEY_TO_COME
 
 
@@ -177,8 +177,8 @@ def secret_of(server: Server) -> Callable[[], Secret]:
 
     def read() -> Secret:
         path = server_paths.secret_path(server_paths.DEFAULT_CONSUMER)
-        output = server.run(f"sed -n 's/^{lti11.CLIENT_SECRET}=//p' {{}}", path)
-        return Secret(_there(output.stdout.strip(), lti11.CLIENT_SECRET), lti11.CLIENT_SECRET)
+        output = server.run(f"sed -n 's/^{CLIENT_SECRET}=//p' {{}}", path)
+        return Secret(_there(output.stdout.strip(), CLIENT_SECRET), CLIENT_SECRET)
 
     return read
 

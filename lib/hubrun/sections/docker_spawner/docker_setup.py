@@ -12,7 +12,7 @@ from hubrun.desired.resource import Resource
 from hubrun.desired.supported_systems import System
 from hubrun.params import Site
 from hubrun.resources.apt_source import AptSource
-from hubrun.resources.conditional import Where
+from hubrun.resources.conditional import WhenFileHas
 from hubrun.resources.docker import DaemonSettings, Image, Network
 from hubrun.resources.packages import NoPackages, Packages
 from hubrun.resources.users import OnlyMembers
@@ -29,17 +29,6 @@ DOCKER_CE = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugi
 DAEMON = DaemonSettings(
     (("log-driver", "local"), ("log-opts", {"max-size": "10m", "max-file": "3"}), ("live-restore", True)),
 )
-
-# Each line is judged by itself, so a hub that cannot be reached does not end it.
-_INSIDE = """
-import importlib.metadata, os, urllib.request
-print("uid", os.getuid())
-print("jupyterhub", importlib.metadata.version("jupyterhub"))
-try:
-    print("hub", urllib.request.urlopen("{hub}", timeout=10).status)
-except OSError as error:
-    print("hub", error)
-"""
 
 
 def engine(site: Site, system: System) -> list[Resource]:
@@ -61,7 +50,7 @@ def network(site: Site) -> Network:
 
 def hubs_network(site: Site) -> Resource:
     """The students' network, where the hub listens on it: without it the hub has no address."""
-    return Where(server_paths.DOCKER_PART, f"http://{site.gateway}:8081", network(site))
+    return WhenFileHas(server_paths.DOCKER_PART, f"http://{site.gateway}:8081", network(site))
 
 
 def container_tests(site: Site) -> list[Test]:
@@ -70,10 +59,10 @@ def container_tests(site: Site) -> list[Test]:
     One container answers all of them: they have the same script.
     """
     script = quote(
-        "docker run --rm --network {} {} python -c {}",
+        "docker run --rm --network {} {} python -m hubrun_student.programs.container_facts {}",
         server_paths.NETWORK,
         site.image_name,
-        _INSIDE.format(hub=f"http://{site.gateway}:8081/hub/health"),
+        f"http://{site.gateway}:8081/hub/health",
     )
     version = _hub_version()
     return [
@@ -114,8 +103,7 @@ def access_tests(site: Site) -> list[Test]:
         Test(
             f"{site.hub_user} must not reach Docker's own socket",
             quote(
-                "runuser -u {} -- python3 -I -c {}", site.hub_user,
-                "import socket; socket.socket(socket.AF_UNIX).connect('/run/docker.sock')",
+                f"runuser -u {{}} -- {server_paths.program('connect')} /run/docker.sock", site.hub_user,
             ), fails=True, prints="^PermissionError",
             remedy=f"Is {site.hub_user} in a group that may? (id {site.hub_user}; ls -l /run/docker.sock)",
         ),

@@ -20,9 +20,9 @@ from hubrun.errors import BadInput, HubrunError
 
 DOCKERFILE = "Dockerfile.singleuser"
 REQUIREMENTS = "lib/hubrun/sections/hub/requirements"
-# Folders of what is ours in the image, and a module that the hub and the image have in common.
-OURS = ("lib/hubrun_student/nbgrader", "lib/hubrun_student/pull")
-TICKET = "lib/hubrun_hub/lti/pull_ticket.py"
+# Code of ours in the image, and what of the hub's it uses.
+STUDENT_CODE = "lib/hubrun_student"
+SHARED = ("lib/hubrun_hub/__init__.py", "lib/hubrun_hub/pull_ticket.py")
 _SUFFIXES = (".py", ".json", ".html", ".j2", ".tpl")
 # An image carries the digest of what it was built from; the same digest needs no new build.
 LABEL = "hubrun.context"
@@ -51,11 +51,11 @@ def build_context(choices: ImageChoices) -> dict[str, bytes]:
     files = {"Dockerfile": _read(DOCKERFILE)}
     for name in ("uv.txt", "science.txt", "singleuser.txt"):
         files[f"{REQUIREMENTS}/{name}"] = _read(f"{REQUIREMENTS}/{name}")
-    for path in sorted(path for folder in OURS for path in (PROJECT / folder).rglob("*")):
+    for path in sorted((PROJECT / STUDENT_CODE).rglob("*")):
         if path.suffix in _SUFFIXES:
             name = path.relative_to(PROJECT).as_posix()
             files[name] = _read(name)
-    files[TICKET] = _read(TICKET)
+    files |= {name: _read(name) for name in SHARED}
     if choices.extra_pip_packages:
         lines = [f"{_requirement(package)}\n" for package in choices.extra_pip_packages]
         files["extra-packages.txt"] = "".join(lines).encode()

@@ -8,7 +8,7 @@ from hubrun import server_paths
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.params import Site
-from hubrun.resources.conditional import Where
+from hubrun.resources.conditional import WhenFileHas
 from hubrun.resources.files import Absent, Directory, File
 from hubrun.resources.services import Service
 from hubrun.sections.hub import config
@@ -69,6 +69,7 @@ def on(site: Site) -> list[Resource]:
     if not site.subdomains:
         return []
     return [
+        *config.hub_code(),
         config.part(site, "30-subdomains.py"),
         Directory(PROXY_DROP_IN.rpartition("/")[0]),
         File(PROXY_DROP_IN, config.render("jupyterhub-proxy-subdomains.conf", site)),
@@ -81,7 +82,12 @@ def off(site: Site) -> list[Resource]:
     if site.subdomains:
         return []
     part = File(PART, _OFF, owner=f"root:{site.hub_user}", mode=0o640, check=config.check_command(site))
-    return [Where(PART, "subdomain_host", part), Absent(PROXY_DROP_IN), OneAddress(), *_services()]
+    return [
+        WhenFileHas(PART, "subdomain_host", part),
+        Absent(PROXY_DROP_IN),
+        OneAddress(),
+        *_services(),
+    ]
 
 
 def _services() -> list[Resource]:

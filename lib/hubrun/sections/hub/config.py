@@ -14,25 +14,24 @@ from hubrun.desired.resource import Resource
 from hubrun.params import Site
 from hubrun.resources.files import Directory, File
 from hubrun.resources.services import Service
-from hubrun.resources.source_tree import Tree, sources
+from hubrun.resources.source_tree import SourceTree, Superseded, sources
 from hubrun.server_paths import (
-    CHECKER,
     CONF_D,
     CONFIG,
     COURSES,
-    COURSES_LIB,
     FILTER,
-    FILTER_LIB,
     FILTER_LOCAL,
     FILTER_SETTINGS,
     FILTER_SOCKET,
     FILTER_SOCKET_UNIT,
     FILTER_UNIT,
-    FRONT_LIB,
+    HUB_CODE,
+    LIB,
     NETWORK,
     PROXY_USER,
     STATE,
     VENV,
+    program,
 )
 from hubrun.shell import one_line, quote
 
@@ -62,7 +61,7 @@ def render(template: str, site: Site, **more: object) -> str:
     """The text of a file from sections/hub/templates for this site. more: further names that the template knows."""
     names = {
         "site": site, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site),
-        "filter_socket": FILTER_SOCKET, "filter_lib": FILTER_LIB, "proxy_user": PROXY_USER, **more,
+        "filter_socket": FILTER_SOCKET, "hub_program": program, "lib": LIB, "proxy_user": PROXY_USER, **more,
     }  # fmt: skip
     return _templates().get_template(f"{template}.j2").render(names)
 
@@ -79,7 +78,8 @@ def pinned(name: str) -> str:
 
 def check_command(site: Site) -> str:
     """Shell that loads the configuration in the hub's own Python as its own user, and fails for any unknown key."""
-    return quote("cd / && runuser -u {} -- {}/bin/python {} {}", site.hub_user, VENV, CHECKER, CONFIG)
+    check = program("check_config", f"{VENV}/bin/python")
+    return quote(f"cd / && runuser -u {{}} -- {check} {{}}", site.hub_user, CONFIG)
 
 
 def loads(site: Site) -> str:
@@ -98,10 +98,18 @@ def health(waits: int = 0) -> str:
     )
 
 
-def checker() -> list[Resource]:
-    """The program that `check_command` runs, on the server."""
-    text = resource_files("hubrun_hub.programs").joinpath("check_config.py").read_text()
-    return [Directory("/usr/local/lib/hubrun"), File(CHECKER, text)]
+def hub_code(create_only: bool = False) -> list[Resource]:
+    """Code of ours that the hub imports, that stands between it and Docker, and that runbooks run on the server.
+
+    create_only: only where there is none, so that a hub that runs keeps the code that it was started with.
+    """
+    return [Directory(LIB), SourceTree(HUB_CODE, sources(resource_files("hubrun_hub")), create_only)]
+
+
+def no_former_code() -> Resource:
+    """What versions before put there is gone, once the hub and its units were started without it."""
+    former = ("check_config.py", "hubrun_lti", "hubrun_courses", "hubrun_docker")
+    return Superseded(tuple(f"{LIB}/{name}" for name in former), (f"{CONF_D}/*.py", FILTER_UNIT))
 
 
 def part(site: Site, name: str) -> Resource:
@@ -111,29 +119,10 @@ def part(site: Site, name: str) -> Resource:
     )
 
 
-def front() -> Resource:
-    """What 25-lti.py imports: the hub's front door for launches."""
-    return Tree(FRONT_LIB, sources(resource_files("hubrun_hub").joinpath("lti")))
-
-
 def courses(site: Site) -> list[Resource]:
-    """What 40-docker.py imports, and the place for the folders of courses; nothing, when the site has no nbgrader."""
-    if not site.nbgrader:
-        return []
-    return [
-        Tree(COURSES_LIB, sources(resource_files("hubrun_hub").joinpath("courses"))),
-        # Root's, and closed to all others, the hub's account too: see hubrun_hub/courses/__init__.py.
-        Directory(COURSES, 0o700),
-    ]
-
-
-def filter_files() -> dict[str, str]:
-    """The program that stands between the hub and Docker, by its paths below FILTER_LIB."""
-    return {
-        f"{package}/{name}": text
-        for package in ("courses", "docker_filter")
-        for name, text in sources(resource_files("hubrun_hub").joinpath(package)).items()
-    }
+    """The place for the folders of courses; nothing, when the site has no nbgrader."""
+    # Root's, and closed to all others, the hub's account too: see hubrun_hub/courses/__init__.py.
+    return [Directory(COURSES, 0o700)] if site.nbgrader else []
 
 
 def filter_settings(site: Site) -> str:
@@ -153,14 +142,18 @@ def filter_settings(site: Site) -> str:
 def docker_filter(site: Site) -> list[Resource]:
     """What stands between the hub and Docker: its program, its settings, the operator's own, and two units."""
     return [
-        Tree(FILTER_LIB, filter_files()),
+        *hub_code(),
         File(FILTER_SETTINGS, filter_settings(site)),
         File(FILTER_LOCAL, "{}\n", create_only=True),
         unit(site, FILTER_UNIT),
         unit(site, FILTER_SOCKET_UNIT),
         # A socket cannot be restarted under its service; what comes in meanwhile waits in the socket.
         Service(f"{FILTER}.socket", check=f"systemctl stop {FILTER}.service"),
-        Service(f"{FILTER}.service", watches=(FILTER_LIB, FILTER_UNIT), ready=filter_answers()),
+        Service(
+            f"{FILTER}.service",
+            watches=(f"{HUB_CODE}/docker_filter", f"{HUB_CODE}/courses", FILTER_UNIT),
+            ready=filter_answers(),
+        ),
     ]
 
 

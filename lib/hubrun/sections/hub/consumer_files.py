@@ -11,8 +11,7 @@ from hubrun.resources.files import Directory, File, OnlyFiles
 from hubrun.resources.secret_file import SecretFile
 from hubrun.sections.hub import config
 from hubrun.server_paths import CONSUMERS, DEFAULT_CONSUMER, secret_path
-
-NAMES = ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET")
+from hubrun_hub.lti.consumers import CLIENT_KEY, CLIENT_SECRET
 
 
 def files(site: Site) -> list[Resource]:
@@ -25,7 +24,7 @@ def files(site: Site) -> list[Resource]:
         path = secret_path(consumer.name)
         if consumer.has("1.1"):
             lines = () if consumer.name == DEFAULT_CONSUMER else (f"LTI_PREFIX={consumer.prefix}",)
-            wanted.append(SecretFile(path, NAMES, config.owner(site), lines))
+            wanted.append(SecretFile(path, (CLIENT_KEY, CLIENT_SECRET), config.owner(site), lines))
         if consumer.has("1.3") and consumer.client_ids:
             wanted.append(
                 File(f"{CONSUMERS}/{consumer.name}.json", _platform(consumer), 0o640, f"root:{site.hub_user}")

@@ -23,7 +23,7 @@ _REMEDY = (
     "--set new_names=leave lets them begin with an empty home (their files stay on the server). Nothing was changed"
 )
 # What the program on the server consists of, in the order in which its modules need one another.
-_LOOK = ("lti.user_names", "lti.people", "renaming.next_names", "renaming.look")
+_LOOK = ("student_volume", "lti.user_names", "lti.people", "renaming.next_names", "renaming.look")
 _CARRY = (*_LOOK, "renaming.pieces", "renaming.confined", "renaming.tables", "renaming.carry")
 # The modules find one another by the names that they have here; on the server there is nothing else of hubrun.
 _PROGRAM = """
@@ -198,8 +198,7 @@ def _step(title: str, call: str, shown: str, settings: dict[str, Any]) -> Action
 
 @cache
 def _source(name: str) -> str:
-    folder, _, module = name.partition(".")
-    return resource_files("hubrun_hub").joinpath(folder, f"{module}.py").read_text(encoding="utf-8")
+    return resource_files("hubrun_hub").joinpath(f"{name.replace('.', '/')}.py").read_text(encoding="utf-8")
 
 
 def _program(modules: Sequence[str], call: str, settings: dict[str, Any]) -> str:

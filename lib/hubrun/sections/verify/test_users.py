@@ -8,6 +8,7 @@ from hubrun.lms import temporary_consumer
 from hubrun.params import Site
 from hubrun.shell import quote
 from hubrun_hub.lti.user_names import hub_name
+from hubrun_hub.student_volume import volume
 
 # What the LMS calls them. Letters and digits alone, so that they are named so on the hub too, behind a prefix.
 STUDENTS = ("hubruntest1", "hubruntest2")
@@ -18,41 +19,13 @@ TEST_USERS = (*STUDENTS, STRANGER)
 _REMOVE = """# remove the test users
 set -eu
 {stop}
-{}/bin/python - {} <<'EOF'
-import sqlite3, sys, urllib.error, urllib.request
-from dotenv import dotenv_values
-users = set(sys.argv[1:])
-token = dotenv_values({!env})["HUBRUN_VERIFY_TOKEN"]
-database = sqlite3.connect("file:{!state}/jupyterhub.sqlite?mode=ro", uri=True)
-def there():
-    return sorted(users.intersection(name for name, in database.execute("SELECT name FROM users")))
-for user in there():
-    request = urllib.request.Request(
-        "http://127.0.0.1:8000/hub/api/users/" + user, method="DELETE", headers={"Authorization": "token " + token}
-    )
-    try:
-        urllib.request.urlopen(request, timeout=90).close()
-    except urllib.error.HTTPError as error:
-        if error.code != 404:
-            sys.exit(f"removing {user}: {error.code} {error.read()[:300]}")
-for user in there():
-    print("user", user)
-EOF
+{remove} {} {} {}
 docker ps -aq {} | xargs -r docker rm -f >/dev/null 2>&1 || true
 docker volume rm -f {} >/dev/null 2>&1 || true
 docker ps -a {} --format 'container {{.Names}}'
 docker volume ls --format '{{.Name}}' | grep -xF {} || true
 test ! -e {} || echo "consumer hubruntest"
-""".replace("{!env}", repr(server_paths.VERIFY_ENV)).replace("{!state}", server_paths.STATE)
-
-
-def escaped(name: str) -> str:
-    """A hub user's name as it is in those of containers and volumes: DockerSpawner 14, `_escape`."""
-    return "".join(c if c.isascii() and c.isalnum() else f"-{ord(c):x}" for c in name)
-
-
-def volume(user: str) -> str:
-    return f"jupyterhub-user-{escaped(user)}"
+"""
 
 
 def container(user: str) -> list[str]:
@@ -73,8 +46,10 @@ def remove_script(site: Site) -> str:
     """
     users = names(site)
     containers, volumes = [word for user in users for word in container(user)], [volume(user) for user in users]
+    remove = server_paths.program("remove_users", f"{server_paths.VENV}/bin/python")
     return quote(
-        _REMOVE.replace("{stop}", temporary_consumer.stop_script()), server_paths.VENV, users, containers, volumes,
+        _REMOVE.replace("{stop}", temporary_consumer.stop_script()).replace("{remove}", remove),
+        server_paths.VERIFY_ENV, f"{server_paths.STATE}/jupyterhub.sqlite", users, containers, volumes,
         containers, [word for name in volumes for word in ("-e", name)],
         temporary_consumer.FILE,
     )  # fmt: skip

@@ -24,6 +24,7 @@ from hubrun.sections.verify.test_users import STRANGER, STUDENTS
 from hubrun.server_paths import secret_path
 from hubrun.shell import quote
 from hubrun_hub.lti.user_names import hub_name
+from hubrun_hub.student_volume import escaped
 
 FILE = "hubrun-verify.txt"
 CLOSED = (8000, 8001, 8081)
@@ -179,7 +180,7 @@ class Verification:
                 outside_checks.check_private(browser, first, FILE, student_addresses.root(self.site, first)),
             ]
             # What containers were called when their names told whose they are.
-            names = [f"jupyter-{test_users.escaped(first)}", first]
+            names = [f"jupyter-{escaped(first)}", first]
             checks += network_reach.checks(self.server, browser, neighbour, names, first)
         if self.site.https_port == 443:  # else a forwarder stands before the server, and its ports say nothing
             checks += [
