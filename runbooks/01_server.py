@@ -193,7 +193,7 @@ server.ensure(
 
 # %%
 server.check(
-    Test("Python makes virtual environments", "python3 -c 'import venv, ensurepip'"),
+    Test("Python makes virtual environments", "python3 -m venv --help >/dev/null && python3 -m ensurepip --version"),
     Test("sudoers is sound", "visudo -c"),
     Test("no package is half installed", "test -z \"$(dpkg --audit)\""),
     Test(f"{site.hub_user} must not get root by sudo", f"runuser -u {site.hub_user} -- sudo -n true", fails=True),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sqlite3
+import subprocess
 from collections import Counter
 from pathlib import Path
 
 import grimp
 import pytest
 
+from hubrun import server_paths
 from hubrun.environment import PROJECT
 
 TEXT = (PROJECT / "docs" / "architecture.md").read_text()
@@ -103,9 +107,79 @@ def test_what_runs_elsewhere_imports_nothing_of_hubrun(imports: dict[str, set[st
     ] == []
 
 
+# Python that a shell would run, by its text. Practice servers' own images are not of a site.
+PYTHON_IN_SHELL = re.compile(r"""python[\w.]*(["',]* +["']*-[A-Za-z]+)*["',]* +["']*(-[A-Za-z]*c\b|-(["' ]|$))""", re.MULTILINE)
+# renames: in a plan it must ask before anything of ours is on the server. temporary_consumer: its key server.
+STILL = {"lib/hubrun/sections/hub/renames.py", "lib/hubrun/lms/temporary_consumer.py"}
+
+
+def test_code_of_ours_reaches_a_server_in_one_way() -> None:
+    """As hubrun_hub by `SourceTree`, or as hubrun_student in the image; and no Python stands in a string of shell."""
+    folders = [PROJECT / name for name in ("lib", "runbooks")]
+    files = [
+        path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".j2", ".sh", ".Dockerfile")
+    ]
+    texts = {
+        str(path.relative_to(PROJECT)): path.read_text()
+        for path in [*files, PROJECT / "Dockerfile.singleuser"]
+        if "images" not in path.parts
+    }
+    assert len(texts) > 200
+    assert {name for name, text in texts.items() if PYTHON_IN_SHELL.search(text)} <= STILL
+    reads = {name for name, text in texts.items() if re.search(r"""files\(["']hubrun_(hub|student)""", text)}
+    assert reads == {"lib/hubrun/sections/hub/config.py", "lib/hubrun/sections/hub/renames.py"}
+    trees = {name for name, text in texts.items() if re.search(r"(?<!class )\bSourceTree\(", text)}
+    assert trees == {"lib/hubrun/sections/hub/config.py"}
+    image = {name for name, text in texts.items() if re.search(r"lib/hubrun_(hub|student)", text)}
+    assert image <= {"lib/hubrun/sections/docker_spawner/student_image.py", "Dockerfile.singleuser"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "python3 -c 'import os'", "{}/bin/python -I -c {}", "python -Ic x", "python3 -IS - <<'END'", "/usr/bin/python3.11 - <<EOF",
+        '[sys.executable, "-c"]'.replace("sys.executable", '"python3"'),
+    ],
+)  # fmt: skip
+def test_python_in_shell_is_seen(text: str) -> None:
+    assert PYTHON_IN_SHELL.search(text)
+
+
+@pytest.mark.parametrize("text", ["python3 -I -B /usr/local/lib/hubrun/hubrun_hub connect", "python3 -m venv --clear {}", "python -m compileall -q x", "python3-venv"])  # fmt: skip
+def test_a_program_is_not_python_in_shell(text: str) -> None:
+    assert not PYTHON_IN_SHELL.search(text)
+
+
+def test_a_program_imports_nothing_that_somebody_may_have_planted(tmp_path: Path) -> None:
+    """Root runs them: neither the working folder, nor a home, nor a variable says what they import."""
+    for name in ("sqlite3", "runpy", "hubrun_hub"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('planted')")
+    home = tmp_path / ".local/lib/python3.11/site-packages"
+    home.mkdir(parents=True)
+    (home / "usercustomize.py").write_text("raise SystemExit('planted')")
+    database = tmp_path / "hub.sqlite"
+    with sqlite3.connect(database) as made:
+        made.execute("CREATE TABLE users (name)")
+        made.execute("INSERT INTO users VALUES ('ada')")
+    command = server_paths.program("is_user").replace(server_paths.HUB_CODE, str(PROJECT / "lib" / "hubrun_hub"))
+    environment = {
+        "PATH": os.defpath,
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(tmp_path),
+        "PYTHONSTARTUP": str(home / "usercustomize.py"),
+    }
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {database} ada"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("user\n", "")
+
+
 def test_no_module_is_in_a_circle(imports: dict[str, set[str]]) -> None:
-    # the ticket is put beside the handlers in the image only, so that its import is taken for one of the package
-    del imports["hubrun_student.pull"]
     assert circles(imports) == []
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) != []
 
