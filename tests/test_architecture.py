@@ -108,7 +108,9 @@ def test_what_runs_elsewhere_imports_nothing_of_hubrun(imports: dict[str, set[st
 
 
 # Python that a shell would run, by its text. Practice servers' own images are not of a site.
-PYTHON_IN_SHELL = re.compile(r"""python[\w.]*(["',]* +["']*-[A-Za-z]+)*["',]* +["']*(-[A-Za-z]*c\b|-(["' ]|$))""", re.MULTILINE)
+PYTHON_IN_SHELL = re.compile(
+    r"""python[\w.]*(["',]* +["']*-[A-Za-z]+)*["',]* +["']*(-[A-Za-z]*c\b|-(["' ]|$))""", re.MULTILINE
+)
 # renames: in a plan it must ask before anything of ours is on the server. temporary_consumer: its key server.
 STILL = {"lib/hubrun/sections/hub/renames.py", "lib/hubrun/lms/temporary_consumer.py"}
 

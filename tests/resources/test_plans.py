@@ -839,7 +839,7 @@ def test_an_apt_source_with_another_key_is_refused_and_leaves_nothing(apt: Machi
     with pytest.raises(Refused) as refused:
         apt.ensure(docker_source("A" * 40))
     code = refused.value.args[0]
-    what, remedy = docker_source("A" * 40).plan("")[0].answers[code]
+    what, remedy = docker_source("A" * 40).plan("")[0].exit_codes[code]
     assert (code, kept(apt)) == (66, [])
     assert "not the one key that is expected" in what and "docker_apt_url" in remedy
 

@@ -1,4 +1,7 @@
-"""From a symptom to its likely cause and remedy: what a command printed, and what the hub answered to a launch."""
+"""From a symptom to its likely cause and remedy.
+
+The symptoms: what a command printed, how certbot ended, why TLS refused a certificate, what the hub answered to a launch.
+"""
 
 from __future__ import annotations
 
@@ -79,6 +82,31 @@ _BY_OUTPUT = [
     (r"out of memory|Cannot allocate memory|oom-kill", "Memory ran out: set swap_mb or use a larger server"),
     (r"Read-only file system", "The file system is read-only: look at dmesg, then repair and remount it"),
 ]  # fmt: skip
+# How a run of certbot ended → what went wrong, remedy; the exit codes are ours (resources/certificate.py).
+BY_CERTBOTS_EXIT = {
+    31: ("certbot is at work already", "certbot.timer may be renewing; run it again in a minute"),
+    32: ("the certificate authority's rate limit is reached", "Wait as long as it says; try with its staging directory (acme_directory) meanwhile"),
+    33: ("the certificate authority refused the external account binding", "Set acme_eab_kid and acme_eab_hmac_env or acme_eab_hmac_file to what it gave you"),
+    34: ("the ACME server's own HTTPS certificate is not trusted", "Set acme_ca_file to the CA that signed it"),
+    35: ("the certificate authority finds no DNS record of the domain", "Set the domain's A record to this server's public address; new records take minutes"),
+    36: ("the certificate authority could not fetch the challenge from this server", "Its port 80 must be reachable from the internet: check the provider's firewall, and that A and AAAA records are this server's"),
+    37: ("the ACME server no longer knows this server's account", "Remove its folder below /etc/letsencrypt/accounts and run it again"),
+    38: ("the DNS service refused the credentials", "Check what acme_dns_file or acme_dns_env holds: it must be valid, and may change the records of the domain's zone. The certificate stays as it was"),
+    39: ("the DNS service does not answer as it should", "May the server reach it? See /var/log/letsencrypt. The certificate stays as it was"),
+    40: ("the DNS service keeps no zone that the domain belongs to", "Is acme_dns the service where the domain's records are kept, and are the credentials for that account?"),
+    43: ("the certificate authority did not see the record in DNS", "Raise acme_dns_seconds, and look whether the domain's name servers are those of acme_dns"),
+}  # fmt: skip
+# What an operator can run into on the way to a valid chain; the key is part of OpenSSL's reason.
+BY_TLS_REASON = {
+    "certificate has expired": "The certificate was not renewed: `systemctl list-timers`, `certbot renew --dry-run`.",
+    "Hostname mismatch": "The certificate is for another name; nginx may answer with another server block's.",
+    "IP address mismatch": "The certificate is for a name and the URL has an address: use the domain.",
+    "self-signed certificate in certificate chain": "The authority is not in trust_ca_file or the system's store.",
+    "self-signed certificate": "nginx presents a self-signed certificate: was the issued one put in place?",
+    "unable to get local issuer certificate": "The authority is not in trust_ca_file or the system's store, or the "
+    "intermediate certificate is missing: nginx needs the full chain (fullchain.pem).",
+    "certificate is not yet valid": "One of the two clocks is wrong: `timedatectl` on the server and here.",
+}
 
 
 def remedy_for(text: str) -> str:

@@ -18,7 +18,7 @@ class Action:
 
     title: what is done, for people. script: POSIX shell, run as root with `set -eu`. shown: what a person would
     have typed (empty: the script). data: sent to the script's standard input; never shown. diff: what changes in a
-    file, unified. seconds: time limit. answers: exit code → (what went wrong, what to do), for codes of its own.
+    file, unified. seconds: time limit. exit_codes: exit code → (what went wrong, what to do), for codes of its own.
     writes: what it leaves besides, as `Resource.writes` names it.
     """
 
@@ -28,7 +28,7 @@ class Action:
     data: bytes = b""
     diff: str = ""
     seconds: float = 120
-    answers: dict[int, tuple[str, str]] = field(default_factory=dict)
+    exit_codes: dict[int, tuple[str, str]] = field(default_factory=dict)
     writes: tuple[str, ...] = ()
 
 

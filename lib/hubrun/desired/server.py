@@ -173,8 +173,8 @@ class Server:
                 result.seconds = time.monotonic() - started
             if output.exit_code != 0:
                 result.status = "failed"
-                if output.exit_code in action.answers:
-                    what, remedy = action.answers[output.exit_code]
+                if output.exit_code in action.exit_codes:
+                    what, remedy = action.exit_codes[output.exit_code]
                     raise CommandFailed(what, result.label, remedy, Secret.redact(output.stdout))
                 raise self._failure(action.title, output.exit_code, output.stdout, action.seconds, result.label)
         result.status = "changed" if result.actions else "ok"

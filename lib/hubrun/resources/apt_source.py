@@ -102,7 +102,7 @@ class AptSource(Resource):
                 f"curl -fsSL {self.key_url} -o {self.keyring}; editor {self.path}; apt-get update",
                 self.content.encode(),
                 seconds=900,
-                answers={
+                exit_codes={
                     66: (
                         f"what is at {self.key_url} is not the one key that is expected",
                         "Do not go on: check docker_apt_url, or ask who runs the mirror",

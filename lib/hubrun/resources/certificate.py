@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 
 from hubrun.control_characters import CONTROL
+from hubrun.desired.diagnosis import BY_CERTBOTS_EXIT
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.errors import BadInput
 from hubrun.redaction.secret import Secret
@@ -120,19 +121,6 @@ _DNS_FAULTS = """\
         *"host='api."*|*"Could not connect to the endpoint"*|*"Unable to find the server"*) exit 39;;
         *"TXT record"*|*"TXT for _acme-challenge"*) exit 43;;
 """
-ANSWERS = {
-    31: ("certbot is at work already", "certbot.timer may be renewing; run it again in a minute"),
-    32: ("the certificate authority's rate limit is reached", "Wait as long as it says; try with its staging directory (acme_directory) meanwhile"),
-    33: ("the certificate authority refused the external account binding", "Set acme_eab_kid and acme_eab_hmac_env or acme_eab_hmac_file to what it gave you"),
-    34: ("the ACME server's own HTTPS certificate is not trusted", "Set acme_ca_file to the CA that signed it"),
-    35: ("the certificate authority finds no DNS record of the domain", "Set the domain's A record to this server's public address; new records take minutes"),
-    36: ("the certificate authority could not fetch the challenge from this server", "Its port 80 must be reachable from the internet: check the provider's firewall, and that A and AAAA records are this server's"),
-    37: ("the ACME server no longer knows this server's account", "Remove its folder below /etc/letsencrypt/accounts and run it again"),
-    38: ("the DNS service refused the credentials", "Check what acme_dns_file or acme_dns_env holds: it must be valid, and may change the records of the domain's zone. The certificate stays as it was"),
-    39: ("the DNS service does not answer as it should", "May the server reach it? See /var/log/letsencrypt. The certificate stays as it was"),
-    40: ("the DNS service keeps no zone that the domain belongs to", "Is acme_dns the service where the domain's records are kept, and are the credentials for that account?"),
-    43: ("the certificate authority did not see the record in DNS", "Raise acme_dns_seconds, and look whether the domain's name servers are those of acme_dns"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -198,7 +186,11 @@ class AcmeCertificate(Resource):
                 quote(_PUT_CREDENTIALS, CREDENTIALS) + self._environment() + self._run(quote("{}", words), _TAKE_BACK)
             )
             title = f"put new credentials for {self.dns.service} in place, if a trial renewal succeeds"
-            return [Action(title, script + _KEEP, quote("{}", words), self.dns.line, seconds=900, answers=ANSWERS)]
+            return [
+                Action(
+                    title, script + _KEEP, quote("{}", words), self.dns.line, seconds=900, exit_codes=BY_CERTBOTS_EXIT
+                )
+            ]
         if now.get("closed") != "600|root":
             return [
                 Action(
@@ -252,7 +244,7 @@ class AcmeCertificate(Resource):
         writes = (f"/etc/letsencrypt/live/{self.domain}/fullchain.pem", *(("service:nginx",) if options else ()))
         return Action(
             f"{title} {self._names}", quote("domain={}\n", self.domain) + before + run, quote("{}", words), data,
-            seconds=1200 if self.dns else 600, answers=ANSWERS, writes=writes,
+            seconds=1200 if self.dns else 600, exit_codes=BY_CERTBOTS_EXIT, writes=writes,
         )  # fmt: skip
 
     @staticmethod
@@ -272,7 +264,7 @@ class AcmeCertificate(Resource):
 
 
 def certbot(command: str, otherwise: str = "", dns: bool = False) -> str:
-    """Shell that runs certbot; when it fails, `otherwise`, and then one of ANSWERS. dns: it asks a DNS service."""
+    """Shell that runs certbot; when it fails, `otherwise`, and then an exit code of BY_CERTBOTS_EXIT. dns: it asks a DNS service."""
     text = CERTBOT.replace("{command}", command).replace("{otherwise}", otherwise)
     return text.replace("{dns}", _DNS_FAULTS if dns else "")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hubrun.desired.diagnosis import BY_CERTBOTS_EXIT
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.resources.acme_dns import CREDENTIALS
-from hubrun.resources.certificate import ANSWERS, LETSENCRYPT, certbot
+from hubrun.resources.certificate import LETSENCRYPT, certbot
 from hubrun.shell import quote
 
 HOOK = "/etc/letsencrypt/renewal-hooks/deploy/hubrun-nginx"
@@ -104,11 +105,11 @@ class RenewalProof(Resource):
         renew = _ENVIRONMENT + certbot(command, dns=self.dns)
         step = (_DRY if dry else _FORCED).replace("{renew}", renew).replace("{hook}", HOOK)
         script = quote(_INPUTS, self.domain) + _SERIAL + step + _SEEN + f'echo "$digest" > {_STAMP}\n'
-        answers = ANSWERS | {
+        exit_codes = BY_CERTBOTS_EXIT | {
             41: ("certbot ran and renewed nothing", f"See certbot renew --cert-name {self.domain} -v"),
             42: ("nginx does not serve the renewed certificate", f"Run {HOOK} by hand, and see journalctl -u nginx"),
         }
-        return [Action(f"renew the certificate once ({mode})", script, command, seconds=600, answers=answers)]
+        return [Action(f"renew the certificate once ({mode})", script, command, seconds=600, exit_codes=exit_codes)]
 
 
 @dataclass(frozen=True)

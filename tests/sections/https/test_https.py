@@ -119,7 +119,7 @@ def test_what_certbot_says_becomes_a_cause_with_a_remedy(says, code, tmp_path):
     )
     assert done.returncode == code
     assert done.stdout.strip() == says
-    assert code == 1 or all(action.answers[code])
+    assert code == 1 or all(action.exit_codes[code])
 
 
 # -- trust, renewal, serving -----------------------------------------------------------------------------------

@@ -288,7 +288,7 @@ def test_what_a_plugin_says_becomes_a_cause_with_a_remedy(etc: Path, says: str, 
     (action,) = CERTIFICATE.plan("")
     done = certbot(etc, action.script, action.data, 1, says)
     assert done.returncode == code, done
-    assert code == 1 or all(action.answers[code])
+    assert code == 1 or all(action.exit_codes[code])
 
 
 def test_certbots_timer_finds_the_credentials_of_route_53() -> None:

@@ -220,7 +220,7 @@ def test_what_an_interrupted_renaming_has_moved_is_put_back(tmp_path: Path, monk
 
 def test_the_question_names_who_becomes_whom_and_the_choice() -> None:
     (action,) = resource().plan(said([ADA, BOB], [("eve", 1_000)]))
-    ((what, remedy),) = action.answers.values()
+    ((what, remedy),) = action.exit_codes.values()
     assert "ada → al1" in what and "eve" in what and SIS in what and "\n" not in what
     assert "new_names=rename" in remedy and "new_names=leave" in remedy
     table = [line.split() for line in action.diff.splitlines()]
@@ -229,7 +229,7 @@ def test_the_question_names_who_becomes_whom_and_the_choice() -> None:
         ["eve", "→", "not", "known", "files:", "1", "kB"],
     ]  # fmt: skip
     done = subprocess.run(["sh", "-c", action.script], input=action.data, capture_output=True)
-    assert (done.returncode in action.answers, done.stdout.decode()) == (True, action.diff)
+    assert (done.returncode in action.exit_codes, done.stdout.decode()) == (True, action.diff)
 
 
 def test_an_administrator_is_not_renamed_out_of_admin_users() -> None:

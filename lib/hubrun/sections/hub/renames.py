@@ -210,7 +210,7 @@ def _program(modules: Sequence[str], call: str, settings: dict[str, Any]) -> str
 def _stop(title: str, what: str, remedy: str, table: str) -> Action:
     """An action that fails with one line, before anything is changed."""
     script = f"cat\nexit {_ASKED}"
-    return Action(title, script, "# nothing before that", table.encode(), table, answers={_ASKED: (what, remedy)})
+    return Action(title, script, "# nothing before that", table.encode(), table, exit_codes={_ASKED: (what, remedy)})
 
 
 def _count(people: Sequence[Any]) -> str:

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from hubrun.desired.checks import Check
-from hubrun.desired.diagnosis import launch_cause, remedy_for
+from hubrun.desired.diagnosis import BY_TLS_REASON, launch_cause, remedy_for
 from hubrun.errors import CheckFailed
 from hubrun.lms.browser import Browser, Launch, page_reason, page_text, unanswered
 from hubrun.lms.connect_to import Route
@@ -34,26 +34,13 @@ class Certificate:
     days_left: int
 
 
-# What an operator can run into on the way to a valid chain; the key is part of OpenSSL's reason.
-_CERTIFICATE_CAUSES = {
-    "certificate has expired": "The certificate was not renewed: `systemctl list-timers`, `certbot renew --dry-run`.",
-    "Hostname mismatch": "The certificate is for another name; nginx may answer with another server block's.",
-    "IP address mismatch": "The certificate is for a name and the URL has an address: use the domain.",
-    "self-signed certificate in certificate chain": "The authority is not in trust_ca_file or the system's store.",
-    "self-signed certificate": "nginx presents a self-signed certificate: was the issued one put in place?",
-    "unable to get local issuer certificate": "The authority is not in trust_ca_file or the system's store, or the "
-    "intermediate certificate is missing: nginx needs the full chain (fullchain.pem).",
-    "certificate is not yet valid": "One of the two clocks is wrong: `timedatectl` on the server and here.",
-}
-
-
 def presented_certificate(route: Route) -> Certificate:
     """Return the certificate that the site presents. Raises CheckFailed when its chain does not verify."""
     try:
         with route.client() as client, client.stream("GET", route.url) as response:
             tls = response.extensions["network_stream"].get_extra_info("ssl_object")
     except httpx.HTTPError as error:
-        for reason, remedy in _CERTIFICATE_CAUSES.items():
+        for reason, remedy in BY_TLS_REASON.items():
             if reason in str(error):
                 raise CheckFailed(f"the certificate is not valid: {reason}", route.url, remedy) from error
         raise unanswered(route, error, "The TLS handshake") from error
