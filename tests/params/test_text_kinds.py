@@ -73,7 +73,7 @@ HOSTILE = {
 }
 
 # What is free text, or names something here, and where it goes. Anything else must be refused. Whoever adds a parameter
-# gives it a kind of hubrun/params_text.py; only when none fits, it belongs here and into `everything` below.
+# gives it a kind of hubrun/params/text_kinds.py; only when none fits, it belongs here and into `everything` below.
 FREE = {
     "canvas_tool_name", "canvas_module", "canvas_item_title", "canvas_course", "canvas_account",  # Canvas's forms
     "admin_users",  # Python, as JSON
@@ -194,7 +194,7 @@ def test_a_hostile_text_is_refused_in_one_line_or_stays_what_it_is(name: str, tm
             assert said.startswith(f"{file}: {top}") and "(line 2)" in said, (what, said)
             assert said.isprintable() and len(said) < 700 and "pass@" not in said, (what, said)
             continue
-        assert name in FREE, f"{name} takes {what}: give it a kind of hubrun/params_text.py"
+        assert name in FREE, f"{name} takes {what}: give it a kind of hubrun/params/text_kinds.py"
         assert not CONTROL.search(value), f"{name} takes {what}"
         taken.append((site, value))
     if taken:

@@ -1,6 +1,6 @@
 """The hub's front door, tried on a real JupyterHub: who gets in, as whom, and what the others are told.
 
-Canvas with LTI 1.1 is played by hubrun's own signer; LTI 1.3 is in test_lti_front13.
+Canvas with LTI 1.1 is played by hubrun's own signer; LTI 1.3 is in test_launch13.
 """
 
 from __future__ import annotations
