@@ -136,6 +136,13 @@ def certified(machine: Machine) -> str:
 
 
 @pytest.fixture(scope="module")
+def machine(trixie: Machine, trixie_run: Ended) -> Machine:
+    """The server with Debian 13 that was set up."""
+    assert trixie_run.code == 0, trixie_run.tail
+    return trixie
+
+
+@pytest.fixture(scope="module")
 def site(machine: Machine) -> Site:
     return params.load(machine.site, {"subdomains": "true", "acme_dns": "rfc2136"})
 
