@@ -290,10 +290,10 @@ def test_containers_have_the_folders_of_their_person_and_no_others(machine: Mach
 
 def test_ben_sees_nothing_of_ada_and_nothing_of_the_course_folders(people: dict[str, Person], graded: None) -> None:
     ben = people["ben"]
-    seen = ben.run(
-        "find / -xdev -name proc -prune -o -print 2>/dev/null; find /srv /home /tmp 2>/dev/null", fails=False
-    )
-    ours = [line for line in seen.splitlines() if line.startswith("/srv/")]
+    # Jupyter Server drops what a kernel prints beyond 1 MB a second: no list of the whole image.
+    ours = ben.run(
+        "{ find / -xdev -name proc -prune -o -print; find /srv /home /tmp; } 2>/dev/null | grep ^/srv/"
+    ).splitlines()
     assert any("/inbound/ben+ps1" in line for line in ours)
     assert not [line for line in ours if "amy" in line or "gradebook" in line or "source" in line]
     assert "by amy" not in ben.run("grep -rh 'by [a-z]*' /srv /home/jovyan --include=*.ipynb --include=*.html -o")

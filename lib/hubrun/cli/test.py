@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
+from xml.etree import ElementTree
 
 import click
 
@@ -71,13 +73,32 @@ def _test_servers(pytest_arguments: tuple[str, ...]) -> list[int]:
 
     Most of an install is waiting, so that each half leaves the other a core. What the second says comes behind the first.
     """
-    command = [sys.executable, "-m", "pytest", "-q", "--durations=15", "-m", "server or browser", *pytest_arguments]
-    with tempfile.TemporaryFile("w+") as later:
+    command = [
+        sys.executable, "-m", "pytest", "-q", "--tb=short", "--durations=15", "-m", "server or browser", *pytest_arguments
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as later:
+        reports = [Path(folder, half) for half in ("shared", "own")]
         second = subprocess.Popen(
-            command, cwd=PROJECT, env=os.environ | {"HUBRUN_TEST_HALF": "own"}, stdout=later, stderr=subprocess.STDOUT
-        )
-        first = subprocess.run(command, cwd=PROJECT, env=os.environ | {"HUBRUN_TEST_HALF": "shared"}).returncode
+            [*command, f"--junitxml={reports[1]}"], cwd=PROJECT, env=os.environ | {"HUBRUN_TEST_HALF": "own"},
+            stdout=later, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        environment = os.environ | {"HUBRUN_TEST_HALF": "shared"}
+        first = subprocess.run([*command, f"--junitxml={reports[0]}"], cwd=PROJECT, env=environment).returncode
         codes = [first, second.wait()]
         later.seek(0)
         sys.stdout.write(later.read())
+        for report in reports:
+            _print_failures(report)
     return codes
+
+
+def _print_failures(report: Path) -> None:
+    """A line for each test that failed: the halves' own summaries are far above the end of what a CI system keeps.
+
+    `report` is a file in JUnit's XML form, as pytest writes it.
+    """
+    for case in ElementTree.parse(report).iter("testcase") if report.exists() else ():
+        for failure in case.iter():
+            if failure.tag in {"failure", "error"}:
+                reason = failure.get("message", "").splitlines()
+                echo(f"{failure.tag}: {case.get('classname')}::{case.get('name')}: {' '.join(reason)[:300]}")
