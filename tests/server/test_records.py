@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from machines import PROJECT, Ended, Machine, hubrun, start
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from hubrun.params import help
+from hubrun.params import documentation
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
@@ -78,7 +78,7 @@ def test_no_secret_that_a_cell_shows_reaches_the_record_or_the_output(machine: M
     key = private_key()
     (tmp_path / "key").write_text(key)
     planted = {"THE_PASSWORD": "korrekt pferd/batterie+1", "COURSE_API_TOKEN": "canvas-5ec2e7c0ffee5ec2e7c0ffee"}
-    cells = [new_code_cell(help.cell("02"), metadata={"tags": ["parameters"]})]
+    cells = [new_code_cell(documentation.cell("02"), metadata={"tags": ["parameters"]})]
     for number, source in enumerate(_CELLS):
         tags = {"tags": ["raises-exception"]} if source.startswith("raise") else {}
         cells += [new_markdown_cell(f"## Step {number}"), new_code_cell(source, metadata=tags)]
