@@ -106,6 +106,10 @@ def test_what_runs_elsewhere_imports_nothing_of_hubrun(imports: dict[str, set[st
         if one.startswith("hubrun_hub") and any(map("hubrun_student".__eq__, map(part, others)))
     ] == []
 
+    # all that the image has of the hub's: student_image.SHARED
+    used = {other for one, others in elsewhere.items() if part(one) == "hubrun_student" for other in others}
+    assert {each for each in used if part(each) == "hubrun_hub"} == {"hubrun_hub.pull_ticket"}
+
 
 # Python that a shell would run, by its text. Practice servers' own images are not of a site.
 PYTHON_IN_SHELL = re.compile(
