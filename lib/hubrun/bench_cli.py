@@ -14,7 +14,7 @@ from hubrun.notebook import PROJECT
 PARTS = ("install", "memory", "progress", "nothing", "delayed", "trips", "verify", "eight", "launch", "class")
 
 
-@click.command()
+@click.command(hidden=True)
 @click.option("--quick", is_flag=True, help="One round of each, within 10 minutes.")
 @click.option("--only", multiple=True, type=click.Choice(PARTS), help="This part alone; may be given more than once.")
 def bench(quick: bool, only: tuple[str, ...]) -> None:

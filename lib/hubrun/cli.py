@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,26 @@ def run_options(command: Any) -> Any:
     return command
 
 
+@contextlib.contextmanager
+def _errors_are_1() -> Iterator[None]:
+    """Any error ends a plan with 1: 2 says that there is something to do, and monitors must tell the two apart."""
+    try:
+        yield
+    except (HubrunError, click.ClickException) as error:
+        error.exit_code = 1
+        raise
+
+
+class _Plan(click.Command):
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _errors_are_1():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, context: click.Context) -> Any:
+        with _errors_are_1():
+            return super().invoke(context)
+
+
 @hubrun.command()
 @run_options
 @click.option("--check", is_flag=True, help="Show what would change, and touch nothing (the same as `plan`).")
@@ -100,13 +121,15 @@ def install(check: bool, confirm: bool, **options: Any) -> int:
     """Run the runbooks against a server, or several, and keep the record."""
     if confirm:
         return run_confirmed(check, **options)
-    return run_sites("check" if check else "install", **options)
+    with _errors_are_1() if check else contextlib.nullcontext():
+        return run_sites("check" if check else "install", **options)
 
 
-@hubrun.command()
+@hubrun.command(cls=_Plan)
 @run_options
 def plan(**options: Any) -> int:
-    """Show what `install` would do, and change nothing. Ends with 0 when nothing is to be done, 2 when something is.
+    """Show what `install` would do, and change nothing. Ends with 0 when nothing is to be done, 2 when something is, 1
+    after any error.
 
     On a server that is set up it is the drift report: what was changed by hand, and by which run it had been set.
     """
@@ -251,7 +274,7 @@ def install_test_tools(tools: dict[str, list[str]]) -> None:
     )
 
 
-@hubrun.command()
+@hubrun.command(hidden=True)  # for who works on the project, as is `bench`
 @click.option("--fast", is_flag=True, help="Only what needs neither server nor browser: under a minute.")
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
