@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from hubrun.errors import BadInput
 from hubrun.plan import Action, unified
@@ -48,27 +49,41 @@ class Context:
     def account(cls, id: str) -> Context:
         return cls("account", id)
 
+    @property
+    def path(self) -> str:
+        """Where it is below /api/v1/: doc/api/object_ids.md, "Encoding and Escaping"."""
+        return f"{self.kind}s/{quote(self.id, safe=':~')}"
+
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
 
 
 @dataclass(frozen=True)
 class Change(Action):
-    """An action that is one request to Canvas.
+    """An action that is one request to Canvas: see `change`.
 
-    send: makes it, given the form. form: its fields. secret: fetched when the request is made, and sent as
-    `shared_secret`. The form of what was or will be sent is shown as the diff, never the secret.
+    secret: fetched when the request is made, and sent as `shared_secret`. lacks: why it cannot be sent yet. The form of
+    what was or will be sent is shown as the diff, never the secret.
     """
 
-    send: Callable[[Api, Form], None] = field(kw_only=True)
-    form: Form = field(default_factory=dict)
+    method: str = field(kw_only=True)
+    path: str = field(kw_only=True)
+    form: Form = field(kw_only=True)
     secret: Callable[[], Secret] | None = None
+    lacks: str = ""
 
     def apply(self, api: Api) -> None:
-        form = dict(self.form)
-        if self.secret:
-            form["shared_secret"] = self.secret().reveal()
-        self.send(api, form)
+        """Send it. Raises BadInput for what it lacks, CanvasRefused, CanvasFailed."""
+        if self.lacks:
+            raise BadInput(self.lacks, self.title, "Let it be made first")
+        secret = {"shared_secret": self.secret().reveal()} if self.secret else {}
+        api.send(self.method, self.path, {**self.form, **secret})
+
+
+def change(title: str, request: str, form: Form, diff: str, **more: Any) -> Change:
+    """A change by `request`, "POST path" or "PUT path" below /api/v1/, with this form; it is shown as `diff`."""
+    method, _, path = request.partition(" ")
+    return Change(title, "", f"{method} /api/v1/{path}", diff=diff, method=method, path=path, form=form, **more)
 
 
 class CanvasResource(ABC):
@@ -112,3 +127,16 @@ def surplus(label: str, things: Sequence[Form]) -> list[str]:
 def text(value: object) -> str:
     """A field's value as forms have it."""
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def flat(form: Form) -> dict[str, str]:
+    """Fields in fields as NAME[FIELD], the form in which Canvas's documentation has them."""
+    fields: dict[str, str] = {}
+    for name, value in form.items():
+        if isinstance(value, dict):
+            for inner, each in flat(value).items():
+                first, bracket, rest = inner.partition("[")
+                fields[f"{name}[{first}]{bracket}{rest}"] = each
+        else:
+            fields[name] = text(value)
+    return fields
