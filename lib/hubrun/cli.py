@@ -98,7 +98,7 @@ def _errors_are_1() -> Iterator[None]:
     try:
         yield
     except (HubrunError, click.ClickException) as error:
-        error.exit_code = 1
+        error.exit_code = 1  # type: ignore[misc]  # click has it on the class
         raise
 
 
