@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from hubrun.record import close, manifest, resume, signature
+from hubrun.record import close, manifest, signature
 from hubrun.record.history import History, Run
 from hubrun.record.manifest import Book, Manifest, Operator, Record, Signer, Software, Status, Step
 from sshd import make_key
@@ -52,16 +53,21 @@ def make_run(
 
 
 def resume_run(run: Run, key: signature.Key | None = None, status: Status = "changed") -> None:
-    """Go on with a run that failed, as `install --resume` does: its last runbook again."""
+    """Go on with a run that failed, in its own folder: what earlier versions did for `install --resume`."""
     earlier = run.manifest()
     statement = earlier.model_copy(deep=True)
     record = statement.predicate
     record.attempt += 1
     record.status = status
-    replaced = resume.set_aside(run, earlier)
-    for path in replaced:
-        path.unlink(missing_ok=True)
-    record.runbooks = [*resume.entries(earlier), _executed(run, BOOKS[1], status, record.attempt, record.attempt)]
+    aside = f"attempt-{earlier.predicate.attempt}"
+    (run.folder / aside).mkdir()
+    for name in (f"{BOOKS[1]}.ipynb", "manifest.json.sig", manifest.FILE):
+        if (run.folder / name).exists():
+            shutil.move(run.folder / name, run.folder / aside / name)
+    for book in record.runbooks:
+        if book.attempt == earlier.predicate.attempt and book.status in ("failed", "interrupted"):
+            book.file = f"{aside}/{book.file}"
+    record.runbooks = [*record.runbooks, _executed(run, BOOKS[1], status, record.attempt, record.attempt)]
     close.close(History(run.folder.parent.parent, run.site), run.folder, statement, key)
 
 

@@ -115,7 +115,7 @@ class _Plan(click.Command):
 @hubrun.command()
 @run_options
 @click.option("--check", is_flag=True, help="Show what would change, and touch nothing (the same as `plan`).")
-@click.option("--resume", is_flag=True, help="Go on with the site's last run, at the runbook that failed.")
+@click.option("--resume", is_flag=True, help="A new run that goes on where the site's last one failed.")
 @click.option("--confirm", is_flag=True, help="Show the plan first, and wait for a yes.")
 def install(check: bool, confirm: bool, **options: Any) -> int:
     """Run the runbooks against a server, or several, and keep the record."""

@@ -117,9 +117,8 @@ class Progress:
         record = run.record
         table = Table(box=None, padding=(0, 2), show_header=False)
         for book in record.runbooks:
-            name = book.name if record.attempt == 1 else f"{book.name} (attempt {book.attempt})"
             took = f"{book.seconds:.1f} s" if book.status != "not run" else ""
-            table.add_row(name, Text(book.status, style=STYLE[book.status]), took)
+            table.add_row(book.name, Text(book.status, style=STYLE[book.status]), took)
         self.console.print(table)
         for kept in run.recovered:
             self._say(f"an earlier run had been killed; its record was closed: {kept.folder}")

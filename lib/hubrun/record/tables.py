@@ -79,6 +79,8 @@ def _head(record: Record) -> Iterator[tuple[str, str]]:
     yield "server", summary.server(record.server) or "unknown"
     yield "software", f"hubrun {summary.software(record.software)}"
     yield "signature", summary.signature(record.signer)
+    if record.resumes:
+        yield "goes on with", record.resumes.run
     if record.attempt > 1:
         yield "attempts", str(record.attempt)
     yield (
