@@ -146,14 +146,15 @@ def diff(a: str, b: str, page: Path | None, records: Path) -> int:
     """Show what differs between two runs, without times and ids. Ends with 0 when nothing does, else with 1."""
     from hubrun.record import compare, html, whole
 
-    compared = compare.compare(_find(records, a).manifest(), history.find(records, b).manifest())
-    echo(compare.text(compared))
+    one, other = _find(records, a).manifest(), history.find(records, b).manifest()
+    differences = compare.compare(one, other)
+    echo(compare.text(one, other, differences))
     if page:
         try:
-            whole.write(page, html.comparison(compared).encode())
+            whole.write(page, html.comparison(one.predicate, other.predicate, differences).encode())
         except OSError as error:
             raise BadInput(f"cannot be written: {error.strerror}", str(page), "Give another file") from None
-    return 1 if compared.differences else 0
+    return 1 if differences else 0
 
 
 @records.command("open")

@@ -10,10 +10,9 @@ from rich.text import Text
 
 from hubrun.errors import BadInput
 from hubrun.record import summary
-from hubrun.record.compare import shown
 from hubrun.record.history import History, Run
 from hubrun.record.manifest import Book, Record
-from hubrun.record.summary import Change, Failure
+from hubrun.record.summary import Change, Failure, shown
 
 STYLE = {
     "ok": "green", "changed": "yellow", "would change": "blue", "failed": "bold red", "interrupted": "bold red",
