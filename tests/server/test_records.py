@@ -172,7 +172,7 @@ def test_a_run_is_listed_shown_opened_and_archived(records: Path, tmp_path: Path
     assert "Two services" in Path(opened.output.strip().splitlines()[-1]).read_text()
     archived = hubrun("records", "export", last, "--to", tmp_path, "--records", records)
     assert archived.code == 0, archived.tail
-    with tarfile.open(tmp_path / f"test-{last}.tar.gz") as archive:
+    with tarfile.open(tmp_path / f"test-{last}.tar") as archive:
         assert any(name.endswith("02_hub_lti.ipynb") for name in archive.getnames())
 
 

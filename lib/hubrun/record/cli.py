@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hubrun.errors import BadInput
 from hubrun.notebook import PROJECT
 from hubrun.record import history, manifest, signature
 from hubrun.record.history import History
+from hubrun.record.report import Report
 from hubrun.terminal import Terminal, echo
 
 RECORDS = PROJECT / "records"
@@ -114,26 +116,38 @@ def show(run: str, as_json: bool, records: Path) -> None:
 
 
 @records.command()
-@click.argument("site", required=False)
+@click.argument("site", metavar="[SITE | FILE.tar]", required=False)
 @_signers
 @_options
 def verify(site: str | None, allowed_signers: Path | None, records: Path) -> int:
-    """Verify that nothing was changed, removed, added or reordered since. Ends with 1 and names the place if it was."""
+    """Verify that nothing was changed, removed, added or reordered since. Ends with 1 and names the place if it was.
+
+    Of an exported run, its files and signatures.
+    """
+    from hubrun.record import export
     from hubrun.record import verify as verification
 
+    if site and Path(site).is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            run = export.unpack(Path(site), Path(folder))
+            return _tell({run.name: verification.verify_run(run, allowed_signers)})
+    return _tell({each.site: verification.verify(each, allowed_signers) for each in _sites(records, site)})
+
+
+def _tell(reports: dict[str, Report]) -> int:
+    """Print what verifying found of each site, or run; the exit code."""
     bad = False
-    for each in _sites(records, site):
-        report = verification.verify(each, allowed_signers)
+    for name, report in reports.items():
         bad = bad or not report.ok
         for note in report.notes:
             echo(f"note: {note}")
         for finding in report.findings:
             echo(f"failed: {finding}")
-        for fingerprint, name in report.signers.items():
-            echo(f"signed by {fingerprint}: {name or 'whose it is was not checked (--allowed-signers)'}")
+        for fingerprint, who in report.signers.items():
+            echo(f"signed by {fingerprint}: {who or 'whose it is was not checked (--allowed-signers)'}")
         newest = f"; newest {report.head.run}, manifest {report.head.sha256}" if report.head else ""
         verdict = "verified" if report.ok else f"{len(report.findings)} findings"
-        echo(f"{each.site}: {verdict}: {report.text}{newest}")
+        echo(f"{name}: {verdict}: {report.text}{newest}")
     return 1 if bad else 0
 
 
@@ -214,7 +228,7 @@ def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Pat
 @click.option("--to", "target", type=click.Path(path_type=Path), help="File or folder.  [default: the current folder]")
 @_options
 def export(run: str, target: Path | None, records: Path) -> None:
-    """Make one .tar.gz of a run, with how to verify it. The same run gives the same bytes."""
+    """Make one .tar of a run, with how to verify it. The same run gives the same bytes."""
     from hubrun.record import export as exporting
 
     path = exporting.export(_find(records, run), target)
