@@ -16,7 +16,7 @@ from hubrun.params import Site
 from hubrun.record.manifest import Book, Step
 from hubrun.record.run import Run
 from hubrun.record.steps import Listener
-from hubrun.record.summary import Change, changes, origin
+from hubrun.record.summary import Change, changes, origin, seen
 from hubrun.record.tables import STYLE
 from hubrun.secret import Secret
 from hubrun.terminal import Terminal
@@ -61,19 +61,12 @@ class Progress:
 
     def _ended(self, step: Step) -> None:
         self._stop()
-        count = {status: sum(result["status"] == status for result in step.results) for status in STYLE}
-        seen = ", ".join(f"{number} {status}" for status, number in count.items() if number)
-        if step.checks:
-            good = sum(check["ok"] for check in step.checks)
-            seen = ", ".join(filter(None, [seen, f"{good} of {len(step.checks)} checks"]))
-        if step.unchecked:
-            seen = ", ".join(filter(None, [seen, f"{len(step.unchecked)} checks left for later"]))
         line = Text.assemble(
             ("  "),
             (f"{step.status:<12}", STYLE[step.status]),
             f" {step.title:<44}",
             f" {step.seconds:6.1f} s  ",
-            (seen, "dim"),
+            (seen(step), "dim"),
         )
         self.console.print(line, soft_wrap=True)
         self._said = time.monotonic()

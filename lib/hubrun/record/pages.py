@@ -18,7 +18,6 @@ from hubrun.record.history import History, Run
 from hubrun.record.manifest import Book, Record
 from hubrun.record.report import Finding, Report
 from hubrun.record.summary import Failure
-from hubrun.record.timeline import Timeline, timeline
 
 FOLDER = ".html"
 INDEX = "index.html"
@@ -62,10 +61,6 @@ class _Site:
     @property
     def failures(self) -> list[Failure]:
         return self.rows[0].failures if self.rows else []
-
-    @property
-    def timeline(self) -> Timeline | None:
-        return timeline([row.record for row in reversed(self.rows) if row.record])
 
 
 def write_site(records: Path, reports: Mapping[str, Report]) -> Path:
