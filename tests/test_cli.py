@@ -309,7 +309,6 @@ def test_a_failure_outside_a_runbook_shows_the_end_of_its_output(
         (["practice", "info"], ["--json"]),
         (["params"], ["--yaml", "--cell"]),
         (["lab"], ["--port", "--no-browser"]),
-        (["test"], ["--fast"]),
     ],
 )
 @pytest.mark.parametrize("option", ["--help", "-h"])
@@ -373,11 +372,25 @@ def test_what_a_command_runs_with_is_not_changed_under_it(clone: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["test", "--help"], ["test", "--fast", "-h"]])
-def test_asking_what_test_is_prepares_nothing(clone: Path, hubrun: Hubrun, arguments: list[str]) -> None:
+def test_asking_what_test_is_prepares_nothing(clone: Path, arguments: list[str]) -> None:
     asked = bootstrap(clone, *arguments)
     out, err = asked.communicate()
     assert (asked.returncode, err, [path.name for path in clone.glob(".venv")]) == (0, "", [])
-    assert out == hubrun("test", "--help").out
+    assert out.startswith("Usage: ./hubrun test") and "--fast" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "run"),
+    [
+        (["test", "--fast", "--", "-k", "x"], "{}/tests/run.py --fast -- -k x"),
+        (["bench", "--quick"], "-m benchmarks.run --quick"),
+    ],
+)
+def test_what_is_for_work_on_the_project_is_no_command_of_the_library(
+    clone: Path, hubrun: Hubrun, arguments: list[str], run: str
+) -> None:
+    assert bootstrap(clone, *arguments).communicate()[0] == f"ran {run.format(clone)}\n"
+    assert "No such command" in hubrun(*arguments[:1]).err[-1]
 
 
 def test_the_bootstrap_passes_arguments_and_exit_code_on() -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubrun import many, params, params_help, progress
-from hubrun.bench_cli import bench
 from hubrun.errors import BadInput, HubrunError
 from hubrun.hub.launch_cli import launch
 from hubrun.notebook import PROJECT, SITE_FILE
@@ -253,76 +250,6 @@ def lab(site_file: Path | None, port: int, no_browser: bool) -> int:
     return subprocess.run(command, cwd=PROJECT, env=environment).returncode
 
 
-# Programs that the tests call beside .venv, with their Debian packages; Chromium, with fonts, is for those in a browser.
-TEST_TOOLS = {
-    "gpg": ["gnupg"], "openssl": ["openssl"], "ps": ["procps"], "ssh-keygen": ["openssh-client"], "nft": ["nftables"],
-    "mkfs.ext4": ["e2fsprogs"],
-}  # fmt: skip
-BROWSER = {"chromium": ["chromium", "fonts-dejavu-core", "fonts-liberation"]}
-
-
-def install_test_tools(tools: dict[str, list[str]]) -> None:
-    """Install what the tests call and a bare Debian lacks. Raises BadInput where that cannot be done from here."""
-    missing = [package for tool, packages in tools.items() if not shutil.which(tool) for package in packages]
-    if not missing:
-        return
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise BadInput(f"the tests need {', '.join(missing)}", "this machine", f"sudo {' '.join(install)}")
-    subprocess.run(
-        install, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    )
-
-
-@hubrun.command(hidden=True)  # for who works on the project, as is `bench`
-@click.option("--fast", is_flag=True, help="Only what needs neither server nor browser: under a minute.")
-@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
-def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
-    """Run everything that CI runs: format, lint, types, and the tests. Arguments behind -- go to pytest."""
-    install_test_tools(TEST_TOOLS if fast else TEST_TOOLS | BROWSER)
-    side_by_side = ["pytest", "-q", "-n", "3", "--dist", "loadfile"]
-    # Not even collected where nobody asks for one of them: that takes a second in each process.
-    left_out = [] if pytest_arguments else ["--ignore=tests/server"]
-    commands = [
-        ["ruff", "format", "--check", "-q", "lib", "tests", "benchmarks"],
-        ["ruff", "check", "-q", "lib", "tests", "benchmarks"],
-        ["mypy", "--no-error-summary"],
-        [*side_by_side, *left_out, "-m", "not (server or browser or hub)", *pytest_arguments],
-    ]
-    if not fast:
-        commands += [[*side_by_side, *left_out, "-m", "hub and not (server or browser)", *pytest_arguments]]
-    # 5: arguments for pytest have left no test in this part
-    well = {0, 5} if pytest_arguments else {0}
-    failed = [
-        tool[0]
-        for tool in commands
-        if subprocess.run([sys.executable, "-m", *tool], cwd=PROJECT).returncode not in well
-    ]
-    if not fast:
-        failed += ["pytest" for code in _test_servers(pytest_arguments) if code not in well]
-    if failed:
-        echo(f"hubrun test: failed: {', '.join(failed)}", err=True)
-    return 1 if failed else 0
-
-
-def _test_servers(pytest_arguments: tuple[str, ...]) -> list[int]:
-    """Run the tests on practice servers and in browsers in two halves beside each other; their exit codes.
-
-    Most of an install is waiting, so that each half leaves the other a core. What the second says comes behind the first.
-    """
-    command = [sys.executable, "-m", "pytest", "-q", "--durations=15", "-m", "server or browser", *pytest_arguments]
-    with tempfile.TemporaryFile("w+") as later:
-        second = subprocess.Popen(
-            command, cwd=PROJECT, env=os.environ | {"HUBRUN_TEST_HALF": "own"}, stdout=later, stderr=subprocess.STDOUT
-        )
-        first = subprocess.run(command, cwd=PROJECT, env=os.environ | {"HUBRUN_TEST_HALF": "shared"}).returncode
-        codes = [first, second.wait()]
-        later.seek(0)
-        sys.stdout.write(later.read())
-    return codes
-
-
-hubrun.add_command(bench)
 hubrun.add_command(launch)
 hubrun.add_command(practice)
 hubrun.add_command(records)
