@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import io
 import tarfile
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hubrun.record.contents import attempts
 from hubrun.record.export_readme import ALLOWED, README, SUMS, allowed_line, readme
 from hubrun.record.history import Run
 from hubrun.record.verify import verify_run
+from hubrun.tarball import packed
 
 
 def export(run: Run, target: Path | None = None) -> Path:
@@ -60,13 +60,7 @@ def _files(run: Run) -> dict[str, bytes]:
 def _archive(name: str, files: dict[str, bytes], started: str) -> bytes:
     when = datetime.datetime.fromisoformat(started)
     when = when if when.tzinfo else when.replace(tzinfo=datetime.UTC)
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for path in sorted(files):
-            member = tarfile.TarInfo(f"{name}/{path}")  # of root, 0644, whatever they are here
-            member.size, member.mtime = len(files[path]), int(when.timestamp())
-            tar.addfile(member, io.BytesIO(files[path]))
-    return archive.getvalue()
+    return packed({f"{name}/{path}": files[path] for path in sorted(files)}, int(when.timestamp()))
 
 
 def unpack(archive: Path, folder: Path) -> Run:

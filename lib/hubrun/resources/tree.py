@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 
 from hubrun.plan import Action, Resource, quote
+from hubrun.tarball import packed
 
 # Owner and mode of all that is there, and a digest of each file; what Python compiled beside its sources is no one's.
 _PROBE = """
@@ -83,14 +82,5 @@ class Tree(Resource):
             return []
         title = f"write {self.path}" + (f" ({', '.join(differing[:5])})" if differing else "")
         shown = f"install {len(self.files)} files in {self.path}"
-        return [Action(title, quote(_WRITE, self.path), shown, self._tar())]
-
-    def _tar(self) -> bytes:
-        out = io.BytesIO()
-        with tarfile.open(fileobj=out, mode="w") as archive:
-            for name, text in self.files.items():
-                member = tarfile.TarInfo(name)
-                data = text.encode()
-                member.size = len(data)
-                archive.addfile(member, io.BytesIO(data))
-        return out.getvalue()
+        data = packed({name: text.encode() for name, text in self.files.items()})
+        return [Action(title, quote(_WRITE, self.path), shown, data)]
