@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from books import until
 from hubrun import cli, params
 from hubrun.errors import CommandFailed
 from hubrun.notebook import PROJECT
@@ -362,8 +362,9 @@ def test_two_commands_in_one_clone_prepare_it_once(clone: Path) -> None:
 
 def test_what_a_command_runs_with_is_not_changed_under_it(clone: Path) -> None:
     bootstrap(clone, "plan").wait()
+    (clone / "log.runs").unlink()
     runs = bootstrap(clone, "lab", RUNS="2")
-    time.sleep(0.5)
+    until((clone / "log.runs").exists)
     (clone / "pyproject.toml").write_text("changed")
     later = bootstrap(clone, "plan")
     out, err = later.communicate()

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from hubrun import private
 from hubrun.ahead import Question
 from hubrun.notebook import PROJECT
+from hubrun.record import whole
 from hubrun.redact import HERE
 
 _FORM = TypeAdapter(dict[str, list[Question]])
@@ -70,7 +71,7 @@ class Memory:
     def save(self) -> None:
         """Raises OSError."""
         if self._name:
-            private.write(private.folder("asked") / self._name, _FORM.dump_json(self.runbooks, indent=1))
+            whole.write(private.folder("asked") / self._name, _FORM.dump_json(self.runbooks, indent=1), 0o600)
 
 
 def left_over(
