@@ -339,7 +339,7 @@ echo "$1 $2" >> "$LOG"; sleep 0.2
 [ "$1" = venv ] || exit 0
 for last; do :; done
 mkdir -p "$last/bin"
-printf '#!/bin/sh\nsleep "${RUNS:-0}"; echo ran "$@"\n' > "$last/bin/python"
+printf '#!/bin/sh\n: > "$LOG.runs"; sleep "${RUNS:-0}"; echo ran "$@"\n' > "$last/bin/python"
 chmod +x "$last/bin/python"
 """
     )
