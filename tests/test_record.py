@@ -465,12 +465,12 @@ def test_a_disk_that_gets_full_does_not_stop_the_install_and_the_record_is_rescu
     two = [book(tmp_path, name, ("Works", [result("file", "changed")])) for name in ("01_a", "02_b")]
     really, done = whole.write, []
 
-    def write(path: Path, content: bytes) -> None:
+    def write(path: Path, content: bytes, *mode: int) -> None:
         if tmp_path / "records" in path.parents:
             done.append(path)
             if len(done) > 7:  # in the middle of the first runbook
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        really(path, content)
+        really(path, content, *mode)
 
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
