@@ -127,7 +127,7 @@ def verify(site: str | None, allowed_signers: Path | None, records: Path) -> int
     from hubrun.record import export
     from hubrun.record import verify as verification
 
-    if site and Path(site).is_file():
+    if site and site.endswith((".tar", ".tar.gz")):  # no site has a dot in its name
         with tempfile.TemporaryDirectory() as folder:
             run = export.unpack(Path(site), Path(folder))
             return _tell({run.name: verification.verify_run(run, allowed_signers)})
