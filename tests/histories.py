@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from hubrun.records.ledger import close, manifest, signature
 from hubrun.records.ledger.history import History, Run
 from hubrun.records.ledger.manifest import Book, Manifest, Operator, Record, Signer, Software, Status, Step
-from hubrun.records.run import resume
 from sshd import make_key
 
 BOOKS = ("01_server", "02_hub_lti")
@@ -53,16 +53,21 @@ def make_run(
 
 
 def resume_run(run: Run, key: signature.Key | None = None, status: Status = "changed") -> None:
-    """Go on with a run that failed, as `install --resume` does: its last runbook again."""
+    """Go on with a run that failed, in its own folder: what earlier versions did for `install --resume`."""
     earlier = run.manifest()
     statement = earlier.model_copy(deep=True)
     record = statement.predicate
     record.attempt += 1
     record.status = status
-    replaced = resume.set_aside(run, earlier)
-    for path in replaced:
-        path.unlink(missing_ok=True)
-    record.runbooks = [*resume.entries(earlier), _executed(run, BOOKS[1], status, record.attempt, record.attempt)]
+    aside = f"attempt-{earlier.predicate.attempt}"
+    (run.folder / aside).mkdir()
+    for name in (f"{BOOKS[1]}.ipynb", "manifest.json.sig", manifest.FILE):
+        if (run.folder / name).exists():
+            shutil.move(run.folder / name, run.folder / aside / name)
+    for book in record.runbooks:
+        if book.attempt == earlier.predicate.attempt and book.status in ("failed", "interrupted"):
+            book.file = f"{aside}/{book.file}"
+    record.runbooks = [*record.runbooks, _executed(run, BOOKS[1], status, record.attempt, record.attempt)]
     close.close(History(run.folder.parent.parent, run.site), run.folder, statement, key)
 
 

@@ -33,14 +33,6 @@ def read(path: Path) -> bytes:
         return file.read()
 
 
-def write(path: Path, content: bytes) -> None:
-    """A file below `folder` holds `content`, or what it held before; nobody else can read it. Raises OSError."""
-    beside = path.with_name(path.name + ".new")
-    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
-        file.write(content)
-    os.replace(beside, path)
-
-
 def _check(status: os.stat_result, kind: int, path: Path) -> None:
     if stat.S_IFMT(status.st_mode) != kind or status.st_uid != os.getuid():
         raise PermissionError(f"{path} is not this account's own")

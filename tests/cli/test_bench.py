@@ -241,7 +241,7 @@ def test_the_proxy_is_gone_afterwards_and_a_dead_target_closes_the_connection() 
 # -- the command
 
 
-def test_the_command_and_the_benchmarks_know_the_same_parts() -> None:
+def test_a_part_that_is_not_known_is_refused_with_those_that_are() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.run", "--only", "nonsense"], cwd=PROJECT, capture_output=True
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from books import until
 from hubrun import params
 from hubrun.cli import main
 from hubrun.desired.server import Server
@@ -97,7 +100,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("command", ["install", "plan"])
-def test_bad_input_is_one_line_and_exit_code_2_and_leaves_no_record(
+def test_bad_input_is_one_line_and_an_exit_code_and_leaves_no_record(
     command: str, content: Any, options: list[str], says: str,
     hubrun: Hubrun, runs: list[Run], sshd: Sshd, site_file: Path, tmp_path: Path,
 ) -> None:  # fmt: skip
@@ -106,7 +109,7 @@ def test_bad_input_is_one_line_and_exit_code_2_and_leaves_no_record(
         site_file.write_text(content if isinstance(content, str) else yaml.safe_dump(sshd.parameters(**content)))
     given = [] if "--records" in options else ["--records", tmp_path / "records"]
     ended = hubrun(command, "site.yaml", *options, *given)
-    assert ended.code == 2
+    assert ended.code == (1 if command == "plan" else 2)
     assert [line for line in ended.err if not line.startswith("  … ")] == ended.err[-1:]
     assert ended.err[-1].startswith("hubrun: ") and says in ended.err[-1]
     assert runs == [] and not (tmp_path / "records").exists()
@@ -141,6 +144,29 @@ def test_a_command_line_that_cannot_be_right_is_exit_code_2(hubrun: Hubrun, argu
     ended = hubrun(*arguments)
     assert ended.code == 2
     assert says in ended.err[-1]
+
+
+@pytest.mark.parametrize("arguments", [["plan"], ["install", "--check"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [["site.yaml"], ["site.yaml", "site.yaml"], ["site.yaml", "--from", "9"], ["site.yaml", "--set", "ssh_port=1"]],
+)
+def test_a_plan_that_could_not_be_made_does_not_say_that_there_is_something_to_do(
+    arguments: list[str], wrong: list[str], hubrun: Hubrun, sshd: Sshd, tmp_path: Path
+) -> None:
+    if len(wrong) == 3:
+        (tmp_path / "site.yaml").write_text(yaml.safe_dump(sshd.parameters()))
+    assert hubrun(*arguments, *wrong, "--records", tmp_path / "records").code == 1
+
+
+@pytest.mark.parametrize("wrong", [[], ["site.yaml", "--frm", "03"], ["site.yaml", "--set", "nonsense"]])
+def test_a_plan_that_is_asked_for_wrongly_ends_with_1_as_well(hubrun: Hubrun, wrong: list[str]) -> None:
+    assert hubrun("plan", *wrong).code == 1
+
+
+def test_the_operators_help_has_no_commands_of_the_project_itself(hubrun: Hubrun) -> None:
+    shown = hubrun("--help").out
+    assert "  plan " in shown and "  test " not in shown and "  bench " not in shown
 
 
 def test_the_notebooks_of_lab_know_which_site_they_are_about(
@@ -240,7 +266,7 @@ def test_resume_knows_by_itself_where_to_go_on(
     option: list[str], hubrun: Hubrun, runs: list[Run], site_file: Path
 ) -> None:
     ended = hubrun("install", site_file, "--records", "r", "--resume", *option)
-    assert (ended.code, runs) == (2, [])
+    assert (ended.code, runs) == (1 if "--check" in option else 2, [])
     assert ended.err == ["hubrun: --resume: cannot be combined with --from, --only or --check. It knows where to go on"]
 
 
@@ -277,14 +303,13 @@ def test_a_failure_outside_a_runbook_shows_the_end_of_its_output(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], ["install", "plan", "practice", "lab", "params", "test", "./hubrun practice"]),
+        ([], ["install", "plan", "practice", "lab", "params", "./hubrun practice"]),
         (["install"], ["--from", "--only", "--set", "--records", "--json", "--check", "--resume", "(records)"]),
         (["plan"], ["--from", "--set", "2 when something is"]),
         (["practice"], ["--name", "--os", "up", "info", "down", "reset", "ssh"]),
         (["practice", "info"], ["--json"]),
         (["params"], ["--yaml", "--cell"]),
         (["lab"], ["--port", "--no-browser"]),
-        (["test"], ["--fast"]),
     ],
 )
 @pytest.mark.parametrize("option", ["--help", "-h"])
@@ -297,6 +322,77 @@ def test_each_command_explains_itself(hubrun: Hubrun, arguments: list[str], word
 def test_the_schema_is_printed_as_file_and_as_cell(hubrun: Hubrun) -> None:
     assert yaml.safe_load(hubrun("params", "--yaml").out).keys() == {"site", "domain"}
     assert hubrun("params", "--cell", "03").out.count("\n") == len(list(params.fields("03"))) + 1
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone whose preparation is stood in for: a Python that says what it gets, and a uv that takes its time."""
+    clone = tmp_path / "clone"
+    (clone / "requirements").mkdir(parents=True)
+    shutil.copy(PROJECT / "hubrun", clone)
+    for path in ("pyproject.toml", "requirements/run.txt", "requirements/dev.txt"):
+        (clone / path).write_text("")
+    uv = tmp_path / "bin/uv"
+    uv.parent.mkdir()
+    uv.write_text(
+        """#!/bin/sh
+echo "$1 $2" >> "$LOG"; sleep 0.2
+[ "$1" = venv ] || exit 0
+for last; do :; done
+mkdir -p "$last/bin"
+printf '#!/bin/sh\n: > "$LOG.runs"; sleep "${RUNS:-0}"; echo ran "$@"\n' > "$last/bin/python"
+chmod +x "$last/bin/python"
+"""
+    )
+    uv.chmod(0o755)
+    return clone
+
+
+def bootstrap(clone: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    environment = {"PATH": f"{clone.parent}/bin:{os.environ['PATH']}", "LOG": str(clone / "log"), **variables}
+    return subprocess.Popen(
+        [clone / "hubrun", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def test_two_commands_in_one_clone_prepare_it_once(clone: Path) -> None:
+    commands = [bootstrap(clone, "plan") for _ in range(3)]
+    assert [command.communicate()[0] for command in commands] == ["ran -m hubrun plan\n"] * 3
+    assert (clone / "log").read_text().splitlines() == ["venv -q", "pip install", "pip install"]
+
+
+def test_what_a_command_runs_with_is_not_changed_under_it(clone: Path) -> None:
+    bootstrap(clone, "plan").wait()
+    (clone / "log.runs").unlink()
+    runs = bootstrap(clone, "lab", RUNS="2")
+    until((clone / "log.runs").exists)
+    (clone / "pyproject.toml").write_text("changed")
+    later = bootstrap(clone, "plan")
+    out, err = later.communicate()
+    assert runs.poll() == 0 and out == "ran -m hubrun plan\n"
+    assert err.splitlines()[0] == "hubrun: waiting for another command that uses .venv"
+
+
+@pytest.mark.parametrize("arguments", [["test", "--help"], ["test", "--fast", "-h"]])
+def test_asking_what_test_is_prepares_nothing(clone: Path, arguments: list[str]) -> None:
+    asked = bootstrap(clone, *arguments)
+    out, err = asked.communicate()
+    assert (asked.returncode, err, [path.name for path in clone.glob(".venv")]) == (0, "", [])
+    assert out.startswith("Usage: ./hubrun test") and "--fast" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "run"),
+    [
+        (["test", "--fast", "--", "-k", "x"], "{}/tests/run.py --fast -- -k x"),
+        (["bench", "--quick"], "-m benchmarks.run --quick"),
+    ],
+)
+def test_what_is_for_work_on_the_project_is_no_command_of_the_library(
+    clone: Path, hubrun: Hubrun, arguments: list[str], run: str
+) -> None:
+    assert bootstrap(clone, *arguments).communicate()[0] == f"ran {run.format(clone)}\n"
+    assert "No such command" in hubrun(*arguments[:1]).err[-1]
 
 
 def test_the_bootstrap_passes_arguments_and_exit_code_on() -> None:

@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -20,7 +21,7 @@ from typing import Any
 import httpx
 import pytest
 from test_launch_local import make_certificates, tls
-from test_lti11_cases import NAME_KEY, served_keys
+from test_lti11_cases import NAME_KEY
 
 from hubrun import server_paths
 from hubrun.cli import launch as launch_cli
@@ -82,20 +83,20 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, Route]
 
 
 @contextmanager
-def known_lms(hub: Hub, folder: Path, prefix: str, authorize_url: str) -> Iterator[Lms]:
-    """What temporary_consumer does on a server, without systemd."""
+def known_lms(hub: Hub, prefix: str, authorize_url: str) -> Iterator[Lms]:
+    """What temporary_consumer does on a server."""
     file = hub.folder / "consumers.d" / "hubruntest.json"
     key = Key(os.urandom(4).hex())
-    with served_keys(folder, [key.jwk]) as port:
-        file.write_text(temporary_consumer.consumer(prefix, "id", key.kid, authorize_url).replace("PORT", port))
-        yield Lms(f"{PUBLIC_URL}hub/", temporary_consumer.ISSUER, "id", key)
+    text = temporary_consumer.consumer(prefix, "id", [key.jwk], authorize_url)
+    file.write_text(text.replace('"EXPIRES"', str(int(time.time()) + 120)))
+    yield Lms(f"{PUBLIC_URL}hub/", temporary_consumer.ISSUER, "id", key)
     file.unlink()
 
 
 @pytest.fixture
 def lms(real: tuple[Hub, Route], tmp_path: Path) -> Iterator[Lms]:
     """The LMS of 06_verify."""
-    with known_lms(real[0], tmp_path, "hubruntest", "http://127.0.0.1/authorize") as lms:
+    with known_lms(real[0], "hubruntest", "http://127.0.0.1/authorize") as lms:
         yield lms
 
 
@@ -157,7 +158,7 @@ def server(real: tuple[Hub, Route], tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(server_paths, "CONSUMERS", str(hub.folder / "consumers.d"))
     monkeypatch.setattr(
         temporary_consumer, "temporary_consumer",
-        lambda _, prefix, authorize_url, seconds: known_lms(hub, tmp_path, prefix, authorize_url),
+        lambda _, prefix, authorize_url, seconds: known_lms(hub, prefix, authorize_url),
     )  # fmt: skip
     return ThisMachine(SITE)
 

@@ -6,16 +6,12 @@ LTI 1.1 is tried on the front door's own code behind TLS, both versions on a rea
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
-import sys
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import httpx
 import pytest
 from test_launch_local import Hub, make_certificates, stand_in
 from test_lti11 import KEY, SECRET
@@ -27,6 +23,7 @@ from hubrun.lms.lti11 import LAUNCH_PATH, LaunchRequest, canvas_launch
 from hubrun.lms.platform13 import CLAIM, Key, Lms, Person
 from hubrun.params import Site
 from hubrun.sections.verify import test_users
+from hubrun_hub.lti import consumers
 from hubrun_hub.lti.consumers import Consumer
 from hubrun_hub.lti.refusals import Reason
 from hubrun_hub.programs import sign_launch
@@ -171,44 +168,30 @@ def test_a_course_has_the_same_id_in_both_versions() -> None:
 
 
 def test_the_consumer_of_the_check_can_only_name_people_of_its_own() -> None:
-    settings = json.loads(temporary_consumer.consumer("hubruntest", "id", "path", "http://127.0.0.1/authorize"))
+    settings = json.loads(temporary_consumer.consumer("hubruntest", "id", [Key("k").jwk], "http://127.0.0.1/authorize"))
     assert settings["prefix"] == "hubruntest"
     assert settings["issuer"].endswith(".invalid")
-    assert settings["jwks_url"] == "http://127.0.0.1:PORT/path"
+    assert [set(key) for key in settings["jwks"]["keys"]] == [{"kty", "use", "alg", "kid", "n", "e"}]
 
 
-def test_the_consumer_goes_with_its_unit_however_that_ends() -> None:
-    script = temporary_consumer.start_script([Key("k").jwk], 120)
-    assert "--property=RuntimeMaxSec=120" in script
-    assert '--property="ExecStopPost=+/bin/rm -f $file $new"' in script
-    assert "--property=DynamicUser=yes" in script
-    assert script.index("systemctl stop") < script.index("systemd-run") < script.index('mv -fT "$new" "$file"')
-    assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
-
-
-@contextmanager
-def served_keys(folder: Path, keys: list[dict[str, str]]) -> Iterator[str]:
-    """The program that publishes the keys on the server, with a stand-in for systemd; yields its port."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(folder / "notify"))
-        systemd.settimeout(10)
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-c", temporary_consumer._KEYS, json.dumps({"keys": keys})],
-            env={"PATH": os.defpath, "NOTIFY_SOCKET": str(folder / "notify")},
-        )
-        try:
-            ready, _, status = systemd.recv(1000).decode().partition("\n")
-            assert ready == "READY=1"
-            yield status.removeprefix("STATUS=")
-        finally:
-            process.kill()
-            process.wait()
-
-
-def test_the_keys_are_published_on_the_port_that_systemd_is_told(tmp_path: Path) -> None:
-    key = Key("k")
-    with served_keys(tmp_path, [key.jwk]) as port:
-        assert httpx.get(f"http://127.0.0.1:{port}/any").json() == {"keys": [key.jwk]}
+def test_the_consumer_of_the_check_is_there_at_once_and_shut_out_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, new = tmp_path / "hubruntest.json", tmp_path / ".hubruntest.new"
+    for name, value in (("FOLDER", tmp_path), ("FILE", file), ("_NEW", new)):
+        monkeypatch.setattr(temporary_consumer, name, str(value))
+    script = temporary_consumer.start_script(2).replace("-o root -g", "-g")
+    text = temporary_consumer.consumer("hubruntest", "id", [Key("k").jwk], "http://127.0.0.1/authorize")
+    said = subprocess.run(["sh", "-c", script], input=text, text=True, capture_output=True, check=True)
+    assert abs(float(said.stdout) - time.time()) < 2
+    assert (file.stat().st_mode & 0o777, new.exists()) == (0o640, False)
+    found, problems = consumers.read(tmp_path, None)
+    assert [(each.name, each.prefix) for each in found] == [("hubruntest", "hubruntest")] and problems == []
+    time.sleep(2.1)
+    found, problems = consumers.read(tmp_path, None)
+    assert found == [] and problems == [f"LTI consumer hubruntest is shut out: {file} expired"]
+    subprocess.run(["sh", "-c", temporary_consumer.stop_script()], check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_private_key_is_in_no_text_that_leaves_this_process() -> None:

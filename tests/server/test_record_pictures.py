@@ -96,7 +96,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site = make_site(records)
     first, second = (run.manifest() for run in history.History(records, "biology").runs()[:2])
     site.places["comparison"] = records / "comparison.html"
-    site.places["comparison"].write_text(rendering.comparison(compare(first, second)))
+    site.places["comparison"].write_text(
+        rendering.comparison(first.predicate, second.predicate, compare(first, second))
+    )
     broken = records / "physics" / "20260101T000000Z-abcdef"
     broken.mkdir(parents=True)
     (broken / "manifest.json").write_text("{")

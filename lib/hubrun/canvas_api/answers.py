@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
+import httpx
 
 from hubrun.errors import BadInput, HubrunError
 from hubrun.redaction.secret import Secret
@@ -25,7 +26,7 @@ class CanvasFailed(HubrunError):
     """Canvas did not answer, or not as it should, or did not accept what was sent."""
 
 
-def judge(response: requests.Response, where: str, base_url: str) -> tuple[HubrunError | None, str]:
+def judge(response: httpx.Response, where: str, base_url: str) -> tuple[HubrunError | None, str]:
     """What is wrong with an answer (None: nothing), and why another try may help: "throttled", "failed" or "".
 
     base_url: what the links to further pages must begin with.
@@ -49,7 +50,7 @@ def judge(response: requests.Response, where: str, base_url: str) -> tuple[Hubru
 _AGAIN = "Run it again: it looks at what is there first, so nothing is made twice"
 
 
-def _refusal(response: requests.Response, data: Any, where: str) -> HubrunError:
+def _refusal(response: httpx.Response, data: Any, where: str) -> HubrunError:
     status = response.status_code
     said = Secret.redact("; ".join(dict.fromkeys(_messages(data)))) or f"status {status}"
     # doc/api/oauth.md, "Storing Tokens": the header tells an unknown token from a missing right.
@@ -94,7 +95,7 @@ def _messages(data: Any, field: str = "") -> Iterator[str]:
                 yield from _messages(each, field if name == "errors" else name)
 
 
-def _json(response: requests.Response) -> Any:
+def _json(response: httpx.Response) -> Any:
     """The answer's JSON: an object or a list; None for anything else."""
     try:
         data = response.json()
@@ -103,7 +104,7 @@ def _json(response: requests.Response) -> Any:
     return data if isinstance(data, dict | list) else None
 
 
-def _not_canvas(response: requests.Response, where: str) -> CanvasRefused:
+def _not_canvas(response: httpx.Response, where: str) -> CanvasRefused:
     kind = response.headers.get("Content-Type", "").partition(";")[0] or "nothing that is named"
     return CanvasRefused(
         f"the answer is not Canvas's: status {response.status_code} with {kind} in place of JSON",
@@ -112,7 +113,7 @@ def _not_canvas(response: requests.Response, where: str) -> CanvasRefused:
     )
 
 
-def _moved(response: requests.Response, where: str) -> CanvasRefused:
+def _moved(response: httpx.Response, where: str) -> CanvasRefused:
     # Only the host: a redirect's path and query may carry what is nobody's business.
     parts = urlsplit(response.headers.get("Location", ""))
     there = f" to {parts.scheme}://{parts.hostname}" if parts.hostname else ""
@@ -121,8 +122,8 @@ def _moved(response: requests.Response, where: str) -> CanvasRefused:
     )
 
 
-def _strange_page(response: requests.Response, where: str, base_url: str) -> CanvasRefused | None:
-    """Where the link to the next page (doc/api/pagination.md) leads elsewhere: canvasapi would stumble over it."""
+def _strange_page(response: httpx.Response, where: str, base_url: str) -> CanvasRefused | None:
+    """Where the link to the next page (doc/api/pagination.md) leads elsewhere: the token does not go there."""
     following = str(response.links.get("next", {}).get("url", base_url))
     if following.startswith(base_url):
         return None
@@ -132,33 +133,18 @@ def _strange_page(response: requests.Response, where: str, base_url: str) -> Can
     )
 
 
-def said_of(error: requests.RequestException, where: str) -> tuple[HubrunError, bool]:
+def said_of(error: httpx.HTTPError, where: str) -> tuple[HubrunError, bool]:
     """What a request that got no answer means, and whether it may have reached Canvas."""
-    reason = _reason(error)
-    if isinstance(error, requests.exceptions.SSLError):
+    reason = Secret.redact(str(error) or type(error).__name__)[:200]
+    if untrusted := re.search(r"certificate verify failed: (.*?)(?: \(_ssl|$)", reason):
         remedy = "For a CA of the school's own, name its file: canvas_ca_file"
-        return CanvasRefused(f"its certificate is not to be trusted: {reason}", where, remedy), False
-    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return CanvasRefused(f"its certificate is not to be trusted: {untrusted[1]}", where, remedy), False
+    if isinstance(error, httpx.ConnectTimeout):
         return CanvasFailed("no connection in time", where, "Check canvas_url and the network"), False
-    if isinstance(error, requests.exceptions.Timeout):
+    if isinstance(error, httpx.TimeoutException):
         return CanvasFailed("no answer in time", where, _AGAIN), True
-    if isinstance(error, requests.exceptions.ProxyError):
+    if isinstance(error, httpx.ProxyError):
         return CanvasFailed(f"the web proxy lets nothing through: {reason}", where, "Check HTTPS_PROXY"), False
-    inner = getattr(error.args[0] if error.args else None, "reason", None)
-    if type(inner).__name__ in ("NewConnectionError", "NameResolutionError"):
+    if isinstance(error, httpx.ConnectError):
         return CanvasRefused(f"no connection: {reason}", where, "Check canvas_url and the network"), False
     return CanvasFailed(f"the connection broke: {reason}", where, _AGAIN), True
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost reason of an exception of requests, in its own words."""
-    inner: Any = error
-    while True:
-        further = getattr(inner, "reason", None)
-        if not isinstance(further, BaseException):
-            further = next((each for each in getattr(inner, "args", ()) if isinstance(each, BaseException)), None)
-        if further is None:
-            break
-        inner = further
-    text = getattr(inner, "verify_message", "") or getattr(inner, "strerror", "") or str(inner)
-    return Secret.redact(str(text).rpartition(": ")[2].strip() or type(inner).__name__)[:200]

@@ -10,26 +10,36 @@ from typing import Any
 from hubrun.canvas_api.api import Api
 from hubrun.canvas_api.forms import Form, text
 from hubrun.desired.resource import Action, unified
+from hubrun.errors import BadInput
 from hubrun.redaction.secret import Secret
 
 
 @dataclass(frozen=True)
 class Change(Action):
-    """An action that is one request to Canvas.
+    """An action that is one request to Canvas: see `change`.
 
-    send: makes it, given the form. form: its fields. secret: fetched when the request is made, and sent as
-    `shared_secret`. The form of what was or will be sent is shown as the diff, never the secret.
+    secret: fetched when the request is made, and sent as `shared_secret`. lacks: why it cannot be sent yet. The form of
+    what was or will be sent is shown as the diff, never the secret.
     """
 
-    send: Callable[[Api, Form], None] = field(kw_only=True)
-    form: Form = field(default_factory=dict)
+    method: str = field(kw_only=True)
+    path: str = field(kw_only=True)
+    form: Form = field(kw_only=True)
     secret: Callable[[], Secret] | None = None
+    lacks: str = ""
 
     def apply(self, api: Api) -> None:
-        form = dict(self.form)
-        if self.secret:
-            form["shared_secret"] = self.secret().reveal()
-        self.send(api, form)
+        """Send it. Raises BadInput for what it lacks, CanvasRefused, CanvasFailed."""
+        if self.lacks:
+            raise BadInput(self.lacks, self.title, "Let it be made first")
+        secret = {"shared_secret": self.secret().reveal()} if self.secret else {}
+        api.send(self.method, self.path, {**self.form, **secret})
+
+
+def change(title: str, request: str, form: Form, diff: str, **more: Any) -> Change:
+    """A change by `request`, "POST path" or "PUT path" below /api/v1/, with this form; it is shown as `diff`."""
+    method, _, path = request.partition(" ")
+    return Change(title, "", f"{method} /api/v1/{path}", diff=diff, method=method, path=path, form=form, **more)
 
 
 class CanvasResource(ABC):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import quote
 
 from hubrun.errors import BadInput
 
@@ -41,6 +42,11 @@ class Context:
     def account(cls, id: str) -> Context:
         return cls("account", id)
 
+    @property
+    def path(self) -> str:
+        """Where it is below /api/v1/: doc/api/object_ids.md, "Encoding and Escaping"."""
+        return f"{self.kind}s/{quote(self.id, safe=':~')}"
+
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
 
@@ -48,3 +54,16 @@ class Context:
 def text(value: object) -> str:
     """A field's value as forms have it."""
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def flat(form: Form) -> dict[str, str]:
+    """Fields in fields as NAME[FIELD], the form in which Canvas's documentation has them."""
+    fields: dict[str, str] = {}
+    for name, value in form.items():
+        if isinstance(value, dict):
+            for inner, each in flat(value).items():
+                first, bracket, rest = inner.partition("[")
+                fields[f"{name}[{first}]{bracket}{rest}"] = each
+        else:
+            fields[name] = text(value)
+    return fields

@@ -109,4 +109,4 @@ class Canvas:
         return resource.notes(found)
 
     def __repr__(self) -> str:
-        return f"<Canvas {self.api.original_url}>"
+        return f"<Canvas {self.api.url}>"

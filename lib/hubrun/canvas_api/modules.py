@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hubrun.canvas_api.canvas_resource import CanvasResource, Change, field_diff, surplus
+from hubrun.canvas_api.canvas_resource import CanvasResource, Change, change, field_diff, surplus
 from hubrun.canvas_api.forms import Context, Form
 from hubrun.canvas_api.tools import ExternalTool, ToolDeployment
 from hubrun.errors import BadInput
@@ -48,11 +48,15 @@ class ModuleItem(CanvasResource):
         return f"item {self.title} in module {self.module} of course {self.course}"
 
     def look(self, api: Api) -> Mapping[str, Any]:
-        modules = [module for module in api.modules(self.course) if module["name"] == self.module]
+        modules = [module for module in api.all(self._path) if module["name"] == self.module]
         return {
             "tools": self.tool.matches(self.tool.look(api)),
-            "modules": [{**module, "items": api.items(self.course, int(module["id"]))} for module in modules],
+            "modules": [{**module, "items": api.all(f"{self._path}/{module['id']}/items")} for module in modules],
         }
+
+    @property
+    def _path(self) -> str:
+        return f"{Context.course(self.course).path}/modules"
 
     def _items(self, module: Form) -> list[Form]:
         """The items of a module that are this one, the best first."""
@@ -88,56 +92,30 @@ class ModuleItem(CanvasResource):
 
     def _add_module(self) -> Change:
         form = {"name": self.module}
-        return Change(
-            f"add the module {self.module}",
-            "",
-            f"POST /api/v1/courses/{self.course}/modules",
-            diff=field_diff(f"module {self.module}", {}, form),
-            send=lambda api, form: api.add_module(self.course, form),
-            form=form,
-        )
+        diff = field_diff(f"module {self.module}", {}, form)
+        return change(f"add the module {self.module}", f"POST {self._path}", {"module": form}, diff)
 
     def _publish(self, module: Form) -> Change:
         # skip_content_tags: or it would publish the items too, and one may have come meanwhile (update).
-        return Change(
-            f"publish the module {self.module}",
-            "",
-            f"PUT /api/v1/courses/{self.course}/modules/{module['id']}",
-            diff=field_diff(f"module {self.module}", {"published": False}, {"published": True}),
-            send=lambda api, form: api.edit_module(self.course, int(module["id"]), form),
-            form={"published": True, "skip_content_tags": True},
-        )
+        form = {"module": {"published": True, "skip_content_tags": True}}
+        diff = field_diff(f"module {self.module}", {"published": False}, {"published": True})
+        return change(f"publish the module {self.module}", f"PUT {self._path}/{module['id']}", form, diff)
 
     def _add_item(self, module: Form, found: Mapping[str, Any]) -> Change:
         form: Form = {"type": "ExternalTool", "title": self.title, "external_url": self.url, "new_tab": True}
-
-        def send(api: Api, form: Form) -> None:
-            if not found["tools"]:
-                raise BadInput(f"there is no {self.tool.label}", self.label, "Let it be made first")
-            api.add_item(self.course, int(module["id"]), {**form, "content_id": found["tools"][0]["id"]})
-
-        return Change(
+        tool = found["tools"][0] if found["tools"] else {}
+        return change(
             f"add the item {self.title}",
-            "",
-            f"POST /api/v1/courses/{self.course}/modules/{module['id']}/items",
-            diff=field_diff(self.label, {}, form),
-            send=send,
-            form=form,
+            f"POST {self._path}/{module['id']}/items",
+            {"module_item": {**form, "content_id": tool.get("id")}},
+            field_diff(self.label, {}, form),
+            lacks="" if tool else f"there is no {self.tool.label}",
         )
 
     def _publish_item(self, module: object) -> Change:
         """Canvas makes items unpublished (context_module.rb, add_item). Planned only: sent is what `_change_item` plans."""
-
-        def send(api: Api, form: Form) -> None:
-            raise AssertionError("the item has no id yet")
-
-        return Change(
-            f"publish the item {self.title}",
-            "",
-            f"PUT /api/v1/courses/{self.course}/modules/{module}/items/NEW",
-            diff=field_diff(self.label, {"published": False}, {"published": True}),
-            send=send,
-        )
+        diff = field_diff(self.label, {"published": False}, {"published": True})
+        return change(f"publish the item {self.title}", f"PUT {self._path}/{module}/items/NEW", {}, diff)
 
     def _change_item(self, module: Form, item: Form) -> Change | None:
         wanted = {"title": self.title, "external_url": self.url, "new_tab": True, "published": True}
@@ -147,13 +125,11 @@ class ModuleItem(CanvasResource):
         if not form:
             return None
         only = set(form) == {"published"}
-        return Change(
+        return change(
             f"publish the item {self.title}" if only else f"change the item {self.title}: {', '.join(form)}",
-            "",
-            f"PUT /api/v1/courses/{self.course}/modules/{module['id']}/items/{item['id']}",
-            diff=field_diff(self.label, now, form),
-            send=lambda api, form: api.edit_item(self.course, int(module["id"]), int(item["id"]), form),
-            form=form,
+            f"PUT {self._path}/{module['id']}/items/{item['id']}",
+            {"module_item": form},
+            field_diff(self.label, now, form),
         )
 
     def notes(self, found: Mapping[str, Any]) -> list[str]:

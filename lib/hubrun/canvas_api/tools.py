@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from hubrun.canvas_api.canvas_resource import CanvasResource, Change, field_diff, surplus
-from hubrun.canvas_api.forms import Context, Form, text
+from hubrun.canvas_api.canvas_resource import CanvasResource, Change, change, field_diff, surplus
+from hubrun.canvas_api.forms import Context, Form, flat, text
 from hubrun.errors import BadInput
 from hubrun.redaction.secret import Secret
 
@@ -91,7 +91,7 @@ class ExternalTool(CanvasResource):
         return f"tool {self.name} in {self.context}"
 
     def look(self, api: Api) -> Mapping[str, Any]:
-        return {"tools": api.tools(self.context)}
+        return {"tools": api.all(f"{self.context.path}/external_tools")}
 
     def matches(self, found: Mapping[str, Any]) -> list[Form]:
         """The tools that are this one, the best first."""
@@ -106,40 +106,22 @@ class ExternalTool(CanvasResource):
 
     def plan(self, found: Mapping[str, Any], done: Sequence[Change] = ()) -> list[Change]:
         there = self.matches(found)
-        path = f"{self.context.kind}s/{self.context.id}/external_tools"
+        path = f"{self.context.path}/external_tools"
         if not there:
             wanted = self._wanted({})
-            return [
-                Change(
-                    f"add the tool {self.name}",
-                    "",
-                    f"POST /api/v1/{path}",
-                    diff=field_diff(self.label, {}, {**_flat(wanted), "shared_secret": _HIDDEN}),
-                    send=lambda api, form: api.add_tool(self.context, form),
-                    form=wanted,
-                    secret=self.secret,
-                )
-            ]
+            diff = field_diff(self.label, {}, {**flat(wanted), "shared_secret": _HIDDEN})
+            return [change(f"add the tool {self.name}", f"POST {path}", wanted, diff, secret=self.secret)]
         now, wanted = there[0], self._wanted(there[0])
         form = {name: value for name, value in wanted.items() if _differs(now.get(name), value)}
-        sent = any(change.secret for change in done)
+        sent = any(each.secret for each in done)
         secret = self.secret if "consumer_key" in form or (self.send_secret and not sent) else None
         if not form and not secret:
             return []
-        shown = {name: value for name, value in _flat(form).items() if _flat(now).get(name) != value}
+        shown = {name: value for name, value in flat(form).items() if flat(now).get(name) != value}
         if secret:
             shown["shared_secret"] = _HIDDEN
-        return [
-            Change(
-                f"change the tool {self.name}: {', '.join(shown)}",
-                "",
-                f"PUT /api/v1/{path}/{now['id']}",
-                diff=field_diff(self.label, _flat(now), shown),
-                send=lambda api, form: api.edit_tool(self.context, int(now["id"]), form),
-                form=form,
-                secret=secret,
-            )
-        ]
+        title, diff = f"change the tool {self.name}: {', '.join(shown)}", field_diff(self.label, flat(now), shown)
+        return [change(title, f"PUT {path}/{now['id']}", form, diff, secret=secret)]
 
     def _wanted(self, now: Form) -> Form:
         wanted: Form = {
@@ -183,7 +165,7 @@ class ToolDeployment(CanvasResource):
         return f"tool with client id {self.client_id} in {self.context}"
 
     def look(self, api: Api) -> Mapping[str, Any]:
-        return {"tools": api.tools(self.context)}
+        return {"tools": api.all(f"{self.context.path}/external_tools")}
 
     def matches(self, found: Mapping[str, Any]) -> list[Form]:
         """The tools of this developer key, the oldest first."""
@@ -194,16 +176,8 @@ class ToolDeployment(CanvasResource):
         if self.matches(found):
             return []
         form = {"client_id": self.client_id}
-        return [
-            Change(
-                f"install the tool with client id {self.client_id}",
-                "",
-                f"POST /api/v1/{self.context.kind}s/{self.context.id}/external_tools",
-                diff=field_diff(self.label, {}, form),
-                send=lambda api, form: api.add_tool(self.context, form),
-                form=form,
-            )
-        ]
+        title = f"install the tool with client id {self.client_id}"
+        return [change(title, f"POST {self.context.path}/external_tools", form, field_diff(self.label, {}, form))]
 
     def notes(self, found: Mapping[str, Any]) -> list[str]:
         return surplus(self.label, self.matches(found))
@@ -234,14 +208,3 @@ def _differs(now: Any, wanted: Any) -> bool:
             return bool(now) and text(now.get("enabled", True)) != "false"
         return any(text((now or {}).get(name)) != text(value) for name, value in wanted.items())
     return text(now) != text(wanted)
-
-
-def _flat(form: Form) -> dict[str, str]:
-    """Fields in fields as NAME[FIELD], the form in which Canvas's documentation has them."""
-    flat: dict[str, str] = {}
-    for name, value in form.items():
-        if isinstance(value, dict):
-            flat |= {f"{name}[{each}]": text(inner) for each, inner in value.items()}
-        else:
-            flat[name] = text(value)
-    return flat

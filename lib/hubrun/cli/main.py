@@ -6,7 +6,6 @@ import sys
 
 import click
 
-from hubrun.cli.bench import bench
 from hubrun.cli.install import install
 from hubrun.cli.lab import lab
 from hubrun.cli.launch import launch
@@ -14,7 +13,6 @@ from hubrun.cli.params import params_command
 from hubrun.cli.plan import plan
 from hubrun.cli.practice import practice
 from hubrun.cli.records import records
-from hubrun.cli.test import test
 from hubrun.errors import BadInput, HubrunError
 from hubrun.redaction.secret import Secret
 from hubrun.terminal import echo, show_uncaught
@@ -33,7 +31,7 @@ def hubrun() -> None:
     """
 
 
-for command in (bench, install, lab, launch, params_command, plan, practice, records, test):
+for command in (install, lab, launch, params_command, plan, practice, records):
     hubrun.add_command(command)
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from hubrun.params import Site
 from hubrun.records.ledger.manifest import Book, Step
 from hubrun.records.ledger.steps import Listener
-from hubrun.records.pages.summary import Change, changes, origin
+from hubrun.records.pages.summary import Change, changes, origin, seen
 from hubrun.records.pages.terminal_tables import STYLE
 from hubrun.records.run.site_run import Run
 from hubrun.redaction.secret import Secret
@@ -61,19 +61,12 @@ class Progress:
 
     def _ended(self, step: Step) -> None:
         self._stop()
-        count = {status: sum(result["status"] == status for result in step.results) for status in STYLE}
-        seen = ", ".join(f"{number} {status}" for status, number in count.items() if number)
-        if step.checks:
-            good = sum(check["ok"] for check in step.checks)
-            seen = ", ".join(filter(None, [seen, f"{good} of {len(step.checks)} checks"]))
-        if step.unchecked:
-            seen = ", ".join(filter(None, [seen, f"{len(step.unchecked)} checks left for later"]))
         line = Text.assemble(
             ("  "),
             (f"{step.status:<12}", STYLE[step.status]),
             f" {step.title:<44}",
             f" {step.seconds:6.1f} s  ",
-            (seen, "dim"),
+            (seen(step), "dim"),
         )
         self.console.print(line, soft_wrap=True)
         self._said = time.monotonic()
@@ -117,9 +110,8 @@ class Progress:
         record = run.record
         table = Table(box=None, padding=(0, 2), show_header=False)
         for book in record.runbooks:
-            name = book.name if record.attempt == 1 else f"{book.name} (attempt {book.attempt})"
             took = f"{book.seconds:.1f} s" if book.status != "not run" else ""
-            table.add_row(name, Text(book.status, style=STYLE[book.status]), took)
+            table.add_row(book.name, Text(book.status, style=STYLE[book.status]), took)
         self.console.print(table)
         for kept in run.recovered:
             self._say(f"an earlier run had been killed; its record was closed: {kept.folder}")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hubrun.environment import PROJECT, RECORDS
 from hubrun.errors import BadInput
 from hubrun.records.ledger import history, manifest, signature
 from hubrun.records.ledger.history import History
+from hubrun.records.ledger.report import Report
 from hubrun.terminal import Terminal, echo
 
 # Who may sign, in the format of ssh-keygen(1), ALLOWED SIGNERS; beside the sites' files, where it is reviewed.
@@ -113,26 +115,38 @@ def show(run: str, as_json: bool, records: Path) -> None:
 
 
 @records.command()
-@click.argument("site", required=False)
+@click.argument("site", metavar="[SITE | FILE.tar]", required=False)
 @_signers
 @_options
 def verify(site: str | None, allowed_signers: Path | None, records: Path) -> int:
-    """Verify that nothing was changed, removed, added or reordered since. Ends with 1 and names the place if it was."""
+    """Verify that nothing was changed, removed, added or reordered since. Ends with 1 and names the place if it was.
+
+    Of an exported run, its files and signatures.
+    """
+    from hubrun.records.ledger import export
     from hubrun.records.ledger import verify_history as verification
 
+    if site and site.endswith((".tar", ".tar.gz")):  # no site has a dot in its name
+        with tempfile.TemporaryDirectory() as folder:
+            run = export.unpack(Path(site), Path(folder))
+            return _tell({run.name: verification.verify_run(run, allowed_signers)})
+    return _tell({each.site: verification.verify(each, allowed_signers) for each in _sites(records, site)})
+
+
+def _tell(reports: dict[str, Report]) -> int:
+    """Print what verifying found of each site, or run; the exit code."""
     bad = False
-    for each in _sites(records, site):
-        report = verification.verify(each, allowed_signers)
+    for name, report in reports.items():
         bad = bad or not report.ok
         for note in report.notes:
             echo(f"note: {note}")
         for finding in report.findings:
             echo(f"failed: {finding}")
-        for fingerprint, name in report.signers.items():
-            echo(f"signed by {fingerprint}: {name or 'whose it is was not checked (--allowed-signers)'}")
+        for fingerprint, who in report.signers.items():
+            echo(f"signed by {fingerprint}: {who or 'whose it is was not checked (--allowed-signers)'}")
         newest = f"; newest {report.head.run}, manifest {report.head.sha256}" if report.head else ""
         verdict = "verified" if report.ok else f"{len(report.findings)} findings"
-        echo(f"{each.site}: {verdict}: {report.text}{newest}")
+        echo(f"{name}: {verdict}: {report.text}{newest}")
     return 1 if bad else 0
 
 
@@ -143,17 +157,18 @@ def verify(site: str | None, allowed_signers: Path | None, records: Path) -> int
 @_options
 def diff(a: str, b: str, page: Path | None, records: Path) -> int:
     """Show what differs between two runs, without times and ids. Ends with 0 when nothing does, else with 1."""
-    from hubrun.records.ledger import atomic_write
+    from hubrun import atomic_write
     from hubrun.records.pages import compare, rendering
 
-    compared = compare.compare(_find(records, a).manifest(), history.find(records, b).manifest())
-    echo(compare.text(compared))
+    one, other = _find(records, a).manifest(), history.find(records, b).manifest()
+    differences = compare.compare(one, other)
+    echo(compare.text(one, other, differences))
     if page:
         try:
-            atomic_write.write(page, rendering.comparison(compared).encode())
+            atomic_write.write(page, rendering.comparison(one.predicate, other.predicate, differences).encode())
         except OSError as error:
             raise BadInput(f"cannot be written: {error.strerror}", str(page), "Give another file") from None
-    return 1 if compared.differences else 0
+    return 1 if differences else 0
 
 
 @records.command("open")
@@ -214,7 +229,7 @@ def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Pat
 @click.option("--to", "target", type=click.Path(path_type=Path), help="File or folder.  [default: the current folder]")
 @_options
 def export(run: str, target: Path | None, records: Path) -> None:
-    """Make one .tar.gz of a run, with how to verify it. The same run gives the same bytes."""
+    """Make one .tar of a run, with how to verify it. The same run gives the same bytes."""
     from hubrun.records.ledger import export as exporting
 
     path = exporting.export(_find(records, run), target)

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import socket
-import tarfile
 import time
 from collections.abc import Mapping
 
 from hubrun.errors import HubrunError
 from hubrun.practice.docker_engine import Engine
+from hubrun.tarball import packed
 
 
 def put_files(engine: Engine, container: str, files: Mapping[str, tuple[str, int]]) -> None:
     """Write files, path → (text, mode), owned by root, into a container that need not run."""
-    archive = io.BytesIO()
-    now = int(time.time())
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for path, (text, mode) in files.items():
-            data = text.encode()
-            entry = tarfile.TarInfo(path.lstrip("/"))
-            entry.size, entry.mode, entry.mtime = len(data), mode, now
-            tar.addfile(entry, io.BytesIO(data))
-    engine.run("cp", "-", f"{container}:/", stdin=archive.getvalue())
+    texts = {path.lstrip("/"): text.encode() for path, (text, _) in files.items()}
+    modes = {path.lstrip("/"): mode for path, (_, mode) in files.items()}
+    engine.run("cp", "-", f"{container}:/", stdin=packed(texts, int(time.time()), modes))
 
 
 def server_options(os_name: str, cgroup: int) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from hubrun import atomic_write
 from hubrun.environment import PROJECT
 from hubrun.errors import BadInput
 from hubrun.practice import acme
@@ -166,10 +166,7 @@ class Practice:
 def write(path: Path, text: str) -> None:
     """Write a file of the state folder whole or not at all, readable for its owner only."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = path.with_name(path.name + ".part")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    part.replace(path)
+    atomic_write.write(path, text.encode(), 0o600)
 
 
 def check_name(name: str) -> None:

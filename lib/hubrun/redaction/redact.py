@@ -6,13 +6,13 @@ import html
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
 from hubrun.redaction import secret_patterns
 from hubrun.redaction.secret_digests import Digests
-from hubrun.redaction.secret_forms import ENCODED, Core, Form, decoded, positions, runs, squeeze
+from hubrun.redaction.secret_forms import ENCODED, Form, decoded, runs, squeeze
 
 SHORTEST = 3  # characters: replaced everywhere, a shorter value would destroy the text and be told by the gaps
 _CACHED = 8_000_000  # characters of texts whose results are kept
@@ -37,13 +37,13 @@ class Redactor:
 
     def __init__(self) -> None:
         self.told: Callable[[str, tuple[str, ...]], None] | None = None
-        self._forms: dict[str, Form] = {}
+        self._forms: list[Form] = []
         self._stretches: set[str] = set()
-        self._cores: list[Core] = []
-        self._hexed: list[Core] = []
+        self._cores: list[str] = []
+        self._hexed: list[str] = []
         self._digests = Digests()
         self._any_value: re.Pattern[str] | None = None
-        self._names: list[str] = []
+        self._any_encoded: re.Pattern[str] | None = None
         self._cache: dict[str, tuple[str, Counter[str]]] = {}
         self._cached = 0
         self._lock = threading.RLock()  # what is learned in one thread must not be forgotten for another's result
@@ -51,10 +51,12 @@ class Redactor:
     def learn(self, value: str, name: str) -> None:
         """Replace `value`, in any form, by <name> from now on. Less than 3 characters are not looked for; base64 and
         hex only of 6 bytes or more."""
-        if len(value) < SHORTEST or value in self._forms:
+        if len(value) < SHORTEST or any(form.value == value for form in self._forms):
             return
         with self._lock:
-            form = self._forms[value] = Form(value, name)
+            form = Form(value, name)
+            # The longest first: a secret that holds another is replaced whole.
+            self._forms = sorted([*self._forms, form], key=lambda form: len(form.value), reverse=True)
             self._stretches.add(form.stretch)
             self._cores += form.cores
             self._hexed += form.hexed
@@ -132,39 +134,48 @@ class Redactor:
 
     def _forget(self) -> None:
         """What was learned changes the results: leave the old ones."""
-        self._cache, self._cached, self._any_value = {}, 0, None
+        self._cache, self._cached, self._any_value, self._any_encoded = {}, 0, None, None
 
     def _redacted(self, text: str, counts: Counter[str]) -> str:
-        lowered = text.lower()
-        for stretch in self._stretches:
-            if stretch in lowered:
-                text = self._values(text, counts)
-                break
+        lowered, squeezed = text.lower(), squeeze(text)
+        # The expressions for all values are slow, and looking for a text is not.
+        if any(map(lowered.__contains__, self._stretches)):
+            text = self._values(text, counts)
+        known = self._held(squeezed)
+        if known:
+            text = self._encoded(text, counts)
         if "%" in text and _PERCENT.search(text):
             text = _WORD.sub(lambda word: self._percent_encoded(word[0], counts), text)
-        if len(text) > ENCODED:
-            text = self._encoded(text, counts)
+        text = self._digests.hide(text, counts)
+        if known or len(squeezed) >= _LONG:
+            text = runs(ENCODED if known else 16).sub(lambda run: self._run(run[0], known, counts), text)
         return secret_patterns.hide(text, counts)
 
+    def _held(self, squeezed: str) -> bool:
+        """Whether a value is there as base64 or hex, also over several lines."""
+        return any(map(squeezed.__contains__, self._cores)) or any(map(squeezed.lower().__contains__, self._hexed))
+
     def _values(self, text: str, counts: Counter[str]) -> str:
-        """Replace the values that are there as they are or escaped."""
+        """Replace the values that are there as they are or escaped. Names that stand for one are passed over."""
         if self._any_value is None:
-            # The longest first: a secret that holds another is replaced whole. Names that stand for one are passed over.
-            forms = sorted(self._forms.values(), key=lambda form: len(form.value), reverse=True)
-            shown = {f"<{form.name}>" for form in forms} | {f"<{name}>" for name in self._digests.names}
+            shown = {f"<{form.name}>" for form in self._forms} | {f"<{name}>" for name in self._digests.names}
             names = "|".join(re.escape(each) for name in shown for each in (name, html.escape(name)))
-            self._names = [form.name for form in forms]
-            self._any_value = re.compile("|".join([f"({names})", *(f"({form.pattern})" for form in forms)]))
+            self._any_value = re.compile("|".join([f"({names})", *(f"({form.written})" for form in self._forms)]))
+        return self._any_value.sub(lambda found: self._named(found, 2, counts), text)
 
-        def name(found: re.Match[str]) -> str:
-            assert found.lastindex
-            if found.lastindex == 1:
-                return found[0]
-            shown = self._names[found.lastindex - 2]
-            counts[shown] += 1
-            return f"<{shown}>"
+    def _encoded(self, text: str, counts: Counter[str]) -> str:
+        """Replace the values that are there as base64 or hex."""
+        if self._any_encoded is None:
+            self._any_encoded = re.compile("|".join(f"({form.encoded or '(?!)'})" for form in self._forms))
+        return self._any_encoded.sub(lambda found: self._named(found, 1, counts), text)
 
-        return self._any_value.sub(name, text)
+    def _named(self, found: re.Match[str], first: int, counts: Counter[str]) -> str:
+        assert found.lastindex
+        if found.lastindex < first:
+            return found[0]
+        name = self._forms[found.lastindex - first].name
+        counts[name] += 1
+        return f"<{name}>"
 
     def _percent_encoded(self, text: str, counts: Counter[str]) -> str:
         """A word with %XX in it: decoded when there is a secret in it, else as it is."""
@@ -174,69 +185,22 @@ class Redactor:
         redacted = self.text(plain, counts)
         return text if redacted == plain else redacted
 
-    def _encoded(self, text: str, counts: Counter[str]) -> str:
-        """Replace what is inside base64 or hex."""
-        known = False
-        if self._forms:
-            squeezed = squeeze(text)
-            known = any(True for _ in self._present(squeezed))
-        if not known and len(text) < _LONG:
-            return text
-        parts, end = [], 0
-        for run in runs(ENCODED if known else 16).finditer(text):
-            for start, stop, name in self._inside(run[0], known):
-                parts += [text[end : run.start() + start], f"<{name}>"]
-                end = run.start() + stop
-                counts[name] += 1
-        return "".join(parts) + text[end:] if parts else text
-
-    def _inside(self, run: str, known: bool) -> list[tuple[int, int, str]]:
-        """The secrets in one run of base64 or hex: where each begins and ends in the run, and its name."""
-        squeezed = squeeze(run)
-        found = list(self._by_value(squeezed)) if known else []
-        if len(squeezed) >= _LONG:
-            found += self._digests.within(squeezed)
-            more = self._more(squeezed, Counter(name for _, _, name in found))
-            if more:
-                return [(0, len(run), more)]
-        spans: list[tuple[int, int, str]] = []
-        for start, stop, name in sorted(found, key=lambda span: (span[0], -span[1])):
-            while stop < len(squeezed) and squeezed[stop] == "=":
-                stop += 1
-            if spans and start < spans[-1][1]:  # they overlap: the first, which is the longer, names both
-                start, end, name = spans.pop()
-                stop = max(stop, end)
-            spans.append((start, stop, name))
-        place = positions(run) if spans else []
-        return [(place[start], place[stop - 1] + 1, name) for start, stop, name in spans]
-
-    def _present(self, squeezed: str) -> Iterator[tuple[Core, str]]:
-        """The values that are there as base64 or hex, each with the text that holds it."""
-        for core in self._cores:
-            if core.text in squeezed:
-                yield core, squeezed
-        lowered = squeezed.lower()
-        for core in self._hexed:
-            if core.text in lowered:
-                yield core, lowered
-
-    def _by_value(self, squeezed: str) -> Iterator[tuple[int, int, str]]:
-        for core, holder in self._present(squeezed):
-            for found in re.finditer(re.escape(core.text), holder):
-                start, stop = found.start() - core.before, found.end() + core.after
-                yield max(start, 0), min(stop, len(squeezed)), core.name
-
-    def _more(self, squeezed: str, found: Counter[str]) -> str:
-        """The name of a secret in the text that this is the base64 of, when it holds more than those found; or ""."""
-        for start in range(4):
+    def _run(self, run: str, known: bool, counts: Counter[str]) -> str:
+        """A run of base64 or hex, or <name> where what it holds is, or holds, a secret. known: one may be in it as it is."""
+        squeezed, found = squeeze(run), Counter[str]()
+        if squeezed != run:  # over several lines
+            if known:
+                self._encoded(squeezed, found)
+            self._digests.hide(squeezed, found)
+        one_case = squeezed.islower() or squeezed.isupper()  # random base64 of this length has both
+        for start in range(4 if len(squeezed) >= _LONG else 0):
             plain = decoded(squeezed, start)
-            readable = _READABLE.search(plain)
-            if readable:
-                counts: Counter[str] = Counter()
-                self._redacted(plain[readable.start() :].decode("utf-8", "replace"), counts)
-                for name in counts - found:
-                    return name
-        return ""
+            if not one_case and (name := self._digests.raw(plain)):
+                found[name] += 1
+            if readable := _READABLE.search(plain):
+                self._redacted(plain[readable.start() :].decode("utf-8", "replace"), found)
+        counts.update(found)
+        return f"<{next(iter(found))}>" if found else run
 
 
 HERE = Redactor()

@@ -5,32 +5,23 @@ from __future__ import annotations
 import base64
 import functools
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 ENCODED = 6  # bytes: the base64 or hex of less than that stands in other text by chance
 _LINE = r"(?:[ \t]*\r?\n[ \t]*|(?<!\\)(?:\\++r)?\\++n)"  # how base64(1) wraps, also as JSON and repr write it
 _ANY, _SOME = r"\\{0,32}", r"\\{1,32}"  # backslashes: their number doubles with each JSON text inside a JSON text
+_DIGIT = "[A-Za-z0-9+/_-]"
 _WRAPPED = re.compile(_LINE)
 _NAMED = {'"': "quot|", "'": "apos|", "<": "lt|", ">": "gt|"}
 _SHORT = {"\n": "n", "\r": "r", "\t": "t"}
 
 
-@dataclass(frozen=True)
-class Core:
-    """What base64 or hex always holds of a value. before, after: characters beside it that hold a part of it too."""
-
-    text: str
-    name: str
-    before: int = 0
-    after: int = 0
-
-
 class Form:
     """A secret's value, prepared for the search. name: what it is replaced by, without < >.
 
-    pattern: finds it as it is or escaped. stretch: in lower case, what is in every text that the pattern matches (no
-    escaping changes letters and digits). cores: what base64 holds of it; hexed: what hex in lower case holds of it.
+    written: the pattern that finds it as it is or escaped. stretch: in lower case, what is in every text that this matches
+    (no escaping changes letters and digits). encoded: the pattern that finds it as hex, and in base64 at each of the three
+    places that bytes can have in a group of three (RFC 4648, section 4); "" for less than 6 bytes. cores, hexed: one of
+    them is in a text that this matches, once it went through `squeeze` (and, for hex, is in lower case).
     """
 
     def __init__(self, value: str, name: str) -> None:
@@ -39,11 +30,13 @@ class Form:
         is_hex = bool(re.fullmatch(r"(?:[0-9a-fA-F]{2}){6,}", value))
         self.stretch = max(re.findall("[A-Za-z0-9]+", value), key=len, default="").lower()
         written = "".join(_character(part) for part in re.findall(r"\\+|.", value, re.DOTALL))
-        self.pattern = f"(?i:{written})" if is_hex else f"(?:{written})"
+        self.written = f"(?i:{written})" if is_hex else f"(?:{written})"
         data = value.encode("utf-8", "surrogatepass")
-        self.cores = [*_cores(data, name), *(_cores(bytes.fromhex(value), name) if is_hex else ())]
-        hexed = [data.hex(), *([value.lower()] if is_hex else [])]  # the value itself may be wrapped over lines
-        self.hexed = [Core(digits, name) for digits in hexed if len(data) >= ENCODED]
+        encoded = [data, *([bytes.fromhex(value)] if is_hex else [])] if len(data) >= ENCODED else []
+        self.hexed = [each.hex() for each in encoded]
+        bases = [_base64(each, shift) for each in encoded for shift in range(3)]
+        self.cores = [core for core, _ in bases]
+        self.encoded = "|".join([*(f"(?i:{each})" for each in self.hexed), *(pattern for _, pattern in bases)])
 
 
 def _character(part: str) -> str:
@@ -76,16 +69,15 @@ def _any_case(digits: str) -> str:
     return "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in digits)
 
 
-def _cores(data: bytes, name: str) -> Iterator[Core]:
-    """The base64 of bytes at each of the three places that they can have in a group of three, without the characters
-    that neighbouring bytes have a part in (RFC 4648, section 4)."""
-    if len(data) < ENCODED:
-        return
-    for shift in range(3):
-        encoded = base64.b64encode(bytes(shift) + data).decode().rstrip("=")
-        first = -(-shift * 8 // 6)
-        last = (shift + len(data)) * 8 // 6
-        yield Core(encoded[first:last], name, int(shift > 0), int((shift + len(data)) % 3 > 0))
+def _base64(data: bytes, shift: int) -> tuple[str, str]:
+    """What base64 always holds of bytes that have `shift` others before them in their group of three; and the pattern of
+    that with the characters beside it, in which neighbouring bytes have a part too."""
+    encoded = base64.b64encode(bytes(shift) + data).decode().rstrip("=")
+    core = encoded[-(-shift * 8 // 6) : (shift + len(data)) * 8 // 6]
+    before = f"{_DIGIT}?" if shift else ""
+    after = f"{_DIGIT}?" if (shift + len(data)) % 3 else ""
+    # RFC 4648, section 5 has the other alphabet
+    return core, f"{before}{core.replace('+', '[+-]').replace('/', '[/_]')}{after}={{0,2}}"
 
 
 def squeeze(text: str) -> str:
@@ -98,13 +90,7 @@ def squeeze(text: str) -> str:
 @functools.cache
 def runs(shortest: int) -> re.Pattern[str]:
     """Finds what looks like base64 or hex, also wrapped over lines; the first line has at least `shortest` characters."""
-    return re.compile(rf"[A-Za-z0-9+/_-]{{{shortest},}}(?:{_LINE}[A-Za-z0-9+/_-]+)*={{0,2}}")
-
-
-def positions(run: str) -> list[int]:
-    """For each character of `squeeze(run)`, its place in the run; at the end the run's length."""
-    breaks = {i for found in _WRAPPED.finditer(run) for i in range(*found.span())}
-    return [i for i in range(len(run)) if i not in breaks] + [len(run)]
+    return re.compile(rf"{_DIGIT}{{{shortest},}}(?:{_LINE}{_DIGIT}+)*={{0,2}}")
 
 
 def decoded(squeezed: str, start: int) -> bytes:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
-import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.resources.files import File
 from hubrun.shell import quote
+from hubrun.tarball import packed
 
 DAEMON_JSON = "/etc/docker/daemon.json"
 # The label that says from which inputs an image was built.
@@ -174,13 +173,4 @@ class Image(Resource):
             if now
             else "it is not there"
         )
-        return [Action(f"build {self.name} ({why})", script, build, self._tar(), seconds=3600)]
-
-    def _tar(self) -> bytes:
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as archive:
-            for path, content in sorted(self.context.items()):
-                entry = tarfile.TarInfo(path)
-                entry.size, entry.mode = len(content), 0o644
-                archive.addfile(entry, io.BytesIO(content))
-        return buffer.getvalue()
+        return [Action(f"build {self.name} ({why})", script, build, packed(self.context), seconds=3600)]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 
 from hubrun.desired.resource import Action, Resource
 from hubrun.shell import quote
+from hubrun.tarball import packed
 
 # Owner and mode of all that is there, and a digest of each file; what Python compiled beside its sources does not count.
 _PROBE = """
@@ -100,21 +99,12 @@ class SourceTree(Resource):
             return []
         title = f"write {self.path}" + (f" ({', '.join(said[:5])})" if said else "")
         shown = f"install {len(self.files)} files in {self.path}"
+        data = packed({name: text.encode() for name, text in self.files.items()})
         writes = (self.path, *(f"{self.path}/{name}" for name in differing))
-        return [Action(title, quote(_WRITE, self.path), shown, self._tar(), writes=writes)]
+        return [Action(title, quote(_WRITE, self.path), shown, data, writes=writes)]
 
     def _digests(self) -> dict[str, str]:
         return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in self.files.items()}
-
-    def _tar(self) -> bytes:
-        out = io.BytesIO()
-        with tarfile.open(fileobj=out, mode="w") as archive:
-            for name, text in self.files.items():
-                member = tarfile.TarInfo(name)
-                data = text.encode()
-                member.size = len(data)
-                archive.addfile(member, io.BytesIO(data))
-        return out.getvalue()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from hubrun import private_state
+from hubrun import atomic_write, private_state
 from hubrun.environment import PROJECT
 from hubrun.redaction.redact import HERE
 from hubrun.ssh.prefetch import Question
@@ -70,7 +70,9 @@ class Memory:
     def save(self) -> None:
         """Raises OSError."""
         if self._name:
-            private_state.write(private_state.folder("asked") / self._name, _FORM.dump_json(self.runbooks, indent=1))
+            atomic_write.write(
+                private_state.folder("asked") / self._name, _FORM.dump_json(self.runbooks, indent=1), 0o600
+            )
 
 
 def left_over(

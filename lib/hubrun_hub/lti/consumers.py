@@ -2,8 +2,10 @@
 
     /etc/jupyterhub/lti.env                   the consumer `default`: LTI 1.1
     /etc/jupyterhub/consumers.d/NAME.env      one more: LTI_CLIENT_KEY, LTI_CLIENT_SECRET, perhaps LTI_PREFIX
-    /etc/jupyterhub/consumers.d/NAME.json     the same consumer with LTI 1.3: issuer, client_ids, authorize_url,
-                                              jwks_url, perhaps deployment_ids and prefix
+    /etc/jupyterhub/consumers.d/NAME.json     the same consumer with LTI 1.3: issuer, client_ids, authorize_url, and
+                                              jwks_url, or in its place jwks, the public keys themselves (RFC 7517);
+                                              perhaps deployment_ids, prefix, and expires, from when on (seconds since
+                                              1970) it is shut out
 
 So a consumer comes with a file and goes with it, at once and without a restart, and the others' files stay as they are.
 
@@ -21,8 +23,10 @@ are not touched.
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from .user_names import PREFIX
@@ -33,13 +37,17 @@ CLIENT_KEY, CLIENT_SECRET, PREFIX_KEY = "LTI_CLIENT_KEY", "LTI_CLIENT_SECRET", "
 
 @dataclass(frozen=True)
 class Platform:
-    """An LMS as LTI 1.3 knows it. Without `deployment_ids`, every deployment of the client ids may launch."""
+    """An LMS as LTI 1.3 knows it. Without `deployment_ids`, every deployment of the client ids may launch.
+
+    Its keys are at `jwks_url`; where that is "", they are `jwks`.
+    """
 
     issuer: str
     client_ids: tuple[str, ...]
     authorize_url: str
     jwks_url: str
     deployment_ids: tuple[str, ...] = ()
+    jwks: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,7 @@ def _consumer(name: str, paths: list[Path]) -> Consumer:
                 prefixes.add(values[PREFIX_KEY] or "")
         else:
             settings = _json(path)
+            _check_not_expired(path, settings)
             platform = _platform(path, settings)
             if "prefix" in settings:
                 prefixes.add(str(settings["prefix"]))
@@ -115,15 +124,28 @@ def _json(path: Path) -> dict[str, object]:
     return settings
 
 
+def _check_not_expired(path: Path, settings: dict[str, object]) -> None:
+    expires = settings.get("expires")
+    # No fractions: JSON as Python reads it has NaN, before which no time is over.
+    if "expires" in settings and (isinstance(expires, bool) or not isinstance(expires, int)):
+        raise ValueError(f"{path}: expires is no whole number of seconds since 1970")
+    if isinstance(expires, int) and time.time() >= expires:
+        raise ValueError(f"{path} expired")
+
+
 def _platform(path: Path, settings: dict[str, object]) -> Platform:
-    texts = {name: settings.get(name) for name in ("issuer", "authorize_url", "jwks_url")}
+    inline = "jwks" in settings
+    if inline and "jwks_url" in settings:
+        raise ValueError(f"{path} has jwks and jwks_url: which of them counts?")
+    urls = ("authorize_url",) if inline else ("authorize_url", "jwks_url")
+    texts = {name: settings.get(name) for name in ("issuer", *urls)}
     client_ids, deployment_ids = _texts(path, settings, "client_ids"), _texts(path, settings, "deployment_ids")
     for name, text in texts.items():
         if not isinstance(text, str) or not text:
             raise ValueError(f"{path}: {name} is missing or no text")
     if not client_ids:
         raise ValueError(f"{path}: client_ids is missing or empty")
-    for name in ("authorize_url", "jwks_url"):
+    for name in urls:
         url = urlsplit(str(texts[name]))
         # Keys that came without TLS would prove nothing; only a test's LMS on this machine may do without.
         if url.scheme != "https" and url.hostname not in ("127.0.0.1", "localhost"):
@@ -132,9 +154,20 @@ def _platform(path: Path, settings: dict[str, object]) -> Platform:
         issuer=str(texts["issuer"]),
         client_ids=tuple(client_ids),
         authorize_url=str(texts["authorize_url"]),
-        jwks_url=str(texts["jwks_url"]),
+        jwks_url=str(texts.get("jwks_url", "")),
         deployment_ids=tuple(deployment_ids),
+        jwks=_public_keys(path, settings["jwks"]) if inline else {},
     )
+
+
+def _public_keys(path: Path, jwks: object) -> dict[str, Any]:
+    keys = jwks.get("keys") if isinstance(jwks, dict) else None
+    if not isinstance(keys, list) or not keys or not all(isinstance(key, dict) and key.get("kid") for key in keys):
+        raise ValueError(f"{path}: jwks is no set of keys with a kid each (RFC 7517)")
+    # What signs does not belong here, where the hub can read it; and an "oct" key is nothing but a shared secret.
+    if any(key.get("kty") != "RSA" or "d" in key for key in keys):
+        raise ValueError(f"{path}: jwks holds something else than public RSA keys")
+    return {"keys": keys}
 
 
 def _texts(path: Path, settings: dict[str, object], name: str) -> list[str]:

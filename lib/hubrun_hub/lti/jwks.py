@@ -1,4 +1,4 @@
-"""The public keys of the LMSs, fetched from where they publish them (RFC 7517).
+"""The public keys of the LMSs (RFC 7517): fetched from where they publish them, or from the consumer's own file.
 
 ltiauthenticator 1.6.3 fetches them again for each launch, on the hub's only thread: a slow LMS holds up everyone. Here
 they are kept for five minutes, and fetched once more for a key that is new; but no more often than every few seconds,
@@ -16,6 +16,8 @@ from typing import Any
 
 from jwt import PyJWKClientConnectionError, PyJWKClientError, PyJWKSet
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+from .consumers import Platform
 
 KEEP_S = 300
 TIMEOUT_S = 5
@@ -43,9 +45,7 @@ class _KeySet:
                 await self._fetch()
             elif not known and self._failed:
                 raise PyJWKClientConnectionError("the last fetch failed a moment ago")
-        if kid not in self._keys:
-            raise PyJWKClientError(f"no key {kid!r:.60} is published")
-        return self._keys[kid]
+        return _one(self._keys, kid)
 
     async def _fetch(self) -> None:
         client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=LIMIT_BYTES, max_header_size=65536)
@@ -54,17 +54,28 @@ class _KeySet:
                 client.fetch(self._url, connect_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S, max_redirects=3),
                 TIMEOUT_S,
             )
-            keys = PyJWKSet.from_dict(json.loads(answer.body)).keys
+            keys = _usable(json.loads(answer.body))
         except Exception as error:
             self._failed = str(error) or f"no answer within {TIMEOUT_S} s"
             raise PyJWKClientConnectionError(self._failed) from error
         else:
             self._failed = ""
             self._fetched = time.monotonic()
-            self._keys = {key.key_id: key.key for key in keys if key.key_id and key.public_key_use in ("sig", None)}
+            self._keys = keys
         finally:
             self._tried = time.monotonic()
             client.close()
+
+
+def _usable(jwks: Any) -> dict[str, Any]:
+    keys = PyJWKSet.from_dict(jwks).keys
+    return {key.key_id: key.key for key in keys if key.key_id and key.public_key_use in ("sig", None)}
+
+
+def _one(keys: dict[str, Any], kid: str) -> Any:
+    if kid not in keys:
+        raise PyJWKClientError(f"no key {kid!r:.60} is published")
+    return keys[kid]
 
 
 class KeySets:
@@ -73,6 +84,8 @@ class KeySets:
     def __init__(self) -> None:
         self._sets: dict[str, _KeySet] = {}
 
-    async def key(self, url: str, kid: str) -> Any:
-        """Return the key `kid` of the set at `url`, for jwt.decode. Raises jwt.PyJWTError: no such key, no answer."""
-        return await self._sets.setdefault(url, _KeySet(url)).key(kid)
+    async def key(self, platform: Platform, kid: str) -> Any:
+        """Return the platform's key `kid`, for jwt.decode. Raises jwt.PyJWTError: no such key, no answer."""
+        if not platform.jwks_url:
+            return _one(_usable(platform.jwks), kid)
+        return await self._sets.setdefault(platform.jwks_url, _KeySet(platform.jwks_url)).key(kid)

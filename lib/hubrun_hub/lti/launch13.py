@@ -155,7 +155,7 @@ async def _claims(
                 consumer.name,
             )
         try:
-            key = await keys.key(platform.jwks_url, header["kid"])
+            key = await keys.key(platform, header["kid"])
         except jwt.PyJWKClientConnectionError as error:
             raise Refusal(Reason.NO_KEYS, f"{platform.jwks_url} does not answer: {error}", consumer.name) from None
         claims: dict[str, Any] = jwt.decode(

@@ -398,6 +398,30 @@ def test_a_platform_with_a_broken_file_is_shut_out(hub: Hub, lms: Lms, changes: 
     assert "LTI consumer zbroken is shut out: " in hub.log[before:] and complaint in hub.log[before:]
 
 
+def test_an_lms_whose_keys_are_in_its_file_launches_until_it_expires(hub: Hub, browser: Browser) -> None:
+    lms = Lms("https://inline.example", "1")
+    settings = json.loads(lms.settings())
+    del settings["jwks_url"]
+    file = hub.folder / "consumers.d" / "inline.json"
+    file.write_text(json.dumps({**settings, "jwks": {"keys": [lms.key.jwk]}, "expires": now() + 5}))
+    lms.close()  # nobody need answer
+    known = lms.key
+    lms.key = Key(known.kid)
+    assert lms.launch(Browser(hub)).reason == "not-trusted", "another key under its name"
+    lms.key = known
+    lms.launch(browser)
+    assert browser.user == "inline__ada"
+    late = Browser(hub)
+    question = lms.begin(late)
+    while now() < json.loads(file.read_text())["expires"]:
+        time.sleep(0.2)
+    assert lms.answer(late, question, lms.key.sign(lms.claims(question))).reason == "not-trusted"
+    before = len(hub.log)
+    says = f"iss=https://inline.example&login_hint=x&target_link_uri={lms.launch_url}"
+    assert Browser(hub).get(f"/hub/lti13/oauth_login?{says}").reason == "not-trusted"
+    assert "LTI consumer inline is shut out" in hub.log[before:]
+
+
 def test_one_person_has_one_name_and_one_home_with_both_versions(hub: Hub, lms: Lms) -> None:
     for name in ("ada", "Ada@Example.EDU", "张伟"):
         with_11, with_13 = Browser(hub), Browser(hub)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hubrun_hub.lti import consumers
 from hubrun_hub.lti.launch_targets import Elsewhere, path_on
 from hubrun_hub.lti.nonces import Nonces
 from hubrun_hub.lti.pages import PAGES
@@ -147,3 +150,38 @@ def test_the_developer_key_sends_the_name(username_key: str, privacy: str, field
 def test_a_field_that_canvas_does_not_know_makes_no_developer_key() -> None:
     with pytest.raises(ValueError, match="custom_x is not known"):
         developer_key("https://hub.example.edu/hub/", "custom_x")
+
+
+# -- consumers whose keys are in their file --------------------------------------------------------------------------
+
+RSA = {"kty": "RSA", "kid": "k", "n": "AQAB", "e": "AQAB"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"jwks_url": "https://lms.example/keys"}, "has jwks and jwks_url"),
+        ({"jwks": {"keys": []}}, "jwks is no set of keys"),
+        ({"jwks": [RSA]}, "jwks is no set of keys"),
+        ({"jwks": {"keys": [RSA, 7]}}, "jwks is no set of keys"),
+        ({"jwks": {"keys": [{**RSA, "kid": ""}]}}, "jwks is no set of keys"),
+        ({"jwks": {"keys": [{**RSA, "d": "AQAB"}]}}, "something else than public RSA keys"),
+        ({"jwks": {"keys": [RSA, {"kty": "oct", "kid": "s", "k": "AQAB"}]}}, "something else than public RSA keys"),
+        ({"expires": "tomorrow"}, "expires is no whole number"),
+        ({"expires": None}, "expires is no whole number"),
+        ({"expires": True}, "expires is no whole number"),
+        ({"expires": float("nan")}, "expires is no whole number"),
+        ({"expires": float("inf")}, "expires is no whole number"),
+        ({"expires": int(time.time())}, "expired"),
+        ({"expires": -1}, "expired"),
+    ],
+)
+def test_keys_of_its_own_or_an_end_that_are_none_shut_a_consumer_out(
+    changes: dict[str, Any], complaint: str, tmp_path: Path
+) -> None:
+    whole = {"issuer": "https://x.example", "client_ids": ["1"], "authorize_url": "https://x.example/a"}
+    (tmp_path / "x.json").write_text(
+        json.dumps({**whole, "jwks": {"keys": [RSA]}, "expires": int(time.time()) + 60, **changes})
+    )
+    found, [problem] = consumers.read(tmp_path, None)
+    assert found == [] and complaint in problem

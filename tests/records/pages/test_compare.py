@@ -10,8 +10,7 @@ import pytest
 import five_runs
 from hubrun.records.ledger.manifest import Book, Manifest, Packages, Record, Software, Step
 from hubrun.records.pages import rendering
-from hubrun.records.pages.compare import Difference, compare, text
-from hubrun.records.pages.normalize import quiet
+from hubrun.records.pages.compare import compare, quiet, text
 
 
 def a_run(*steps: Step, **fields: Any) -> Manifest:
@@ -38,8 +37,7 @@ def check(came: str, ok: bool = True, expected: str = "exit code 0", name: str =
     return {"check": name, "ok": ok, "expected": expected, "came": came}
 
 
-def differences(a: Manifest, b: Manifest) -> list[tuple[str, str, str, str]]:
-    return [(each.kind, each.what, each.a, each.b) for each in compare(a, b).differences]
+differences = compare
 
 
 @pytest.fixture(scope="module")
@@ -52,36 +50,36 @@ def test_of_a_run_and_the_same_run_later_nothing_differs(tmp_path: Path) -> None
     first, second = (Manifest(predicate=writer.run(does={})) for _ in range(2))
     second.predicate.runbooks[0].seconds = 99
     second.predicate.server["memory_mb"] = "31999"
-    said = text(compare(first, second))
+    said = text(first, second, compare(first, second))
     assert first.predicate.run != second.predicate.run
     assert said.splitlines()[3:] == ["nothing differs"]
 
 
 def test_of_a_run_with_one_parameter_changed_that_and_what_followed_from_it(runs: list[Manifest]) -> None:
-    compared = compare(runs[1], runs[4])
-    assert [(each.kind, " › ".join((*each.where, each.what)), each.a, each.b) for each in compared.differences] == [
-        ("Parameters", "upload_limit_mb", "100", "200"),
-        ("Status", "run", "ok", "changed"),
-        ("Status", "03_https", "ok", "changed"),
-        ("Status", "03_https › Port 443", "ok", "changed"),
-        ("Resources", f"03_https › Port 443 › file {five_runs.NGINX}", "ok", "changed"),
-        ("Resources", "03_https › Port 443 › service nginx", "ok", "changed"),
-    ]
-    said = text(compared)
-    assert said.splitlines()[-1] == "6 differences"
-    assert f"B: change {five_runs.NGINX}" in said and "+    client_max_body_size 200m;" in said
+    found = compare(runs[1], runs[4])
+    nginx = f"03_https › Port 443 › file {five_runs.NGINX}"
+    assert found[:9] == [
+        "- parameters › upload_limit_mb: 100", "+ parameters › upload_limit_mb: 200",
+        "- run › status: ok", "+ run › status: changed",
+        "- 03_https: ok", "+ 03_https: changed",
+        "- 03_https › Port 443: ok", f"- {nginx}: ok", "- 03_https › Port 443 › service nginx: ok",
+    ]  # fmt: skip
+    assert found[9:11] == ["+ 03_https › Port 443: changed", f"+ {nginx}: changed"]
+    said = text(runs[1], runs[4], found)
+    assert said.splitlines()[-1] == f"{len(found)} lines differ"
+    assert f"+ {nginx}: change {five_runs.NGINX}" in found and f"+ {nginx}: +    client_max_body_size 200m;" in found
+    places = {line[2:].partition(": ")[0].partition(" › ")[0] for line in found}
+    assert places == {"parameters", "run", "03_https"}
 
 
-def test_what_a_check_foresaw_and_an_install_did_is_shown_once(runs: list[Manifest]) -> None:
-    changed = [each for each in compare(runs[3], runs[4]).differences if each.kind == "Resources"]
-    assert [(each.a, each.b, [done.run for done in each.done]) for each in changed] == [
-        ("would change", "changed", ["A and B"])
-    ] * 2
+def test_what_a_check_foresaw_and_an_install_did_is_no_difference(runs: list[Manifest]) -> None:
+    changed = [line for line in compare(runs[3], runs[4]) if f"file {five_runs.NGINX}" in line]
+    assert [line.rpartition(": ")[2] for line in changed] == ["would change", "changed"]
 
 
 def test_of_a_resumed_run_the_last_attempt_counts(runs: list[Manifest]) -> None:
     found = differences(runs[1], runs[2])
-    assert ("Status", "03_https", "ok", "changed") in found
+    assert "- 03_https: ok" in found and "+ 03_https: changed" in found
     assert "failed" not in str(found)
 
 
@@ -95,23 +93,25 @@ def test_versions_packages_and_the_server_are_compared_and_its_memory_is_not() -
         software=Software(version="1", commit="c" * 40, dirty=True),
     )
     assert differences(a, b) == [
-        ("Software", "commit", "empty", "c" * 40),
-        ("Software", "dirty", "no", "yes"),
-        ("Server", "kernel", "6.1.0-25", "6.1.0-26"),
-        ("Packages", "deb curl", "7", "–"),
-        ("Packages", "deb nginx", "1", "2"),
-        ("Packages", "deb certbot", "–", "2"),
-    ]
+        "- software › commit: empty", "- software › dirty: no",
+        "- server › kernel: 6.1.0-25",
+        f"+ software › commit: {'c' * 40}", "+ software › dirty: yes",
+        "+ server › kernel: 6.1.0-26",
+        "- packages › deb curl: 7",
+        "- packages › deb nginx: 1",
+        "+ packages › deb certbot: 2",
+        "+ packages › deb nginx: 2",
+    ]  # fmt: skip
 
 
 def test_versions_that_one_run_could_not_read_are_one_difference() -> None:
     a, b = a_run(packages=Packages(after={"deb nginx": "1"})), a_run()
-    assert differences(a, b) == [("Packages", "installed packages", "1 packages", "could not be read")]
+    assert differences(a, b) == ["- packages: 1 packages", "+ packages: could not be read"]
 
 
 def test_a_check_changed_nothing_so_what_was_there_before_is_compared() -> None:
     a, b = a_run(packages=Packages(after={"deb nginx": "1"})), a_run(packages=Packages(before={"deb nginx": "1"}), mode="check")  # fmt: skip
-    assert differences(a, b) == [("Status", "mode", "install", "check")]
+    assert differences(a, b) == ["- run › mode: install", "+ run › mode: check"]
 
 
 @pytest.mark.parametrize(
@@ -136,17 +136,24 @@ def test_measurements_of_a_check_are_no_difference(a: dict[str, Any], b: dict[st
     ],
 )
 def test_what_a_check_found_is_a_difference(a: dict[str, Any], b: dict[str, Any]) -> None:
-    assert [each[0] for each in differences(a_run(step(checks=[a])), a_run(step(checks=[b])))] == ["Checks"]
+    found = differences(a_run(step(checks=[a])), a_run(step(checks=[b])))
+    assert [line.partition(": ")[0] for line in found] == [
+        "- 01_server › Swap › check memory",
+        "+ 01_server › Swap › check memory",
+    ]
 
 
-def test_a_resource_whose_name_holds_the_parameter_is_one_difference() -> None:
+def test_a_resource_whose_name_holds_the_parameter_is_shown_under_both_names() -> None:
     a, b = (a_run(step([result("user x"), result(f"swap /swapfile, {size} MB")])) for size in (0, 512))
-    assert differences(a, b) == [("Resources", "swap /swapfile, 0 MB → swap /swapfile, 512 MB", "ok", "ok")]
+    assert differences(a, b) == [
+        "- 01_server › Swap › swap /swapfile, 0 MB: ok",
+        "+ 01_server › Swap › swap /swapfile, 512 MB: ok",
+    ]
 
 
 def test_a_resource_that_one_run_has_is_no_change_of_another() -> None:
     a, b = a_run(step([result("user x")])), a_run(step([result("service y"), result("user x")]))
-    assert differences(a, b) == [("Resources", "service y", "–", "ok")]
+    assert differences(a, b) == ["+ 01_server › Swap › service y: ok"]
 
 
 def test_amounts_in_what_was_done_come_from_parameters_and_random_names_do_not() -> None:
@@ -155,7 +162,10 @@ def test_amounts_in_what_was_done_come_from_parameters_and_random_names_do_not()
 
     a, same, other = with_token("cc1f124014f0782c", "60s"), with_token("aa1f124014f0782d", "60s"), with_token("cc1f124014f0782c", "90s")  # fmt: skip
     assert differences(a, same) == []
-    assert differences(a, other) == [("Resources", "file /x", "changed", "changed")]
+    assert differences(a, other) == [
+        "- 01_server › Swap › file /x: +timeout 60s;",
+        "+ 01_server › Swap › file /x: +timeout 90s;",
+    ]
 
 
 def test_facts_are_compared_without_times_and_without_the_summary_that_repeats_the_steps() -> None:
@@ -177,7 +187,7 @@ def test_facts_are_compared_without_times_and_without_the_summary_that_repeats_t
             }
         }
     )
-    assert differences(a, b) == [("Facts", "verified", "yes", "no")]
+    assert differences(a, b) == ["- 01_server › fact verified: yes", "+ 01_server › fact verified: no"]
 
 
 def test_another_reason_of_the_same_failure_is_a_difference_and_its_duration_is_not() -> None:
@@ -186,13 +196,16 @@ def test_another_reason_of_the_same_failure_is_a_difference_and_its_duration_is_
         for reason in ("no end after 60 s", "no end after 61.2 s", "no space left")
     )
     assert differences(a, later) == []
-    assert differences(a, other) == [("Status", "Swap", "failed: no end after 60 s", "failed: no space left")]
+    assert differences(a, other) == [
+        "- 01_server › Swap: failed: no end after 60 s",
+        "+ 01_server › Swap: failed: no space left",
+    ]
 
 
 def test_a_runbook_and_a_step_that_one_run_has_are_named() -> None:
     a, b = a_run(step()), a_run(step(), step(title="Time"))
     b.predicate.runbooks.append(Book(name="02_hub_lti", status="failed"))
-    assert differences(a, b) == [("Status", "Time", "–", "ok"), ("Status", "02_hub_lti", "–", "failed")]
+    assert differences(a, b) == ["+ 01_server › Time: ok", "+ 02_hub_lti: failed"]
 
 
 @pytest.mark.parametrize(
@@ -209,12 +222,12 @@ def test_only_what_a_machine_made_up_is_taken_out_of_text(said: str, left: str) 
 
 def test_the_page_shows_the_same_and_escapes_what_it_shows(runs: list[Manifest]) -> None:
     evil = a_run(parameters={"domain": "<script>alert(1)</script>"})
-    page = rendering.comparison(compare(a_run(parameters={"domain": "a"}), evil))
-    assert "1 difference<" in page and "&lt;script&gt;alert(1)" in page and "<script" not in page
-    assert "<h1>Nothing differs</h1>" in rendering.comparison(compare(runs[0], runs[0]))
+    plain = a_run(parameters={"domain": "a"})
+    page = rendering.comparison(plain.predicate, evil.predicate, compare(plain, evil))
+    assert "2 lines differ<" in page and "&lt;script&gt;alert(1)" in page and "<script" not in page
+    assert "<h1>Nothing differs</h1>" in rendering.comparison(runs[0].predicate, runs[0].predicate, [])
 
 
 def test_a_difference_names_its_place(runs: list[Manifest]) -> None:
-    found = [each for each in compare(runs[0], runs[1]).differences if each.where == ("02_hub_lti", "JupyterHub")]
-    assert [type(each) for each in found] == [Difference]
-    assert found[0].done[0].actions[0] == "make /opt/jupyterhub"
+    found = [line for line in compare(runs[0], runs[1]) if "02_hub_lti › JupyterHub › " in line]
+    assert [line[0] for line in found if line.endswith(": make /opt/jupyterhub")] == ["-"]

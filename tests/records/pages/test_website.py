@@ -19,7 +19,6 @@ from hubrun.records.ledger.history import Run
 from hubrun.records.ledger.manifest import Book, Manifest
 from hubrun.records.ledger.report import Finding, Report
 from hubrun.records.pages import notebook_page
-from hubrun.records.pages.timeline import timeline
 from hubrun.records.pages.website import write_site
 
 
@@ -100,26 +99,10 @@ def test_the_index_shows_first_what_failed_and_why(made: Path) -> None:
     assert "Verified: 5 runs, 31 files, 5 signed, 1 not signed" in page.said and "Not verified" in page.said
 
 
-def test_a_site_has_its_runs_newest_first_and_a_picture_with_the_same_in_words(made: Path) -> None:
+def test_a_site_has_its_runs_newest_first(made: Path) -> None:
     page = Page(made.parent / "biology" / "index.html")
     names = re.findall(r"\d{8}T\d{6}Z-[0-9a-f]{6}", page.said)
     assert names == sorted(names, reverse=True) and len(names) == 5
-    picture = next(found for tag, found in page.tags if tag == "svg")
-    assert picture["role"] == "img"
-    assert "5 runs from " in str(picture["aria-label"])
-    assert "3 changed, 1 ok, 1 would change" in str(picture["aria-label"])
-    assert sum(found.get("class", "").startswith("mark ") for tag, found in page.tags if tag == "g") == 5  # type: ignore[union-attr]
-
-
-def test_in_the_picture_runs_of_one_day_are_stacked_and_others_lie_in_order(tmp_path: Path) -> None:
-    drawn = timeline(five_runs.write(tmp_path))
-    assert drawn
-    first, second, third, check, last = drawn.marks
-    assert first.x < second.x < third.x < check.x
-    assert first.y == second.y == third.y == check.y < drawn.line
-    assert last.y < check.y and last.x - check.x < 1
-    assert [text.split()[1] for _, text in drawn.ticks] == ["Sep", "Oct", "Nov"]
-    assert timeline([]) is None
 
 
 def test_a_failed_run_begins_with_the_reason(made: Path) -> None:

@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from books import Ear, book, code, forms, marks, printed, random_hex, read, result, shown
-from hubrun.records.ledger import atomic_write
+from hubrun import atomic_write
 from hubrun.records.ledger.manifest import Book
 from hubrun.records.ledger.steps import derive
 from hubrun.records.run import papermill_engine

@@ -21,15 +21,17 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import books
 from books import SITE, Ear, book, code, forget, install, marks, places, printed, random_hex, read, result, shown, until
+from histories import make_run, resume_run
+from hubrun import atomic_write
 from hubrun.cli.progress import Progress
 from hubrun.environment import SITE_FILE
 from hubrun.errors import BadInput
-from hubrun.records.ledger import atomic_write, manifest
+from hubrun.records.ledger import manifest
 from hubrun.records.ledger.history import HEAD, LOCK, History
 from hubrun.records.ledger.manifest import Book, Manifest, Record, Software
 from hubrun.records.ledger.steps import Listener, mark, titles
 from hubrun.records.ledger.verify_history import verify
-from hubrun.records.run import kernels
+from hubrun.records.run import kernels, resume
 from hubrun.records.run import site_run as record
 from hubrun.records.run.signals import Stopped
 from hubrun.records.run.site_run import Run, runbooks
@@ -152,7 +154,7 @@ def test_nothing_is_wrong_with_the_record_of_a_failed_run(failed: Run) -> None:
 # -- going on with it
 
 
-def test_resume_goes_on_at_the_runbook_that_failed_and_keeps_both_attempts(copy: Path, three: list[Path]) -> None:
+def test_resume_is_a_new_run_that_begins_at_the_runbook_that_failed(copy: Path, three: list[Path]) -> None:
     (earlier,) = history(copy).runs()
     before = {path.name: path.read_bytes() for path in earlier.folder.iterdir()}
     there = three[0].with_name("there")
@@ -162,23 +164,42 @@ def test_resume_goes_on_at_the_runbook_that_failed_and_keeps_both_attempts(copy:
         again = install(copy, three, again=True, listen=ear.listen)
     finally:
         there.unlink()
-    assert again.folder == earlier.folder and [path.name for path in again.books] == ["02_two.ipynb", "03_three.ipynb"]
+    assert again.folder != earlier.folder and [path.name for path in again.books] == ["02_two.ipynb", "03_three.ipynb"]
     assert "01_one" not in ear.started and "Not reached" in ear.started
-    aside = again.folder / "attempt-1"
-    assert {path.name: path.read_bytes() for path in aside.iterdir()} == {
-        name: before[name] for name in ("manifest.json", "02_two.ipynb")
-    }
-    assert (again.folder / "01_one.ipynb").read_bytes() == before["01_one.ipynb"]
+    assert {path.name: path.read_bytes() for path in earlier.folder.iterdir()} == before
     kept = manifest.read(again.folder).predicate
     assert [(each.name, each.attempt, each.status, each.file) for each in kept.runbooks] == [
-        ("01_one", 1, "changed", "01_one.ipynb"), ("02_two", 1, "failed", "attempt-1/02_two.ipynb"),
-        ("02_two", 2, "ok", "02_two.ipynb"), ("03_three", 2, "ok", "03_three.ipynb"),
+        ("02_two", 1, "ok", "02_two.ipynb"), ("03_three", 1, "ok", "03_three.ipynb"),
     ]  # fmt: skip
-    assert (kept.attempt, kept.status, kept.reason) == (2, "changed", "")
-    assert kept.previous and (kept.previous.attempt, kept.previous.sha256) == (1, sha256(aside / "manifest.json"))
+    assert (kept.attempt, kept.status, kept.reason) == (1, "ok", "")
+    assert kept.resumes == kept.previous and kept.resumes and kept.resumes.run == earlier.name
+    assert kept.resumes.sha256 == sha256(earlier.folder / "manifest.json")
     assert sound(copy)
-    with pytest.raises(BadInput, match=r"ended well \(changed\): there is nothing to resume\. Leave out --resume"):
+    with pytest.raises(BadInput, match=r"ended well \(ok\): there is nothing to resume\. Leave out --resume"):
         install(copy, three, again=True)
+
+
+def test_what_fails_again_is_resumed_again_and_only_what_was_to_run(copy: Path, three: list[Path]) -> None:
+    second = install(copy, three, again=True)
+    assert (second.record.status, [book.name for book in second.record.runbooks]) == ("failed", ["02_two", "03_three"])
+    third = install(copy, three, again=True)
+    assert third.record.resumes and third.record.resumes.run == second.folder.name
+    assert [book.name for book in third.record.runbooks] == ["02_two", "03_three"]
+    alone = install(copy, three[1:2])
+    assert alone.record.status == "failed"
+    again = install(copy, three, again=True)
+    assert [book.name for book in again.record.runbooks] == ["02_two"]
+    renamed = [path.with_name("00_else.ipynb") for path in three[:1]]
+    with pytest.raises(BadInput, match="no runbook of the last run is left"):
+        install(copy, renamed, again=True)
+    assert len(history(copy).runs()) == 5 and sound(copy)
+
+
+def test_a_run_that_an_earlier_version_resumed_is_gone_on_with(tmp_path: Path, three: list[Path]) -> None:
+    run = make_run(tmp_path, "biology", status="failed")
+    resume_run(run, status="failed")
+    link, left = resume.failed_run(history(tmp_path), [*three, three[0].with_name("02_hub_lti.ipynb")])
+    assert (link.run, link.attempt) == (run.name, 2) and [path.stem for path in left] == ["02_hub_lti"]
 
 
 def test_there_is_nothing_to_resume_before_the_first_run(tmp_path: Path, three: list[Path]) -> None:
@@ -187,7 +208,7 @@ def test_there_is_nothing_to_resume_before_the_first_run(tmp_path: Path, three: 
     assert history(tmp_path).runs() == []
 
 
-@pytest.mark.parametrize("moment", ["before the new manifest", "after it", "after the old notebook was removed"])
+@pytest.mark.parametrize("moment", ["before the new manifest", "after it"])
 def test_a_kill_while_resuming_loses_nothing(
     moment: str, copy: Path, three: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,31 +222,26 @@ def test_a_kill_while_resuming_loses_nothing(
         raise Killed
 
     with monkeypatch.context() as patch:
-        if moment == "before the new manifest":
-            patch.setattr(record, "_begun", kill)
-        elif moment == "after it":
-            patch.setattr(Path, "unlink", kill)
-        else:
-            patch.setattr(Run, "execute", kill)
+        patch.setattr(
+            *((record.whole, "write", kill) if moment == "before the new manifest" else (Run, "execute", kill))
+        )
         with pytest.raises(Killed):
             install(copy, three, again=True)
     with record.opened(SITE, "install", copy, three) as run:
-        recovered = [each.name for each in run.recovered]
+        recovered = run.recovered
         run.finish(books.Bare())  # type: ignore[arg-type]
-    everything = {path.read_bytes() for path in kept.folder.rglob("*") if path.is_file()}
-    assert {name for name, content in before.items() if content not in everything} == set()
-    closed = kept.manifest().predicate
+    assert {path.name: path.read_bytes() for path in kept.folder.iterdir()} == before
     if moment == "before the new manifest":
-        assert recovered == [] and (closed.attempt, closed.status) == (1, "failed")
+        assert recovered == [] and len(history(copy).runs()) == 2
     else:
-        assert recovered == [kept.name] and (closed.attempt, closed.status, closed.cause) == (
-            2,
-            "interrupted",
-            "killed",
-        )
-        assert [(each.name, each.attempt, each.status) for each in closed.runbooks] == [
-            ("01_one", 1, "changed"), ("02_two", 1, "failed"), ("02_two", 2, "not run"), ("03_three", 2, "not run"),
-        ]  # fmt: skip
+        (each,) = recovered
+        closed = each.manifest().predicate
+        assert (closed.status, closed.cause) == ("interrupted", "killed")
+        assert closed.resumes and closed.resumes.run == kept.name
+        assert [(book.name, book.status) for book in closed.runbooks] == [
+            ("02_two", "not run"),
+            ("03_three", "not run"),
+        ]
     assert sound(copy)
 
 
@@ -451,12 +467,12 @@ def test_a_disk_that_gets_full_does_not_stop_the_install_and_the_record_is_rescu
     two = [book(tmp_path, name, ("Works", [result("file", "changed")])) for name in ("01_a", "02_b")]
     really, done = atomic_write.write, []
 
-    def write(path: Path, content: bytes) -> None:
+    def write(path: Path, content: bytes, *mode: int) -> None:
         if tmp_path / "records" in path.parents:
             done.append(path)
             if len(done) > 7:  # in the middle of the first runbook
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        really(path, content)
+        really(path, content, *mode)
 
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
 import shutil
@@ -10,9 +9,10 @@ from pathlib import Path
 
 import nbformat
 
+from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
-from hubrun.records.ledger import atomic_write, manifest, signature
-from hubrun.records.ledger.history import ATTEMPT, HEAD, SIGNATURE, History, Run
+from hubrun.records.ledger import manifest, signature
+from hubrun.records.ledger.history import HEAD, SIGNATURE, History, Run
 from hubrun.records.ledger.manifest import Cause, Digest, Link, Manifest, Signer, Status, Subject
 from hubrun.records.ledger.steps import derive, glued, is_code, mark, now, seconds_between
 
@@ -73,7 +73,6 @@ def recover(history: History, key: signature.Key | None = None) -> list[Run]:
             close(history, run.folder, statement, key)
             closed.append(run)
         else:
-            _drop_copies(run, statement.predicate.attempt)
             _advance(history, run, statement)
     return closed
 
@@ -96,26 +95,8 @@ def _advance(history: History, run: Run, statement: Manifest) -> None:
         history.set_head(link)
 
 
-def _drop_copies(run: Run, attempt: int) -> None:
-    """Remove what a resumption that was killed before it began had set aside: the originals are still there."""
-    for folder in run.folder.iterdir():
-        if ATTEMPT.fullmatch(folder.name) and int(folder.name.partition("-")[2]) >= attempt:
-            for path in folder.iterdir():
-                above = run.folder / path.name
-                if path.name.endswith(atomic_write.BESIDE) or (
-                    above.is_file() and above.read_bytes() == path.read_bytes()
-                ):
-                    path.unlink()
-            with contextlib.suppress(OSError):  # what else is in it is for `records verify` to name
-                folder.rmdir()
-
-
 def _interrupt(run: Run, statement: Manifest) -> None:
     record = statement.predicate
-    for path in run.folder.glob("attempt-*/*.ipynb"):  # one that was killed between copying and removing
-        above = run.folder / path.name
-        if above.exists() and above.read_bytes() == path.read_bytes():
-            above.unlink()
     seen = run.folder / manifest.FILE
     for book in record.runbooks:
         path = run.folder / f"{book.name}.ipynb"

@@ -7,8 +7,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
-from hubrun.records.ledger import atomic_write, manifest, signature
+from hubrun.records.ledger import manifest, signature
 from hubrun.records.ledger.history import SIGNATURE, Run
 from hubrun.records.ledger.manifest import Manifest
 from hubrun.records.ledger.report import Report

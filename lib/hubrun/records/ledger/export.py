@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import datetime
-import io
-import struct
 import tarfile
-import zlib
 from pathlib import Path
 
+from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
-from hubrun.records.ledger import atomic_write, manifest
+from hubrun.records.ledger import manifest
 from hubrun.records.ledger.contents import attempts
 from hubrun.records.ledger.export_readme import ALLOWED, README, SUMS, allowed_line, readme
 from hubrun.records.ledger.history import Run
 from hubrun.records.ledger.verify_history import verify_run
+from hubrun.tarball import packed
 
 
 def export(run: Run, target: Path | None = None) -> Path:
-    """Write the run into one `.tar.gz`, the same bytes for the same run on any machine; the file that was written.
+    """Write the run into one `.tar`, the same bytes for the same run on any machine; the file that was written.
 
     target: a folder (None: the current one), or the file itself. The archive holds one folder: the run's own, a
     README.txt, SHA256SUMS, and the signers' keys. Raises BadInput for a run that goes on or does not verify, and for
@@ -34,8 +33,8 @@ def export(run: Run, target: Path | None = None) -> Path:
         raise BadInput(f"the run does not verify: {report.findings[0]}", str(run.folder), "An archive would not either")
     name = f"{found.site}-{found.run}"
     target = target or Path()
-    path = target / f"{name}.tar.gz" if target.is_dir() else target
-    content = _zipped(_archive(name, _files(run), found.started))
+    path = target / f"{name}.tar" if target.is_dir() else target
+    content = _archive(name, _files(run), found.started)
     try:
         if not path.exists():
             atomic_write.write(path, content)
@@ -62,24 +61,26 @@ def _files(run: Run) -> dict[str, bytes]:
 def _archive(name: str, files: dict[str, bytes], started: str) -> bytes:
     when = datetime.datetime.fromisoformat(started)
     when = when if when.tzinfo else when.replace(tzinfo=datetime.UTC)
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for path in sorted(files):
-            member = tarfile.TarInfo(f"{name}/{path}")  # of root, 0644, whatever they are here
-            member.size, member.mtime = len(files[path]), int(when.timestamp())
-            tar.addfile(member, io.BytesIO(files[path]))
-    return archive.getvalue()
+    return packed({f"{name}/{path}": files[path] for path in sorted(files)}, int(when.timestamp()))
 
 
-def _zipped(content: bytes) -> bytes:
-    """`content` in gzip's form, stored: RFC 1952, and RFC 1951 section 3.2.4.
+def unpack(archive: Path, folder: Path) -> Run:
+    """The run in an archive, unpacked into `folder`; those of earlier versions (.tar.gz) too.
 
-    Deflate's output differs between zlib's versions and kin (zlib-ng), and the bytes are to be the same everywhere.
+    Raises BadInput for what is no such archive, or would leave the folder.
     """
-    blocks = [content[i : i + 65535] for i in range(0, len(content), 65535)]
-    body = b"".join(
-        struct.pack("<BHH", block is blocks[-1], len(block), len(block) ^ 0xFFFF) + block for block in blocks
-    )
-    # Magic, deflate, no flags, no time, no extra flags, operating system unknown.
-    head = struct.pack("<BBBBIBB", 0x1F, 0x8B, 8, 0, 0, 0, 255)
-    return head + body + struct.pack("<II", zlib.crc32(content), len(content) % 2**32)
+    try:
+        with tarfile.open(archive) as tar:
+            members = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
+            for name, content in members.items():
+                path = (folder / name).resolve()
+                if not path.is_relative_to(folder.resolve()) or content is None:
+                    raise BadInput(f"holds {name!r}, which is outside of it", str(archive))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.read())
+    except (OSError, tarfile.TarError) as error:
+        raise BadInput(f"is no archive of a run: {error}", str(archive)) from None
+    found = sorted(folder.glob(f"*/*/{manifest.FILE}"))
+    if len(found) != 1:
+        raise BadInput("holds no run, or several", str(archive), "`./hubrun records export` makes such archives")
+    return Run(found[0].parent)

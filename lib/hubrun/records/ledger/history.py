@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hubrun import atomic_write
 from hubrun.errors import BadInput
-from hubrun.records.ledger import atomic_write, manifest
+from hubrun.records.ledger import manifest
 from hubrun.records.ledger.manifest import Link, Manifest
 
 # UTC time and a random part: its name puts a run in order.

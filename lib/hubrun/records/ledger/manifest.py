@@ -134,8 +134,8 @@ class Signer(_Part):
 class Record(_Part):
     """The predicate: what was done, by whom, with what, to which server, and what came of it.
 
-    attempt: 1, and one more each time the run was resumed. previous: the manifest that was closed before this one
-    for the same site; null for the first. redactions: how often each secret was taken out, by name.
+    attempt: 1; earlier versions kept a resumed run in its own folder, and counted here. resumes: the failed run that this
+    one goes on with. previous: the manifest that was closed before this one for the same site; null for the first. redactions: how often each secret was taken out, by name.
     pruned: mode prune only, the manifests that were removed, in the chain's order. asked_ahead: scripts that were run on
     the server because an earlier run had asked so, and that no step of this one is known to have asked.
     """
@@ -159,6 +159,7 @@ class Record(_Part):
     packages: Packages = Packages()
     runbooks: list[Book] = []
     asked_ahead: list[str] = []
+    resumes: Link | None = None
     redactions: dict[str, int] = {}
     previous: Link | None = None
     signer: Signer = Signer()

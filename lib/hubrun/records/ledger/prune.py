@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
-from hubrun.records.ledger import atomic_write, chain, provenance
+from hubrun.records.ledger import chain, provenance
 from hubrun.records.ledger.history import History, Run, new_name
 from hubrun.records.ledger.manifest import FILE, Link, Manifest, Pruned, Record
 from hubrun.records.ledger.steps import now

@@ -19,8 +19,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
-from hubrun.records.ledger import atomic_write
 from hubrun.records.ledger.manifest import Signer
 
 # What a signature is for is part of it: one made for git or a file transfer does not hold here.

@@ -13,8 +13,9 @@ import fcntl
 import os
 from pathlib import Path
 
+from hubrun import atomic_write
 from hubrun.errors import BadInput
-from hubrun.records.ledger import atomic_write, chain
+from hubrun.records.ledger import chain
 from hubrun.records.ledger.contents import Attempt, Folder
 from hubrun.records.ledger.history import ASKED, HEAD, LOCK, RUN, History, Run
 from hubrun.records.ledger.report import Report

@@ -1,4 +1,4 @@
-"""What all pages share: the templates, the style, and how statuses, times and comparisons look. No files are written."""
+"""What all pages share: the templates, the style, and how statuses, times and differences look. No files are written."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from hubrun.records.pages import summary
-from hubrun.records.pages.compare import Comparison, shown
+from hubrun.records.ledger.manifest import Record
+from hubrun.records.pages import compare, summary
 
 TEMPLATES = Path(__file__).with_name("templates")
 # A sign beside the word, so that a column of statuses can be read at a glance, without colour too.
@@ -26,9 +26,10 @@ def page(template: str, **data: object) -> str:
     return _environment().get_template(template).render(**data)
 
 
-def comparison(compared: Comparison) -> str:
-    """The page of what differs between two runs."""
-    return page("compare.html", compared=compared, a=compared.a, b=compared.b, root="")
+def comparison(a: Record, b: Record, differences: list[str]) -> str:
+    """The page of what differs between two runs: what `compare.compare` found."""
+    text = "\n".join(differences)
+    return page("compare.html", a=a, b=b, differences=text, verdict=compare.verdict(differences), root="")
 
 
 def status(word: str) -> Markup:
@@ -37,11 +38,6 @@ def status(word: str) -> Markup:
     return Markup('<span class="status {}"><span aria-hidden="true">{}</span> {}</span>').format(
         word.replace(" ", "-"), sign, word
     )
-
-
-def word(text: str) -> Markup | str:
-    """A status as such, and any other text as it is."""
-    return status(text) if text in SIGNS else text
 
 
 def at(time: str) -> Markup:
@@ -74,6 +70,6 @@ def slug(*parts: object) -> str:
 @cache
 def _environment() -> Environment:
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
-    made.filters.update(status=status, word=word, at=at, diff=diff, anchor=anchor, slug=slug, shown=shown, duration=summary.duration)  # fmt: skip
+    made.filters.update(status=status, at=at, diff=diff, anchor=anchor, slug=slug, shown=summary.shown, duration=summary.duration)  # fmt: skip
     made.globals.update(style=Markup((TEMPLATES / "style.css").read_text()), summary=summary)
     return made

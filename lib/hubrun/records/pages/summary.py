@@ -185,3 +185,14 @@ def server(facts: dict[str, str]) -> str:
     """ "practice: Debian GNU/Linux 12 (bookworm), 6.1.0-25-amd64"; empty while nothing is known of it."""
     what = ", ".join(filter(None, (facts.get("name") or facts.get("os", ""), facts.get("kernel", ""))))
     return ": ".join(filter(None, (facts.get("hostname", ""), what)))
+
+
+def shown(value: Any) -> str:
+    """A parameter's or fact's value for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(shown(each) for each in value) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {shown(each)}" for name, each in value.items()) or "none"
+    return str(value) if value not in ("", None) else "empty"

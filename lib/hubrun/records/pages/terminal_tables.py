@@ -12,8 +12,7 @@ from hubrun.errors import BadInput
 from hubrun.records.ledger.history import History, Run
 from hubrun.records.ledger.manifest import Book, Record
 from hubrun.records.pages import summary
-from hubrun.records.pages.compare import shown
-from hubrun.records.pages.summary import Change, Failure
+from hubrun.records.pages.summary import Change, Failure, shown
 
 STYLE = {
     "ok": "green", "changed": "yellow", "would change": "blue", "failed": "bold red", "interrupted": "bold red",
@@ -79,6 +78,8 @@ def _head(record: Record) -> Iterator[tuple[str, str]]:
     yield "server", summary.server(record.server) or "unknown"
     yield "software", f"hubrun {summary.software(record.software)}"
     yield "signature", summary.signature(record.signer)
+    if record.resumes:
+        yield "goes on with", record.resumes.run
     if record.attempt > 1:
         yield "attempts", str(record.attempt)
     yield (

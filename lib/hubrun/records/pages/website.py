@@ -12,14 +12,14 @@ from pathlib import Path, PurePosixPath
 
 from markupsafe import Markup
 
+from hubrun import atomic_write
 from hubrun.errors import BadInput
-from hubrun.records.ledger import atomic_write, history, manifest
+from hubrun.records.ledger import history, manifest
 from hubrun.records.ledger.history import History, Run
 from hubrun.records.ledger.manifest import Book, Record
 from hubrun.records.ledger.report import Finding, Report
 from hubrun.records.pages import notebook_page, rendering, summary
 from hubrun.records.pages.summary import Failure
-from hubrun.records.pages.timeline import Timeline, timeline
 
 FOLDER = ".html"
 INDEX = "index.html"
@@ -63,10 +63,6 @@ class _Site:
     @property
     def failures(self) -> list[Failure]:
         return self.rows[0].failures if self.rows else []
-
-    @property
-    def timeline(self) -> Timeline | None:
-        return timeline([row.record for row in reversed(self.rows) if row.record])
 
 
 def write_site(records: Path, reports: Mapping[str, Report]) -> Path:

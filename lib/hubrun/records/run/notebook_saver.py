@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from papermill.engines import NotebookExecutionManager
 from papermill.iorw import LocalHandler, papermill_io
 
-from hubrun.records.ledger import atomic_write
+from hubrun import atomic_write
 from hubrun.records.ledger.manifest import Cause
 from hubrun.records.ledger.steps import Listener, is_code, mark, outcome
 from hubrun.redaction.redact import HERE

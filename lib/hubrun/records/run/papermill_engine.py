@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from typing import Any
@@ -178,11 +179,15 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
         output_path: str | None = None,
         progress_bar: bool = True,
         log_output: bool = False,
+        stdout_file: Any = None,
+        stderr_file: Any = None,
+        start_timeout: int = 60,
+        execution_timeout: int | None = None,
         listener: Listener | None = None,
         keepers: list[Keeper] | None = None,
         kernel: Shared | None = None,
         asked: Asked | None = None,
-        **kwargs: Any,
+        **_: Any,
     ) -> NotebookNode:
         """As papermill's own engines do it; its `autosave_cell_every` is not needed.
 
@@ -193,47 +198,24 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
         keeper = Keeper(nb, listener, output_path=output_path, log_output=log_output, progress_bar=progress_bar)
         if keepers is not None:
             keepers.append(keeper)
-        keeper.notebook_start()
-        try:
-            cls.execute_managed_notebook(
-                keeper, kernel_name, log_output=log_output, listener=listener, kernel=kernel, asked=asked, **kwargs
+        with contextlib.ExitStack() as stack:
+            keeper.notebook_start()
+            stack.callback(keeper.notebook_complete)
+            taken = kernel.take(kernel_name) if kernel else Kernel.start(kernel_name)
+            if not kernel:
+                stack.callback(taken.close)
+            client = _Client(
+                keeper,
+                startup_timeout=start_timeout,
+                timeout=execution_timeout,
+                kernel_name=kernel_name,
+                log_output=log_output,
+                stdout_file=stdout_file,
+                stderr_file=stderr_file,
+                km=taken.manager,
             )
-        finally:
-            keeper.notebook_complete()
-        return keeper.nb
-
-    @classmethod
-    def execute_managed_notebook(
-        cls,
-        nb_man: Keeper,
-        kernel_name: str,
-        log_output: bool = False,
-        stdout_file: Any = None,
-        stderr_file: Any = None,
-        start_timeout: int = 60,
-        execution_timeout: int | None = None,
-        listener: Listener | None = None,
-        kernel: Shared | None = None,
-        asked: Asked | None = None,
-        **kwargs: Any,
-    ) -> None:
-        taken = kernel.take(kernel_name) if kernel else Kernel.start(kernel_name)
-        client = _Client(
-            nb_man,
-            startup_timeout=start_timeout,
-            timeout=execution_timeout,
-            kernel_name=kernel_name,
-            log_output=log_output,
-            stdout_file=stdout_file,
-            stderr_file=stderr_file,
-            km=taken.manager,
-        )
-        client.listener = listener
-        client.asked = asked
-        try:
+            client.listener, client.asked = listener, asked
+            stack.callback(lambda: client.kc and client.kc.stop_channels())
             with on_signal(client.stop):
                 client.execute(cleanup_kc=False)
-        finally:
-            client.kc and client.kc.stop_channels()
-            if not kernel:
-                taken.close()
+        return keeper.nb

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hubrun import atomic_write
 from hubrun.desired.server import Server
 from hubrun.environment import PROJECT, SITE_FILE
 from hubrun.errors import BadInput
 from hubrun.params import Site
-from hubrun.records.ledger import atomic_write, close, drift, inventory, manifest, provenance, signature
+from hubrun.records.ledger import close, drift, inventory, manifest, provenance, signature
 from hubrun.records.ledger.history import ASKED, History, new_name
 from hubrun.records.ledger.history import Run as Kept
 from hubrun.records.ledger.manifest import Book, Cause, Link, Manifest, Mode, Packages, Record, Signer, Status
@@ -74,7 +75,7 @@ class Run:
 
     def execute(self, listen: Callable[[Book], Listener], kernel: Shared) -> None:
         """Run the runbooks until one does not end well. `listen` makes the listener for each. Raises Stopped."""
-        entries = {book.name: book for book in self.record.runbooks if book.attempt == self.record.attempt}
+        entries = {book.name: book for book in self.record.runbooks}
         memory = Memory(self.site.site, self.record.server.get("host_key", ""))
         expected = dict(memory.runbooks)
         asked_here: list[str] = []
@@ -207,8 +208,7 @@ class Run:
         self.statement = clean
 
     def _outcome(self, ended_by: BaseException | None) -> tuple[Status, Cause, str]:
-        last = {book.name: book for book in self.record.runbooks}
-        for book in last.values():
+        for book in self.record.runbooks:
             if book.status in ("failed", "interrupted"):
                 step = next((s.title for s in reversed(book.steps) if s.status in ("failed", "interrupted")), "")
                 return book.status, book.cause, ", ".join(filter(None, [book.name, step])) + f": {book.reason}"
@@ -217,7 +217,7 @@ class Run:
             return "interrupted", cause, REASONS[cause]
         if ended_by:
             return "failed", "error", str(ended_by)
-        statuses = {book.status for book in last.values()}
+        statuses = {book.status for book in self.record.runbooks}
         order: tuple[Status, ...] = ("changed", "would change")
         return next((status for status in order if status in statuses), "ok"), "", ""
 
@@ -258,7 +258,7 @@ def opened(
     site: Site, mode: Mode, records: Path, books: Sequence[Path],
     key: signature.Key | None = None, signer: Signer = UNSIGNED, again: bool = False,
 ) -> Iterator[Run]:  # fmt: skip
-    """A run with its folder made, or (`again`) the last one gone on with. The block is the only run of its site.
+    """A run with its folder made; `again`: it goes on with the last one. The block is the only run of its site.
 
     key: what signs the record; signer: the same for the manifest, or why there is none.
 
@@ -276,9 +276,11 @@ def opened(
             if shutil.disk_usage(history.folder).free < ROOM:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             recovered = close.recover(history, key)
-            record = _record(site, mode, signer)
-            run = _resumed(site, history, record, books) if again else _new(site, history, record, books)
-            run.key, run.recovered = key, recovered
+            resumes, left = resume.failed_run(history, books) if again else (None, list(books))
+            record = _record(site, mode, signer, left, resumes)
+            run = Run(site, history, history.folder / record.run, Manifest(predicate=record), left, key, recovered)
+            run.folder.mkdir()
+            atomic_write.write(run.folder / manifest.FILE, manifest.encode(run.data()))
         except OSError as error:
             raise BadInput(
                 f"the record cannot be written: {error.strerror}", str(history.folder), "Give another place with --records"
@@ -287,49 +289,25 @@ def opened(
         yield run
 
 
-def _new(site: Site, history: History, record: Record, books: Sequence[Path]) -> Run:
-    record.run = new_name()
-    record.runbooks = [_entry(path, 1) for path in books]
-    folder = history.folder / record.run
-    folder.mkdir()
-    return _begun(Run(site, history, folder, Manifest(predicate=record), list(books)))
-
-
-def _resumed(site: Site, history: History, record: Record, books: Sequence[Path]) -> Run:
-    kept = resume.last_install(history)
-    earlier = kept.manifest()
-    left = resume.books_left(earlier, books)
-    record.run, record.attempt = kept.name, earlier.predicate.attempt + 1
-    record.runbooks = resume.entries(earlier) + [_entry(path, record.attempt) for path in left]
-    replaced = resume.set_aside(kept, earlier)
-    run = _begun(Run(site, history, kept.folder, Manifest(predicate=record), left))
-    for path in replaced:
-        path.unlink(missing_ok=True)
-    return run
-
-
-def _record(site: Site, mode: Mode, signer: Signer) -> Record:
+def _record(site: Site, mode: Mode, signer: Signer, books: Sequence[Path], resumes: Link | None) -> Record:
     return Record(
-        run="",
+        run=new_name(),
         site=site.site,
         mode=mode,
         started=now(),
         operator=provenance.operator(),
         software=provenance.software(),
         parameters=site.model_dump(exclude_unset=True),
+        runbooks=[_entry(path) for path in books],
+        resumes=resumes,
         signer=signer,
     )
 
 
-def _entry(path: Path, attempt: int) -> Book:
+def _entry(path: Path) -> Book:
     """A runbook that is still to be run, with its steps."""
     import nbformat
 
     content = path.read_bytes()
     steps = derive(nbformat.reads(content.decode(), as_version=4))
-    return Book(name=HERE.text(path.stem), attempt=attempt, source_sha256=manifest.sha256(content), steps=steps)
-
-
-def _begun(run: Run) -> Run:
-    atomic_write.write(run.folder / manifest.FILE, manifest.encode(run.data()))
-    return run
+    return Book(name=HERE.text(path.stem), source_sha256=manifest.sha256(content), steps=steps)

@@ -99,12 +99,3 @@ class GitLink:
     def custom_fields(self) -> dict[str, str]:
         """The same as a custom field of a tool of its own; Canvas puts custom_ before the name."""
         return {"next": self.next}
-
-    @property
-    def custom_field_line(self) -> str:
-        """The same as a line NAME=VALUE, for Moodle and others.
-
-        Not for the box "Custom Fields" in Canvas's form: Canvas cuts a line at its second =
-        (context_external_tool.rb, find_custom_fields_from_string). There the launch URL does it, or the API.
-        """
-        return f"next={self.next}"

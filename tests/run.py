@@ -1,4 +1,4 @@
-"""`./hubrun test`: everything that CI runs."""
+"""`./hubrun test [--fast] [-- PYTEST_ARGUMENTS]`: what the bootstrap runs. Its help is there (`hubrun`)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-import click
-
-from hubrun.environment import PROJECT
-from hubrun.errors import BadInput
-from hubrun.terminal import echo
-
+PROJECT = Path(__file__).resolve().parents[1]
 # Programs that the tests call beside .venv, with their Debian packages; Chromium, with fonts, is for those in a browser.
 TEST_TOOLS = {
     "gpg": ["gnupg"], "openssl": ["openssl"], "ps": ["procps"], "ssh-keygen": ["openssh-client"], "nft": ["nftables"],
@@ -25,23 +21,21 @@ BROWSER = {"chromium": ["chromium", "fonts-dejavu-core", "fonts-liberation"]}
 
 
 def install_test_tools(tools: dict[str, list[str]]) -> None:
-    """Install what the tests call and a bare Debian lacks. Raises BadInput where that cannot be done from here."""
+    """Install what the tests call and a bare Debian lacks. Ends with 2 where that cannot be done from here."""
     missing = [package for tool, packages in tools.items() if not shutil.which(tool) for package in packages]
     if not missing:
         return
     install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise BadInput(f"the tests need {', '.join(missing)}", "this machine", f"sudo {' '.join(install)}")
+        print(f"the tests need {', '.join(missing)}: sudo {' '.join(install)}", file=sys.stderr)
+        sys.exit(2)
     subprocess.run(
         install, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     )
 
 
-@click.command()
-@click.option("--fast", is_flag=True, help="Only what needs neither server nor browser: under a minute.")
-@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
-def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
-    """Run everything that CI runs: format, lint, types, and the tests. Arguments behind -- go to pytest."""
+def run(fast: bool, pytest_arguments: Sequence[str]) -> int:
+    """Run everything that CI runs: format, lint, types, and the tests; the exit code."""
     install_test_tools(TEST_TOOLS if fast else TEST_TOOLS | BROWSER)
     side_by_side = ["pytest", "-q", "-n", "3", "--dist", "loadfile"]
     # Not even collected where nobody asks for one of them: that takes a second in each process.
@@ -64,11 +58,11 @@ def test(fast: bool, pytest_arguments: tuple[str, ...]) -> int:
     if not fast:
         failed += ["pytest" for code in _test_servers(pytest_arguments) if code not in well]
     if failed:
-        echo(f"hubrun test: failed: {', '.join(failed)}", err=True)
+        print(f"hubrun test: failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _test_servers(pytest_arguments: tuple[str, ...]) -> list[int]:
+def _test_servers(pytest_arguments: Sequence[str]) -> list[int]:
     """Run the tests on practice servers and in browsers in two halves beside each other; their exit codes.
 
     Most of an install is waiting, so that each half leaves the other a core. What the second says comes behind the first.
@@ -101,4 +95,9 @@ def _print_failures(report: Path) -> None:
         for failure in case.iter():
             if failure.tag in {"failure", "error"}:
                 reason = failure.get("message", "").splitlines()
-                echo(f"{failure.tag}: {case.get('classname')}::{case.get('name')}: {' '.join(reason)[:300]}")
+                print(f"{failure.tag}: {case.get('classname')}::{case.get('name')}: {' '.join(reason)[:300]}")
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    sys.exit(run("--fast" in given, [each for each in given if each not in ("--fast", "--")]))

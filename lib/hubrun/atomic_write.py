@@ -10,15 +10,15 @@ from pathlib import Path
 BESIDE = ".new"
 
 
-def write(path: Path, content: bytes) -> None:
-    """`path` holds `content`, or what it held before: never a part. Raises OSError.
+def write(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """`path` holds `content`, or what it held before: never a part. mode: of a new file, less the umask. Raises OSError.
 
     The order (write, fsync, rename, fsync of the folder) is what rename(2) and fsync(2) ask for.
     """
     beside = path.with_name(path.name + BESIDE)
     try:
         # No link is followed: who may write to the folder of records need not be who runs this.
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666), "wb") as file:
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
