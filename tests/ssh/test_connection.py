@@ -364,7 +364,7 @@ def test_an_answer_of_its_own_comes_before_the_general_remedy(server: Server) ->
     class Refuses(Stubborn):
         def plan(self, found: str) -> list[Action]:
             return [
-                Action("try", "echo 'No space left on device'; exit 66", answers={66: ("the key is another", "Ask")})
+                Action("try", "echo 'No space left on device'; exit 66", exit_codes={66: ("the key is another", "Ask")})
             ]
 
     with pytest.raises(CommandFailed, match=r"^stubborn: the key is another\. Ask$"):
