@@ -115,8 +115,8 @@ def test_what_runs_elsewhere_imports_nothing_of_hubrun(imports: dict[str, set[st
 PYTHON_IN_SHELL = re.compile(
     r"""python[\w.]*(["',]* +["']*-[A-Za-z]+)*["',]* +["']*(-[A-Za-z]*c\b|-(["' ]|$))""", re.MULTILINE
 )
-# renames: in a plan it must ask before anything of ours is on the server. temporary_consumer: its key server.
-STILL = {"lib/hubrun/sections/hub/renames.py", "lib/hubrun/lms/temporary_consumer.py"}
+# In a plan it must ask before anything of ours is on the server.
+STILL = {"lib/hubrun/sections/hub/renames.py"}
 
 
 def test_code_of_ours_reaches_a_server_in_one_way() -> None:

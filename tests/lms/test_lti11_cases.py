@@ -178,7 +178,7 @@ def test_the_consumer_of_the_check_is_there_at_once_and_shut_out_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, new = tmp_path / "hubruntest.json", tmp_path / ".hubruntest.new"
-    for name, value in (("FOLDER", tmp_path), ("FILE", file), ("_NEW", new)):
+    for name, value in (("CONSUMERS", tmp_path), ("FILE", file), ("_NEW", new)):
         monkeypatch.setattr(temporary_consumer, name, str(value))
     script = temporary_consumer.start_script(2).replace("-o root -g", "-g")
     text = temporary_consumer.consumer("hubruntest", "id", [Key("k").jwk], "http://127.0.0.1/authorize")

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from hubrun.errors import BadInput
 from hubrun.records.ledger.manifest import Cause, Record
-from hubrun.records.pages.summary import duration, what_changed
+from hubrun.records.ledger.summary import duration, what_changed
 from hubrun.records.pages.terminal_tables import STYLE
 from hubrun.records.run.signals import Stopped, on_signal
 from hubrun.redaction.secret import Secret

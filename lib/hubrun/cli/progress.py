@@ -15,7 +15,7 @@ from rich.text import Text
 from hubrun.params import Site
 from hubrun.records.ledger.manifest import Book, Step
 from hubrun.records.ledger.steps import Listener
-from hubrun.records.pages.summary import Change, changes, origin, seen
+from hubrun.records.ledger.summary import Change, changes, origin, seen
 from hubrun.records.pages.terminal_tables import STYLE
 from hubrun.records.run.site_run import Run
 from hubrun.redaction.secret import Secret

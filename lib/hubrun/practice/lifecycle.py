@@ -317,4 +317,4 @@ def _remove_images(docker: Engine) -> None:
         if docker.labelled("image", server_images.LABEL) == images:
             raise HubrunError("images made for practice are in use", "docker image rm", detail="\n".join(images))
     for volume in docker.labelled("volume", server_images.LABEL):
-        docker.run("volume", "rm", volume)
+        docker.run("volume", "rm", volume, timeout=STOP_LIMIT)

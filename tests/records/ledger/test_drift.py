@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from histories import make_history, make_run
-from hubrun.records.ledger import drift
+from hubrun.records.ledger import drift, summary
 from hubrun.records.ledger.manifest import Book, Record, Software, Step
-from hubrun.records.pages import summary, terminal_tables
+from hubrun.records.pages import terminal_tables
 
 
 def saw(**statuses: str) -> list[Book]:

@@ -13,7 +13,7 @@ import five_runs
 from hubrun.errors import BadInput
 from hubrun.records.ledger.history import History, Run
 from hubrun.records.ledger.manifest import Packages
-from hubrun.records.pages.summary import duration
+from hubrun.records.ledger.summary import duration
 from hubrun.records.pages.terminal_tables import list_table, show
 
 

@@ -223,7 +223,7 @@ def test_a_kill_while_resuming_loses_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            *((record.whole, "write", kill) if moment == "before the new manifest" else (Run, "execute", kill))
+            *((atomic_write, "write", kill) if moment == "before the new manifest" else (Run, "execute", kill))
         )
         with pytest.raises(Killed):
             install(copy, three, again=True)

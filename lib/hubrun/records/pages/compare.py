@@ -9,9 +9,9 @@ from difflib import SequenceMatcher
 from itertools import chain
 from typing import Any
 
+from hubrun.records.ledger import summary
 from hubrun.records.ledger.manifest import Manifest, Record
-from hubrun.records.pages import summary
-from hubrun.records.pages.summary import shown
+from hubrun.records.ledger.summary import shown
 
 # Server facts and glued values that differ from one look to the next without anybody's doing.
 WOBBLES = {"memory_mb", "seconds", "duration", "started", "ended", "time", "date"}

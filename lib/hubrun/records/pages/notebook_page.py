@@ -10,7 +10,8 @@ from typing import Any
 
 import bleach
 
-from hubrun.records.pages import rendering, summary
+from hubrun.records.ledger import summary
+from hubrun.records.pages import rendering
 
 _TAGS = {
     "a", "abbr", "b", "blockquote", "br", "caption", "code", "dd", "del", "details", "div", "dl", "dt", "em", "h1", "h2",

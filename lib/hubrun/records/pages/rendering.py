@@ -10,8 +10,9 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from hubrun.records.ledger import summary
 from hubrun.records.ledger.manifest import Record
-from hubrun.records.pages import compare, summary
+from hubrun.records.pages import compare
 
 TEMPLATES = Path(__file__).with_name("templates")
 # A sign beside the word, so that a column of statuses can be read at a glance, without colour too.

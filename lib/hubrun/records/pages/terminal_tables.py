@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hubrun.errors import BadInput
+from hubrun.records.ledger import summary
 from hubrun.records.ledger.history import History, Run
 from hubrun.records.ledger.manifest import Book, Record
-from hubrun.records.pages import summary
-from hubrun.records.pages.summary import Change, Failure, shown
+from hubrun.records.ledger.summary import Change, Failure, shown
 
 STYLE = {
     "ok": "green", "changed": "yellow", "would change": "blue", "failed": "bold red", "interrupted": "bold red",

@@ -14,12 +14,12 @@ from markupsafe import Markup
 
 from hubrun import atomic_write
 from hubrun.errors import BadInput
-from hubrun.records.ledger import history, manifest
+from hubrun.records.ledger import history, manifest, summary
 from hubrun.records.ledger.history import History, Run
 from hubrun.records.ledger.manifest import Book, Record
 from hubrun.records.ledger.report import Finding, Report
-from hubrun.records.pages import notebook_page, rendering, summary
-from hubrun.records.pages.summary import Failure
+from hubrun.records.ledger.summary import Failure
+from hubrun.records.pages import notebook_page, rendering
 
 FOLDER = ".html"
 INDEX = "index.html"

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hubrun.errors import BadInput
-from hubrun.records.ledger import manifest
+from hubrun.records.ledger import manifest, summary
 from hubrun.records.ledger.history import History
 from hubrun.records.ledger.manifest import Link
-from hubrun.records.pages import summary
 from hubrun.redaction.redact import HERE
 
 _HOW = "Leave out --resume"
