@@ -20,7 +20,7 @@ from hubrun.practice.server_images import Images
 
 BOOT_LIMIT = 90  # seconds; it takes 2 to 6
 SERVICES_LIMIT = 30
-STOP_LIMIT = 60
+STOP_LIMIT = 180
 MOST = 120  # practice servers, so that all ports stay below 32768
 
 
