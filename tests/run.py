@@ -68,7 +68,8 @@ def _test_servers(pytest_arguments: Sequence[str]) -> list[int]:
     Most of an install is waiting, so that each half leaves the other a core. What the second says comes behind the first.
     """
     command = [
-        sys.executable, "-m", "pytest", "-q", "--tb=short", "--durations=15", "-m", "server or browser", *pytest_arguments
+        sys.executable, "-m", "pytest", "-q", "--tb=short", "--durations=15", "-m", "server or browser",
+        *(pytest_arguments or ["tests/server"]),
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as later:
         reports = [Path(folder, half) for half in ("shared", "own")]
