@@ -44,10 +44,10 @@ def run(fast: bool, pytest_arguments: Sequence[str]) -> int:
         ["ruff", "format", "--check", "-q", "lib", "tests", "benchmarks"],
         ["ruff", "check", "-q", "lib", "tests", "benchmarks"],
         ["mypy", "--no-error-summary"],
-        [*side_by_side, *left_out, "-m", "not (server or browser or hub)", *pytest_arguments],
+        [*side_by_side, *left_out, "-m", "not (server or browser or hub or slow)", *pytest_arguments],
     ]
     if not fast:
-        commands += [[*side_by_side, *left_out, "-m", "hub and not (server or browser)", *pytest_arguments]]
+        commands += [[*side_by_side, *left_out, "-m", "(hub or slow) and not (server or browser)", *pytest_arguments]]
     # 5: arguments for pytest have left no test in this part
     well = {0, 5} if pytest_arguments else {0}
     failed = [
