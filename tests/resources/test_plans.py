@@ -299,6 +299,14 @@ def test_the_build_context_arrives_as_it_is() -> None:
         }  # fmt: skip
 
 
+def test_a_folder_that_an_earlier_step_makes_is_planned_once() -> None:
+    folder = Directory("/usr/local/lib/hubrun")
+    assert folder.plan("") and folder.plan(folder.foresee("", folder.writes)) == []
+    # What watches the files in it is not started again because of the folder itself.
+    watching = Service("jupyterhub.service", watches=(folder.path,))
+    assert watching.foresee(RUNS, folder.writes) == RUNS
+
+
 @pytest.mark.parametrize(
     ("written", "restarts"),
     [

@@ -138,8 +138,14 @@ class Directory(Resource):
     def probe(self) -> str:
         return quote("stat -Lc 'state=%F|%a|%U:%G' {}", self.path)
 
+    @property
+    def writes(self) -> tuple[str, ...]:
+        # Not the path: who watches what is in a folder is not concerned by its mode.
+        return (f"directory:{self.path}",)
+
     def foresee(self, found: str, written: Sequence[str]) -> str:
-        return f"state=directory|{self.mode:o}|{self.owner}" if self.path in written else found
+        made = {self.path, *self.writes}.intersection(written)
+        return f"state=directory|{self.mode:o}|{self.owner}" if made else found
 
     def plan(self, found: str) -> list[Action]:
         if facts(found).get("state") == f"directory|{self.mode:o}|{self.owner}":
