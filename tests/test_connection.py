@@ -397,12 +397,12 @@ def test_checks_on_the_server_fail_together_with_expected_came_and_remedy(server
         server.check(
             Test("true is true", "true"),
             Test("nginx answers", "echo 404; exit 1", remedy="Start nginx"),
-            Test("the port is closed", "echo open", fails=True),
+            Test("the port is closed", "echo open", prints="refused", fails=True),
         )
     said = str(caught.value)
     assert "true is true" not in said
     assert "nginx answers: expected exit code 0, came exit code 1, 404" in said
-    assert "the port is closed: expected an error, came exit code 0, open" in said
+    assert "the port is closed: expected an error and output with refused, came exit code 0, open" in said
     assert said.startswith("127.0.0.1: ") and said.endswith("Start nginx")
 
 

@@ -34,7 +34,7 @@ WAYS = ("SIGINT", "SIGTERM", "SIGKILL", "kernel", "connection")
 TRACES = {
     ("01_server", "A person who administers the server"): "id teacher",
     ("01_server", "The hub's own account"): "id jupyterhub",
-    ("02_hub_lti", "Is the configuration that is there sound?"): "test -s /usr/local/lib/hubrun/check_config.py",
+    ("02_hub_lti", "Does the present configuration load?"): "test -s /usr/local/lib/hubrun/check_config.py",
     ("02_hub_lti", "JupyterHub"): "test -x /opt/jupyterhub/bin/jupyterhub",
     ("02_hub_lti", "The proxy"): "find /opt/jupyterhub/proxy -path '*configurable-http-proxy/package.json' | grep -q .",
     ("02_hub_lti", "Key and secret"): "grep -q ^LTI_CLIENT_SECRET= /etc/jupyterhub/lti.env",

@@ -33,7 +33,10 @@ def tests(site: Site) -> list[Test]:
     for consumer in site.all_consumers:
         path = consumers.secret_path(consumer.name)
         if consumer.has("1.1"):
-            script = quote("test \"$(grep -cE '^LTI_CLIENT_(KEY|SECRET)=.{32,}' {})\" = 2", path)
+            script = quote(
+                'file={}; for name in LTI_CLIENT_KEY LTI_CLIENT_SECRET; do grep -qE "^$name=.{32,}" "$file" || { echo "$file has no $name"; exit 1; }; done',
+                path,
+            )
             found.append(Test(f"{consumer.name}: key and secret are on the server", script, remedy="Run 02_hub_lti"))
         if consumer.has("1.3") and consumer.client_ids:
             script = quote(

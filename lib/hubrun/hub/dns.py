@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping, Sequence, Set
 
 import httpx
+from IPython.display import Markdown
 
 from hubrun.checks import Check
 from hubrun.hub.addresses import ANYBODY
@@ -87,6 +88,22 @@ def resolved(site: Site, own: Sequence[str], there: Sequence[str], here: Sequenc
 def token(server: Server) -> File:
     """A small file below the challenge's address that says which server this is."""
     return File(WEBROOT + _PATH, _token(server) + "\n")
+
+
+def require_reached(server: Server) -> Markdown | None:
+    """Require `reach_checks` where the certificate authority will fetch a file from port 80; elsewhere say why not.
+
+    Raises CheckFailed.
+    """
+    site = server.site
+    if site.tls != "acme":
+        return Markdown("*Not asked: with `tls: files` no certificate authority comes to port 80.*")
+    if site.acme_dns != "none":
+        return Markdown(
+            "*Not asked: with `acme_dns` the certificate authority asks DNS, and does not come to port 80.*"
+        )
+    server.require(*([] if server.pending else reach_checks(server)))
+    return None
 
 
 def reach_checks(server: Server) -> list[Check]:

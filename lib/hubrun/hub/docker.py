@@ -13,6 +13,7 @@ from hubrun.plan import Resource, quote
 from hubrun.resources.apt_source import AptSource
 from hubrun.resources.docker import DaemonSettings, Image, Network
 from hubrun.resources.packages import NoPackages, Packages
+from hubrun.resources.services import Service
 from hubrun.resources.users import OnlyMembers
 from hubrun.resources.venv import pins
 from hubrun.resources.where import Where
@@ -39,6 +40,17 @@ except OSError as error:
 """
 
 
+# The groups of a process are those that it was started with, whatever /etc/group says by now: proc(5).
+_GROUPS = """
+group=$(getent group docker) || { echo "there is no group docker"; exit 1; }
+group=$(echo "$group" | cut -d: -f3)
+process=$(systemctl show jupyterhub -p MainPID --value)
+groups=$(awk '/^(Gid|Groups):/ {$1 = ""; print}' "/proc/$process/status") || { echo "the hub does not run"; exit 1; }
+case " $(echo $groups) " in *" $group "*) echo "it has the group docker ($group)"; exit 1;; esac
+echo "its groups are $(echo $groups), docker is $group"
+"""
+
+
 def engine(site: Site, system: System) -> list[Resource]:
     """The Docker engine from the channel that the site names; what conflicts with it goes first."""
     if site.docker_channel == "distro":
@@ -49,6 +61,11 @@ def engine(site: Site, system: System) -> list[Resource]:
         AptSource("docker", url, system.codename, "stable", f"{url}/gpg", site.docker_apt_key),
         Packages(*DOCKER_CE),
     ]
+
+
+def answers() -> Test:
+    """A test that the Docker engine answers."""
+    return Test("Docker answers", "docker version --format 'engine {{.Server.Version}}'", prints=r"^engine \d")
 
 
 def network(site: Site) -> Network:
@@ -116,12 +133,7 @@ def access_tests(site: Site) -> list[Test]:
             ), fails=True, prints="^PermissionError",
             remedy=f"Is {site.hub_user} in a group that may? (id {site.hub_user}; ls -l /run/docker.sock)",
         ),
-        Test(
-            "the hub runs without Docker's group",
-            "id=$(getent group docker | cut -d: -f3)\n"
-            'grep -E "^Groups:.*\\b$id\\b" /proc/$(systemctl show jupyterhub -p MainPID --value)/status',
-            fails=True, remedy="systemctl restart jupyterhub",
-        ),
+        Test("the hub runs without Docker's group", _GROUPS, remedy="systemctl restart jupyterhub"),
         Test(
             "the hub gets Docker's answers from the service between them",
             f"{ask} {config.FILTER_SOCKET} http://docker/version", prints='"ApiVersion"',
@@ -132,6 +144,20 @@ def access_tests(site: Site) -> list[Test]:
             f"{ask} {config.FILTER_SOCKET} {create} -d {quote('{}', body)}", prints="HostConfig.Privileged is not allowed",
         ),
     ]  # fmt: skip
+
+
+def spawner(site: Site) -> list[Resource]:
+    """DockerSpawner's part of the hub's configuration, who may use Docker, and the hub running with both."""
+    return [
+        config.part(site, "40-docker.py"),
+        users(site),
+        Service(
+            "jupyterhub.service",
+            watches=(config.DOCKER_PART, config.COURSES_LIB, config.FRONT_LIB),
+            ready=config.health(),
+            notice=f"{config.HUB_NOTICE}; what changed for servers counts when they start the next time",
+        ),
+    ]
 
 
 def singleuser_image(site: Site) -> Image:

@@ -16,8 +16,9 @@ from hubrun.resources.acme_dns import DnsChallenge
 from hubrun.resources.certificate import AcmeCertificate, AcmeTrust
 from hubrun.resources.files import Directory, File
 from hubrun.resources.packages import Packages
-from hubrun.resources.renewal import HOOK, HOOK_TEXT
+from hubrun.resources.renewal import HOOK, HOOK_TEXT, RenewalProof, ServedCertificate
 from hubrun.resources.services import Service
+from hubrun.server import Server
 
 # What is added to the distribution's unit: systemd.unit(5), "drop-in".
 NGINX_UNIT = "/etc/systemd/system/nginx.service.d/hubrun.conf"
@@ -41,7 +42,12 @@ def dns_challenge(site: Site) -> DnsChallenge | None:
 
 
 def acme(site: Site) -> list[Resource]:
-    """What gets the certificate by ACME. Raises BadInput when a file or variable that a parameter names is not there."""
+    """What gets the certificate by ACME; nothing with `tls: files`.
+
+    Raises BadInput when a file or variable that a parameter names is not there.
+    """
+    if site.tls != "acme":
+        return []
     dns = dns_challenge(site)
     ca = read_local("acme_ca_file", site.acme_ca_file) if site.acme_ca_file else ""
     certificate = AcmeCertificate(
@@ -62,13 +68,27 @@ def nginx_unit(site: Site) -> list[Resource]:
     ]
 
 
-def renewal() -> list[Resource]:
-    """What renews it, and lets nginx serve the new one."""
+def renewal(site: Site) -> list[Resource]:
+    """What renews it, and lets nginx serve the new one; nothing with `tls: files`."""
+    if site.tls != "acme":
+        return []
     return [
         Directory(str(PurePosixPath(HOOK).parent)),
         File(HOOK, HOOK_TEXT, mode=0o755),
         Service("certbot.timer"),
     ]
+
+
+def renewal_proof(site: Site) -> list[Resource]:
+    """The proof that the renewal works, once it is set up; nothing with `tls: files`."""
+    if site.tls != "acme":
+        return []
+    return [RenewalProof(site.domain, site.acme_directory, dns=site.acme_dns != "none")]
+
+
+def served(site: Site) -> Resource:
+    """nginx serving the certificate that is on the disk."""
+    return ServedCertificate(site.domain, paths(site)[0])
 
 
 def tests(site: Site) -> list[Test]:
@@ -134,6 +154,11 @@ left=$(( ($(date -d "$end" +%s) - $(date +%s)) / 86400 ))
 openssl x509 -in "$path" -noout -checkend $((days * 86400)) > /dev/null || { echo "ends $end, in $left days"; exit 1; }
 echo "valid until $end, $left days"
 """
+
+
+def browser_checks(server: Server) -> list[Check]:
+    """See `accepted`; nothing in a plan while something is still to be changed."""
+    return [] if server.pending else [accepted(server.site)]
 
 
 def accepted(site: Site) -> Check:

@@ -10,10 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hubrun.checks import Test
 from hubrun.errors import BadInput
-from hubrun.hub import https
+from hubrun.hub import dns, https
 from hubrun.params import Site
 from hubrun.plan import Action, Resource, facts, one_line, quote
 from hubrun.resources.certificate import WEBROOT
+from hubrun.resources.files import Absent, Directory, File
+from hubrun.resources.services import Service
 from hubrun.server import Server
 from hubrun.systems import system_of
 
@@ -177,6 +179,29 @@ class NoDeadHttpsSite(Resource):
         return [
             Action(f"remove {HTTPS_FILE} until its certificate is mended (see Port 443)", quote("rm -f {}", HTTPS_FILE))
         ]
+
+
+def port_80(server: Server) -> list[Resource]:
+    """The site on port 80 in place of the distribution's own, and nginx running with it."""
+    site = server.site
+    return [
+        NoDeadHttpsSite(*https.paths(site)),
+        Absent(DEFAULT_SITE),
+        Directory(dns.FOLDER),
+        dns.token(server),
+        File(HTTP_FILE, Nginx.on(server).http_site(site), check=VALID),
+        _service(DEFAULT_SITE),
+    ]
+
+
+def port_443(server: Server) -> list[Resource]:
+    """The site on port 443, with room for a class's connections, and nginx running with it."""
+    text = Nginx.on(server).https_site(server.site)
+    return [WorkerLimits(), File(HTTPS_FILE, text, check=VALID), _service()]
+
+
+def _service(*more: str) -> Service:
+    return Service("nginx", watches=(MAIN_FILE, "/etc/nginx/conf.d", *more), reloads=True, check=VALID)
 
 
 def http_tests(site: Site) -> list[Test]:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubrun.checks import Check
+from hubrun.errors import CheckFailed
 from hubrun.hub.browser import Browser
 from hubrun.params import Site
 from hubrun.server import Server
 
 # SSH, nginx, the proxy and its API, the hub, Docker (2375 plain, 2376 TLS). What else listens on the server is added.
+HUB = 8081
 PORTS = (22, 80, 443, 8000, 8001, 8081, 2375, 2376)
 # Where clouds keep what belongs to the machine, credentials among it: link-local for most; Azure's second address, and
 # Alibaba's, are no link-local ones.
@@ -112,13 +114,18 @@ class Survey:
 
 
 def survey(server: Server) -> Survey:
-    """Ask the server what there is to reach."""
+    """Ask the server what there is to reach. Raises CheckFailed when it does not say."""
     text = server.run(_SURVEY, [f"{host}:{port}" for host, port in OUTSIDE]).stdout
     lines = [line.split() for line in text.splitlines() if len(line.split()) == 2]
 
     def every(word: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(value for name, value in lines if name == word))
 
+    if server.site.gateway not in every("own") or str(HUB) not in every("port"):
+        raise CheckFailed(
+            "the server's addresses and ports are not known, so nobody can say what a container reaches of them",
+            server.site.host, "On the server, `ip -4 addr` must show the students' network, and `ss -ltn` the hub's port 8081",
+        )  # fmt: skip
     outside = tuple((host, int(port)) for host, _, port in (each.partition(":") for each in every("outside")))
     return Survey(
         every("own"),
