@@ -42,9 +42,9 @@
 # %% tags=["parameters"]
 site: str = ""  # name of the site; its records are kept under this name
 domain: str = ""  # the hub's host name, as in https://DOMAIN/
-public_address: str = ""  # connect to this address when testing from outside; empty: what DNS says of the domain
-http_port: int = 80  # port on which the world reaches the server's port 80
-https_port: int = 443  # port on which the world reaches the server's port 443
+public_address: str = ""  # connect to this address when testing from outside; empty: what DNS says about the domain
+http_port: int = 80  # port at which the internet reaches the server's port 80
+https_port: int = 443  # port at which the internet reaches the server's port 443
 trust_ca_file: str = ""  # file here with the CA that signed the site's certificate; empty: this machine's own list
 ssh_host: str = ""  # host name or address for SSH; empty: the domain
 ssh_port: int = 22  # SSH port
@@ -64,12 +64,12 @@ acme_eab_hmac_env: str = ""  # environment variable here that holds the binding'
 acme_eab_hmac_file: str = ""  # file here that holds the binding's HMAC key
 tls_certificate: str = ""  # tls: files. Path on the server of the certificate with its chain, PEM
 tls_key: str = ""  # tls: files. Path on the server of the private key, PEM
-acme_dns: str = "none"  # DNS service in which the certificate authority is answered, as subdomains need; none: by port 80
+acme_dns: str = "none"  # DNS service that answers the certificate authority, which subdomains need; none: port 80 answers it
 acme_dns_env: str = ""  # environment variable here that holds acme_dns's token or credentials
 acme_dns_file: str = ""  # file here that holds acme_dns's token or credentials (see 03)
 acme_dns_seconds: int = 60  # how long the DNS service takes to show a new record, in seconds
-hsts_seconds: int = 31536000  # how long browsers shall insist on HTTPS, in seconds; 0: do not say
-upload_limit_mb: int = 512  # largest upload that nginx lets through, in MB
+hsts_seconds: int = 31536000  # how long browsers must use only HTTPS, in seconds; 0: do not tell them
+upload_limit_mb: int = 512  # largest upload that nginx accepts, in MB
 check: bool = False  # True: show what would change and touch nothing
 
 # %% [markdown]

@@ -233,7 +233,7 @@ def test_the_question_names_who_becomes_whom_and_the_choice() -> None:
 
 def test_an_administrator_is_not_renamed_out_of_admin_users() -> None:
     (action,) = resource("rename", admins=("ada",)).plan(said([ADA]))
-    assert action.title == "keep the administrators"
+    assert action.title == "keep administrators' rights"
     assert resource("rename", admins=("ada", "al1")).plan(said([ADA])) == []
 
 

@@ -65,13 +65,13 @@ def preflight(site: Site) -> list[Test]:
             quote('arch=$(dpkg --print-architecture)\necho "$arch"\ncase " {} " in *" $arch "*) ;; *) exit 1;; esac'.replace("{}", " ".join(ARCHITECTURES))),
             remedy="Use a server with one of " + ", ".join(ARCHITECTURES),
         ),
-        Test("systemd is in charge", "test -d /run/systemd/system && systemctl --version | head -n 1", "^systemd", remedy="Use a server, not a plain container"),
+        Test("systemd manages the services", "test -d /run/systemd/system && systemctl --version | head -n 1", "^systemd", remedy="Use a server, not a plain container"),
         Test("root's rights", 'test "$(id -u)" = 0', remedy="Log in as root, or as a user who may use sudo"),
         Test(
             f"memory of at least {site.min_memory_mb} MB",
             f"awk '/^MemTotal/ {{mb = $2 / 1024; printf \"%d MB\\n\", mb; exit mb < {site.min_memory_mb}}}' /proc/meminfo",
             prints="^[0-9]+ MB$",
-            remedy="Use a larger server: the hub needs about 400 MB, each student user_memory_mb at most",
+            remedy="Use a larger server: the hub needs about 400 MB, and each student at most user_memory_mb",
         ),
         Test(
             f"disk space of at least {site.min_disk_gb} GB ({LEFT_MB} MB once installed)",
@@ -84,7 +84,7 @@ def preflight(site: Site) -> list[Test]:
             done
             [ -z "${{bad:-}}" ] && echo "$(df -Pm / | awk 'NR == 2 {{print $4}}') MB left"
             """,
-            remedy="Free space or enlarge the disk; min_disk_gb sets the bound",
+            remedy="Free space or enlarge the disk; min_disk_gb sets the limit",
         ),
         *(
             Test(
@@ -97,7 +97,7 @@ def preflight(site: Site) -> list[Test]:
             f"clock within {CLOCK_SECONDS} s of this machine's",
             "date +%s",
             prints="^[0-9]+$",
-            remedy="Set the clock: timedatectl set-ntp true. LTI refuses launches when it is off",
+            remedy="Set the clock: timedatectl set-ntp true. LTI refuses launches when it is wrong",
         ),
         *(
             Test(

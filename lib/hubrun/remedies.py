@@ -14,7 +14,7 @@ _REMEDIES = [
     (r"certificate verify failed|self[- ]signed certificate|unknown authority|CERTIFICATE_VERIFY_FAILED|UnknownIssuer",
      "Something on the way re-signs HTTPS: add its CA to ca_certificates"),
     (r"Hash Sum mismatch|File has unexpected size|THESE PACKAGES DO NOT MATCH THE HASHES",
-     "The mirror sent something else than announced: wait some minutes and run it again"),
+     "The mirror sent something other than it had announced: wait some minutes and run it again"),
     (r"NO_PUBKEY|is not signed|BADSIG|EXPKEYSIG",
      "The repository's signature does not match its key: check the repository's address"),
     (r"address already in use|port is already allocated",
@@ -32,4 +32,4 @@ def remedy_for(text: str) -> str:
     for pattern, remedy in _REMEDIES:
         if re.search(pattern, text, re.IGNORECASE):
             return remedy
-    return "See the log above; mend the cause and run it again: it carries on from what is there"
+    return "See the log above; repair the cause and run it again: it goes on from what is there"

@@ -29,7 +29,7 @@ def admin(site: Site) -> list[Resource]:
         key = read_local("admin_ssh_key_file", site.admin_ssh_key_file).strip()
         if "PRIVATE KEY" in key or len(key.splitlines()) != 1 or len(key.split()) < 2:
             raise BadInput(
-                "is no public key (one line, from a .pub file)",
+                "is not a public key (one line, from a .pub file)",
                 f"parameter admin_ssh_key_file, {site.admin_ssh_key_file}",
             )
         resources.append(AuthorizedKey(site.admin_user, key))

@@ -58,7 +58,7 @@ def outside(server: Server) -> list[Check]:
         there = _get(site, registration.CONFIG) == canvas.served_key(site, public_jwk(server))
     except CheckFailed as failure:
         return [Check(name, False, expected, failure.what, failure.remedy)]
-    came = expected if there else "one of other parameters"
+    came = expected if there else "one with other parameters"
     return [Check(name, there, expected, came, "" if there else "Run 02_hub_lti, so that the hub knows them too")]
 
 
@@ -85,7 +85,9 @@ def _get(site: Site, path: str) -> dict[str, Any]:
     except ValueError:
         data = None
     if not isinstance(data, dict):
-        raise CheckFailed(f"GET /hub/{path} was answered with {answer.status_code}, and no JSON", site.url, "Run 02")
+        raise CheckFailed(
+            f"GET /hub/{path} was answered with {answer.status_code}, which is not JSON", site.url, "Run 02"
+        )
     return data
 
 

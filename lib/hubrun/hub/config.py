@@ -45,7 +45,7 @@ FILTER_SOCKET = f"/run/{FILTER}.sock"
 PROXY_USER = "jupyterhub-proxy"
 # What people notice of a restart.
 PROXY_NOTICE = "students' open pages connect again within seconds, and notebooks go on"
-HUB_NOTICE = "students' servers and notebooks go on; who logs in just then waits some seconds"
+HUB_NOTICE = "students' servers and notebooks go on; a person who logs in at that moment waits some seconds"
 
 
 @cache
@@ -192,7 +192,7 @@ def files(site: Site) -> list[Resource]:
 
 
 def front() -> Resource:
-    """What 25-lti.py imports: the hub's front door for launches."""
+    """What 25-lti.py imports: the program that accepts launches."""
     return Tree(FRONT_LIB, sources(resource_files("hubrun.hub").joinpath("front")))
 
 

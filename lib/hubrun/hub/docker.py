@@ -93,7 +93,7 @@ def container_tests(site: Site) -> list[Test]:
     return [
         Test(
             "the image has the hub's own version of JupyterHub", script, rf"^jupyterhub {re.escape(version)}$", traces=True,
-            remedy="Does extra_pip_packages bring another? Each student's server would fail to talk with the hub",
+            remedy="Does extra_pip_packages install another version? Then no student's server can talk to the hub",
         ),
         Test(
             "a student is not root in the container", script, "^uid [1-9][0-9]*$", traces=True,
@@ -101,7 +101,7 @@ def container_tests(site: Site) -> list[Test]:
         ),
         Test(
             "a container reaches the hub", script, "^hub 200$", traces=True,
-            remedy="A firewall on the server may drop it: allow the containers' network to reach port 8081",
+            remedy="A firewall on the server may block it: allow the containers' network to reach port 8081",
         ),
     ]  # fmt: skip
 
@@ -126,7 +126,7 @@ def access_tests(site: Site) -> list[Test]:
     body = json.dumps({"Image": site.image_name, "HostConfig": {"Privileged": True}})
     return [
         Test(
-            f"{site.hub_user} must not reach Docker's own socket",
+            f"{site.hub_user} cannot use Docker's own socket",
             quote(
                 "runuser -u {} -- python3 -I -c {}", site.hub_user,
                 "import socket; socket.socket(socket.AF_UNIX).connect('/run/docker.sock')",
@@ -140,7 +140,7 @@ def access_tests(site: Site) -> list[Test]:
             remedy=f"journalctl -u {config.FILTER} -n 20",
         ),
         Test(
-            "a container with privileges is refused to the hub",
+            "the hub is refused a container with privileges",
             f"{ask} {config.FILTER_SOCKET} {create} -d {quote('{}', body)}", prints="HostConfig.Privileged is not allowed",
         ),
     ]  # fmt: skip
@@ -155,7 +155,7 @@ def spawner(site: Site) -> list[Resource]:
             "jupyterhub.service",
             watches=(config.DOCKER_PART, config.COURSES_LIB, config.FRONT_LIB),
             ready=config.health(),
-            notice=f"{config.HUB_NOTICE}; what changed for servers counts when they start the next time",
+            notice=f"{config.HUB_NOTICE}; changes for servers take effect when they start the next time",
         ),
     ]
 

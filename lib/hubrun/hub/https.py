@@ -98,17 +98,17 @@ def tests(site: Site) -> list[Test]:
     below = [
         Test(
             f"the certificate is for *.{site.domain}", quote("openssl x509 -in {} -noout -checkhost {}", certificate, f"any.{site.domain}"),
-            prints="does match certificate", remedy="With subdomains, the site's own certificate must name the domain and *.DOMAIN",
+            prints="does match certificate", remedy="With subdomains, the site's certificate must name the domain and *.DOMAIN",
         ),
     ] if site.subdomains else []  # fmt: skip
     return [
         Test(
             "certificate and key are on the server", quote("ls -lL {} {}", certificate, key),
-            remedy="Put them there, or mend tls_certificate and tls_key",
+            remedy="Put them there, or correct tls_certificate and tls_key",
         ),
         Test(
             "the key has no passphrase", quote("openssl pkey -in {} -passin pass: -noout && echo none", key),
-            prints="^none$", remedy="nginx starts with nobody there to type it: openssl pkey -in WITH.key -out WITHOUT.key",
+            prints="^none$", remedy="nginx starts without a person who could type it: openssl pkey -in WITH.key -out WITHOUT.key",
         ),
         Test(
             "nobody but root and the key's group may read the key",
@@ -118,22 +118,22 @@ def tests(site: Site) -> list[Test]:
         Test(
             "the key is the certificate's",
             quote('a=$(openssl x509 -in {} -noout -pubkey) b=$(openssl pkey -in {} -passin pass: -pubout)\n[ -n "$a" ] && [ "$a" = "$b" ] && echo "they match"', certificate, key),
-            prints="they match", remedy="The certificate was made for another key, or the file's first certificate is not the site's own",
+            prints="they match", remedy="The certificate was made for another key, or the first certificate in the file is not the site's own",
         ),
         Test(
             f"the certificate is for {site.domain}", quote("openssl x509 -in {} -noout -checkhost {}", certificate, site.domain),
-            prints="does match certificate", remedy="Ask for a certificate with this name; the site's own must be the first in the file",
+            prints="does match certificate", remedy="Ask for a certificate with this name; the site's certificate must be the first in the file",
         ),
         *below,
         Test(
-            "the chain is in order: the site's own first, then each one's issuer",
+            "the chain is in order: the site's certificate first, then the issuer of each",
             quote(_CHAIN, certificate), prints="in order",
             remedy="cat SITE.pem INTERMEDIATE.pem > fullchain.pem, in this order, without the root",
         ),
         Test(
             "the certificate is valid now" + (f" and for {days} days more" if days else ""),
             quote(_VALID, certificate, days), prints="^valid until",
-            remedy="Ask for a new one and put it in the place of the old" if days else "certbot renew; see /var/log/letsencrypt",
+            remedy="Ask for a new one, and replace the old one with it" if days else "certbot renew; see /var/log/letsencrypt",
         ),
     ]  # fmt: skip
 

@@ -105,7 +105,7 @@ class Nginx:
     def _render(self, template: str, **values: Any) -> str:
         for name, value in values.items():
             if isinstance(value, str) and _MEANS_SOMETHING.search(one_line(value)):
-                raise BadInput(f"{value!r} cannot stand in nginx's configuration", f"nginx, {name}")
+                raise BadInput(f"{value!r} cannot be written into nginx's configuration", f"nginx, {name}")
         return _TEMPLATES.get_template(template).render(ipv6=self.ipv6, **values)
 
 
@@ -177,7 +177,9 @@ class NoDeadHttpsSite(Resource):
         if "dead" not in facts(found):
             return []
         return [
-            Action(f"remove {HTTPS_FILE} until its certificate is mended (see Port 443)", quote("rm -f {}", HTTPS_FILE))
+            Action(
+                f"remove {HTTPS_FILE} until its certificate is repaired (see Port 443)", quote("rm -f {}", HTTPS_FILE)
+            )
         ]
 
 
@@ -205,7 +207,7 @@ def _service(*more: str) -> Service:
 
 
 def http_tests(site: Site) -> list[Test]:
-    """Tests of port 80, made on the server itself. They hold as well while the certificate is still to be mended."""
+    """Tests of port 80, made on the server itself. They hold as well while the certificate is still to be repaired."""
     here = f"{site.domain}:80:127.0.0.1"
     return [
         Test(
@@ -226,7 +228,7 @@ def http_tests(site: Site) -> list[Test]:
 def gate_test() -> Test:
     """The hub answers nginx's question about the gate; without that, nobody would get to their server."""
     return Test(
-        "the hub keeps the gate: nobody is let through without a cookie",
+        "the hub answers for the gate: without a cookie nobody gets through",
         "curl -sS -m 20 -o /dev/null -w '%{http_code}\n' http://127.0.0.1:8000/hub/gate-check",
         prints="^401$", remedy="404: the hub is of an earlier version. Run 02_hub_lti first",
     )  # fmt: skip
@@ -238,9 +240,9 @@ def https_tests(site: Site) -> list[Test]:
     root = f"https://{site.domain}"
     fault = f"See {HTTPS_FILE} and /var/log/nginx/error.log"
     tests = [
-        Test("the configuration of nginx is valid", VALID, remedy="Mend the file that is named, then: nginx -t"),
+        Test("the configuration of nginx is valid", VALID, remedy="Correct the file that is named, then: nginx -t"),
         Test(
-            "HTTP/2 is spoken", curl + quote("--http2 -o /dev/null -w 'HTTP/%{http_version}\n' {}", root),
+            "nginx speaks HTTP/2", curl + quote("--http2 -o /dev/null -w 'HTTP/%{http_version}\n' {}", root),
             prints="^HTTP/2$", remedy=fault,
         ),
         Test(
@@ -264,7 +266,7 @@ def https_tests(site: Site) -> list[Test]:
         shown = curl + quote("-o /dev/null -w '%{http_code} %{redirect_url}\n' {}", f"{root}/user/somebody/lab")
         tests.append(
             Test(
-                "whoever is not known is sent to the gate from anybody's server",
+                "a person who is not logged in is sent from anybody's server to the gate",
                 shown,
                 prints="^302 https://[^/]*/hub/gate/user/somebody/lab$",
                 remedy="503: the hub does not know /hub/gate-check. Run 02_hub_lti",
@@ -274,7 +276,7 @@ def https_tests(site: Site) -> list[Test]:
         header = rf"(?i)^strict-transport-security: max-age={site.hsts_seconds}\s*$"
         tests.append(
             Test(
-                "browsers are told to insist on HTTPS", curl + quote("-D - -o /dev/null {}", root), header, remedy=fault
+                "browsers are told to use only HTTPS", curl + quote("-D - -o /dev/null {}", root), header, remedy=fault
             )
         )
     return tests

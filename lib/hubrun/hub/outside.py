@@ -38,7 +38,7 @@ class Certificate:
 # What an operator can run into on the way to a valid chain; the key is part of OpenSSL's reason.
 _CERTIFICATE_CAUSES = {
     "certificate has expired": "The certificate was not renewed: `systemctl list-timers`, `certbot renew --dry-run`.",
-    "Hostname mismatch": "The certificate is for another name; nginx may answer with another server block's.",
+    "Hostname mismatch": "The certificate is for another name; nginx may use the one of another server block.",
     "IP address mismatch": "The certificate is for a name and the URL has an address: use the domain.",
     "self-signed certificate in certificate chain": "The authority is not in trust_ca_file or the system's store.",
     "self-signed certificate": "nginx presents a self-signed certificate: was the issued one put in place?",
@@ -82,7 +82,7 @@ def check_certificate(route: Route, file_sha256: str, min_days: int = 7) -> Chec
     came = f"a verified chain from {leaf.issuer}, {leaf.days_left} days left, sha256 {leaf.sha256[:16]}…"
     cause = ""
     if leaf.sha256 != file_sha256.strip().rpartition("=")[2].replace(":", "").lower():
-        cause = "nginx presents another certificate than the file: reload it (`systemctl reload nginx`)."
+        cause = "nginx presents a certificate other than the one in the file: reload it (`systemctl reload nginx`)."
     elif leaf.days_left < min_days:
         cause = "The certificate was not renewed: `systemctl list-timers`, `certbot renew --dry-run`."
     return Check("certificate", not cause, expected, came, cause)
@@ -97,7 +97,11 @@ def check_redirect(route: Route, http_port: int = 80) -> Check:
         return Check("redirect to https", False, expected, answer.what, answer.remedy)
     location = answer.headers.get("location", "")
     ok = answer.status_code in (301, 302, 307, 308) and _same_url(location, f"{route.url}/hub/health")
-    cause = "" if ok else "nginx's server block for port 80 does not redirect, or to a URL without the public port."
+    cause = (
+        ""
+        if ok
+        else "nginx's server block for port 80 does not redirect, or redirects to a URL without the public port."
+    )
     return Check("redirect to https", ok, expected, f"{answer.status_code} {location}".rstrip(), cause)
 
 
