@@ -504,7 +504,7 @@ def test_the_domain_leads_here_when_the_file_arrives_from_somewhere_and_no_addre
         ("hub.example.edu", ["8.8.8.8", "2600::1"], "A record to 8.8.8.8 and AAAA record to 2600::1"),
         ("hub.example.edu", ["10.0.0.4"], "A record to this server's public IPv4 address"),
         ("mine.duckdns.org", ["8.8.8.8"], "at www.duckdns.org"),
-        ("mine.github.io", ["8.8.8.8"], "Take another domain"),
+        ("mine.github.io", ["8.8.8.8"], "Use another domain"),
     ],
 )
 def test_the_remedy_names_the_record_and_the_place_where_it_is_set(domain, own, says):

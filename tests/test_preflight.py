@@ -240,7 +240,7 @@ def test_every_finding_comes_with_a_remedy() -> None:
         ("SSLError(CertificateError: certificate verify failed: self-signed certificate", "ca_certificates"),
         ("invalid peer certificate: UnknownIssuer", "ca_certificates"),
         ("x509: certificate signed by unknown authority", "ca_certificates"),
-        ("E: Failed to fetch http://x Hash Sum mismatch", "The mirror sent something else"),
+        ("E: Failed to fetch http://x Hash Sum mismatch", "The mirror sent something other"),
         ("W: GPG error: NO_PUBKEY 7EA0A9C3F273FCD8", "signature"),
         ("nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)", "Another program has the port"),
         ("curl: (7) Failed to connect to x port 443: Connection refused", "A download failed"),

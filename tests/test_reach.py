@@ -94,7 +94,7 @@ def test_the_rest_of_what_shuts_a_container_in() -> None:
     assert (
         failed(tmp=258019)
         == failed(writes=["/opt/conda"])
-        == ["a container writes to its home and a bounded /tmp alone"]
+        == ["a container writes only to its home and to a /tmp of limited size"]
     )
     assert failed(oom=0) == ["when memory runs out, a student's process is killed before the hub"]
 

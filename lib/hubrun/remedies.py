@@ -32,4 +32,4 @@ def remedy_for(text: str) -> str:
     for pattern, remedy in _REMEDIES:
         if re.search(pattern, text, re.IGNORECASE):
             return remedy
-    return "See the log above; repair the cause and run it again: it goes on from what is there"
+    return "See the log above; repair the cause and run it again: it carries on from what is there"
