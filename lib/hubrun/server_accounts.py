@@ -14,6 +14,13 @@ SUDOERS = "/etc/sudoers.d/hubrun-admin"
 # sudo's own words, by version and by why it refuses: sudo(8), and plugins/sudoers of its source.
 _REFUSED = "a password is required|is not in the sudoers file|is not allowed to|authentication is required"
 
+# visudo shows the place of a mistake under the line that names the file: that line comes last here.
+_VISUDO = """
+said=$(visudo -c 2>&1) && { echo "$said"; exit 0; }
+echo "$said"; echo "$said" | grep -v 'parsed OK' | grep '/.*: '
+exit 1
+"""
+
 
 def admin(site: Site) -> list[Resource]:
     """What `admin_user` needs: account, sudo and, where it is named, a key. Without an admin_user: sudo alone."""
@@ -50,7 +57,7 @@ def tests(site: Site) -> list[Test]:
     """Tests that sudo's rules can be read, and that the hub's account gets neither root's rights nor a shell."""
     hub = site.hub_user
     return [
-        Test("the rules of sudo have no mistake", "visudo -c", remedy="Correct the file that is named: visudo -f FILE"),
+        Test("the rules of sudo have no mistake", _VISUDO, remedy="Correct the file that is named: visudo -f FILE"),
         Test(
             f"sudo refuses {hub}", quote("runuser -u {} -- sudo -n true", hub), fails=True, prints=_REFUSED,
             remedy=f"See which rule lets it: sudo -l -U {hub}",

@@ -32,7 +32,7 @@ said=$(runuser -u nobody -- cat "$file" 2>&1 >/dev/null) && { echo "the account 
 case $said in *"Permission denied"*) echo "mode $mode, nobody: $said";; *) echo "$said"; exit 1;; esac
 """
 _OTHERS = """
-found=$(find {} -name '*.env' ! -perm 600) || exit 1
+found=$(find {} -name '*.env' ! -perm 600 {}) || exit 1
 [ -z "$found" ] || { echo "open to others:" $found; exit 1; }
 """
 
@@ -58,7 +58,9 @@ def secrets_closed(site: Site) -> list[Test]:
         Test(f"{path} is closed to others", quote(_CLOSED, path), remedy=f"Run 02_hub_lti, or: chmod 0600 {path}")
         for path in paths
     ]
+    named = [word for path in paths for word in ("!", "-path", path)]
     others = Test(
-        f"no other file with secrets in {FOLDER} is open to others", quote(_OTHERS, FOLDER), remedy="chmod 0600 each"
-    )
+        f"no other file with secrets in {FOLDER} is open to others", quote(_OTHERS, FOLDER, named),
+        remedy="chmod 0600 each of them",
+    )  # fmt: skip
     return [*tests, others]
