@@ -88,7 +88,9 @@ def tests(site: Site) -> list[Test]:
 def package_tests() -> list[Test]:
     """Tests that the base packages do their work, and that apt left none half installed."""
     return [
-        Test("Python makes virtual environments", "python3 -c 'import venv, ensurepip'"),
+        Test(
+            "Python makes virtual environments", "python3 -m venv --help >/dev/null && python3 -m ensurepip --version"
+        ),
         Test(
             "every package is completely installed",
             'broken=$(dpkg --audit) || exit\n[ -z "$broken" ] || { echo "$broken"; exit 1; }',
