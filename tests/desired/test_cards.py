@@ -112,8 +112,9 @@ def test_checks_show_expected_and_came_and_what_to_do() -> None:
     [
         (Test("t", "s"), 0, "", True, "exit code 0", "exit code 0, no output"),
         (Test("t", "s"), 1, "a\nlast\n\n", False, "exit code 0", "exit code 1, last"),
-        (Test("t", "s", fails=True), 1, "no", True, "an error", "exit code 1, no"),
-        (Test("t", "s", fails=True), 0, "", False, "an error", "exit code 0, no output"),
+        (Test("t", "s", prints="no", fails=True), 1, "no", True, "an error and output with no", "exit code 1, no"),
+        (Test("t", "s", prints="no", fails=True), 0, "", False, "an error and output with no", "exit code 0, no output"),
+        (Test("t", "s", prints="no", fails=True), 0, "no", False, "an error and output with no", "exit code 0, no"),
         (Test("t", "s", prints=r"^ok \d$"), 0, "x\nok 3\n", True, r"exit code 0 and output with ^ok \d$", "exit code 0, ok 3"),
         (Test("t", "s", prints="ok"), 0, "nothing", False, "exit code 0 and output with ok", "exit code 0, nothing"),
         (Test("t", "s", prints="denied", fails=True), 1, "timeout", False, "an error and output with denied", "exit code 1, timeout"),
@@ -125,6 +126,11 @@ def test_a_test_passes_on_its_exit_code_and_output(
 ) -> None:
     check = test.judge(code, text)
     assert (check.ok, check.expected, check.came) == (ok, expected, came)
+
+
+def test_a_test_of_what_must_fail_says_which_failure_it_expects() -> None:
+    with pytest.raises(ValueError, match=r"the test 'the door is locked' would pass for any failure"):
+        Test("the door is locked", "s", fails=True)
 
 
 def test_a_remedy_is_only_given_where_it_is_needed() -> None:

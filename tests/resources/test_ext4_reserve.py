@@ -42,6 +42,12 @@ def test_the_least_that_is_kept_is_counted_in_the_file_systems_own_blocks() -> N
     assert action.script == "tune2fs -r 20000 /dev/vda1", "a twentieth of a small one"
 
 
+def test_a_file_system_that_is_not_known_has_not_passed(tmp_path: Path) -> None:
+    script = Reserve(str(tmp_path / "nowhere"), "jupyterhub").test().script
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "is not known" in done.stdout
+
+
 def shell(script: str) -> str:
     done = subprocess.run(["sh", "-eu", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"

@@ -221,10 +221,10 @@ PLANS: dict[str, Plan] = {
     "the network is there": (NETWORK, "subnet=172.29.0.0/16\ngateway=172.29.0.1\nicc=false\nused=3", []),
     "no network": (NETWORK, "", [("create the network hub (172.29.0.0/16)", "enable_icc=false", "not network rm")]),
     "a network in which containers see one another": (
-        NETWORK, "subnet=172.29.0.0/16\ngateway=172.29.0.1\nicc=\nused=0", [("make the network hub anew (172.29.0.0/16)", "docker network rm hub\ndocker network create")],
+        NETWORK, "subnet=172.29.0.0/16\ngateway=172.29.0.1\nicc=\nused=0", [("make the network hub again (172.29.0.0/16)", "docker network rm hub\ndocker network create")],
     ),
     "a network of an engine that does not run": (NETWORK, "engine=silent", []),
-    "a network elsewhere": (NETWORK, "subnet=172.20.0.0/16\ngateway=172.20.0.1\nicc=false\nused=0", [("make the network hub anew (172.29.0.0/16)",)]),
+    "a network elsewhere": (NETWORK, "subnet=172.20.0.0/16\ngateway=172.20.0.1\nicc=false\nused=0", [("make the network hub again (172.29.0.0/16)",)]),
     "the image is there": (IMAGE, "digest=abc123", []),
     "no image": (IMAGE, "", [("build class (it is not there)", "--build-arg 'BASE=a b'", "--label hubrun.context=abc123", "-t class .")]),
     "an image of other inputs": (IMAGE, "digest=fff", [("build class (its inputs changed; servers get it when they start the next time)",)]),

@@ -36,7 +36,7 @@ TRACES = {
     ("01_server", "The hub's own account"): "id jupyterhub",
     (
         "02_hub_lti",
-        "Is the configuration that is there sound?",
+        "Does the present configuration load?",
     ): "test -s /usr/local/lib/hubrun/hubrun_hub/programs/check_config.py",
     ("02_hub_lti", "JupyterHub"): "test -x /opt/jupyterhub/bin/jupyterhub",
     ("02_hub_lti", "The proxy"): "find /opt/jupyterhub/proxy -path '*configurable-http-proxy/package.json' | grep -q .",

@@ -201,7 +201,7 @@ class Server:
         text = Secret.redact(text)
         if code in (124, 137):
             return CommandFailed(
-                f"{title}: no end after {seconds:.0f} s", where or self.site.host, "Run it again", text
+                f"{title}: timed out after {seconds:.0f} s", where or self.site.host, "Run it again", text
             )
         last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), f"exit code {code}")
         return CommandFailed(f"{title}: {last[:300]}", where or self.site.host, remedy_for(text), text)

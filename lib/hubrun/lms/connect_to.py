@@ -33,7 +33,7 @@ class Route:
 
     def __post_init__(self) -> None:
         if urlsplit(self.url).scheme not in _DEFAULT_PORT or not urlsplit(self.url).hostname:
-            raise BadInput(f"{self.url!r} is no http or https URL", "site")
+            raise BadInput(f"{self.url!r} is not an http or https URL", "site")
         object.__setattr__(self, "url", self.url.rstrip("/"))
 
     @property

@@ -114,7 +114,7 @@ class Network(Resource):
             return [Action(f"create the network {self.name} ({self.subnet})", create)]
         # A network cannot be changed, and not removed while containers are in it: then Docker says so, and nothing is lost.
         remove = quote("docker network rm {}", self.name)
-        return [Action(f"make the network {self.name} anew ({self.subnet})", f"{remove}\n{create}")]
+        return [Action(f"make the network {self.name} again ({self.subnet})", f"{remove}\n{create}")]
 
 
 @dataclass(frozen=True)

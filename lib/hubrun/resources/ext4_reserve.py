@@ -35,6 +35,7 @@ tune2fs -l "$device" 2>/dev/null | awk -F: '
 true
 """
 _TEST = f"""{_DEVICE}
+[ -n "$kind" ] || {{ echo "the file system of $path is not known"; exit 1; }}
 [ -n "$device" ] || {{ echo "no ext4 of its own: none can be kept ($kind)"; exit 0; }}
 findmnt -no OPTIONS -T "$path" | tr , '\n' | grep -x "resgid=$(getent group "$group" | cut -d: -f3)" || exit 1
 tune2fs -l "$device" | grep '^Reserved block count'

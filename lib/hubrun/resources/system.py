@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from hubrun.desired.checks import Test
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.resources.packages import APT, MEND, REFRESH
 from hubrun.shell import quote
@@ -46,6 +47,10 @@ class HostEntry(Resource):
                 f"echo {self.address} {self.name} | sudo tee -a /etc/hosts",
             )
         ]
+
+    def test(self) -> Test:
+        """A test that the name resolves."""
+        return Test("the server resolves its own name", quote("getent hosts {}", self.name))
 
 
 @dataclass(frozen=True)

@@ -106,9 +106,9 @@ def tests(site: Site) -> list[Test]:
     curl = quote("curl -sS -k -m 20 --noproxy '*' --resolve {} ", f"{name}:443:127.0.0.1")
     return [
         Test(
-            "the hub's own pages are at its own address alone",
+            "the hub's own pages are only at its own address",
             curl + quote("-o /dev/null -w '%{http_code} %{redirect_url}\n' {}", f"https://{name}/hub/home"),
-            prints=f"^302 {site.url}/hub/home$", remedy="Another site in /etc/nginx may have the names below the domain",
+            prints=f"^302 {site.url}/hub/home$", remedy="Another site in /etc/nginx may use the names below the domain",
         ),
         Test(
             "a person's address leads to the hub while their server does not run",

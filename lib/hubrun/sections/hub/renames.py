@@ -19,7 +19,7 @@ _JOURNAL = "renaming.json"
 # So many are named in the one line of an error; the table below it has them all.
 _NAMED = 5
 _REMEDY = (
-    "Decide, and run it again: --set new_names=rename lets them keep their files under the new name, "
+    "Decide, and run this again: --set new_names=rename lets them keep their files under the new name, "
     "--set new_names=leave lets them begin with an empty home (their files stay on the server). Nothing was changed"
 )
 # What the program on the server consists of, in the order in which its modules need one another.
@@ -71,7 +71,7 @@ class Names(Resource):
             return []
         seen: dict[str, Any] = json.loads(found)
         if "error" in seen:
-            return [_stop("find out who would get another name", seen["error"], "Mend it, and run it again", "")]
+            return [_stop("find out who would get another name", seen["error"], "Repair it, and run this again", "")]
         people, unknown = seen["people"], [each for each in seen["unknown"] if each["bytes"] is not None]
         with_files = [each for each in people if each["bytes"] is not None]
         if seen["interrupted"]:
@@ -93,32 +93,32 @@ class Names(Resource):
         said = []
         if with_files:
             names = _some([f"{each['old']} → {each['new']}" for each in with_files])
-            said.append(f"{_count(with_files)} with files would get another name, and so an empty home: {names}")
+            said.append(f"{_count(with_files)} with files would get another name, and with it an empty home: {names}")
         if unknown:
             names = _some([each["old"] for each in unknown])
             said.append(
-                f"of {_count(unknown)} with files it is not known who they are in the field {self.key}: {names}. "
-                f"They are known after they launched once more under the present key{f' ({key})' if key else ''}, "
-                "as long as that stays in lti_username_key"
+                f"the name of {_count(unknown)} with files in the field {self.key} is not known: {names}. "
+                f"It is known after they have launched once more under the present key{f' ({key})' if key else ''}, "
+                "as long as lti_username_key keeps that value"
             )
-        title = f"decide what becomes of {_count([*with_files, *unknown])} who would get another name"
+        title = f"decide about {_count([*with_files, *unknown])} who would get another name"
         return _stop(title, "; ".join(said), _REMEDY, _table(people, unknown))
 
     def _obstacles(self, people: Sequence[Any]) -> list[Action]:
         admins = [each for each in people if each["old"] in self.admins and each["new"] not in self.admins]
         if admins:
             names = _some([f"{each['old']} → {each['new']}" for each in admins])
-            what = f"administrators would be none under their new names: {names}"
-            return [_stop("keep the administrators", what, "Put the new names into admin_users too", "")]
+            what = f"administrators would lose that right under their new names: {names}"
+            return [_stop("keep administrators' rights", what, "Put the new names into admin_users too", "")]
         stuck = [each for each in people if each["problem"]]
         if not stuck:
             return []
         what = f"{_count(stuck)} cannot be renamed: " + _some([f"{each['old']}: {each['problem']}" for each in stuck])
         remedy = (
-            "Settle it (in the hub's admin page remove the user who is not needed, then its volume: "
-            "docker volume rm jupyterhub-user-…), or run it with --set new_names=leave. Nothing was changed"
+            "Solve it (in the hub's admin page remove the user who is not needed, then its volume: "
+            "docker volume rm jupyterhub-user-…), or run this with --set new_names=leave. Nothing was changed"
         )
-        return [_stop(f"settle what keeps {_count(stuck)} from their new names", what, remedy, _table(people, []))]
+        return [_stop(f"solve what prevents the new names of {_count(stuck)}", what, remedy, _table(people, []))]
 
     # -- what is done
 
@@ -150,7 +150,7 @@ class Names(Resource):
     def _leave(self, with_files: Sequence[Any], unknown: Sequence[Any]) -> Action:
         left = {each["old"]: each.get("new", "") for each in [*with_files, *unknown]}
         said = [f"{_count(with_files)} get an empty home at their next launch"] if with_files else []
-        said += [f"{_count(unknown)} may, whose next name is not known"] if unknown else []
+        said += [f"{_count(unknown)}, whose next name is not known, may get one too"] if unknown else []
         step = self._step(
             f"leave {len(left)} as they are: {'; '.join(said)}", f"carry.leave, SETTINGS, {left!r}", "# nothing"
         )
