@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from typing_extensions import override
+
 from hubrun.canvas_api.answers import CanvasFailed
 from hubrun.canvas_api.api import Api
 from hubrun.canvas_api.canvas_resource import CanvasResource, Change
@@ -108,5 +110,6 @@ class Canvas:
         result.status = "changed" if done else "ok"
         return resource.notes(found)
 
+    @override
     def __repr__(self) -> str:
         return f"<Canvas {self.api.url}>"

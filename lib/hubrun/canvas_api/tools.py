@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 from hubrun.canvas_api.canvas_resource import CanvasResource, Change, change, field_diff, surplus
 from hubrun.canvas_api.forms import Context, Form, flat, text
 from hubrun.errors import BadInput
@@ -87,9 +89,11 @@ class ExternalTool(CanvasResource):
             raise BadInput(f"visibility {self.navigation.visibility!r} is none of {', '.join(_VISIBILITY)}", where)
 
     @property
+    @override
     def label(self) -> str:
         return f"tool {self.name} in {self.context}"
 
+    @override
     def look(self, api: Api) -> Mapping[str, Any]:
         return {"tools": api.all(f"{self.context.path}/external_tools")}
 
@@ -104,6 +108,7 @@ class ExternalTool(CanvasResource):
         key, url, name = (tool.get(field) for field in ("consumer_key", "url", "name"))
         return key == self.consumer_key, url == self.url, name == self.name
 
+    @override
     def plan(self, found: Mapping[str, Any], done: Sequence[Change] = ()) -> list[Change]:
         there = self.matches(found)
         path = f"{self.context.path}/external_tools"
@@ -137,6 +142,7 @@ class ExternalTool(CanvasResource):
             wanted["course_navigation"] = self.navigation.fields(self.name)
         return wanted
 
+    @override
     def notes(self, found: Mapping[str, Any]) -> list[str]:
         return surplus(self.label, self.matches(found))
 
@@ -161,9 +167,11 @@ class ToolDeployment(CanvasResource):
             )
 
     @property
+    @override
     def label(self) -> str:
         return f"tool with client id {self.client_id} in {self.context}"
 
+    @override
     def look(self, api: Api) -> Mapping[str, Any]:
         return {"tools": api.all(f"{self.context.path}/external_tools")}
 
@@ -172,6 +180,7 @@ class ToolDeployment(CanvasResource):
         ours = [tool for tool in found["tools"] if _same_key(tool.get("developer_key_id"), self.client_id)]
         return sorted(ours, key=lambda tool: int(tool["id"]))
 
+    @override
     def plan(self, found: Mapping[str, Any], done: Sequence[Change] = ()) -> list[Change]:
         if self.matches(found):
             return []
@@ -179,6 +188,7 @@ class ToolDeployment(CanvasResource):
         title = f"install the tool with client id {self.client_id}"
         return [change(title, f"POST {self.context.path}/external_tools", form, field_diff(self.label, {}, form))]
 
+    @override
     def notes(self, found: Mapping[str, Any]) -> list[str]:
         return surplus(self.label, self.matches(found))
 

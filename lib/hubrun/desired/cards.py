@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from typing_extensions import override
+
 from hubrun.control_characters import plain
 from hubrun.desired.resource import Result
 from hubrun.redaction.redact import HERE
@@ -46,6 +48,7 @@ class Card:
     rows: Sequence[Row]
     data: dict[str, Any] = field(default_factory=dict)
 
+    @override
     def __str__(self) -> str:
         width = max((len(row.status) for row in self.rows), default=0)
         lines = [self.title]

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from hubrun.desired.cards import Card, Live, Row, results_card
 from hubrun.desired.checks import Check, Test, check_card
 from hubrun.desired.diagnosis import remedy_for
@@ -67,6 +69,7 @@ class Server:
         return server
 
     def close(self) -> None:
+        """End the SSH connection, also for the other runbooks of the same run."""
         self.session.close()
 
     @property
@@ -277,6 +280,7 @@ class Server:
         """What the server is: system, kernel, hardware, a hash of its machine-id, its host key's fingerprint."""
         return {name: value for name, value in self.facts.items() if name != "uid"} | {"host_key": self.fingerprint}
 
+    @override
     def __repr__(self) -> str:
         return f"<Server {self.site.ssh_user}@{self.site.host}:{self.site.ssh_port}>"
 

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from typing_extensions import override
+
 from hubrun.desired.checks import Check
 from hubrun.desired.diagnosis import launch_cause
 from hubrun.lms.browser import Browser, Launch, came
@@ -39,6 +41,7 @@ class Wanted:
     reason: str = ""
     user: str = ""
 
+    @override
     def __str__(self) -> str:
         return came(self.status, self.reason, self.user, bool(self.user))
 
@@ -123,6 +126,7 @@ def check(route: Route, cases: Sequence[Case], sign: Sign, version: str = "LTI 1
 
 
 def side_by_side(do: Callable[[int], _T], numbers: Iterable[int]) -> list[_T]:
+    """What `do` returns for each number, in their order; several run at a time. Raises the first error of `do`."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(do, numbers))
 

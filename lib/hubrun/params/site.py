@@ -327,6 +327,7 @@ class Site(BaseModel):
     # -- what follows from the parameters
     @property
     def host(self) -> str:
+        """Where SSH connects to."""
         return self.ssh_host or self.domain
 
     @property
@@ -336,6 +337,7 @@ class Site(BaseModel):
 
     @property
     def launch_url(self) -> str:
+        """The launch URL of LTI 1.1, without the parameters of a link."""
         return f"{self.url}/hub/lti/launch"
 
     @property
@@ -370,12 +372,15 @@ class Site(BaseModel):
         return _secret_from("sudo_password", self.sudo_password_env, self.sudo_password_file)
 
     def acme_eab_hmac(self) -> Secret | None:
+        """The HMAC key of the external account binding; None where no parameter names one. Raises BadInput."""
         return _secret_from("acme_eab_hmac", self.acme_eab_hmac_env, self.acme_eab_hmac_file)
 
     def acme_dns_credentials(self) -> Secret | None:
+        """The credentials for `acme_dns`; None where no parameter names them. Raises BadInput."""
         return _secret_from("acme_dns", self.acme_dns_env, self.acme_dns_file)
 
     def canvas_token(self) -> Secret | None:
+        """The token for Canvas's API; None where no parameter names one. Raises BadInput."""
         return _secret_from("canvas_token", self.canvas_token_env, self.canvas_token_file)
 
     def ca_pems(self) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.shell import quote
@@ -54,12 +56,15 @@ class Reserve(Resource):
     group: str
 
     @property
+    @override
     def label(self) -> str:
         return f"reserve of the disk for {self.group}, where it is ext4"
 
+    @override
     def probe(self) -> str:
         return quote(_PROBE, self.path, self.group)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         if "device" not in now or "size" not in now:

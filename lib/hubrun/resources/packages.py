@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun.desired.resource import Action, Resource
 from hubrun.shell import quote
 
@@ -61,12 +63,15 @@ class Packages(Resource):
         self.names = tuple(dict.fromkeys(names))
 
     @property
+    @override
     def label(self) -> str:
         return "packages " + ", ".join(self.names)
 
+    @override
     def probe(self) -> str:
         return quote("dpkg-query -W -f '${Package} ${db:Status-Status}\\n' -- {}", self.names)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         installed = {line.split()[0] for line in found.splitlines() if line.endswith(" installed")}
         missing = [name for name in self.names if name not in installed]
@@ -85,12 +90,15 @@ class NoPackages(Resource):
     names: tuple[str, ...]
 
     @property
+    @override
     def label(self) -> str:
         return "no packages " + ", ".join(self.names)
 
+    @override
     def probe(self) -> str:
         return quote("dpkg-query -W -f '${Package} ${db:Status-Status}\\n' -- {}", self.names)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         there = [line.split()[0] for line in found.splitlines() if line.endswith(" installed")]
         if not there:
@@ -112,9 +120,11 @@ class Updates(Resource):
     level: str
 
     @property
+    @override
     def label(self) -> str:
         return f"updates ({self.level})"
 
+    @override
     def probe(self) -> str:
         # -s simulates; `Inst name [old] (new Origin:Suite/… [arch])` is what it prints for each update.
         # As nobody, apt reads its caches and cannot write them, which takes a third of the time; root looks without them
@@ -126,6 +136,7 @@ class Updates(Resource):
             printf '%s\\n' "$out" | grep '^Inst'
         """
 
+    @override
     def plan(self, found: str) -> list[Action]:
         if self.level == "none":
             return []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.shell import quote
 
@@ -52,12 +54,15 @@ class SecretFile(Resource):
     lines: tuple[str, ...] = ()
 
     @property
+    @override
     def label(self) -> str:
         return f"secrets {self.path}"
 
+    @override
     def probe(self) -> str:
         return quote(_PROBE, self.path, self.lines)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         missing = [name for name in self.names if name not in now.get("names", "").split()]

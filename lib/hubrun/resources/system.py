@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.resources.packages import APT, MEND, REFRESH
@@ -21,15 +23,18 @@ class HostEntry(Resource):
     name: str
 
     @property
+    @override
     def label(self) -> str:
         return f"{self.name} in /etc/hosts"
 
+    @override
     def probe(self) -> str:
         return quote(
             "awk -v name={} '!/^#/ {for (i = 2; i <= NF; i++) if ($i == name) {print \"address=\" $1; exit}}' /etc/hosts",
             self.name,
         )
 
+    @override
     def plan(self, found: str) -> list[Action]:
         # Whatever address it has there, the name resolves, which is what sudo and the hub need.
         if "address" in facts(found):
@@ -61,9 +66,11 @@ class Swap(Resource):
     path: str = "/swapfile"
 
     @property
+    @override
     def label(self) -> str:
         return f"swap {self.path}, {self.megabytes} MB"
 
+    @override
     def probe(self) -> str:
         return quote(
             """echo "container=$(systemd-detect-virt --container)"
@@ -71,6 +78,7 @@ class Swap(Resource):
             grep -q "^{} " /etc/fstab && echo fstab=yes""".replace("{}", self.path)
         )
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         # Swap that is there already, of whatever kind, is the operator's choice.
@@ -102,9 +110,11 @@ class CertificateAuthorities(Resource):
     pems: tuple[str, ...]
 
     @property
+    @override
     def label(self) -> str:
         return f"{len(self.pems)} certificate authorities of the site"
 
+    @override
     def probe(self) -> str:
         # The list counts too: a file that was put there without update-ca-certificates is trusted by nobody.
         return quote(
@@ -116,6 +126,7 @@ class CertificateAuthorities(Resource):
             [self._path(pem) for pem in self.pems],
         )
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         missing = [pem for pem in self.pems if now.get(self._path(pem)) != _sha256(pem)]
@@ -145,9 +156,11 @@ class TimeSync(Resource):
     """
 
     @property
+    @override
     def label(self) -> str:
         return "time synchronisation"
 
+    @override
     def probe(self) -> str:
         return """
 echo "container=$(systemd-detect-virt --container)"
@@ -157,6 +170,7 @@ done
 echo "timesyncd=$(systemctl show systemd-timesyncd -p LoadState --value)"
 """
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         if now.get("container", "none") != "none" or "runs" in now:

@@ -24,6 +24,7 @@ from paramiko.ssh_exception import (
     PasswordRequiredException,
     SSHException,
 )
+from typing_extensions import override
 
 from hubrun.errors import BadInput, Unreachable
 from hubrun.params import Site
@@ -39,6 +40,7 @@ class _Pinned(MissingHostKeyPolicy):
     def __init__(self, fingerprint: str) -> None:
         self.fingerprint = fingerprint
 
+    @override
     def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:
         if fingerprint(key) != self.fingerprint:
             raise SSHException(f"its key is {fingerprint(key)}, the pinned one {self.fingerprint}")

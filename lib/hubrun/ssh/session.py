@@ -65,6 +65,7 @@ class Session:
         return mine == other and bool(self._connection.transport and self._connection.transport.is_active())
 
     def close(self) -> None:
+        """End the connection; the next `Session.open` of this site makes another."""
         if self in _shared:
             _shared.remove(self)
         self._connection.close()

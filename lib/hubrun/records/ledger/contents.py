@@ -33,10 +33,12 @@ class Attempt:
 
     @property
     def sha256(self) -> str:
+        """The digest of its manifest, in hex."""
         return manifest.sha256(self.content)
 
     @property
     def running(self) -> bool:
+        """Whether its manifest says that the run goes on; that of a run that was killed says so too."""
         return self.statement is not None and self.statement.predicate.status == "running"
 
 

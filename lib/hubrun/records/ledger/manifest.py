@@ -36,6 +36,8 @@ class _Part(BaseModel):
 
 
 class Digest(_Part):
+    """SHA-256 of a file, in hex."""
+
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 

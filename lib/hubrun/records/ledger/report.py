@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from typing_extensions import override
+
 from hubrun.records.ledger.manifest import Link
 
 
@@ -19,6 +21,7 @@ class Finding:
     remedy: str = ""
     leftover: bool = False
 
+    @override
     def __str__(self) -> str:
         return f"{self.place}: {self.what}" + (f". {self.remedy}" if self.remedy else "")
 
@@ -42,6 +45,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
+        """Whether there are no findings; notes do not count."""
         return not self.findings
 
     @property
@@ -67,4 +71,5 @@ class Report:
         self.signers |= other.signers
 
     def note(self, place: str, what: str) -> None:
+        """Add something that the reader should know and that is not a fault. place: the file or run that it is about."""
         self.notes.append(Finding(place, what))

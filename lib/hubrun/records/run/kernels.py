@@ -53,6 +53,7 @@ class Kernel:
 
     @property
     def alive(self) -> bool:
+        """Whether its process runs."""
         return bool(run_sync(self.manager.is_alive)())
 
     def close(self) -> None:

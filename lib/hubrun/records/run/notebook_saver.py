@@ -17,6 +17,7 @@ import nbformat
 from nbformat import NotebookNode
 from papermill.engines import NotebookExecutionManager
 from papermill.iorw import LocalHandler, papermill_io
+from typing_extensions import override
 
 from hubrun import atomic_write
 from hubrun.records.ledger.manifest import Cause
@@ -43,6 +44,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]
         self._saved = 0.0
         self._taken_out: Counter[str] = Counter()
 
+    @override
     def notebook_start(self, **kwargs: Any) -> None:
         for cell in self.nb.cells:
             cell.metadata.pop("hubrun", None)
@@ -50,6 +52,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]
                 mark(cell, "not run")
         super().notebook_start(**kwargs)
 
+    @override
     def cell_start(self, cell: NotebookNode, cell_index: int | None = None, **kwargs: Any) -> None:
         if is_code(cell):
             mark(cell, "running")
@@ -79,6 +82,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]
         if self.pbar:
             self.pbar.update(1)
 
+    @override
     def notebook_complete(self, **kwargs: Any) -> None:
         self.end_time = self.now()
         self.nb.metadata.papermill["end_time"] = self.end_time.isoformat()
@@ -90,6 +94,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]
         self.nb.update(clean)
         self.save()
 
+    @override
     def autosave_cell(self) -> None:
         self.dirty = True
 

@@ -63,6 +63,7 @@ class Run:
 
     @property
     def record(self) -> Record:
+        """What the manifest says of this run so far."""
         return self.statement.predicate
 
     # -- while it goes on

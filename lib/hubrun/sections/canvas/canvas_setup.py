@@ -149,6 +149,7 @@ def tools(server: Server) -> list[ExternalTool | ToolDeployment]:
 
 
 def navigation(site: Site) -> Navigation:
+    """Where the tool is in the navigation of courses, as `canvas_navigation` says."""
     if site.canvas_navigation == "off":
         return Navigation(enabled=False)
     # A tool of an account would else stand in all its courses at once.

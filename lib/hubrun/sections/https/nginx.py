@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing_extensions import override
 
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Action, Resource, facts
@@ -127,16 +128,20 @@ class WorkerLimits(Resource):
     files: int = 16384
 
     @property
+    @override
     def label(self) -> str:
         return f"limits in {MAIN_FILE}"
 
     @property
+    @override
     def writes(self) -> tuple[str, ...]:
         return (MAIN_FILE,)
 
+    @override
     def probe(self) -> str:
         return quote(_NUMBERS, MAIN_FILE)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = {name: int(number) for name, number in facts(found).items()}
         wanted = {"worker_connections": self.connections, "worker_rlimit_nofile": self.files}
@@ -164,16 +169,20 @@ class NoDeadHttpsSite(Resource):
     key: str
 
     @property
+    @override
     def label(self) -> str:
         return f"no {HTTPS_FILE} that keeps nginx from starting"
 
     @property
+    @override
     def writes(self) -> tuple[str, ...]:
         return (HTTPS_FILE,)
 
+    @override
     def probe(self) -> str:
         return quote(_DEAD, HTTPS_FILE, self.certificate, self.key)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         if "dead" not in facts(found):
             return []

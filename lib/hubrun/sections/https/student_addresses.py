@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun import server_paths
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Action, Resource, facts
@@ -37,12 +39,15 @@ class OneAddress(Resource):
     """
 
     @property
+    @override
     def label(self) -> str:
         return "students' servers with addresses that no longer exist"
 
+    @override
     def probe(self) -> str:
         return quote(_ELSEWHERE, server_paths.NETWORK)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         servers = facts(found).get("servers", "").split()
         if not servers:

@@ -109,6 +109,7 @@ def settings_test(site: Site) -> Test:
 
 
 def health_test() -> Test:
+    """A test that the hub answers through its proxy and is well."""
     return Test(
         "the hub answers through its proxy", health(waits=8),
         remedy="See journalctl -u jupyterhub -u jupyterhub-proxy -n 50",
@@ -241,6 +242,7 @@ def filter_answers() -> str:
 
 
 def main_file(site: Site) -> Resource:
+    """jupyterhub_config.py, which reads the files of conf.d."""
     return File(CONFIG, render("jupyterhub_config.py", site), owner=f"root:{site.hub_user}", mode=0o640)
 
 

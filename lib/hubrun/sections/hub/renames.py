@@ -10,6 +10,8 @@ from importlib.resources import files as resource_files
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from typing_extensions import override
+
 from hubrun import server_paths
 from hubrun.desired.resource import Action, Resource
 from hubrun.params import Site
@@ -58,14 +60,17 @@ class Names(Resource):
     asks: bool
 
     @property
+    @override
     def label(self) -> str:
         return "names of the hub's people" if self.asks else "new names of the hub's people"
 
+    @override
     def probe(self) -> str:
         # One text for both: the question is asked once.
         program = _program(_LOOK, "print(look.report(SETTINGS), end='')", _settings(self.key, self.consumers))
         return _PROBE.format(database=f"{server_paths.STATE}/jupyterhub.sqlite", program=program)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         if not found.strip():
             return []
@@ -166,9 +171,11 @@ class Interrupted(Resource):
 
     label = "an interrupted renaming"
 
+    @override
     def probe(self) -> str:
         return f"[ ! -e {server_paths.STATE}/{_JOURNAL} ] || echo interrupted"
 
+    @override
     def plan(self, found: str) -> list[Action]:
         if not found.strip():
             return []

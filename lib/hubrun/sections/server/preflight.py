@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 from hubrun.desired.checks import Check, Test
 from hubrun.desired.supported_systems import ARCHITECTURES, SYSTEMS
 from hubrun.params import Site
@@ -40,6 +42,7 @@ _REACHED = """timeout 10 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - {} {} && echo reac
 class ClockTest(Test):
     """The server's clock, compared with this machine's at the moment of the answer."""
 
+    @override
     def judge(self, exit_code: int, text: str, at: float = 0.0) -> Check:
         check = super().judge(exit_code, text, at)
         if not check.ok:
