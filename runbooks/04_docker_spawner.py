@@ -111,9 +111,9 @@ server.check(docker_setup.answers())
 # By hand: `sudo tune2fs -g jupyterhub /dev/vda1 && sudo mount -o remount,resgid=$(getent group jupyterhub | cut -d: -f3) /`
 
 # %%
-from hubrun.resources.ext4_reserve import Reserve
+from hubrun.resources.ext4_reserve import ReservedBlocks
 
-reserve = Reserve("/var/lib/jupyterhub", site.hub_user)
+reserve = ReservedBlocks("/var/lib/jupyterhub", site.hub_user)
 server.ensure(reserve)
 server.check(reserve.test())
 

@@ -13,7 +13,7 @@ import pytest
 
 from books import forget
 from hubrun.desired import cards
-from hubrun.desired.cards import MIME, Card, Live, Row, on_paper, results_card
+from hubrun.desired.cards import MIME, Card, ProgressLine, Row, on_paper, results_card
 from hubrun.desired.checks import Check, Test, check_card
 from hubrun.desired.resource import Action, Result
 from hubrun.errors import BadInput, CheckFailed, CommandFailed, ConnectionLost, EngineMissing, HubrunError, Unreachable
@@ -151,7 +151,7 @@ def test_a_terminal_shows_one_line_that_gives_way_to_the_card(
 ) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    live = Live()
+    live = ProgressLine()
     live.line(f"installing with {secret}")
     live.line("too soon after the first")
     live.finish(Card("done", []))
@@ -160,7 +160,7 @@ def test_a_terminal_shows_one_line_that_gives_way_to_the_card(
 
 
 def test_a_log_gets_the_card_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    live = Live()
+    live = ProgressLine()
     live.line("installing")
     live.finish(Card("done", []))
     assert capsys.readouterr() == ("done\n", "")
@@ -169,7 +169,7 @@ def test_a_log_gets_the_card_alone(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_notebook_gets_one_output_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[dict[str, Any]] = []
     monkeypatch.setattr(cards, "_notebook_display", lambda: lambda bundle, raw: shown.append(bundle))
-    live = Live()
+    live = ProgressLine()
     live.line("installing")
     live.finish(Card("done", []))
     assert [next(iter(bundle.values())) for bundle in shown] == ["installing", "done"]

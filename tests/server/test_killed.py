@@ -22,7 +22,7 @@ from conftest import server
 from machines import Machine, Running, hubrun, start
 
 from hubrun.records.ledger.history import History
-from hubrun.records.ledger.manifest import Book, Record
+from hubrun.records.ledger.manifest import Record, RunbookRecord
 from hubrun.records.ledger.verify_history import verify
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(1200)]
@@ -133,7 +133,7 @@ def check(record: Record, folder: Path) -> None:
             notebook(path, book)
 
 
-def notebook(path: Path, book: Book) -> None:
+def notebook(path: Path, book: RunbookRecord) -> None:
     nb = nbformat.read(path, as_version=4)
     nbformat.validate(nb)
     cells = [cell for cell in nb.cells if cell.cell_type == "code" and cell.source.strip()]

@@ -12,7 +12,7 @@ from typing_extensions import override
 from hubrun.canvas_api.answers import CanvasFailed
 from hubrun.canvas_api.api import Api
 from hubrun.canvas_api.canvas_resource import CanvasResource, Change
-from hubrun.desired.cards import Live, Row, results_card
+from hubrun.desired.cards import ProgressLine, Row, results_card
 from hubrun.desired.resource import Result, Status
 from hubrun.errors import HubrunError
 from hubrun.redaction.secret import Secret
@@ -50,7 +50,7 @@ class Canvas:
         Looks at all of them, plans, makes one change after another, and looks again after each. Raises CanvasRefused
         or CanvasFailed; what was changed before it stays, and the next run goes on from there.
         """
-        live, started = Live(), time.monotonic()
+        live, started = ProgressLine(), time.monotonic()
         live.line("looking in Canvas at " + ", ".join(resource.label for resource in resources))
         looks = [resource.look(self.api) for resource in resources]
         results: list[Result] = []
@@ -77,7 +77,9 @@ class Canvas:
             rows = [*card.rows, *(Row("note", note) for note in dict.fromkeys(notes))]
             live.finish(replace(card, rows=rows))
 
-    def _apply(self, result: Result, resource: CanvasResource, found: Mapping[str, Any], live: Live) -> list[str]:
+    def _apply(
+        self, result: Result, resource: CanvasResource, found: Mapping[str, Any], live: ProgressLine
+    ) -> list[str]:
         """Change what differs from what was found; what a person should know besides."""
         started = time.monotonic()
         done: list[Change] = []

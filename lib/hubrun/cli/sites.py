@@ -43,11 +43,11 @@ def run_sites(
     return code
 
 
-def _kernel() -> kernels.Shared:
+def _kernel() -> kernels.SharedKernel:
     """The run's kernel, which starts while we connect."""
     from hubrun.records.run import kernels  # slow to import: `hubrun --help` must not wait for it
 
-    shared = kernels.Shared()
+    shared = kernels.SharedKernel()
     shared.take()
     return shared
 

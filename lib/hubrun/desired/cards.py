@@ -113,7 +113,7 @@ def on_paper(log: str) -> str:
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in log.split("\n") if line.strip())
 
 
-class Live:
+class ProgressLine:
     """A line of progress that is updated in place and gives way to the final card.
 
     In a notebook it is one output that changes; on a terminal one line on standard error.

@@ -9,7 +9,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from hubrun.desired.cards import Card, Live, Row, results_card
+from hubrun.desired.cards import Card, ProgressLine, Row, results_card
 from hubrun.desired.checks import Check, Test, check_card
 from hubrun.desired.diagnosis import remedy_for
 from hubrun.desired.resource import Action, Resource, Result, Status, facts
@@ -57,7 +57,7 @@ class Server:
         server = cls(session, check_mode)
         first = [_FACTS, server._secrets.probe()]
         try:
-            session.ahead.start(first, traces=not check_mode)
+            session.prefetched.start(first, traces=not check_mode)
             found, digests = session.ask(first)
             server.facts = facts(found.stdout)
             if found.exit_code != 0:
@@ -94,7 +94,7 @@ class Server:
         try:
             output = self.session.execute(quote(template, *args), data, seconds)
         finally:
-            self.session.ahead.forget()
+            self.session.prefetched.forget()
         if check and output.exit_code != 0:
             raise self._failure(
                 template.strip().splitlines()[0], output.exit_code, output.stdout + output.stderr, seconds
@@ -110,7 +110,7 @@ class Server:
     ) -> list[Output]:
         outputs = self.session.ask(scripts, seconds, fresh)
         for script, leaves in zip(scripts, traces or [False] * len(scripts), strict=True):
-            self.session.ahead.remember(script, leaves)
+            self.session.prefetched.remember(script, leaves)
         return outputs
 
     # -- desired state ----------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class Server:
         Raises CommandFailed when an action fails (what was there before it stays), or when a resource still
         differs after its actions.
         """
-        live, started = Live(), time.monotonic()
+        live, started = ProgressLine(), time.monotonic()
         live.line("looking at " + ", ".join(resource.label for resource in resources))
         scripts = [resource.probe() for resource in resources]
         found = self._ask(scripts)
@@ -152,11 +152,11 @@ class Server:
             results.append(Result(resource.label, todo if actions else "ok", actions))
         return results
 
-    def _apply(self, result: Result, live: Live) -> None:
+    def _apply(self, result: Result, live: ProgressLine) -> None:
         started = time.monotonic()
         for action in result.actions:
             log: list[str] = []
-            self.session.ahead.forget()
+            self.session.prefetched.forget()
             try:
                 output = self.session.execute(
                     "exec 2>&1\nset -eu\n" + action.script,
@@ -171,7 +171,7 @@ class Server:
                 result.status = "failed"
                 raise
             finally:
-                self.session.ahead.forget()
+                self.session.prefetched.forget()
                 result.log = Secret.redact(result.log + "".join(log))
                 result.seconds = time.monotonic() - started
             if output.exit_code != 0:
@@ -244,7 +244,7 @@ class Server:
         if not checks:
             self._unchecked(["what this step tests"])
             return
-        Live().finish(check_card(checks))
+        ProgressLine().finish(check_card(checks))
         failed = [check for check in checks if not check.ok]
         if failed:
             raise CheckFailed(
@@ -262,7 +262,7 @@ class Server:
             why = f"would be known after {self.earlier}"
         else:
             why = "would be known after the changes above"
-        Live().finish(Card(why, [Row("not checked", title) for title in titles], {"unchecked": titles}))
+        ProgressLine().finish(Card(why, [Row("not checked", title) for title in titles], {"unchecked": titles}))
 
     def summary(self) -> dict[str, Any]:
         """What this runbook did, as plain data for the record: counts by status, and what was changed."""
@@ -310,7 +310,7 @@ def _written(results: Sequence[Result], resources: Sequence[Resource]) -> list[s
     return written
 
 
-def _follow(action: Action, live: Live, log: list[str]) -> Callable[[str], None]:
+def _follow(action: Action, live: ProgressLine, log: list[str]) -> Callable[[str], None]:
     """A listener that keeps the log and shows its last line with the time that has gone by."""
     started = time.monotonic()
     last = [""]

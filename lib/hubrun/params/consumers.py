@@ -99,7 +99,7 @@ class ConsumerParams(_Entry):
         )
 
 
-class Further(ConsumerParams):
+class FurtherConsumer(ConsumerParams):
     """A consumer besides the default one."""
 
     @field_validator("name")

@@ -20,7 +20,14 @@ from pydantic_core import ErrorDetails
 
 from hubrun.errors import BadInput
 from hubrun.params import text_kinds as kinds
-from hubrun.params.consumers import ConsumerParams, Further, GitLinkParams, LtiVersion, check_platform, check_unlike
+from hubrun.params.consumers import (
+    ConsumerParams,
+    FurtherConsumer,
+    GitLinkParams,
+    LtiVersion,
+    check_platform,
+    check_unlike,
+)
 from hubrun.redaction.secret import Secret
 
 # YAML's tags for what stands before a colon: text, and <<, which takes in another mapping.
@@ -136,7 +143,7 @@ class Site(BaseModel):
     lti_issuer: kinds.Https = _param("02 05", "LTI 1.3: issuer, if it is not the platform's", "")
     lti_authorize_url: kinds.Https = _param("02 05", "LTI 1.3: authorize URL, if it is not the platform's", "")
     lti_jwks_url: kinds.Https = _param("02 05", "LTI 1.3: URL of the LMS's keys, if it is not the platform's", "")
-    consumers: list[Further] = _param(
+    consumers: list[FurtherConsumer] = _param(
         "02 05 06",
         "further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]",
         [],

@@ -45,7 +45,7 @@ tune2fs -l "$device" | grep '^Reserved block count'
 
 
 @dataclass(frozen=True)
-class Reserve(Resource):
+class ReservedBlocks(Resource):
     """The reserved blocks of the ext4 file system that holds `path` are also the group's, and there are some.
 
     ext4 keeps them for root, and for one group: tune2fs(8), -g and -r. Other file systems have no such thing: nothing

@@ -44,7 +44,7 @@ class Expected:
 EXPECTED = Expected()
 
 
-class Ahead:
+class PrefetchedAnswers:
     """The answers that are known, or under way. ask: asks questions in one round trip, and raises HubrunError.
 
     Without the runner nothing is kept: in JupyterLab a person may change the server between two cells.

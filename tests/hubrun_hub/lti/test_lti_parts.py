@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubrun_hub.lti import consumers
-from hubrun_hub.lti.launch_targets import Elsewhere, path_on
+from hubrun_hub.lti.launch_targets import ForeignTarget, path_on
 from hubrun_hub.lti.nonces import Nonces
 from hubrun_hub.lti.pages import PAGES
 from hubrun_hub.lti.refusals import Reason, Refusal
@@ -62,7 +62,7 @@ def test_a_page_of_the_hub_is_a_target(address: str, path: str) -> None:
     ],
 )  # fmt: skip
 def test_another_site_is_no_target(address: str) -> None:
-    with pytest.raises(Elsewhere):
+    with pytest.raises(ForeignTarget):
         path_on(HUB, address)
 
 
@@ -71,7 +71,7 @@ def test_another_site_is_no_target(address: str) -> None:
 def test_a_target_is_a_path_of_printable_ascii_whatever_was_asked_for(address: str) -> None:
     try:
         path = path_on(HUB, address)
-    except Elsewhere:
+    except ForeignTarget:
         return
     assert path.startswith("/") and not path.startswith(("//", "/\\"))
     assert path.isascii() and path.isprintable() and " " not in path

@@ -16,7 +16,7 @@ import five_runs
 from hubrun.desired.cards import MIME
 from hubrun.errors import BadInput
 from hubrun.records.ledger.history import Run
-from hubrun.records.ledger.manifest import Book, Manifest
+from hubrun.records.ledger.manifest import Manifest, RunbookRecord
 from hubrun.records.ledger.report import Finding, Report
 from hubrun.records.pages import notebook_page
 from hubrun.records.pages.website import write_site
@@ -262,7 +262,7 @@ def test_a_manifest_cannot_make_us_show_a_file_from_elsewhere(tmp_path: Path) ->
     nbformat.write(new_notebook(cells=[new_markdown_cell("private")]), tmp_path / "private.ipynb")
     run = Run(tmp_path / "records" / "biology" / record.run)
     (run.folder / "link.ipynb").symlink_to(tmp_path / "private.ipynb")
-    record.runbooks += [Book(name="x", file="../../../private.ipynb"), Book(name="y", file=str(tmp_path / "private.ipynb")), Book(name="z", file="link.ipynb")]  # fmt: skip
+    record.runbooks += [RunbookRecord(name="x", file="../../../private.ipynb"), RunbookRecord(name="y", file=str(tmp_path / "private.ipynb")), RunbookRecord(name="z", file="link.ipynb")]  # fmt: skip
     (run.folder / "manifest.json").write_bytes(Manifest(predicate=record).encoded())
     made = write_site(tmp_path / "records", {})
     assert "private" not in "".join(page.path.read_text() for page in every(made))

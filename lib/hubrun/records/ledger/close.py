@@ -127,7 +127,7 @@ def _mend(path: Path) -> nbformat.NotebookNode:
     return nb
 
 
-def summarize(book: manifest.Book, nb: nbformat.NotebookNode) -> None:
+def summarize(book: manifest.RunbookRecord, nb: nbformat.NotebookNode) -> None:
     """Take a runbook's steps, facts, status and end from its executed notebook."""
     book.steps = derive(nb)
     book.facts = glued(nb)

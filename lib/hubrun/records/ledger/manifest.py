@@ -90,7 +90,7 @@ class Step(_Part):
     unchecked: list[str] = []
 
 
-class Book(_Part):
+class RunbookRecord(_Part):
     """One attempt at one runbook. file: the executed notebook, from the run's folder; empty while there is none.
 
     source_sha256: of the notebook that was run; sha256: of the executed one. facts: what it glued (scrapbook).
@@ -159,7 +159,7 @@ class Record(_Part):
     parameters_sha256: str = ""
     server: dict[str, str] = {}
     packages: Packages = Packages()
-    runbooks: list[Book] = []
+    runbooks: list[RunbookRecord] = []
     asked_ahead: list[str] = []
     resumes: Link | None = None
     redactions: dict[str, int] = {}

@@ -28,7 +28,7 @@ from hubrun.redaction.redact import HERE
 BEHIND = 0.5
 
 
-class Keeper(NotebookExecutionManager):  # type: ignore[misc]
+class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]
     """The state of one notebook while it runs. `listener` hears of each save.
 
     A save that fails (a full disk) is tried again later and never stops the run: `error` says why, `unsaved` holds
@@ -121,7 +121,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]
             self.listener.kept(clean, dict(counts))
 
 
-def mend_papermill() -> None:
+def patch_papermill() -> None:
     """Let papermill's own last write (after the engine, and once more for a failed notebook) be whole as well.
 
     It opens the file in place: a runner that is killed there leaves a torn notebook. papermill 2.7, iorw.py,

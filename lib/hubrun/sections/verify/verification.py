@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
 
-from hubrun.desired.cards import Live
+from hubrun.desired.cards import ProgressLine
 from hubrun.desired.checks import Check
 from hubrun.desired.server import Server
 from hubrun.errors import HubrunError
@@ -57,7 +57,7 @@ class Verification:
         self.server = server
         self.site = server.site
         self.route = Route(self.site.url, self.site.public_address, trust_ca_file=self.site.trust_ca_file)
-        self._live = Live()
+        self._live = ProgressLine()
         # Each by itself: asked of several, systemctl says yes when one of them runs.
         running = "for unit in nginx jupyterhub jupyterhub-proxy docker; do systemctl is-active -q $unit || exit; done"
         if server.check_mode and server.probe(running)[0].exit_code != 0:
