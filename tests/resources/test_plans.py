@@ -33,7 +33,7 @@ from hubrun.resources.conditional import WhenFileHas
 from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Image, Network
 from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File, OnlyFiles
 from hubrun.resources.node_packages import NodePackages
-from hubrun.resources.packages import MEND, NoPackages, Packages, Updates
+from hubrun.resources.packages import REPAIR_PACKAGES, NoPackages, Packages, Updates
 from hubrun.resources.secret_file import SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.source_tree import SourceTree, Superseded, sources
@@ -672,12 +672,12 @@ def test_an_apt_that_is_still_at_work_is_waited_for_and_one_that_was_killed_is_m
         "dpkg",
         f'[ "$1" != --audit ] || {{ [ -e mended ] || echo "half configured"; exit; }}; [ -e waited ] || {{ echo "{locked}"; exit 2; }}; touch mended; echo "Setting up certbot"',
     )
-    said = machine.sh("exec 2>&1\nset -eu\n" + MEND)
+    said = machine.sh("exec 2>&1\nset -eu\n" + REPAIR_PACKAGES)
     assert said.splitlines() == ["waiting for another apt to end", "finished an interrupted dpkg", "Setting up certbot"]
-    assert machine.sh("exec 2>&1\nset -eu\n" + MEND) == ""
+    assert machine.sh("exec 2>&1\nset -eu\n" + REPAIR_PACKAGES) == ""
     machine.program("dpkg", '[ "$1" != --audit ] || { echo half; exit; }; echo "dpkg: error: disk full"; exit 2')
     with pytest.raises(Refused, match="disk full"):
-        machine.sh("exec 2>&1\nset -eu\n" + MEND)
+        machine.sh("exec 2>&1\nset -eu\n" + REPAIR_PACKAGES)
 
 
 def test_an_authority_is_trusted_when_the_list_holds_it(machine: Machine) -> None:

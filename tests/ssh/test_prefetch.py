@@ -1,4 +1,4 @@
-"""Questions asked ahead: what is believed early, what is asked anew, and what is kept for the next run."""
+"""Questions asked ahead: what is believed early, what is asked again, and what is kept for the next run."""
 
 from __future__ import annotations
 

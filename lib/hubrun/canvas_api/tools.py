@@ -29,7 +29,7 @@ _HIDDEN = "(fetched from where it is and sent; not shown)"
 class Navigation:
     """The tool's entry in the courses' navigation; it always opens in a tab of its own.
 
-    visibility: who sees it (public: also who is no member). default: whether a course shows it before a teacher
+    visibility: who sees it (public: also who is not a member). default: whether a course shows it before a teacher
     says so; "disabled" is for a tool of an account, which would else stand in all its courses at once.
     """
 
@@ -82,7 +82,7 @@ class ExternalTool(CanvasResource):
         if not self.consumer_key:
             raise BadInput("it needs a consumer key", where, "Run 02_hub_lti")
         if urlsplit(self.url).scheme != "https":
-            raise BadInput(f"{self.url!r} is no https address", where)
+            raise BadInput(f"{self.url!r} is not an https address", where)
         if self.privacy_level not in _PRIVACY:
             raise BadInput(f"privacy level {self.privacy_level!r} is none of {', '.join(_PRIVACY)}", where)
         if self.navigation and self.navigation.visibility not in _VISIBILITY:
@@ -161,7 +161,7 @@ class ToolDeployment(CanvasResource):
     def __post_init__(self) -> None:
         if not self.client_id.replace("~", "", 1).isdigit():
             raise BadInput(
-                f"{self.client_id!r} is no client id",
+                f"{self.client_id!r} is not a client id",
                 "tool in Canvas",
                 "It is the long number in the column Details of Admin → Developer Keys",
             )

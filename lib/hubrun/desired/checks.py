@@ -32,7 +32,7 @@ class Test:
     Raises ValueError for `fails=True` without `prints`.
     """
 
-    __test__ = False  # pytest: this is no test case
+    __test__ = False  # pytest: this is not a test case
 
     title: str
     script: str

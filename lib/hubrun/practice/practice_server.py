@@ -180,7 +180,7 @@ def check_name(name: str) -> None:
     """BadInput unless `name` can be part of container and domain names (a DNS label, RFC 1123)."""
     if not re.fullmatch(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?", name):
         raise BadInput(
-            f"{name!r} is no name for a practice server",
+            f"{name!r} is not a name for a practice server",
             "--name",
             "Use at most 30 lower-case letters, digits and hyphens, a letter first",
         )

@@ -14,7 +14,7 @@ from hubrun.shell import quote
 LEAST_MB = 256
 
 # The device of the file system, in $device; empty where it is not ext4, or not this machine's to see (a container).
-# A kernel that mounted its root by itself calls it /dev/root, which is no file.
+# A kernel that mounted its root by itself calls it /dev/root, which is not a file.
 _DEVICE = """
 path={} group={}
 kind=$(findmnt -no FSTYPE -T "$path")

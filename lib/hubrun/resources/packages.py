@@ -16,7 +16,7 @@ APT = f"apt-get -q -o DPkg::Lock::Timeout={LOCK_SECONDS} -o Dpkg::Options::=--fo
 LOOK = "-o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache="
 # A run that was killed in the middle of dpkg leaves packages half configured; apt refuses to go on until this is done.
 # They look the same while another apt is at work, such as that of a run whose connection was lost: it is waited for.
-MEND = f"""
+REPAIR_PACKAGES = f"""
 deadline=$(( $(date +%s) + {LOCK_SECONDS} ))
 while [ -n "$(dpkg --audit)" ]; do
     if out=$(dpkg --configure -a --force-confold 2>&1); then
@@ -80,7 +80,15 @@ class Packages(Resource):
         install = quote(f"{APT} install -y --no-install-recommends -- {{}}", missing)
         shown = quote("apt-get install --no-install-recommends {}", missing)
         brought = tuple(path for name in missing for path in _BRINGS.get(name, ()))
-        return [Action("install " + ", ".join(missing), MEND + REFRESH + install, shown, seconds=1800, writes=brought)]
+        return [
+            Action(
+                "install " + ", ".join(missing),
+                REPAIR_PACKAGES + REFRESH + install,
+                shown,
+                seconds=1800,
+                writes=brought,
+            )
+        ]
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ class NoPackages(Resource):
         return [
             Action(
                 "remove " + ", ".join(there),
-                MEND + quote(f"{APT} remove -y -- {{}}", there),
+                REPAIR_PACKAGES + quote(f"{APT} remove -y -- {{}}", there),
                 quote("apt-get remove {}", there),
                 seconds=600,
             )
@@ -142,7 +150,7 @@ class Updates(Resource):
             return []
         actions = []
         if "fresh=" not in found:
-            actions.append(Action("fetch the package lists", MEND + UPDATE, "apt-get update", seconds=900))
+            actions.append(Action("fetch the package lists", REPAIR_PACKAGES + UPDATE, "apt-get update", seconds=900))
         waiting = [line for line in found.splitlines() if line.startswith("Inst ")]
         if self.level == "security":
             waiting = [line for line in waiting if "-security" in line or "Debian-Security" in line]
@@ -155,7 +163,7 @@ class Updates(Resource):
             actions.append(
                 Action(
                     f"update {shown or 'what the new lists name'}",
-                    MEND + f"{APT} dist-upgrade -y",
+                    REPAIR_PACKAGES + f"{APT} dist-upgrade -y",
                     "apt-get dist-upgrade",
                     seconds=3600,
                 )
@@ -169,7 +177,7 @@ class Updates(Resource):
             actions.append(
                 Action(
                     f"update {shown or 'what the new lists name'}",
-                    MEND + script,
+                    REPAIR_PACKAGES + script,
                     "unattended-upgrade",
                     seconds=3600,
                 )

@@ -45,7 +45,7 @@ mv -fT "$candidate" "$path"
 class SecretFile(Resource):
     """A file of NAME=value lines (mode 0600), each value 256 random bits in hex, made on the server.
 
-    Values that are there are kept, so that a second run changes none. lines: others that are no secret, NAME=value.
+    Values that are there are kept, so that a second run changes none. lines: others that are not secret, NAME=value.
     """
 
     path: str

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Action, Resource, facts
-from hubrun.resources.packages import APT, MEND, REFRESH
+from hubrun.resources.packages import APT, REFRESH, REPAIR_PACKAGES
 from hubrun.shell import quote
 
 CA_FOLDER = "/usr/local/share/ca-certificates"
@@ -39,7 +39,7 @@ class HostEntry(Resource):
         # Whatever address it has there, the name resolves, which is what sudo and the hub need.
         if "address" in facts(found):
             return []
-        # In place: /etc/hosts may be a bind mount. The empty printf mends a missing last newline.
+        # In place: /etc/hosts may be a bind mount. The empty printf adds a missing last newline.
         script = quote(
             "[ -z \"$(tail -c1 /etc/hosts)\" ] || echo >> /etc/hosts\nprintf '%s\\t%s\\n' {} {} >> /etc/hosts",
             self.address,
@@ -175,7 +175,11 @@ echo "timesyncd=$(systemctl show systemd-timesyncd -p LoadState --value)"
         now = facts(found)
         if now.get("container", "none") != "none" or "runs" in now:
             return []
-        install = "" if now.get("timesyncd") == "loaded" else MEND + REFRESH + f"{APT} install -y systemd-timesyncd\n"
+        install = (
+            ""
+            if now.get("timesyncd") == "loaded"
+            else REPAIR_PACKAGES + REFRESH + f"{APT} install -y systemd-timesyncd\n"
+        )
         return [
             Action(
                 "start systemd-timesyncd",

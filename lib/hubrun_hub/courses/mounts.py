@@ -42,7 +42,7 @@ def is_name(text: str) -> bool:
 def memberships(groups: Iterable[str]) -> list[Membership]:
     """Return the courses of somebody who is in `groups`, by name. Who is in a course's instructors is in the course.
 
-    Groups that are no course's, and those whose course could not be the name of a folder, count for nothing.
+    Groups that are not a course's, and those whose course could not be the name of a folder, count for nothing.
     """
     teaches: dict[str, bool] = {}
     for group in groups:

@@ -99,7 +99,7 @@ class LaunchHandler(BaseHandler):
         return user
 
     def set_login_cookie(self, user: Any) -> None:
-        """Set the hub's cookie anew also for somebody who is logged in already: a launch begins its time again."""
+        """Set the hub's cookie again also for somebody who is logged in already: a launch begins its time again."""
         super().set_login_cookie(user)
         self.set_hub_cookie(user)
         self.set_gate_cookie(user, time.time())

@@ -29,14 +29,14 @@ def path_on(hub: SplitResult, address: str) -> str:
         if (url.scheme or url.netloc) and _origin(url) != _origin(hub):
             raise ForeignTarget("the link leads to another site")
     except ValueError:
-        raise ForeignTarget("the link is no address, or one of another site") from None
+        raise ForeignTarget("the link is not an address, or one of another site") from None
     if url.netloc and not url.path:
         url = url._replace(path="/")
     path = url.path
     while (decoded := unquote(path)) != path:
         path = decoded
     if not url.path.startswith("/"):
-        raise ForeignTarget("the link is no path from the hub's root")
+        raise ForeignTarget("the link is not a path from the hub's root")
     if "//" in path or "\\" in path or ".." in path.split("/") or not _CONTROL.isdisjoint(path + address):
         raise ForeignTarget("the link has //, .., a backslash or a control character in its path")
     return quote(url._replace(scheme="", netloc="").geturl(), safe=_KEPT)

@@ -72,7 +72,7 @@ def add_formgrader(app: Any, course: str, folder: Path) -> None:
     formgrader = CourseFormgrader(parent=app)
     formgrader.course, formgrader.folder = course, str(folder)
     formgrader.root_dir, formgrader.log = app.root_dir, app.log
-    # Settings of a course may be in its folder; those of the working folder are no course's.
+    # Settings of a course may be in its folder; those of the working folder are not a course's.
     formgrader.load_cwd_config, formgrader.config_dir = False, str(folder)
     formgrader.initialize([], root=str(folder))
     own = SimpleNamespace(settings={})

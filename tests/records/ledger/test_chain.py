@@ -191,7 +191,7 @@ CHANGES: dict[str, tuple[Callable[[Site], object], list[str]]] = {
         lambda site: (site.run(2) / "manifest.json").unlink(), ["practice/day02/manifest.json"]),
     "a manifest is of a newer hubrun": (
         lambda site: edit(site.run(2), newer), ["practice/day02/manifest.json"]),
-    "a manifest is no JSON": (
+    "a manifest is not JSON": (
         lambda site: (site.run(2) / "manifest.json").write_bytes(b"\xff{"), ["practice/day02/manifest.json"]),
     "the first run was removed": (
         lambda site: shutil.rmtree(site.run(1)), ["practice/day01"]),
@@ -262,14 +262,14 @@ CHANGES: dict[str, tuple[Callable[[Site], object], list[str]]] = {
     "a signature was added to a manifest that says it has none": (
         lambda site: signature.sign(site.key, make_run(site.records, day=8).folder / "manifest.json"),
         ["practice/day08/manifest.json.sig"]),
-    "the newest manifest was made anew without a signature": (
+    "the newest manifest was made again without a signature": (
         lambda site: [
             edit(site.run(6), lambda data: data["predicate"].update(signer=Signer(unsigned="none").model_dump())),
             (site.run(6) / "manifest.json.sig").unlink()],
         ["practice/day06/manifest.json"]),
     "a run was signed again by another key": (
         lambda site: signature.sign(site.other, site.run(2) / "manifest.json"), ["practice/day02/manifest.json"]),
-    "a run was made anew by another key": (
+    "a run was made again by another key": (
         lambda site: resign(site, 2, site.other, site.other), ["practice/day02/manifest.json"]),
     "a manifest names another key than the one that signed": (
         lambda site: resign(site, 2, site.key, site.other), ["practice/day02/manifest.json"]),
@@ -299,12 +299,12 @@ def test_verify_names_the_place_where(site: Site, what: str) -> None:
 
 @pytest.mark.parametrize("what", [
     "a byte changed in a notebook", "a word changed in a manifest", "a run was removed from the middle",
-    "two runs were swapped", "a file was added to a run", "the newest manifest was made anew without a signature",
+    "two runs were swapped", "a file was added to a run", "the newest manifest was made again without a signature",
 ])  # fmt: skip
 def test_what_is_not_signed_is_found_by_the_chain(tmp_path: Path, site: Site, what: str) -> None:
     history = make_history(tmp_path / "unsigned", 5)
     unsigned = Site(tmp_path / "unsigned", history, site.key, site.other, site.allowed)
-    if what == "the newest manifest was made anew without a signature":
+    if what == "the newest manifest was made again without a signature":
         edit(unsigned.run(5), lambda data: data["predicate"].update(status="ok"))
         assert places(verify(history)) == ["practice/day05/manifest.json"]
         return
@@ -314,7 +314,7 @@ def test_what_is_not_signed_is_found_by_the_chain(tmp_path: Path, site: Site, wh
 
 
 def remake(site: Site, day: int) -> None:
-    """Make the newest manifest anew, unsigned, so that it fits the files, and move the head to it."""
+    """Make the newest manifest again, unsigned, so that it fits the files, and move the head to it."""
     folder = site.run(day)
 
     def fit(data: dict[str, Any]) -> None:
@@ -750,7 +750,7 @@ def test_an_archive_is_verified_as_it_is_also_one_of_an_earlier_version(site: Si
 
 def test_what_is_no_archive_or_leads_out_of_its_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "none.tar").write_text("nothing")
-    with pytest.raises(BadInput, match="is no archive of a run"):
+    with pytest.raises(BadInput, match="is not an archive of a run"):
         unpack(tmp_path / "none.tar", tmp_path / "a")
     for number, name in enumerate(("../out", "/tmp/out-of-it", "a/b")):
         with tarfile.open(tmp_path / f"{number}.tar", "w") as tar:

@@ -251,7 +251,7 @@ def test_a_run_and_a_notebook_that_cannot_be_read_have_pages_that_say_so(tmp_pat
     (second / "01_server.ipynb").write_text("{")
     (second / "02_hub_lti.ipynb").unlink()
     made = write_site(tmp_path, {})
-    assert "is no manifest of hubrun" in run_page(made, 0).said
+    assert "is not a manifest of hubrun" in run_page(made, 0).said
     assert f"{first.name} ✕ cannot be read" in Page(made).said
     assert "The notebook cannot be shown" in Page(run_page(made, 1).path.parent / "01_server.html").said
     assert all(link.is_file() for link in run_page(made, 1).links())

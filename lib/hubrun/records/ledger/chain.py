@@ -153,6 +153,6 @@ def _report_unnamed(unnamed: list[ChainEntry], gaps: list[str], head: str, repor
             report.find(entry.place, f"lists {entry.run} as pruned, which no run follows")
         elif entry.previous == head:
             what = f"{HEAD} does not name it: its run was killed in its last moment, or it was added"
-            report.find(entry.place, what, "The next run mends the former")
+            report.find(entry.place, what, "In the first case the next run repairs it")
         else:
             report.find(entry.place, f"was added: no run follows it, and {HEAD} does not name it")

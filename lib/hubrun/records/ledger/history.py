@@ -104,7 +104,7 @@ class History:
 
 
 def sites(records: Path) -> list[History]:
-    """The sites that have records here, by name. Raises BadInput when `records` is no folder that can be read."""
+    """The sites that have records here, by name. Raises BadInput when `records` is not a folder that can be read."""
     try:
         folders = sorted(path for path in records.iterdir() if path.is_dir() and not path.name.startswith("."))
     except FileNotFoundError:

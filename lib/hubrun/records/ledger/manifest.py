@@ -195,7 +195,7 @@ def read(folder: Path, name: str = FILE) -> Manifest:
     try:
         return parse(path.read_bytes(), path)
     except FileNotFoundError:
-        raise BadInput("the run has no manifest", str(path), "It was half deleted, or is no run of hubrun") from None
+        raise BadInput("the run has no manifest", str(path), "It was half deleted, or is not a run of hubrun") from None
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror}", str(path)) from None
 
@@ -215,9 +215,9 @@ def parse(content: bytes, path: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"is no manifest of hubrun: {place}: {first['msg']}", str(path), _BROKEN) from None
+        raise BadInput(f"is not a manifest of hubrun: {place}: {first['msg']}", str(path), _BROKEN) from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise BadInput("is no manifest of hubrun: not an in-toto statement", str(path), _BROKEN) from None
+        raise BadInput("is not a manifest of hubrun: not an in-toto statement", str(path), _BROKEN) from None
 
 
 _BROKEN = "It was damaged, or not made by hubrun; `./hubrun records verify` names what else is wrong"

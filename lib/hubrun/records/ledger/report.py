@@ -28,10 +28,10 @@ class Finding:
 
 @dataclass
 class Report:
-    """What verifying found. notes: what is no fault and should be known. files: how many digests were compared.
+    """What verifying found. notes: what is not a fault and should be known. files: how many digests were compared.
 
     signers: fingerprint → name in allowed_signers (empty where no such file was given). head: the newest closed
-    manifest; whoever keeps it elsewhere can tell later that the end of an unsigned history was not made anew.
+    manifest; whoever keeps it elsewhere can tell later that the end of an unsigned history was not made again.
     """
 
     findings: list[Finding] = field(default_factory=list)

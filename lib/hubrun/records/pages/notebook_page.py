@@ -33,7 +33,7 @@ _STATUS = re.compile(rf"<td><b>({'|'.join(rendering.SIGNS)})</b></td>")
 def body(path: Path) -> str:
     """The cells of the notebook at `path`, each with its status, as a part of a page.
 
-    Raises Exception of many kinds for what is no notebook.
+    Raises Exception of many kinds for what is not a notebook.
     """
     import nbformat
 

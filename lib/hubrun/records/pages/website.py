@@ -161,7 +161,7 @@ def _write_notebook(run: Run, record: Record, book: RunbookRecord, out: Path) ->
         return str(place)
     try:
         cells = Markup(notebook_page.body(source))
-    except Exception as error:  # what is no notebook makes nbformat and nbconvert fail in a dozen ways
+    except Exception as error:  # what is not a notebook makes nbformat and nbconvert fail in a dozen ways
         cells = Markup('<div class="failure"><p class="reason">The notebook cannot be shown: {}: {}</p></div>').format(
             type(error).__name__, str(error)[:300]
         )

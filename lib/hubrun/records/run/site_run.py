@@ -177,7 +177,7 @@ class Run:
         counts: Counter[str] = Counter()
         for each in self._counts.values():
             counts.update(each)
-        # Packages apart, and not by their names: one is called passwd, and its version is no password.
+        # Packages apart, and not by their names: one is called passwd, and its version is not a password.
         packages = self.record.packages.model_dump()
         clean: dict[str, Any] = HERE.data(
             self.statement.model_dump(by_alias=True, exclude={"predicate": {"packages"}}), counts

@@ -169,7 +169,7 @@ def items(server: Server) -> list[ModuleItem]:
 
 
 def consumer_key(server: Server) -> str:
-    """The default consumer's key, which is no secret. Raises BadInput where there is none, except in a plan."""
+    """The default consumer's key, which is not secret. Raises BadInput where there is none, except in a plan."""
     found = server.probe(
         quote(f"sed -n 's/^{CLIENT_KEY}=//p' {{}}", server_paths.secret_path(server_paths.DEFAULT_CONSUMER))
     )

@@ -45,7 +45,7 @@ done
 def resolve_checks(server: Server) -> list[Check]:
     """What the domain, and with subdomains a name below it, resolves to, beside the server's own addresses.
 
-    Asked from the server and from here. Only a name that leads nowhere fails: behind a cloud's NAT the public address is none of the server's own.
+    Asked from the server and from here. Only a name that leads nowhere fails: behind a cloud's NAT the public address is not one of the server's own.
     """
     site = server.site
     below = f"{ANYBODY}.{site.domain}"

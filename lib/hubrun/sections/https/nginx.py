@@ -81,7 +81,7 @@ class Nginx:
     def on(cls, server: Server) -> Nginx:
         """The nginx that is installed; before it is, the one that the server's system will bring.
 
-        Raises HubrunError for a system that is none of ours.
+        Raises HubrunError for a system that is not one of ours.
         """
         says, ipv6 = server.probe("nginx -v 2>&1", "grep -qs . /proc/net/if_inet6")
         found = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", says.stdout)

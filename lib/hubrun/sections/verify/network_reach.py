@@ -19,7 +19,7 @@ from hubrun.params import Site
 HUB = 8081
 PORTS = (22, 80, 443, 8000, 8001, 8081, 2375, 2376)
 # Where clouds keep what belongs to the machine, credentials among it: link-local for most; Azure's second address, and
-# Alibaba's, are no link-local ones.
+# Alibaba's, are not link-local ones.
 METADATA = (("169.254.169.254", 80), ("168.63.129.16", 80), ("168.63.129.16", 32526), ("100.100.100.200", 80))
 # What students ask most, besides the archives that the server's own packages come from: what of these the server itself
 # reaches must be reached from a container too.
