@@ -35,6 +35,8 @@ _Late = asyncio.TimeoutError  # a class of its own in Python 3.10
 
 
 class Request(NamedTuple):
+    """What the hub asks. target: path and query, as they came (RFC 9112, 3.2)."""
+
     method: str
     target: str
     body: bytes
@@ -201,6 +203,7 @@ async def run(listening: socket.socket, service: Filter) -> None:
 
 
 def main() -> int:
+    """Serve on the socket that systemd passes on (sd_listen_fds(3)) until SIGTERM; the exit code."""
     if os.environ.get("LISTEN_FDS") != "1":
         print("<3>systemd must pass on the socket: start hubrun-docker-filter.socket", file=sys.stderr)
         return 1

@@ -64,6 +64,7 @@ class CourseList(JupyterHandler):
 
 
 def address(course: str) -> str:
+    """The path of the formgrader of `course`, below this server's base URL."""
     return f"/formgraders/{course}/formgrader"
 
 

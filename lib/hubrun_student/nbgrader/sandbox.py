@@ -60,19 +60,27 @@ SECRET = ("JUPYTERHUB_", "JPY_", "HUBRUN_", "JUPYTER_CONFIG")
 
 
 class RulesetAttr(ctypes.Structure):
+    """struct landlock_ruleset_attr (linux/landlock.h)."""
+
     _fields_ = [("fs", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
 
 
 class PathBeneathAttr(ctypes.Structure):
+    """struct landlock_path_beneath_attr (linux/landlock.h)."""
+
     _pack_ = 1
     _fields_ = [("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32)]
 
 
 class SockFilter(ctypes.Structure):
+    """struct sock_filter (linux/filter.h)."""
+
     _fields_ = [("code", ctypes.c_uint16), ("yes", ctypes.c_uint8), ("no", ctypes.c_uint8), ("k", ctypes.c_uint32)]
 
 
 class SockFprog(ctypes.Structure):
+    """struct sock_fprog (linux/filter.h)."""
+
     _fields_ = [("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(SockFilter))]
 
 
@@ -173,6 +181,7 @@ def outlive() -> None:
 
 
 def main(scratch: str, connection: str, _: str, *command: str) -> None:
+    """Run `command` so that it reaches its working folder, `scratch` and the file `connection` alone, and no network."""
     outlive()
     rights = dict.fromkeys(SYSTEM, READ) | dict.fromkeys((*DEVICES, os.getcwd(), connection), WRITE)
     try:
