@@ -44,10 +44,10 @@ def run(fast: bool, pytest_arguments: Sequence[str]) -> int:
         ["ruff", "format", "--check", "-q", "lib", "tests", "benchmarks"],
         ["ruff", "check", "-q", "lib", "tests", "benchmarks"],
         ["mypy", "--no-error-summary"],
-        [*side_by_side, *left_out, "-m", "not (server or browser or hub)", *pytest_arguments],
+        [*side_by_side, *left_out, "-m", "not (server or browser or hub or slow)", *pytest_arguments],
     ]
     if not fast:
-        commands += [[*side_by_side, *left_out, "-m", "hub and not (server or browser)", *pytest_arguments]]
+        commands += [[*side_by_side, *left_out, "-m", "(hub or slow) and not (server or browser)", *pytest_arguments]]
     # 5: arguments for pytest have left no test in this part
     well = {0, 5} if pytest_arguments else {0}
     failed = [
@@ -68,7 +68,8 @@ def _test_servers(pytest_arguments: Sequence[str]) -> list[int]:
     Most of an install is waiting, so that each half leaves the other a core. What the second says comes behind the first.
     """
     command = [
-        sys.executable, "-m", "pytest", "-q", "--tb=short", "--durations=15", "-m", "server or browser", *pytest_arguments
+        sys.executable, "-m", "pytest", "-q", "--tb=short", "--durations=15", "-m", "server or browser",
+        *(pytest_arguments or ["tests/server"]),
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as later:
         reports = [Path(folder, half) for half in ("shared", "own")]

@@ -209,3 +209,9 @@ def test_a_name_is_there_once() -> None:
     paths = [path for path in Path(PROJECT, "lib", "hubrun").rglob("*.py") if "images" not in path.parts]
     modules = [path.parent.name if path.stem == "__init__" else path.stem for path in paths]
     assert {name for name, times in Counter(modules).items() if times > 1} == SAME
+
+
+def test_no_two_test_modules_have_one_name() -> None:
+    """pytest imports each by its name alone."""
+    names = Counter(path.name for path in (PROJECT / "tests").rglob("*.py"))
+    assert [name for name, times in names.items() if times > 1] == []

@@ -25,6 +25,8 @@ from hubrun.records.run.signals import Stopped
 from hubrun.records.run.site_run import Run
 from sshd import Sshd, make_key, serve
 
+pytestmark = pytest.mark.slow
+
 
 class Ended(NamedTuple):
     code: int

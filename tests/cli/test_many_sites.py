@@ -16,6 +16,8 @@ from hubrun.cli import many_sites
 from hubrun.environment import PROJECT
 from hubrun.errors import BadInput
 
+pytestmark = pytest.mark.slow
+
 PYTHON = sys.executable
 # Plays `python -m hubrun plan FILE …`: says something, and ends as the file's name asks for.
 _CHILD = """

@@ -13,6 +13,8 @@ import pytest
 
 from hubrun_student.nbgrader import sandbox
 
+pytestmark = pytest.mark.slow
+
 I386, INET, INET6, NETLINK, PACKET, VSOCK = 0x40000003, 2, 10, 16, 17, 40
 
 

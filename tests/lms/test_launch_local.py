@@ -43,6 +43,8 @@ from hubrun_hub.lti.pages import PAGES
 from hubrun_hub.lti.refusals import Reason, Refusal
 from hubrun_hub.programs import sign_launch
 
+pytestmark = pytest.mark.slow
+
 DOMAIN = "hub.practice.example"
 LMS = "http://127.0.0.1/authorize"
 

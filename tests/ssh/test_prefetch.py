@@ -33,6 +33,8 @@ from hubrun.ssh.prefetch import EXPECTED, PrefetchedAnswers, Question
 from hubrun.ssh.prefetch_store import ProbeStore, RunbookProbes
 from sshd import Sshd, serve
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def in_a_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -21,6 +21,8 @@ from hubrun.records.ledger.report import Finding, Report
 from hubrun.records.pages import notebook_page
 from hubrun.records.pages.website import write_site
 
+pytestmark = pytest.mark.slow
+
 
 class Page(HTMLParser):
     """What a page holds: its tags with attributes, its text, and where its links lead."""

@@ -29,6 +29,8 @@ from hubrun.records.run import papermill_engine
 from hubrun.records.run.notebook_saver import NotebookSaver
 from hubrun.records.run.signals import Stopped
 
+pytestmark = pytest.mark.slow
+
 PAPERMILL = [sys.executable, "-m", "papermill", "--engine", "hubrun", "--no-progress-bar"]
 
 

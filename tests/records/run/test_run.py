@@ -36,6 +36,8 @@ from hubrun.records.run import site_run as record
 from hubrun.records.run.signals import Stopped
 from hubrun.records.run.site_run import Run, runbooks
 
+pytestmark = pytest.mark.slow
+
 
 def history(records: Path) -> History:
     return History(records, "biology")
