@@ -112,7 +112,7 @@ def install(
     with record.opened(site, mode, records, books, again=again) as run:
         ended_by = None
         try:
-            run.look(server)
+            run.inspect_server(server)
             with SharedKernel() as kernel:
                 run.execute(listen or Ear().listen, kernel)
         except KeyboardInterrupt as stopped:

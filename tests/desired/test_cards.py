@@ -13,7 +13,7 @@ import pytest
 
 from books import forget
 from hubrun.desired import cards
-from hubrun.desired.cards import MIME, Card, ProgressLine, Row, on_paper, results_card
+from hubrun.desired.cards import MIME, Card, ProgressLine, Row, final_text, results_card
 from hubrun.desired.checks import Check, Test, check_card
 from hubrun.desired.resource import Action, Result
 from hubrun.errors import BadInput, CheckFailed, CommandFailed, ConnectionLost, EngineMissing, HubrunError, Unreachable
@@ -201,7 +201,7 @@ def test_an_error_says_where_what_and_what_to_do_and_knows_its_exit_code(kind: t
 
 def test_a_log_is_kept_as_it_reads_on_paper() -> None:
     log = "(Reading database ... \r(Reading database ... 5%\r(Reading database ... 100%\nUnpacking hello\r\n\n"
-    assert on_paper(log) == "(Reading database ... 100%\nUnpacking hello"
+    assert final_text(log) == "(Reading database ... 100%\nUnpacking hello"
 
 
 def test_a_log_is_folded_away_unless_its_step_failed() -> None:

@@ -51,7 +51,7 @@ class CanvasResource(ABC):
         """What it is, for people: "tool JupyterHub in course 101"."""
 
     @abstractmethod
-    def look(self, api: Api) -> Mapping[str, Any]:
+    def probe(self, api: Api) -> Mapping[str, Any]:
         """What is there now, read only: what `plan` gets."""
 
     @abstractmethod

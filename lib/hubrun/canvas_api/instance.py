@@ -52,7 +52,7 @@ class Canvas:
         """
         live, started = ProgressLine(), time.monotonic()
         live.line("looking in Canvas at " + ", ".join(resource.label for resource in resources))
-        looks = [resource.look(self.api) for resource in resources]
+        looks = [resource.probe(self.api) for resource in resources]
         results: list[Result] = []
         notes: list[str] = []
         # A module that two items want is made once.
@@ -70,7 +70,7 @@ class Canvas:
                 return
             for result, resource, found in zip(results, resources, looks, strict=True):
                 if any(earlier.status == "changed" for earlier in results):
-                    found = resource.look(self.api)
+                    found = resource.probe(self.api)
                 notes += self._apply(result, resource, found, live)
         finally:
             card = results_card(results, time.monotonic() - started)
@@ -90,7 +90,7 @@ class Canvas:
                 result.actions = [*done, *changes[1:]]
                 live.line(changes[0].title)
                 changes[0].apply(self.api)
-                found = resource.look(self.api)
+                found = resource.probe(self.api)
                 left = resource.plan(found, done)
                 if len(left) >= len(changes):
                     raise CanvasFailed(

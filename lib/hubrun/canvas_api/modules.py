@@ -51,10 +51,10 @@ class ModuleItem(CanvasResource):
         return f"item {self.title} in module {self.module} of course {self.course}"
 
     @override
-    def look(self, api: Api) -> Mapping[str, Any]:
+    def probe(self, api: Api) -> Mapping[str, Any]:
         modules = [module for module in api.all(self._path) if module["name"] == self.module]
         return {
-            "tools": self.tool.matches(self.tool.look(api)),
+            "tools": self.tool.matches(self.tool.probe(api)),
             "modules": [{**module, "items": api.all(f"{self._path}/{module['id']}/items")} for module in modules],
         }
 

@@ -94,7 +94,7 @@ class ExternalTool(CanvasResource):
         return f"tool {self.name} in {self.context}"
 
     @override
-    def look(self, api: Api) -> Mapping[str, Any]:
+    def probe(self, api: Api) -> Mapping[str, Any]:
         return {"tools": api.all(f"{self.context.path}/external_tools")}
 
     def matches(self, found: Mapping[str, Any]) -> list[Form]:
@@ -172,7 +172,7 @@ class ToolDeployment(CanvasResource):
         return f"tool with client id {self.client_id} in {self.context}"
 
     @override
-    def look(self, api: Api) -> Mapping[str, Any]:
+    def probe(self, api: Api) -> Mapping[str, Any]:
         return {"tools": api.all(f"{self.context.path}/external_tools")}
 
     def matches(self, found: Mapping[str, Any]) -> list[Form]:

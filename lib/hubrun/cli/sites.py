@@ -73,7 +73,7 @@ def run_site(
             server = stack.enter_context(Server.connect(site))
         run = stack.enter_context(site_run.opened(site, mode, records.absolute(), books, key, signer, resume))
         try:
-            run.look(server)
+            run.inspect_server(server)
             run.execute(show.listen, kernel)
         except (KeyboardInterrupt, Exception) as error:
             ended_by: BaseException | None = error

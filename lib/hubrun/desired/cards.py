@@ -104,11 +104,11 @@ def results_card(results: Sequence[Result], seconds: float) -> Card:
             if action.diff:
                 parts.append(action.diff)
         seen = f"{result.seconds:.1f} s" if result.actions else ""
-        rows.append(Row(result.status, result.label, seen, "\n".join(parts), on_paper(result.log)))
+        rows.append(Row(result.status, result.label, seen, "\n".join(parts), final_text(result.log)))
     return Card(f"{title} in {seconds:.1f} s", rows, {"results": [result.summary() for result in results]})
 
 
-def on_paper(log: str) -> str:
+def final_text(log: str) -> str:
     """A log as a terminal shows it in the end: of a line that was overwritten (carriage return), its last state."""
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in log.split("\n") if line.strip())
 

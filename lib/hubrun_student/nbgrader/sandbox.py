@@ -155,7 +155,7 @@ def children() -> list[int]:
     return found
 
 
-def outlive() -> None:
+def supervise() -> None:
     """Go on in a child. This process waits for it, then ends all that it left behind, and itself."""
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     kernel = os.fork()
@@ -182,7 +182,7 @@ def outlive() -> None:
 
 def main(scratch: str, connection: str, _: str, *command: str) -> None:
     """Run `command` so that it reaches its working folder, `scratch` and the file `connection` alone, and no network."""
-    outlive()
+    supervise()
     rights = dict.fromkeys(SYSTEM, READ) | dict.fromkeys((*DEVICES, os.getcwd(), connection), WRITE)
     try:
         # The kernel's sockets are in SCRATCH.

@@ -10,7 +10,7 @@ import pytest
 import five_runs
 from hubrun.records.ledger.manifest import Manifest, Packages, Record, RunbookRecord, Software, Step
 from hubrun.records.pages import rendering
-from hubrun.records.pages.compare import compare, quiet, text
+from hubrun.records.pages.compare import compare, normalized, text
 
 
 def a_run(*steps: Step, **fields: Any) -> Manifest:
@@ -217,7 +217,7 @@ def test_a_runbook_and_a_step_that_one_run_has_are_named() -> None:
     ],
 )  # fmt: skip
 def test_only_what_a_machine_made_up_is_taken_out_of_text(said: str, left: str) -> None:
-    assert quiet(said) == left
+    assert normalized(said) == left
 
 
 def test_the_page_shows_the_same_and_escapes_what_it_shows(runs: list[Manifest]) -> None:

@@ -64,10 +64,10 @@ def every(made: Path) -> list[Page]:
 def test_a_checklist_is_shown_with_its_ticks() -> None:
     box = '<input class="task-list-item-checkbox" disabled="disabled" type="checkbox"{}>'
     assert (
-        notebook_page.tame(f"<li>{box.format('')}open</li><li>{box.format(' checked')}done</li>")
+        notebook_page.cleaned_html(f"<li>{box.format('')}open</li><li>{box.format(' checked')}done</li>")
         == "<li>☐ open</li><li>☑ done</li>"
     )
-    assert "<input" not in notebook_page.tame('<input type="text">')
+    assert "<input" not in notebook_page.cleaned_html('<input type="text">')
 
 
 def test_there_is_a_page_for_each_site_run_and_notebook_and_all_links_lead_somewhere(made: Path) -> None:
@@ -194,9 +194,9 @@ def test_what_an_output_holds_can_do_nothing_even_beside_our_own_mime_type(
 
 def test_a_card_keeps_its_folds_and_its_statuses() -> None:
     card = "<table><tr><td style='color:#b3261e'><b>failed</b></td><td>x<details open><summary>details</summary><pre>log</pre></details></td></tr></table>"
-    tamed = notebook_page.tame(card)
-    assert '<span class="status failed">' in tamed and "style" not in tamed
-    assert "<details open><summary>details</summary><pre>log</pre></details>" in tamed
+    cleaned = notebook_page.cleaned_html(card)
+    assert '<span class="status failed">' in cleaned and "style" not in cleaned
+    assert "<details open><summary>details</summary><pre>log</pre></details>" in cleaned
 
 
 def test_glued_facts_are_shown(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def _interrupt(run: Run, statement: Manifest) -> None:
         elif book.status == "running":
             book.status, book.cause, book.reason = "interrupted", "killed", "the run was killed before its first step"
     last = datetime.datetime.fromtimestamp(seen.stat().st_mtime, datetime.UTC).isoformat(timespec="milliseconds")
-    settle(statement, ended=last, status="interrupted", cause="killed", reason=_KILLED)
+    set_outcome(statement, ended=last, status="interrupted", cause="killed", reason=_KILLED)
     record.signer = Signer(unsigned=f"closed at {now()} after it had been killed")
 
 
@@ -141,7 +141,7 @@ def summarize(book: manifest.RunbookRecord, nb: nbformat.NotebookNode) -> None:
         book.cause, book.reason = begun[-1].cause, begun[-1].reason
 
 
-def settle(statement: Manifest, ended: str, status: Status, cause: Cause, reason: str) -> None:
+def set_outcome(statement: Manifest, ended: str, status: Status, cause: Cause, reason: str) -> None:
     """Say how and when the run ended."""
     record = statement.predicate
     record.ended, record.status, record.cause, record.reason = ended, status, cause, reason

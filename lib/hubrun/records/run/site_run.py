@@ -68,7 +68,7 @@ class Run:
 
     # -- while it goes on
 
-    def look(self, server: Server) -> None:
+    def inspect_server(self, server: Server) -> None:
         """Take down what the server is and what is installed there."""
         self.record.server = server.identity()
         self.record.packages = Packages(before=inventory.packages(server))
@@ -198,7 +198,7 @@ class Run:
     def finish(self, server: Server, ended_by: BaseException | None = None) -> None:
         """Close the record. `ended_by`: what ended the run beside its runbooks, if something did."""
         self.record.packages.after = inventory.packages_again(server, self.site)
-        close.settle(self.statement, now(), *self._outcome(ended_by))
+        close.set_outcome(self.statement, now(), *self._outcome(ended_by))
         if self.record.mode == "check":
             drift.trace(self.history, self.record)
         clean = Manifest.model_validate(self.data())
