@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/engine.py params/SITE.yaml [ROUNDS]
 
-The server must be set up already. Each figure is a whole process, started anew; the two take turns, so that a noisy
+The server must be set up already. Each figure is a whole process of its own; the two take turns, so that a noisy
 machine disturbs both. `./hubrun install` also connects once more, takes down what is installed before and after, and
 signs: that is part of what the record costs, and is counted.
 """

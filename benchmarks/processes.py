@@ -82,7 +82,7 @@ def run(
 def well(done: Done, what: str) -> Done:
     """`done`, when it ended with 0. Raises CommandFailed otherwise."""
     if done.cut_short:
-        raise CommandFailed(f"no end after {done.seconds:.0f} s", what, detail=done.output)
+        raise CommandFailed(f"did not end within {done.seconds:.0f} s", what, detail=done.output)
     if done.exit_code:
         raise CommandFailed(f"it ended with {done.exit_code}", what, detail=done.output)
     return done

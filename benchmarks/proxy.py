@@ -82,7 +82,7 @@ class Proxy:
             self._thread.join(5)
 
     def take(self) -> list[Trips]:
-        """The connections so far; counting begins anew."""
+        """The connections so far; counting begins again."""
         taken, self.connections = self.connections, []
         return taken
 

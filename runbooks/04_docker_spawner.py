@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 04 · Docker and DockerSpawner
 #
-# **About.** Gives each student a container of their own: Docker, the image that students get, a network in which they do not reach one another, limits, and a volume that keeps a student's files when the container goes.
+# **About.** Gives each student a container of their own: Docker, the image that students get, a network in which they cannot reach one another, limits, and a volume that keeps a student's files when the container is removed.
 #
 # **Before.** `01_server`, `02_hub_lti`. (`03_https` may come before or after.)
 #
@@ -23,7 +23,7 @@
 # %% [markdown]
 # ## Parameters
 #
-# From your file in `params/`. The students' image is built on `base_image`; keep a dated tag, and raise it between terms. `tensorflow` and `pytorch` make the image large: look at the free disk first.
+# They come from your file in `params/`. The students' image is built on `base_image`; keep a tag with a date, and raise it between terms. `tensorflow` and `pytorch` make the image large: look at the free disk space first.
 
 # %% tags=["parameters"]
 site: str = ""  # name of the site; its records are kept under this name
@@ -43,7 +43,7 @@ docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repo
 docker_apt_key: str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"  # docker-ce: fingerprint of the repository's key; another key is refused
 docker_users: list = []  # accounts on the server that may use Docker; each of them can become root
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
-student_networks: list = []  # private networks that students' containers may reach besides the outside, such as [10.20.30.0/24]; never the server
+student_networks: list = []  # private networks that students' containers may reach besides the internet, such as [10.20.30.0/24]; never the server
 base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on: name:tag, or name:tag@sha256:…
 image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
 nbgrader: bool = True  # install nbgrader, with a folder for each course that launches (assignments and grading)
@@ -65,7 +65,7 @@ check: bool = False  # True: show what would change and touch nothing
 # The server that will be changed. **Is it the right one?**
 
 # %%
-from hubrun import Server, Test, site_from
+from hubrun import Server, site_from
 
 site = site_from(globals())
 server = Server.connect(site, check_mode=check)
@@ -74,7 +74,7 @@ server
 # %% [markdown]
 # ## Docker
 #
-# `docker_channel: docker-ce` takes Docker from its own repository, whose key must be the one with the fingerprint `docker_apt_key`; `distro` takes the distribution's, with its security updates. Packages of the other kind are removed first; images, containers and volumes stay.
+# `docker_channel: docker-ce` takes Docker from its own repository, whose key must be the one with the fingerprint `docker_apt_key`; `distro` takes the distribution's Docker, with its security updates. Packages of the other kind are removed first; images, containers and volumes stay.
 #
 # By hand: `sudo apt-get remove docker.io containerd runc`, add the key and the repository, then `sudo apt-get install docker-ce docker-ce-cli containerd.io`
 
@@ -88,7 +88,7 @@ server.ensure(*docker_setup.engine(site, system_of(server.facts)))
 # %% [markdown]
 # ## Docker's settings
 #
-# A container's log is bounded (a student's endless `print` must not fill the disk), and containers run on while the daemon restarts (`live-restore`). Other settings in `/etc/docker/daemon.json` stay.
+# The size of a container's log is limited (a student's endless `print` must not fill the disk), and containers go on while the daemon restarts (`live-restore`). Other settings in `/etc/docker/daemon.json` stay.
 #
 # By hand: `sudo nano /etc/docker/daemon.json && sudo systemctl restart docker`
 
@@ -101,26 +101,26 @@ server.ensure(
     docker_setup.DAEMON,
     Service("docker.service", watches=(DAEMON_JSON,)),
 )
-server.check(Test("Docker answers", "docker version --format 'engine {{.Server.Version}}'"))
+server.check(docker_setup.answers())
 
 # %% [markdown]
 # ## A reserve of the disk
 #
-# Students' homes cannot be bounded by Docker: somebody may fill the disk. ext4 keeps some of it back for root; here the hub gets a share in that, so that it can still write down who is logged in and what runs when the rest is full. Where the disk is no ext4 nothing is changed. `/hub/health` answers 503 and says what is left when less than 512 MB are; let your monitor ask it.
+# Docker cannot limit the size of students' homes, so somebody may fill the disk. The file system ext4 reserves a part of the disk for root. Here the hub may use this reserve too, so that it can still note who is logged in and what runs when the rest is full. If the file system is not ext4, nothing is changed. `/hub/health` answers 503 and says how much is left when it is less than 512 MB; let your monitor ask it.
 #
 # By hand: `sudo tune2fs -g jupyterhub /dev/vda1 && sudo mount -o remount,resgid=$(getent group jupyterhub | cut -d: -f3) /`
 
 # %%
-from hubrun.resources.ext4_reserve import Reserve
+from hubrun.resources.ext4_reserve import ReservedBlocks
 
-reserve = Reserve("/var/lib/jupyterhub", site.hub_user)
+reserve = ReservedBlocks("/var/lib/jupyterhub", site.hub_user)
 server.ensure(reserve)
 server.check(reserve.test())
 
 # %% [markdown]
 # ## A network for the students
 #
-# Containers on it reach the hub and the outside, and not one another. (On Docker's default network every student can talk to every other student's server.)
+# Containers in it reach the hub and the internet, and do not reach one another. (In Docker's default network, every student can connect to every other student's server.)
 #
 # By hand: `sudo docker network create -o com.docker.network.bridge.enable_icc=false jupyterhub`
 
@@ -135,9 +135,9 @@ server.ensure(
 # %% [markdown]
 # ## What a student's container reaches
 #
-# The hub's one port, the name servers, and the outside. Nothing else of this server by any of its addresses, no other container, no private network, and no cloud provider's metadata (169.254.169.254): they answer "no route to host". `student_networks` names private networks that students need, such as that of a licence or a git server. The rules are in a table of nftables of their own, before Docker's and the firewall's, and match the students' network alone: other containers on this server are as free as before. They are loaded before Docker at each boot, and put back within a minute where something takes them away.
+# The hub's one port, the name servers, and the internet. It reaches nothing else of this server at any of the server's addresses, no other container, no private network, and not the metadata of a cloud provider (169.254.169.254): these answer "no route to host". `student_networks` names private networks that students need, such as the network of a licence server or a git server. The rules are in an nftables table of their own, which comes before Docker's rules and the firewall's. They apply only to the students' network: other containers on this server are not affected. They are loaded before Docker at each boot, and are loaded again within a minute if something removes them.
 #
-# By hand: `sudo nft -f /etc/jupyterhub/student-network.nft`, and to look at them `sudo nft list table inet hubrun`
+# By hand: `sudo nft -f /etc/jupyterhub/student-network.nft`, and to see them `sudo nft list table inet hubrun`
 
 # %%
 from hubrun.sections.docker_spawner import student_network
@@ -148,7 +148,7 @@ server.check(*student_network.tests())
 # %% [markdown]
 # ## The students' image
 #
-# `Dockerfile.singleuser` is built here on the server, and again only when something in it changes. It brings JupyterHub in the hub's own version and what the parameters choose: nbgrader, nbgitpuller, jupyterlab-git, TensorFlow, PyTorch, `extra_pip_packages`. What is downloaded for our own packages is compared with digests that come with this project; of `base_image`, the digest that the registry had is kept with the image, and another one under the same tag stops the next build. `name:tag@sha256:…` says it from the start. The first build takes minutes; its last line is shown while it goes on.
+# `Dockerfile.singleuser` is built here on the server, and again only when something in it changes. The image has JupyterHub in the hub's own version and what the parameters choose: nbgrader, nbgitpuller, jupyterlab-git, TensorFlow, PyTorch, `extra_pip_packages`. The downloads for our own packages are compared with digests that are part of this project. For `base_image`, the digest that the registry gave is kept with the image, and a different one under the same tag stops the next build. With `name:tag@sha256:…` you choose the digest yourself. The first build takes minutes; its last line of output is shown while it runs.
 #
 # By hand: `docker build -t hubrun-singleuser -f Dockerfile.singleuser .`
 
@@ -161,12 +161,11 @@ server.ensure(
 # %% [markdown]
 # ## Courses
 #
-# With `nbgrader: true`: the hub's groups `course-<name>` and `course-<name>-instructors`, which a launch puts people into, decide which folders of `/srv/nbgrader` their container sees. A student sees what was released, and the folders of their own submissions and feedback; an instructor also the course folder, and everybody's submissions, read-only. The hub makes the folders as they are needed; nobody else on the server may enter. A group that somebody joins or leaves counts from the next start of their server.
+# With `nbgrader: true`: a launch puts people into the hub's groups `course-<name>` and `course-<name>-instructors`, and these decide which folders of `/srv/nbgrader` their container sees. A student sees what was released, and the folders of their own submissions and feedback. An instructor also sees the course folder, and everybody's submissions, read-only. The hub makes the folders when they are needed; nobody else on the server may enter them. When a person joins or leaves a group, it takes effect at the next start of their server.
 #
 # By hand: `sudo install -d -m 0700 /srv/nbgrader`
 
 # %%
-from hubrun import server_paths
 from hubrun.sections.hub import config
 
 server.ensure(*config.courses(site))
@@ -174,9 +173,11 @@ server.ensure(*config.courses(site))
 # %% [markdown]
 # ## Between the hub and Docker
 #
-# Whoever may talk to Docker can become root on this server, and the hub talks to the world. So its account cannot: a service of root's (`hubrun-docker-filter`) takes its calls, and passes on what a student's container needs. It starts the site's image alone, as the image's own user, with the limits above, in the students' network, with that person's files and their courses' folders; everything else it refuses, and says so in its log, with the way to allow it where there is one. Your own settings for it are in `/etc/jupyterhub/docker-filter-local.json`, which is never overwritten: further images (`{"images": ["…"]}`), folders or volumes to mount (`{"mounts": {"/srv/data": "ro"}}`), higher limits (`memory_mb`, `cpus`, `processes`). They count at once.
+# Whoever may use Docker can become root on this server, and the hub answers requests from the whole internet. So the hub's account may not use Docker: a service that runs as root (`hubrun-docker-filter`) takes its requests, and passes on only what a student's container needs. It starts only the site's image, as the image's own user, with the limits above, in the students' network, with that person's files and the folders of their courses. It refuses everything else, and writes to its log what it refused and, where there is a way to allow it, what to set.
 #
-# By hand: `journalctl -u hubrun-docker-filter | grep refused`
+# Your own settings for it are in `/etc/jupyterhub/docker-filter-local.json`, which is never overwritten: further images (`{"images": ["…"]}`), folders or volumes to mount (`{"mounts": {"/srv/data": "ro"}}`), higher limits (`memory_mb`, `cpus`, `processes`). They take effect at once.
+#
+# By hand there is nothing to type for the service itself: it is a program of this project. What it refused: `journalctl -u hubrun-docker-filter | grep refused`
 
 # %%
 server.ensure(*config.docker_filter(site))
@@ -184,51 +185,40 @@ server.ensure(*config.docker_filter(site))
 # %% [markdown]
 # ## DockerSpawner
 #
-# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. The container goes when it stops; the volume stays. All else in it is read-only but `/tmp`, `/var/tmp` and `/run`, which are kept in the student's share of memory: what a student installs with `pip` goes into the home and is there the next time; `conda install` is refused. It is also told from where a launch may pull a repository without asking (`git_hosts`): any other link shows what it would do, and waits for a click. The hub now listens on its address in the students' network, where containers reach it and the outside does not. Where `90-local.py` asks Docker for something that the service above would refuse, this step fails, names it, and the hub goes on as before.
+# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. When the container stops it is removed; the volume stays. Everything in the container is read-only except the home, `/tmp`, `/var/tmp` and `/run`; the last three are kept in the student's part of the memory. What a student installs with `pip` goes into the home and is still there the next time; `conda install` is refused. The container is also told from where a launch may pull a repository without a question (`git_hosts`): any other link shows what it would do, and waits for a click. The hub now listens on its address in the students' network, which containers can reach and the outside cannot. If `90-local.py` asks Docker for something that the service above would refuse, this step fails and names it, and the hub goes on as before.
 #
-# The group `docker` is for people who administer the server: `docker_users` names them, and everybody else is taken out of it, the hub's account too.
+# The group `docker` is for people who administer the server: `docker_users` names them, and all other accounts are removed from it, the hub's account too.
 #
 # By hand: `sudo nano /etc/jupyterhub/conf.d/40-docker.py && sudo gpasswd --delete jupyterhub docker && sudo systemctl restart jupyterhub`
 
 # %%
-server.ensure(
-    config.part(site, "40-docker.py"),
-    docker_setup.users(site),
-    Service(
-        "jupyterhub.service",
-        watches=(server_paths.DOCKER_PART, *server_paths.HUB_IMPORTS),
-        ready=config.health(),
-        notice=f"{config.HUB_NOTICE}; what changed for servers counts when they start the next time",
-    ),
-    config.no_former_code(),
-)
+server.ensure(*docker_setup.spawner(site))
 
 # %% [markdown]
 # ## Check
 #
-# The hub is up, and the outside does not reach it. A container of the students' image does; in it a student is not root, and JupyterHub has the hub's own version. The hub's account reaches Docker by the service between them alone.
+# - The hub answers, and its configuration loads.
+# - A container of the students' image reaches the hub; in it a student is not root, and JupyterHub has the hub's own version.
+# - The hub's account and its process cannot use Docker directly. Through the service between them it gets answers, and a container with privileges is refused.
+# - The ports of the hub and its proxy (8000, 8001, 8081) are open only on the server itself and in the students' network.
+#
+# By hand: `curl http://127.0.0.1:8000/hub/health`, `sudo docker run --rm --network jupyterhub hubrun-singleuser id`, `sudo runuser -u jupyterhub -- docker ps` (must fail), `ss -ltn`
 
 # %%
+from hubrun.sections.hub import exposure
+
 server.check(
-    Test(
-        "the hub answers through its proxy",
-        config.health(waits=8),
-        remedy="journalctl -u jupyterhub -n 50",
-    ),
-    Test("every setting is known to its class", config.loads(site)),
+    config.health_test(),
+    config.settings_test(site),
     *docker_setup.container_tests(site),
     *docker_setup.access_tests(site),
-    Test(
-        "the hub must not listen on every address",
-        "ss -ltnH | awk '{print $4}' | grep -E '^(0\\.0\\.0\\.0|\\*|\\[::\\]):(8000|8001|8081)$'",
-        fails=True,
-    ),
+    exposure.closed_to_outside(site, 8000, 8001, 8081),
 )
 
 # %% [markdown]
 # ## Summary
 #
-# Kept in the record. Next: `05_canvas`.
+# It is kept in the record. Next: `05_canvas`.
 
 # %%
 import scrapbook as sb

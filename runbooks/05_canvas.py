@@ -14,24 +14,24 @@
 # %% [markdown]
 # # 05 · Canvas
 #
-# **About.** Makes the hub a tool in Canvas that a course can launch. With `canvas_url` and an access token it does so by Canvas's API: the tool, its place in the course navigation, an item in a module. Without them it shows the exact values for this site, and what to click. On the server it changes nothing.
+# **About.** Makes the hub a tool in Canvas that a course can launch. With `canvas_url` and an access token it uses Canvas's API: the tool, its place in the course navigation, an item in a module. Without them it shows the exact values for this site, and what to click. It changes nothing on the server.
 #
-# **Before.** `02_hub_lti`, `03_https`, `04_docker_spawner`. In Canvas: for LTI 1.1 the right to add apps, to an account or to your course; for LTI 1.3 once an administrator of the account, who makes a developer key.
+# **Before.** `02_hub_lti`, `03_https`, `04_docker_spawner`. In Canvas: for LTI 1.1 the right to add apps, to an account or to your course; for LTI 1.3 an administrator of the account, who makes a developer key once.
 #
-# **After.** Students open the hub from a module. Go on with `06_verify`, which plays Canvas.
+# **After.** Students open the hub from a module. Go on with `06_verify`, which acts as Canvas.
 
 # %% [markdown]
 # ## Parameters
 #
-# From your file in `params/`.
+# They come from your file in `params/`.
 #
-# **By API:** `canvas_url`, `canvas_token_env` or `canvas_token_file`, and `canvas_course` or `canvas_account` say where; `canvas_module`, `canvas_item_title` and `canvas_navigation` what. The token is made in Canvas → **Account** → **Settings** → **+ New Access Token**: give it an end, and delete it there when you are done. Neither the token nor the secret is ever shown or recorded.
+# **By API:** `canvas_url`, `canvas_token_env` or `canvas_token_file`, and `canvas_course` or `canvas_account` say where; `canvas_module`, `canvas_item_title` and `canvas_navigation` say what. You make the token in Canvas → **Account** → **Settings** → **+ New Access Token**: give it an end date, and delete it there when you are done. Neither the token nor the secret is ever shown or recorded.
 
 # %% tags=["parameters"]
 site: str = ""  # name of the site; its records are kept under this name
 domain: str = ""  # the hub's host name, as in https://DOMAIN/
-public_address: str = ""  # connect to this address when testing from outside; empty: what DNS says of the domain
-https_port: int = 443  # port on which the world reaches the server's port 443
+public_address: str = ""  # connect to this address when testing from outside; empty: what DNS says about the domain
+https_port: int = 443  # port at which the internet reaches the server's port 443
 trust_ca_file: str = ""  # file here with the CA that signed the site's certificate; empty: this machine's own list
 ssh_host: str = ""  # host name or address for SSH; empty: the domain
 ssh_port: int = 22  # SSH port
@@ -41,14 +41,14 @@ ssh_known_hosts_file: str = ""  # known_hosts file; empty: ~/.ssh/known_hosts
 ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
-lti_version: str = "1.1"  # version of LTI that Canvas uses to launch: 1.1, 1.3, or both while you change over
+lti_version: str = "1.1"  # version of LTI with which Canvas launches: 1.1, 1.3, or both while you change from one to the other
 lti_username_key: str = "lis_person_sourcedid"  # launch field that becomes the hub user's name (see 02 before you change it)
 lti_platform: str = "production"  # LTI 1.3: the Canvas that launches: production, beta, test, or https://… of your own
 lti_client_ids: list = []  # LTI 1.3: client ids of the developer keys that may launch
-lti_deployment_ids: list = []  # LTI 1.3: deployment ids that may launch; empty: every one of the client ids. Blackboard needs them (see 02)
-lti_issuer: str = ""  # LTI 1.3: issuer, where it is another than the platform's
-lti_authorize_url: str = ""  # LTI 1.3: authorize URL, where it is another than the platform's
-lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, where it is another than the platform's
+lti_deployment_ids: list = []  # LTI 1.3: deployment ids that may launch; empty: all deployments of the client ids. Blackboard needs them (see 02)
+lti_issuer: str = ""  # LTI 1.3: issuer, if it is not the platform's
+lti_authorize_url: str = ""  # LTI 1.3: authorize URL, if it is not the platform's
+lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, if it is not the platform's
 consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]
 tls: str = "acme"  # where the certificate comes from: acme, or files on the server
 tls_certificate: str = ""  # tls: files. Path on the server of the certificate with its chain, PEM
@@ -63,7 +63,7 @@ canvas_account: str = ""  # account that gets the tool, in place of the course: 
 canvas_module: str = ""  # module of canvas_course that gets an item for the hub; empty: none
 canvas_item_title: str = "Open JupyterHub"  # title of that item
 canvas_navigation: str = "members"  # who sees the tool in the course navigation: members, admins (teachers), or off
-canvas_renew_key: bool = False  # send Canvas key and secret again although the tool is there (after you made new ones)
+canvas_renew_key: bool = False  # send key and secret to Canvas again although the tool is there (after you made new ones)
 git_links: list = []  # nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]
 check: bool = False  # True: show what would change and touch nothing
 
@@ -82,7 +82,9 @@ server
 # %% [markdown]
 # ## Is the hub ready for Canvas?
 #
-# Canvas only takes a secured address. The launch URL must be there, over HTTPS with a certificate that browsers trust, and it must refuse to be opened like a page (405): it takes signed launches only. For LTI 1.1 the server must have key and secret of each consumer; for LTI 1.3 it must know the client ids, and serve the developer key of these parameters.
+# Canvas accepts only an address with HTTPS. The launch URL must be there, with a certificate that browsers trust, and it must refuse to be opened like a page (405): it accepts only signed launches. For LTI 1.1 the server must have the key and secret of each consumer; for LTI 1.3 it must know the client ids, and serve the developer key of these parameters.
+#
+# By hand: `curl -I https://hub.example.edu/hub/lti/launch`, and on the server `sudo grep -c LTI_CLIENT_ /etc/jupyterhub/lti.env`
 
 # %%
 from hubrun.sections.canvas import canvas_forms, canvas_setup
@@ -95,6 +97,8 @@ server.check(*canvas_setup.tests(site))
 # ## Who may launch
 #
 # Each consumer, an LMS or a course, has a key and secret of its own (LTI 1.1) or client ids of its own (LTI 1.3). Keys and secrets stay on the server; read them there when you fill in a form. Whoever has a secret can log in as anybody, so paste it into Canvas and nowhere else.
+#
+# By hand there is nothing to do: this only shows what the parameters say, and the command that reads each secret.
 
 # %%
 canvas_forms.who_may_launch(site)
@@ -102,7 +106,9 @@ canvas_forms.who_may_launch(site)
 # %% [markdown]
 # ## LTI 1.1: the values
 #
-# What Canvas is told of the tool. The privacy level is the lowest with which Canvas still sends `lti_username_key`, by which the hub knows people: with a lower one every launch is refused, and the page says why. By API (below) you need to enter none of this.
+# What Canvas must know about the tool. The privacy level is the lowest one with which Canvas still sends `lti_username_key`, by which the hub knows people: with a lower level every launch is refused, and the page says why. If you use the API (below), you do not have to enter any of this.
+#
+# By hand: enter these values in Canvas, as "The tool in Canvas, by hand" below says. This step only shows them.
 
 # %%
 canvas_forms.form(site)
@@ -110,14 +116,14 @@ canvas_forms.form(site)
 # %% [markdown]
 # ## LTI 1.3: the developer key
 #
-# It tells Canvas all of the tool, and is made once by an administrator of the account. Nothing in it is secret; the key in `public_jwk` is a public one.
+# It tells Canvas everything about the tool, and an administrator of the account makes it once. Nothing in it is secret; the key in `public_jwk` is a public one. By hand:
 #
 # - [ ] Canvas → **Admin** → your account → **Developer Keys** → **+ Developer Key** → **+ LTI Key**
 # - [ ] **Key Name** and **Owner Email** as you like; **Redirect URIs** and **Method** as below; **Save**
 # - [ ] Switch its **State** to **On**
 # - [ ] Copy the long number in its column **Details**: this is the client id
-# - [ ] Put it into your file in `params/`, in quotes: `lti_client_ids: ['10000000000123']` (for another LMS: into `client_ids` of its entry in `consumers`; for Blackboard the deployment id too, into `deployment_ids`: its client id is the same for every institution)
-# - [ ] Run `02_hub_lti`, so that the hub lets it in, and then this runbook again
+# - [ ] Put it into your file in `params/`, in quotes: `lti_client_ids: ['10000000000123']` (for another LMS: into `client_ids` of its entry in `consumers`; for Blackboard the deployment id too, into `deployment_ids`, because its client id is the same for every institution)
+# - [ ] Run `02_hub_lti`, so that the hub accepts it, and then this runbook again
 
 # %%
 canvas_forms.key_form(site, canvas_setup.public_jwk(server))
@@ -125,9 +131,11 @@ canvas_forms.key_form(site, canvas_setup.public_jwk(server))
 # %% [markdown]
 # ## The tool in Canvas, by its API
 #
-# With `canvas_url`: looks for the tool in the account or course, and adds it where it is missing: for LTI 1.1 by key and secret (the secret goes from the server to Canvas and is kept nowhere else), for LTI 1.3 by each of `lti_client_ids`. Name, address, privacy level and course navigation are put right where somebody changed them; the tool opens in a tab of its own, since the hub refuses to be shown inside Canvas's page. With `canvas_module`, an item in that module launches it. Run again, it changes nothing. After you made a new key and secret on the server: `canvas_renew_key: true`, once.
+# With `canvas_url`: looks for the tool in the account or course, and adds it if it is missing. For LTI 1.1 it is added with key and secret (the secret goes from the server to Canvas and is kept nowhere else), for LTI 1.3 with each of `lti_client_ids`. If somebody changed its name, address, privacy level or course navigation, they are set right again. The tool opens in a tab of its own, because the hub refuses to be shown inside Canvas's page. With `canvas_module`, an item in that module launches it. Run again, it changes nothing. After you made a new key and secret on the server: `canvas_renew_key: true`, once.
 #
-# A tool of an account stands in a course's navigation when a teacher drags it there (**Settings** → **Navigation**); the navigation of a tool of LTI 1.3 is the developer key's. The tools of further `consumers` are added by hand.
+# A tool of an account appears in a course's navigation only when a teacher drags it there (**Settings** → **Navigation**); for a tool of LTI 1.3, the developer key decides about the navigation. The tools of further `consumers` are added by hand.
+#
+# By hand: the next step does the same without the API. To see the tools that are there: `curl -H "Authorization: Bearer TOKEN" https://CANVAS/api/v1/courses/NUMBER/external_tools`
 
 # %%
 canvas_setup.by_api(server)
@@ -135,12 +143,12 @@ canvas_setup.by_api(server)
 # %% [markdown]
 # ## The tool in Canvas, by hand
 #
-# Without `canvas_url`. Tick off what you have done (double-click this text and put an `x` between the brackets):
+# Without `canvas_url`. Tick what you have done (double-click this text and put an `x` between the brackets):
 #
 # - [ ] Canvas → **Admin** → **Settings** → **Apps** → **View App Configurations** (for one course: the course's **Settings** → **Apps**)
 # - [ ] LTI 1.1: **+ App**, Configuration Type **Manual Entry** with the values above; or **Paste XML**, with key and secret in the fields beside it
 # - [ ] LTI 1.3: **+ App**, Configuration Type **By Client ID**, with the client id
-# - [ ] **Submit**; the app stands in the list
+# - [ ] **Submit**; the app is in the list
 #
 # Put it into a course:
 #
@@ -149,17 +157,19 @@ canvas_setup.by_api(server)
 # - [ ] **Publish** the item, and the module
 # - [ ] Open it as a student (**Student View** has no SIS id, so test with a real account in the course)
 #
-# When a launch fails, the page says why and what to do, and `sudo journalctl -u jupyterhub -n 50` on the server says it to you. `06_verify` names the likely cause.
+# When a launch fails, the page says why and what to do. For you there is more in `sudo journalctl -u jupyterhub -n 50` on the server. `06_verify` names the likely cause.
 
 # %% [markdown]
 # ## Links to notebooks in git
 #
-# For each of `git_links`: a launch that pulls the repository into the student's files (nbgitpuller, which keeps what the student changed) and opens a file of it. Everybody must be able to clone it without a password. A launch pulls without a question from where these links are, or from `git_hosts`; a link from anywhere else shows what it would do and waits for a click.
+# For each of `git_links`: a launch that pulls the repository into the student's files (with nbgitpuller, which keeps the student's changes) and opens one of its files. It must be possible to clone the repository without a password. A launch pulls without a question from the places of these links, or from `git_hosts`; a link to any other place shows what it would do and waits for a click.
+#
+# By hand: enter the addresses below in Canvas. This step only shows them.
 #
 # - In a module: **+** → **External Tool** → choose the tool, and put the **URL in Canvas** in place of its own; tick **Load in a new tab**
 # - As an assignment: **Submission Type** → **External Tool** → the same; tick **Load This Tool In A New Tab**
 # - The custom field does the same in another LMS, or by Canvas's API. In Canvas's own form it does not work: the box *Custom Fields* cuts a line at its second `=`.
-# - The third address is for people who are logged in at the hub already.
+# - The third address is for people who are already logged in at the hub.
 
 # %%
 canvas_forms.git_links(site)
@@ -167,18 +177,18 @@ canvas_forms.git_links(site)
 # %% [markdown]
 # ## Changing over from LTI 1.1 to 1.3
 #
-# People keep their names and files as long as `lti_username_key` stays (but not with `user_id`, which differs in the two versions). In this order, at any hour:
+# People keep their names and files as long as `lti_username_key` stays the same (except with `user_id`, which is different in the two versions). In this order, at any time of the day:
 #
 # - [ ] `lti_version: both`; run `02_hub_lti` and this runbook: launches go on as before
-# - [ ] Make the developer key as above, `lti_client_ids`, run both again: now the course has two tools of the same name
+# - [ ] Make the developer key as above, set `lti_client_ids`, run both again: now the course has two tools of the same name
 # - [ ] Open the new one as a student: it is the same person, with the same files
 # - [ ] Delete the tool of LTI 1.1 in Canvas: items and links that launched it now launch the new one, which Canvas finds by the hub's domain
-# - [ ] `lti_version: '1.3'`; run both again: the old key and secret are good for nothing any more
+# - [ ] `lti_version: '1.3'`; run both again: the old key and secret no longer work
 
 # %% [markdown]
 # ## Summary
 #
-# Kept in the record. Next: `06_verify`.
+# It is kept in the record. Next: `06_verify`.
 
 # %%
 import scrapbook as sb

@@ -14,11 +14,11 @@
 # %% [markdown]
 # # 06 · Verify
 #
-# **About.** Proves from the outside that the hub works, and that what must be refused is refused. It plays Canvas: test students are launched over HTTPS, exactly as Canvas would launch them, and work in their notebooks. Launches with LTI 1.1 are signed on the server, where the secrets are; they never come here. For LTI 1.3, Canvas's private key is nobody's but Canvas's: so the hub is told, for as long as the check takes, of one more LMS, which is this runbook.
+# **About.** Proves from the outside that the hub works, and that what must be refused is refused. It acts as Canvas: test students are launched over HTTPS, exactly as Canvas would launch them, and work in their notebooks. Launches with LTI 1.1 are signed on the server, where the secrets are; the secrets never come here. For LTI 1.3, only Canvas has Canvas's private key. So, while the check runs, the hub knows one more LMS, which is this runbook.
 #
 # **Before.** `01_server` to `04_docker_spawner`.
 #
-# **After.** Nothing is left behind: the test students (`hubruntest1` to `3`, each consumer's with its prefix), their containers and volumes, and the LMS of the test are removed. Run it after each change, and before each term.
+# **After.** Nothing is left behind: the test students (`hubruntest1` to `3`, with each consumer's prefix), their containers and volumes, and the LMS of the test are removed. Run it after each change, and before each term.
 #
 # To see with your own eyes what a student sees, without a Canvas: `./hubrun launch params/SITE.yaml --as student1`
 #
@@ -27,14 +27,14 @@
 # %% [markdown]
 # ## Parameters
 #
-# From your file in `params/`.
+# They come from your file in `params/`.
 
 # %% tags=["parameters"]
 site: str = ""  # name of the site; its records are kept under this name
 domain: str = ""  # the hub's host name, as in https://DOMAIN/
-public_address: str = ""  # connect to this address when testing from outside; empty: what DNS says of the domain
-http_port: int = 80  # port on which the world reaches the server's port 80
-https_port: int = 443  # port on which the world reaches the server's port 443
+public_address: str = ""  # connect to this address when testing from outside; empty: what DNS says about the domain
+http_port: int = 80  # port at which the internet reaches the server's port 80
+https_port: int = 443  # port at which the internet reaches the server's port 443
 trust_ca_file: str = ""  # file here with the CA that signed the site's certificate; empty: this machine's own list
 ssh_host: str = ""  # host name or address for SSH; empty: the domain
 ssh_port: int = 22  # SSH port
@@ -44,14 +44,14 @@ ssh_known_hosts_file: str = ""  # known_hosts file; empty: ~/.ssh/known_hosts
 ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
-lti_version: str = "1.1"  # version of LTI that Canvas uses to launch: 1.1, 1.3, or both while you change over
+lti_version: str = "1.1"  # version of LTI with which Canvas launches: 1.1, 1.3, or both while you change from one to the other
 lti_username_key: str = "lis_person_sourcedid"  # launch field that becomes the hub user's name (see 02 before you change it)
 consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]
 subdomains: bool = False  # recommended: each person's server at an address of its own, https://NAME.DOMAIN/ (see 03)
 tls: str = "acme"  # where the certificate comes from: acme, or files on the server
 tls_certificate: str = ""  # tls: files. Path on the server of the certificate with its chain, PEM
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
-student_networks: list = []  # private networks that students' containers may reach besides the outside, such as [10.20.30.0/24]; never the server
+student_networks: list = []  # private networks that students' containers may reach besides the internet, such as [10.20.30.0/24]; never the server
 image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
 user_memory_mb: int = 1024  # memory limit of one student's server, in MB
 check: bool = False  # True: show what would change and touch nothing
@@ -62,16 +62,16 @@ check: bool = False  # True: show what would change and touch nothing
 # The site that is tested. **Is it the right one?**
 
 # %%
-from hubrun import Server, Test, site_from
+from hubrun import Server, site_from
 
 site = site_from(globals())
 server = Server.connect(site, check_mode=check)
 server
 
 # %% [markdown]
-# ## As anybody sees it
+# ## Seen from outside
 #
-# The hub is healthy, its certificate is trusted and is the one on the server, plain HTTP leads to HTTPS, and the launch URL is there.
+# The hub is healthy, its certificate is trusted and is the one on the server, plain HTTP leads to HTTPS, and the launch URL is there. Test students that an earlier run left behind are removed first.
 #
 # By hand: `curl -I https://YOUR.DOMAIN/hub/health`
 
@@ -85,11 +85,13 @@ server.require(*verification.outside())
 # %% [markdown]
 # ## Launches
 #
-# Every launch in this list is made over HTTPS, in a browser of its own. Each finding says what must come of it: the status, the reason that the hub's page gives, whether somebody is logged in, and under which name. The good ones alone may get in.
+# Every launch in this list is made over HTTPS, in a browser of its own. Each check says what the result must be: the status, the reason on the hub's page, whether somebody is logged in, and under which name. Only the good launches may log anybody in.
 #
-# **LTI 1.1.** A launch that Canvas signed is accepted. One that is unsigned, changed on the way, sent twice, 40 seconds old or ahead, or signed with another key or secret is not; nor is one without a name, or one whose link leads to another site. What a request says of the address that it came to (`X-Forwarded-Host`, `-Proto`) makes no difference. A good launch of each further consumer, signed with its own key, gets a name with its prefix.
+# **LTI 1.1.** A launch that Canvas signed is accepted. A launch is refused when it is not signed, was changed on the way, is sent twice, is 40 seconds old or comes from 40 seconds in the future, or is signed with another key or secret; also when it has no name, or its link leads to another site. What a request says about the address that it came to (`X-Forwarded-Host`, `-Proto`) makes no difference. A good launch of each further consumer, signed with that consumer's key, gets a name with the consumer's prefix.
 #
-# **LTI 1.3.** For as long as this takes, the file `/etc/jupyterhub/consumers.d/hubruntest.json` tells the hub of an LMS whose key was made here, in memory; the file holds its public half, and from when on the hub takes it no more: so it is shut out by itself, whatever becomes of this runbook. All its people have the prefix `hubruntest__`, so that it could not launch anybody else's students if it tried. A good launch is accepted. One from another issuer, for another audience, with another nonce, expired, not signed, signed with the public key for a secret, or with a key that the LMS does not publish is not; nor is one that is sent twice, has no name, leads to another site, or comes without the cookie of its login.
+# **LTI 1.3.** While this step runs, the file `/etc/jupyterhub/consumers.d/hubruntest.json` tells the hub about an LMS whose key was made here, in memory. The hub gets only the public half of the key, and only for a limited time: even if this runbook is killed, that LMS cannot launch afterwards. All its people have the prefix `hubruntest__`, so it could not launch anybody else's students even if it tried. A good launch is accepted. A launch is refused when it comes from another issuer, is for another audience, has another nonce, is expired, is not signed, is signed with the public key as if that were a secret, or is signed with a key that the LMS does not publish; also when it is sent twice, has no name, leads to another site, or comes without the cookie of its login.
+#
+# By hand: a launch without a signature, which must be refused: `curl -i -X POST https://YOUR.DOMAIN/hub/lti/launch`. The others need a program that signs, which is why this step exists.
 
 # %%
 server.require(*verification.launches())
@@ -98,20 +100,22 @@ server.require(*verification.launches())
 # ## A student works
 #
 # A test student is launched, gets JupyterLab in a container of their own, runs `6*7` in a notebook's kernel, and finds a file again after the server was stopped and started.
+#
+# By hand: `./hubrun launch params/SITE.yaml --as student1`, or open the tool in Canvas as a student, and run a cell
 
 # %%
 server.require(*verification.work())
 
 # %% [markdown]
-# ## Students are separated
+# ## Students are kept apart
 #
-# While the first student's server runs, a second student is launched and tries to get at what is not theirs. All of it is harmless.
+# While the first student's server runs, a second student is launched and tries to reach what belongs to others. All of these attempts are harmless.
 #
-# - **In their own browser**: the first student's JupyterLab, a file, terminals and kernels, and what the hub knows of that person: each must be refused. With `subdomains` it is tried at both addresses.
-# - **From a notebook in their container**: the first student's server; SSH, nginx, the proxy, Docker and whatever else listens on the server, by each of its addresses; a cloud provider's metadata; the routers and name servers around it where they are private. Of all these 0 may be reached. The hub's one port, and of the outside what the server itself reaches, must be.
-# - **In the container**: it learns no other student's name, and has no Docker socket and no IPv6; it can write to the home and a bounded `/tmp` only; when memory runs out, its processes end before the hub.
+# - **In their own browser**: the first student's JupyterLab, a file, terminals and kernels, and what the hub knows about that person: each must be refused. With `subdomains` it is tried at both addresses.
+# - **From a notebook in their container**: the first student's server; SSH, nginx, the proxy, Docker and everything else that listens on the server, at each of its addresses; a cloud provider's metadata; the routers and name servers around it if their addresses are private. It must reach 0 of all these. It must reach the hub's one port, and those addresses on the internet that the server itself reaches.
+# - **In the container**: it cannot find out another student's name, and has no Docker socket and no IPv6; it can write only to the home and to a `/tmp` of limited size; when memory runs out, its processes are stopped before the hub.
 #
-# At last, from here: ports 8000, 8001 and 8081 must be closed (where the site is at port 443).
+# At last, from here: ports 8000, 8001 and 8081 must be closed (if the site is at port 443).
 #
 # By hand, in a student's notebook: `!curl -m 3 http://172.29.0.1:8000` must fail
 
@@ -121,23 +125,25 @@ server.require(*verification.privacy())
 # %% [markdown]
 # ## On the server
 #
-# Nothing but nginx and SSH is open to the world; hub and proxy listen on the server itself and on the students' network.
+# The ports of the hub and its proxy are open only on the server itself and in the students' network. The hub, its proxy, nginx and Docker start at boot, each of them. Each file with secrets has the mode 0600, and another account that tries to read it is refused.
+#
+# By hand: `ss -ltn`, `systemctl is-enabled jupyterhub jupyterhub-proxy nginx docker`, `sudo runuser -u nobody -- cat /etc/jupyterhub/lti.env` (must fail)
 
 # %%
+from hubrun.sections.hub import config, exposure
+
 server.check(
-    Test(
-        "8000, 8001 and 8081 must not listen on an outside address",
-        f"ss -ltnH | awk '{{print $4}}' | grep -E ':(8000|8001|8081)$' | grep -vE '^(127\\.0\\.0\\.1|{site.gateway}):'",
-        fails=True,
-    ),
-    Test("the hub and its proxy start at boot", "systemctl is-enabled jupyterhub jupyterhub-proxy nginx docker"),
-    Test("the secrets are closed to others", "test \"$(find /etc/jupyterhub -name '*.env' -printf '%m\\n' | sort -u)\" = 600"),
+    exposure.closed_to_outside(site, 8000, 8001, 8081),
+    *config.boot_tests(),
+    *exposure.secrets_closed(site),
 )
 
 # %% [markdown]
 # ## Clean up
 #
-# The test students go, with their containers and volumes, and so does the LMS of the test.
+# The test students are removed, with their containers and volumes, and so is the LMS of the test.
+#
+# By hand: delete the users `hubruntest1` to `3` on the hub's page **Admin**, then `sudo docker volume rm jupyterhub-user-hubruntest1` and so on
 
 # %%
 server.require(*verification.clean_up())
@@ -145,7 +151,7 @@ server.require(*verification.clean_up())
 # %% [markdown]
 # ## Summary
 #
-# Kept in the record.
+# It is kept in the record.
 
 # %%
 import scrapbook as sb

@@ -24,10 +24,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from hubrun.desired.cards import MIME
 from hubrun.desired.server import Server
 from hubrun.params import Site
-from hubrun.records.ledger.manifest import Book, Mode, Step
+from hubrun.records.ledger.manifest import Mode, RunbookRecord, Step
 from hubrun.records.ledger.steps import Listener, is_code
 from hubrun.records.run import site_run as record
-from hubrun.records.run.kernels import Shared
+from hubrun.records.run.kernels import SharedKernel
 from hubrun.records.run.site_run import Run
 from hubrun.redaction.redact import HERE, Redactor
 from hubrun.ssh.channel import Output
@@ -89,7 +89,7 @@ class Ear:
     lines: list[str] = field(default_factory=list)
     ended: list[Step] = field(default_factory=list)
 
-    def listen(self, _: Book) -> Listener:
+    def listen(self, _: RunbookRecord) -> Listener:
         return Listener(self.started.append, self.lines.append, self.ended.append, lambda nb, counts: None)
 
 
@@ -105,15 +105,15 @@ class Bare:
 
 def install(
     records: Path, books: Sequence[Path], mode: Mode = "install", again: bool = False, site: Site = SITE,
-    listen: Callable[[Book], Listener] | None = None,
+    listen: Callable[[RunbookRecord], Listener] | None = None,
 ) -> Run:  # fmt: skip
     """A run as `./hubrun install` makes it, on to its end; an interrupt is kept in the record and not passed on."""
     server = cast(Server, Bare())
     with record.opened(site, mode, records, books, again=again) as run:
         ended_by = None
         try:
-            run.look(server)
-            with Shared() as kernel:
+            run.inspect_server(server)
+            with SharedKernel() as kernel:
                 run.execute(listen or Ear().listen, kernel)
         except KeyboardInterrupt as stopped:
             ended_by = stopped

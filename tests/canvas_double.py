@@ -1,9 +1,9 @@
 """A double of Canvas: the part of its REST API that hubrun uses, over HTTPS on a port of this machine.
 
-It is no Canvas. Each rule is written from Canvas's documentation and source (instructure/canvas-lms; the file is named
+It is not Canvas. Each rule is written from Canvas's documentation and source (instructure/canvas-lms; the file is named
 beside each), and checked against no running Canvas. What it does not do: launches, log-ins, OAuth, permissions other
 than "may read" and "may change" as one flag a token, tools of parent accounts in a course's list, search terms,
-other placements than course_navigation, content that is no tool, module requirements, shards, and DELETE.
+other placements than course_navigation, content that is not a tool, module requirements, shards, and DELETE.
 
     with CanvasDouble(folder) as canvas:
         token = canvas.add_token()
@@ -528,7 +528,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that did not wait for its answer is no fault of the double's."""
+        """A client that did not wait for its answer is not a fault of the double's."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 

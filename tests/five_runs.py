@@ -20,7 +20,17 @@ from hubrun.desired.cards import Card, results_card
 from hubrun.desired.checks import Check, check_card
 from hubrun.desired.resource import Action, Result, unified
 from hubrun.records.ledger import manifest
-from hubrun.records.ledger.manifest import Book, Link, Manifest, Operator, Packages, Record, Signer, Software, Step
+from hubrun.records.ledger.manifest import (
+    Link,
+    Manifest,
+    Operator,
+    Packages,
+    Record,
+    RunbookRecord,
+    Signer,
+    Software,
+    Step,
+)
 
 SITE = "biology"
 PARAMETERS = {
@@ -145,8 +155,10 @@ class Writer:
         self.previous = Link(run=record.run, attempt=record.attempt, sha256=hashlib.sha256(content).hexdigest())
         return record
 
-    def _book(self, name: str, folder: Path, record: Record, does: Actions | None, breaks: Breaks | None) -> Book:
-        book = Book(name=name, attempt=record.attempt, file=f"{name}.ipynb", started=self.now.isoformat())
+    def _book(
+        self, name: str, folder: Path, record: Record, does: Actions | None, breaks: Breaks | None
+    ) -> RunbookRecord:
+        book = RunbookRecord(name=name, attempt=record.attempt, file=f"{name}.ipynb", started=self.now.isoformat())
         cells = [new_markdown_cell(f"# {name[:2]} · {name[3:].replace('_', ' ')}\n\nWhat this runbook is for.")]
         for number, job in enumerate(JOB[name], 1):
             step, cell = Step(title=job.title), new_code_cell(job.source)
@@ -190,7 +202,7 @@ class Writer:
         step.ended = self.now.isoformat()
 
 
-def _moved_aside(folder: Path, resumed: Record) -> list[Book]:
+def _moved_aside(folder: Path, resumed: Record) -> list[RunbookRecord]:
     """As `--resume` does: the notebooks that are run again and the manifest go to `attempt-N/`."""
     earlier = folder / f"attempt-{resumed.attempt}"
     earlier.mkdir()

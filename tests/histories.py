@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from hubrun.records.ledger import close, manifest, signature
 from hubrun.records.ledger.history import History, Run
-from hubrun.records.ledger.manifest import Book, Manifest, Operator, Record, Signer, Software, Status, Step
+from hubrun.records.ledger.manifest import Manifest, Operator, Record, RunbookRecord, Signer, Software, Status, Step
 from sshd import make_key
 
 BOOKS = ("01_server", "02_hub_lti")
@@ -86,12 +86,12 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path.write_bytes(manifest.encode(data))
 
 
-def _executed(run: Run, name: str, status: Status, attempt: int, number: int) -> Book:
+def _executed(run: Run, name: str, status: Status, attempt: int, number: int) -> RunbookRecord:
     """Write the executed notebook, and say in the manifest's words what it came to."""
     cells = [new_markdown_cell("## Packages", id="a"), new_code_cell(f"print({number})", id="b", execution_count=1)]
     content = nbformat.writes(new_notebook(cells=cells)).encode()
     (run.folder / f"{name}.ipynb").write_bytes(content)
-    return Book(
+    return RunbookRecord(
         name=name, attempt=attempt, file=f"{name}.ipynb", status=status, seconds=30.0, sha256=manifest.sha256(content),
         source_sha256=manifest.sha256(name.encode()), steps=[Step(title="Packages", status=status, seconds=30.0)],
     )  # fmt: skip

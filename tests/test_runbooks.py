@@ -91,6 +91,7 @@ def test_cells_are_plain(name: str) -> None:
     unwanted = (
         ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While, ast.Try, ast.With,
         ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp,
+        ast.If, ast.IfExp, ast.BoolOp, ast.Compare, ast.Match, ast.JoinedStr, ast.BinOp,
     )  # fmt: skip
     for cell in code(name):
         tree = ast.parse(cell.source)
@@ -98,6 +99,22 @@ def test_cells_are_plain(name: str) -> None:
         assert "subprocess" not in cell.source and "get_ipython" not in cell.source
         if "parameters" not in cell.metadata.get("tags", []):
             assert len(cell.source.splitlines()) <= 40
+            texts = [
+                node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            ]
+            # a name, a path or an address; a command of a shell has spaces, or characters that mean something to it
+            assert [text for text in texts if not re.fullmatch(r"[\w./@:-]+", text)] == []
+
+
+@each
+def test_each_step_says_what_a_person_would_have_typed_or_why_there_is_nothing(name: str) -> None:
+    above, without = "", []
+    for cell in BOOKS[name].cells:
+        if cell.cell_type == "markdown":
+            above = cell.source
+        elif not re.match(r"## (Parameters|Target|Summary)\n", above) and "by hand" not in above.lower():
+            without.append(above.splitlines()[0])
+    assert without == []
 
 
 @each

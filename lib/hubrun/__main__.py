@@ -1,3 +1,5 @@
+"""`python -m hubrun`: the command line."""
+
 from hubrun.cli.main import main
 
 main()

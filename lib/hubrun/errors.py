@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from hubrun.control_characters import plain
 
 
@@ -21,6 +23,7 @@ class HubrunError(Exception):
         self.remedy = remedy
         self.detail = detail
 
+    @override
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
         if self.remedy:

@@ -326,7 +326,7 @@ def test_what_was_deleted_by_hand_is_made_again(double: CanvasDouble, connect: C
 
 
 def test_an_item_outlives_its_tool(double: CanvasDouble, connect: Callable[..., Canvas]) -> None:
-    """Canvas finds the tool by the item's URL, so an item of a tool that was made anew needs no change."""
+    """Canvas finds the tool by the item's URL, so an item of a tool that was made again needs no change."""
     connect().ensure(the_tool(), the_item())
     double.tools.clear()
     canvas = connect()

@@ -18,7 +18,7 @@ from books import book, install, result
 from hubrun.cli import launch, main, many_sites, progress, sites
 from hubrun.cli.records import records
 from hubrun.control_characters import plain
-from hubrun.desired.cards import Card, Live, Row
+from hubrun.desired.cards import Card, ProgressLine, Row
 from hubrun.errors import CommandFailed
 from hubrun.params import Site
 from hubrun.terminal import Terminal, echo, show_uncaught
@@ -65,7 +65,7 @@ def test_the_line_of_progress_is_text() -> None:
 
 def test_errors_cards_and_what_nobody_caught(capsys: pytest.CaptureFixture[str]) -> None:
     echo(HOSTILE, err=True)
-    Live().finish(Card(HOSTILE, [Row("failed", HOSTILE, HOSTILE, HOSTILE, HOSTILE)]))
+    ProgressLine().finish(Card(HOSTILE, [Row("failed", HOSTILE, HOSTILE, HOSTILE, HOSTILE)]))
     try:
         raise RuntimeError(HOSTILE)
     except RuntimeError:

@@ -13,7 +13,7 @@ import pytest
 
 from books import forget
 from hubrun.desired import cards
-from hubrun.desired.cards import MIME, Card, Live, Row, on_paper, results_card
+from hubrun.desired.cards import MIME, Card, ProgressLine, Row, final_text, results_card
 from hubrun.desired.checks import Check, Test, check_card
 from hubrun.desired.resource import Action, Result
 from hubrun.errors import BadInput, CheckFailed, CommandFailed, ConnectionLost, EngineMissing, HubrunError, Unreachable
@@ -112,8 +112,9 @@ def test_checks_show_expected_and_came_and_what_to_do() -> None:
     [
         (Test("t", "s"), 0, "", True, "exit code 0", "exit code 0, no output"),
         (Test("t", "s"), 1, "a\nlast\n\n", False, "exit code 0", "exit code 1, last"),
-        (Test("t", "s", fails=True), 1, "no", True, "an error", "exit code 1, no"),
-        (Test("t", "s", fails=True), 0, "", False, "an error", "exit code 0, no output"),
+        (Test("t", "s", prints="no", fails=True), 1, "no", True, "an error and output with no", "exit code 1, no"),
+        (Test("t", "s", prints="no", fails=True), 0, "", False, "an error and output with no", "exit code 0, no output"),
+        (Test("t", "s", prints="no", fails=True), 0, "no", False, "an error and output with no", "exit code 0, no"),
         (Test("t", "s", prints=r"^ok \d$"), 0, "x\nok 3\n", True, r"exit code 0 and output with ^ok \d$", "exit code 0, ok 3"),
         (Test("t", "s", prints="ok"), 0, "nothing", False, "exit code 0 and output with ok", "exit code 0, nothing"),
         (Test("t", "s", prints="denied", fails=True), 1, "timeout", False, "an error and output with denied", "exit code 1, timeout"),
@@ -125,6 +126,11 @@ def test_a_test_passes_on_its_exit_code_and_output(
 ) -> None:
     check = test.judge(code, text)
     assert (check.ok, check.expected, check.came) == (ok, expected, came)
+
+
+def test_a_test_of_what_must_fail_says_which_failure_it_expects() -> None:
+    with pytest.raises(ValueError, match=r"the test 'the door is locked' would pass for any failure"):
+        Test("the door is locked", "s", fails=True)
 
 
 def test_a_remedy_is_only_given_where_it_is_needed() -> None:
@@ -145,7 +151,7 @@ def test_a_terminal_shows_one_line_that_gives_way_to_the_card(
 ) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    live = Live()
+    live = ProgressLine()
     live.line(f"installing with {secret}")
     live.line("too soon after the first")
     live.finish(Card("done", []))
@@ -154,7 +160,7 @@ def test_a_terminal_shows_one_line_that_gives_way_to_the_card(
 
 
 def test_a_log_gets_the_card_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    live = Live()
+    live = ProgressLine()
     live.line("installing")
     live.finish(Card("done", []))
     assert capsys.readouterr() == ("done\n", "")
@@ -163,7 +169,7 @@ def test_a_log_gets_the_card_alone(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_notebook_gets_one_output_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[dict[str, Any]] = []
     monkeypatch.setattr(cards, "_notebook_display", lambda: lambda bundle, raw: shown.append(bundle))
-    live = Live()
+    live = ProgressLine()
     live.line("installing")
     live.finish(Card("done", []))
     assert [next(iter(bundle.values())) for bundle in shown] == ["installing", "done"]
@@ -195,7 +201,7 @@ def test_an_error_says_where_what_and_what_to_do_and_knows_its_exit_code(kind: t
 
 def test_a_log_is_kept_as_it_reads_on_paper() -> None:
     log = "(Reading database ... \r(Reading database ... 5%\r(Reading database ... 100%\nUnpacking hello\r\n\n"
-    assert on_paper(log) == "(Reading database ... 100%\nUnpacking hello"
+    assert final_text(log) == "(Reading database ... 100%\nUnpacking hello"
 
 
 def test_a_log_is_folded_away_unless_its_step_failed() -> None:

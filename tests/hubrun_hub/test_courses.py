@@ -22,7 +22,7 @@ from hubrun_hub.courses import mounts
 from hubrun_hub.courses.mounts import Membership, memberships
 from hubrun_hub.courses.spawner import CourseMounts
 from hubrun_student.nbgrader import safe_copy, sandbox
-from hubrun_student.nbgrader.safe_copy import TooMuch
+from hubrun_student.nbgrader.safe_copy import LimitExceeded
 
 BIO, CHEM = "course-bio", "course-chem"
 BIO_TEACHER, CHEM_TEACHER = "course-bio-instructors", "course-chem-instructors"
@@ -290,7 +290,7 @@ def test_too_much_is_refused(tmp_path: Path, kind: str) -> None:
     else:
         (source / "/".join("d" * 60)).mkdir(parents=True)
     for action in (lambda: safe_copy.look(source, 1 << 20), lambda: safe_copy.copy(source, tmp_path / "out", 1 << 20)):
-        with pytest.raises(TooMuch):
+        with pytest.raises(LimitExceeded):
             action()
 
 

@@ -25,7 +25,7 @@ from hubrun.params import Site
 from hubrun.sections.hub import config
 from hubrun_hub.courses.mounts import Membership, places
 from hubrun_hub.docker_filter import calls, folders, serve
-from hubrun_hub.docker_filter.create import Created, create, user_of
+from hubrun_hub.docker_filter.create import CreateRequest, create, user_of
 from hubrun_hub.docker_filter.folders import UnsafeFolder
 from hubrun_hub.docker_filter.settings import Refused, Settings, load
 from lti_hub import HUB, hub_python
@@ -62,7 +62,7 @@ def asked(top: dict[str, Any] | None = None, **host: Any) -> dict[str, Any]:
     return {**BODY, "HostConfig": {**HOST, **host}, **(top or {})}
 
 
-def made(body: Any, name: str = "jupyter-ada") -> Created:
+def made(body: Any, name: str = "jupyter-ada") -> CreateRequest:
     return create(body, name, SITE)
 
 
@@ -349,7 +349,7 @@ CALLS: dict[tuple[str, str], str] = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_the_calls_of_a_dockerspawner_are_known(call: tuple[str, str]) -> None:
-    assert calls.understand(*call, SITE).path == CALLS[call]
+    assert calls.parse_call(*call, SITE).path == CALLS[call]
 
 
 NOT_NEEDED = "the hub does not need this call"
@@ -406,7 +406,7 @@ FOREIGN: dict[tuple[str, str], str] = {
 @pytest.mark.parametrize("call", FOREIGN)
 def test_every_other_call_is_refused(call: tuple[str, str]) -> None:
     with pytest.raises(Refused) as refused:
-        calls.understand(*call, SITE)
+        calls.parse_call(*call, SITE)
     assert FOREIGN[call] in str(refused.value)
 
 
@@ -415,7 +415,7 @@ def container(name: str = "/jupyter-ada", network: str = "jupyterhub", **labels:
 
 
 LABEL = {"hubrun.student": "ada"}
-STOP = calls.Call("container", "POST", "/v1.41/containers/{name}/stop", "jupyter-ada")
+STOP = calls.DockerCall("container", "POST", "/v1.41/containers/{name}/stop", "jupyter-ada")
 START = STOP._replace(path="/v1.41/containers/{name}/start", starts=True)
 
 

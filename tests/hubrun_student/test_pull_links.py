@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hubrun.sections.canvas.git_links import GitLink
 from hubrun_hub import pull_ticket
 from hubrun_student.pull import git, links
-from hubrun_student.pull.links import Refused, Taken, allowed, place, read, same
+from hubrun_student.pull.links import FolderTaken, Refused, allowed, place, read, same
 
 REPO = "https://github.com/school/course"
 
@@ -218,7 +218,7 @@ def test_a_new_folder_and_one_that_a_pull_made_are_taken(tmp_path: Path) -> None
 def test_a_folder_without_a_repository_is_not_one_of_the_repository_above(tmp_path: Path) -> None:
     clone(tmp_path, REPO)
     (tmp_path / "course").mkdir()
-    with pytest.raises(Taken):
+    with pytest.raises(FolderTaken):
         place(tmp_path, asked())
     # It can be kept under another name.
     assert place(tmp_path, asked(backup="true")) == tmp_path / "course"

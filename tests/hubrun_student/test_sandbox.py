@@ -96,7 +96,7 @@ _LEAVES = """
 import subprocess, sys, time
 sys.path.insert(0, {folder!r})
 import sandbox
-sandbox.outlive()
+sandbox.supervise()
 subprocess.Popen(["setsid", "sh", "-c", "(sleep 3; echo changed > {notebook}; sleep 60) & (sleep 60)"])
 print("started", flush=True)
 time.sleep({kernel_s})

@@ -322,7 +322,7 @@ def test_a_failing_docker_command_says_which_and_why(tmp_path: Path) -> None:
     with pytest.raises(HubrunError) as error:
         docker_engine.Engine(client, 1).run("start", "hubrun-x", "--secret=1")
     assert error.value.what == "Error: port is taken" and "secret" not in str(error.value)
-    with pytest.raises(HubrunError, match="no end after 0 s"):
+    with pytest.raises(HubrunError, match="did not end within 0 s"):
         docker_engine.Engine(script(tmp_path / "slow", "exec sleep 5"), 1).run("start", timeout=0.2)
 
 

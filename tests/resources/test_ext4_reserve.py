@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hubrun.resources.ext4_reserve import Reserve
+from hubrun.resources.ext4_reserve import ReservedBlocks
 
-RESERVE = Reserve("/var/lib/jupyterhub", "jupyterhub")
+RESERVE = ReservedBlocks("/var/lib/jupyterhub", "jupyterhub")
 ON = "device=/dev/vda1\nfolder=/\nwanted=998\nsize=4096\nall=5242880\n"
 
 
@@ -40,6 +40,12 @@ def test_the_least_that_is_kept_is_counted_in_the_file_systems_own_blocks() -> N
     assert action.script == "tune2fs -r 65536 /dev/vda1"
     (action,) = RESERVE.plan(ON.replace("5242880", "400000") + "blocks=0\nkept=998\nmounted=998")
     assert action.script == "tune2fs -r 20000 /dev/vda1", "a twentieth of a small one"
+
+
+def test_a_file_system_that_is_not_known_has_not_passed(tmp_path: Path) -> None:
+    script = ReservedBlocks(str(tmp_path / "nowhere"), "jupyterhub").test().script
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "is not known" in done.stdout
 
 
 def shell(script: str) -> str:
@@ -75,7 +81,7 @@ def write(folder: Path, name: str, megabytes: int, group: int) -> bool:
 def test_the_hub_writes_to_a_disk_that_a_student_has_filled(disk: Path) -> None:
     disk.chmod(0o777)
     group = 4  # "adm": of the groups that each system has
-    reserve = Reserve(str(disk), "adm")
+    reserve = ReservedBlocks(str(disk), "adm")
     titles = []
     for action in reserve.plan(shell(reserve.probe())):
         shell(action.script)

@@ -33,7 +33,7 @@ from hubrun.resources.conditional import WhenFileHas
 from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Image, Network
 from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File, OnlyFiles
 from hubrun.resources.node_packages import NodePackages
-from hubrun.resources.packages import MEND, NoPackages, Packages, Updates
+from hubrun.resources.packages import REPAIR_PACKAGES, NoPackages, Packages, Updates
 from hubrun.resources.secret_file import SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.source_tree import SourceTree, Superseded, sources
@@ -221,10 +221,10 @@ PLANS: dict[str, Plan] = {
     "the network is there": (NETWORK, "subnet=172.29.0.0/16\ngateway=172.29.0.1\nicc=false\nused=3", []),
     "no network": (NETWORK, "", [("create the network hub (172.29.0.0/16)", "enable_icc=false", "not network rm")]),
     "a network in which containers see one another": (
-        NETWORK, "subnet=172.29.0.0/16\ngateway=172.29.0.1\nicc=\nused=0", [("make the network hub anew (172.29.0.0/16)", "docker network rm hub\ndocker network create")],
+        NETWORK, "subnet=172.29.0.0/16\ngateway=172.29.0.1\nicc=\nused=0", [("make the network hub again (172.29.0.0/16)", "docker network rm hub\ndocker network create")],
     ),
     "a network of an engine that does not run": (NETWORK, "engine=silent", []),
-    "a network elsewhere": (NETWORK, "subnet=172.20.0.0/16\ngateway=172.20.0.1\nicc=false\nused=0", [("make the network hub anew (172.29.0.0/16)",)]),
+    "a network elsewhere": (NETWORK, "subnet=172.20.0.0/16\ngateway=172.20.0.1\nicc=false\nused=0", [("make the network hub again (172.29.0.0/16)",)]),
     "the image is there": (IMAGE, "digest=abc123", []),
     "no image": (IMAGE, "", [("build class (it is not there)", "--build-arg 'BASE=a b'", "--label hubrun.context=abc123", "-t class .")]),
     "an image of other inputs": (IMAGE, "digest=fff", [("build class (its inputs changed; servers get it when they start the next time)",)]),
@@ -680,12 +680,12 @@ def test_an_apt_that_is_still_at_work_is_waited_for_and_one_that_was_killed_is_m
         "dpkg",
         f'[ "$1" != --audit ] || {{ [ -e mended ] || echo "half configured"; exit; }}; [ -e waited ] || {{ echo "{locked}"; exit 2; }}; touch mended; echo "Setting up certbot"',
     )
-    said = machine.sh("exec 2>&1\nset -eu\n" + MEND)
+    said = machine.sh("exec 2>&1\nset -eu\n" + REPAIR_PACKAGES)
     assert said.splitlines() == ["waiting for another apt to end", "finished an interrupted dpkg", "Setting up certbot"]
-    assert machine.sh("exec 2>&1\nset -eu\n" + MEND) == ""
+    assert machine.sh("exec 2>&1\nset -eu\n" + REPAIR_PACKAGES) == ""
     machine.program("dpkg", '[ "$1" != --audit ] || { echo half; exit; }; echo "dpkg: error: disk full"; exit 2')
     with pytest.raises(Refused, match="disk full"):
-        machine.sh("exec 2>&1\nset -eu\n" + MEND)
+        machine.sh("exec 2>&1\nset -eu\n" + REPAIR_PACKAGES)
 
 
 def test_an_authority_is_trusted_when_the_list_holds_it(machine: Machine) -> None:

@@ -145,7 +145,7 @@ class Running:
             code = self._process.wait(max(0.1, self._began + seconds - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"no end after {seconds} s:\n{self.output[-3000:]}") from None
+            raise AssertionError(f"did not end within {seconds} s:\n{self.output[-3000:]}") from None
         return Ended(code, self.output, time.monotonic() - self._began)
 
 

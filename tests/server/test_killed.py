@@ -22,7 +22,7 @@ from conftest import server
 from machines import Machine, Running, hubrun, start
 
 from hubrun.records.ledger.history import History
-from hubrun.records.ledger.manifest import Book, Record
+from hubrun.records.ledger.manifest import Record, RunbookRecord
 from hubrun.records.ledger.verify_history import verify
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(1200)]
@@ -36,7 +36,7 @@ TRACES = {
     ("01_server", "The hub's own account"): "id jupyterhub",
     (
         "02_hub_lti",
-        "Is the configuration that is there sound?",
+        "Does the present configuration load?",
     ): "test -s /usr/local/lib/hubrun/hubrun_hub/programs/check_config.py",
     ("02_hub_lti", "JupyterHub"): "test -x /opt/jupyterhub/bin/jupyterhub",
     ("02_hub_lti", "The proxy"): "find /opt/jupyterhub/proxy -path '*configurable-http-proxy/package.json' | grep -q .",
@@ -133,7 +133,7 @@ def check(record: Record, folder: Path) -> None:
             notebook(path, book)
 
 
-def notebook(path: Path, book: Book) -> None:
+def notebook(path: Path, book: RunbookRecord) -> None:
     nb = nbformat.read(path, as_version=4)
     nbformat.validate(nb)
     cells = [cell for cell in nb.cells if cell.cell_type == "code" and cell.source.strip()]

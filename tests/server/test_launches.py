@@ -396,7 +396,7 @@ def test_a_consumer_comes_and_goes_by_parameter_and_nobody_notices(canvas: Canva
             after = digests(machine)
             assert after == {path: digest for path, digest in with_both.items() if not path.endswith("/bio.env")}
             assert after[LTI_ENV] == others[LTI_ENV]
-            # A restart or a reload of a service would be among these, and a container that was made anew is not there.
+            # A restart or a reload of a service would be among these, and a container that was made again is not there.
             changed = differences(before, machine.snapshot())
             assert changed and [line for line in changed if CONSUMERS not in line] == []
             assert events.ping().wait(10), "mia's websocket is the one that was opened before"

@@ -1,4 +1,4 @@
-"""Questions asked ahead: what is believed early, what is asked anew, and what is kept for the next run."""
+"""Questions asked ahead: what is believed early, what is asked again, and what is kept for the next run."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from hubrun.records.run import site_run as record_run
 from hubrun.redaction.redact import HERE
 from hubrun.ssh import prefetch, session
 from hubrun.ssh.channel import Output
-from hubrun.ssh.prefetch import EXPECTED, Ahead, Question
-from hubrun.ssh.prefetch_store import Asked, Memory
+from hubrun.ssh.prefetch import EXPECTED, PrefetchedAnswers, Question
+from hubrun.ssh.prefetch_store import ProbeStore, RunbookProbes
 from sshd import Sshd, serve
 
 pytestmark = pytest.mark.slow
@@ -79,7 +79,7 @@ def test_what_a_runbook_is_expected_to_ask_is_asked_together_with_the_first_and_
     asker: Asker,
 ) -> None:
     expect([Question("a"), Question("b")], [Question("c"), Question("d")])
-    answers = Ahead(asker)
+    answers = PrefetchedAnswers(asker)
     answers.start(["first"], traces=True)
     outputs = {script: answers.take(script) for script in ("first", "a", "b", "c", "d")}
     assert {script: output and (output.stdout, output.early) for script, output in outputs.items()} == {
@@ -90,7 +90,7 @@ def test_what_a_runbook_is_expected_to_ask_is_asked_together_with_the_first_and_
 
 def test_nothing_is_asked_twice(asker: Asker) -> None:
     expect([Question("a")], [Question("a"), Question("b")])
-    answers = Ahead(asker)
+    answers = PrefetchedAnswers(asker)
     answers.start([], traces=True)
     answers.start([], traces=True)
     assert answers.take("a") and answers.take("b") and answers.take("a")
@@ -99,7 +99,7 @@ def test_nothing_is_asked_twice(asker: Asker) -> None:
 
 def test_a_plan_does_not_ask_what_leaves_traces(asker: Asker) -> None:
     expect([Question("a"), Question("container", True)])
-    answers = Ahead(asker)
+    answers = PrefetchedAnswers(asker)
     answers.start([], traces=False)
     assert answers.take("a") and answers.take("container") is None
     assert asker.calls == [["a"]]
@@ -107,7 +107,7 @@ def test_a_plan_does_not_ask_what_leaves_traces(asker: Asker) -> None:
 
 def test_after_a_change_nothing_counts_any_more_not_even_what_is_under_way(asker: Asker) -> None:
     expect([Question("a")])
-    answers = Ahead(asker)
+    answers = PrefetchedAnswers(asker)
     asker.go.clear()
     answers.start([], traces=True)
     answers.keep("b", Output(0, "b"))
@@ -117,7 +117,7 @@ def test_after_a_change_nothing_counts_any_more_not_even_what_is_under_way(asker
 
 
 def test_an_old_answer_does_not_count(asker: Asker) -> None:
-    answers = Ahead(asker)
+    answers = PrefetchedAnswers(asker)
     answers.keep("a", Output(0, "a", at=time.time() - prefetch.GOOD_FOR - 1))
     answers.keep("b", Output(0, "b", at=time.time() - prefetch.GOOD_FOR + 5))
     assert answers.take("a") is None
@@ -126,14 +126,14 @@ def test_an_old_answer_does_not_count(asker: Asker) -> None:
 
 def test_what_could_not_be_asked_ahead_is_asked_in_its_turn(asker: Asker) -> None:
     expect([Question("bad")], [Question("a")])
-    answers = Ahead(asker)
+    answers = PrefetchedAnswers(asker)
     answers.start([], traces=True)
     assert answers.take("bad") is None and answers.take("a")
 
 
 def test_where_a_person_steps_through_nothing_is_kept(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ENGINE)
-    answers = Ahead(asker)
+    answers = PrefetchedAnswers(asker)
     answers.keep("a", Output(0, "a"))
     answers.start(["b"], traces=True)
     assert answers.take("a") is None and answers.take("b") is None
@@ -281,12 +281,12 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def remembered(site: str = "bio", host_key: str = "SHA256:a") -> dict[str, list[Question]]:
-    return Memory(site, host_key).runbooks
+    return ProbeStore(site, host_key).runbooks
 
 
 def learned(name: str = "01", questions: Sequence[Question] = (Question("a"),)) -> Path:
     """Keep questions of a run, and return the file."""
-    memory = Memory("bio", "SHA256:a")
+    memory = ProbeStore("bio", "SHA256:a")
     memory.learn(name, list(questions), everything=True)
     memory.save()
     (file,) = private_state.folder("asked").iterdir()
@@ -315,7 +315,7 @@ def test_they_are_this_accounts_alone(state: Path) -> None:
 
 
 def test_a_plan_keeps_the_questions_that_it_did_not_ask(state: Path) -> None:
-    memory = Memory("bio", "SHA256:a")
+    memory = ProbeStore("bio", "SHA256:a")
     memory.learn("04", [Question("old"), Question("container", True)], everything=True)
     memory.learn("04", [Question("new")], everything=False)
     assert memory.runbooks["04"] == [Question("new"), Question("container", True)]
@@ -323,7 +323,7 @@ def test_a_plan_keeps_the_questions_that_it_did_not_ask(state: Path) -> None:
 
 def test_a_question_with_a_secret_is_not_written_down(state: Path) -> None:
     HERE.learn("correct-horse-battery", "a test's secret")
-    memory = Memory("bio", "SHA256:a")
+    memory = ProbeStore("bio", "SHA256:a")
     memory.learn("01", [Question("grep correct-horse-battery file"), Question("b")], everything=True)
     assert memory.runbooks["01"] == [Question("b")]
 
@@ -393,7 +393,7 @@ def test_nothing_in_a_folder_of_records_is_run_on_the_server(sshd: Sshd, tmp_pat
     planted.chmod(0o600)
     nbformat.write(notebook_that_looks(sshd), books[0])
     for _ in range(2):
-        with kernels.Shared() as kernel, record_run.opened(site, "check", records, books) as run:
+        with kernels.SharedKernel() as kernel, record_run.opened(site, "check", records, books) as run:
             with Server.connect(site) as server:
                 run.record.server = server.identity()
             run.execute(Ear().listen, kernel)
@@ -409,12 +409,12 @@ def test_what_only_an_earlier_run_asked_is_named_in_the_record(sshd: Sshd, tmp_p
     nbformat.write(notebook_that_looks(sshd), books[0])
     with Server.connect(site) as server:
         identity = server.identity()
-    memory = Memory(site.site, identity["host_key"])
+    memory = ProbeStore(site.site, identity["host_key"])
     memory.learn(
         "01_look", [Question("echo of an older version"), Question("starts a container", True)], everything=True
     )
     memory.save()
-    with kernels.Shared() as kernel, record_run.opened(site, "check", tmp_path / "records", books) as run:
+    with kernels.SharedKernel() as kernel, record_run.opened(site, "check", tmp_path / "records", books) as run:
         run.record.server = identity
         run.execute(Ear().listen, kernel)
     assert run.record.asked_ahead == ["echo of an older version"]
@@ -432,7 +432,7 @@ def notebook_that_looks(sshd: Sshd) -> Any:
 
 
 def test_what_the_kernel_answers_becomes_the_questions() -> None:
-    asked = Asked()
+    asked = RunbookProbes()
     asked.take({"status": "ok", "data": {"text/plain": repr('[["it\'s", true]]')}})
     assert asked.asked == [Question("it's", True)]
     asked.take({"status": "error"})

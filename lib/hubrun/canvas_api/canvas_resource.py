@@ -51,7 +51,7 @@ class CanvasResource(ABC):
         """What it is, for people: "tool JupyterHub in course 101"."""
 
     @abstractmethod
-    def look(self, api: Api) -> Mapping[str, Any]:
+    def probe(self, api: Api) -> Mapping[str, Any]:
         """What is there now, read only: what `plan` gets."""
 
     @abstractmethod
@@ -59,7 +59,7 @@ class CanvasResource(ABC):
         """The changes that lead to the desired state, in order; empty when nothing differs.
 
         done: those that this run has made already. Only the first need be ready to be sent: after it is made, the
-        resource is looked at again and planned anew, since later ones need ids that do not exist before.
+        resource is looked at again and planned again, since later ones need ids that do not exist before.
         """
 
     def notes(self, found: Mapping[str, Any]) -> list[str]:

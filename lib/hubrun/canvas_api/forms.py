@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
+from typing_extensions import override
+
 from hubrun.errors import BadInput
 
 Form = dict[str, Any]
@@ -36,10 +38,12 @@ class Context:
 
     @classmethod
     def course(cls, id: str) -> Context:
+        """The course that the API calls `id`: a number, or "sis_course_id:…"."""
         return cls("course", id)
 
     @classmethod
     def account(cls, id: str) -> Context:
+        """The account that the API calls `id`: a number, "self", or "sis_account_id:…"."""
         return cls("account", id)
 
     @property
@@ -47,6 +51,7 @@ class Context:
         """Where it is below /api/v1/: doc/api/object_ids.md, "Encoding and Escaping"."""
         return f"{self.kind}s/{quote(self.id, safe=':~')}"
 
+    @override
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
 

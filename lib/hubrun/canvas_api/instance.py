@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from typing_extensions import override
+
 from hubrun.canvas_api.answers import CanvasFailed
 from hubrun.canvas_api.api import Api
 from hubrun.canvas_api.canvas_resource import CanvasResource, Change
-from hubrun.desired.cards import Live, Row, results_card
+from hubrun.desired.cards import ProgressLine, Row, results_card
 from hubrun.desired.resource import Result, Status
 from hubrun.errors import HubrunError
 from hubrun.redaction.secret import Secret
@@ -48,9 +50,9 @@ class Canvas:
         Looks at all of them, plans, makes one change after another, and looks again after each. Raises CanvasRefused
         or CanvasFailed; what was changed before it stays, and the next run goes on from there.
         """
-        live, started = Live(), time.monotonic()
+        live, started = ProgressLine(), time.monotonic()
         live.line("looking in Canvas at " + ", ".join(resource.label for resource in resources))
-        looks = [resource.look(self.api) for resource in resources]
+        looks = [resource.probe(self.api) for resource in resources]
         results: list[Result] = []
         notes: list[str] = []
         # A module that two items want is made once.
@@ -68,14 +70,16 @@ class Canvas:
                 return
             for result, resource, found in zip(results, resources, looks, strict=True):
                 if any(earlier.status == "changed" for earlier in results):
-                    found = resource.look(self.api)
+                    found = resource.probe(self.api)
                 notes += self._apply(result, resource, found, live)
         finally:
             card = results_card(results, time.monotonic() - started)
             rows = [*card.rows, *(Row("note", note) for note in dict.fromkeys(notes))]
             live.finish(replace(card, rows=rows))
 
-    def _apply(self, result: Result, resource: CanvasResource, found: Mapping[str, Any], live: Live) -> list[str]:
+    def _apply(
+        self, result: Result, resource: CanvasResource, found: Mapping[str, Any], live: ProgressLine
+    ) -> list[str]:
         """Change what differs from what was found; what a person should know besides."""
         started = time.monotonic()
         done: list[Change] = []
@@ -86,7 +90,7 @@ class Canvas:
                 result.actions = [*done, *changes[1:]]
                 live.line(changes[0].title)
                 changes[0].apply(self.api)
-                found = resource.look(self.api)
+                found = resource.probe(self.api)
                 left = resource.plan(found, done)
                 if len(left) >= len(changes):
                     raise CanvasFailed(
@@ -108,5 +112,6 @@ class Canvas:
         result.status = "changed" if done else "ok"
         return resource.notes(found)
 
+    @override
     def __repr__(self) -> str:
         return f"<Canvas {self.api.url}>"

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from hubrun.canvas_api.canvas_resource import CanvasResource, Change, change, field_diff, surplus
 from hubrun.canvas_api.forms import Context, Form
 from hubrun.canvas_api.tools import ExternalTool, ToolDeployment
@@ -44,13 +46,15 @@ class ModuleItem(CanvasResource):
             raise BadInput(f"{self.url} is not at {tool_url}: Canvas would find no tool for it", self.label)
 
     @property
+    @override
     def label(self) -> str:
         return f"item {self.title} in module {self.module} of course {self.course}"
 
-    def look(self, api: Api) -> Mapping[str, Any]:
+    @override
+    def probe(self, api: Api) -> Mapping[str, Any]:
         modules = [module for module in api.all(self._path) if module["name"] == self.module]
         return {
-            "tools": self.tool.matches(self.tool.look(api)),
+            "tools": self.tool.matches(self.tool.probe(api)),
             "modules": [{**module, "items": api.all(f"{self._path}/{module['id']}/items")} for module in modules],
         }
 
@@ -74,6 +78,7 @@ class ModuleItem(CanvasResource):
         modules: list[Form] = found["modules"]
         return min(modules, key=lambda module: not self._items(module), default=None)
 
+    @override
     def plan(self, found: Mapping[str, Any], done: Sequence[Change] = ()) -> list[Change]:
         module = self._module(found)
         if module is None:
@@ -132,6 +137,7 @@ class ModuleItem(CanvasResource):
             field_diff(self.label, now, form),
         )
 
+    @override
     def notes(self, found: Mapping[str, Any]) -> list[str]:
         module = self._module(found)
         if module is None:

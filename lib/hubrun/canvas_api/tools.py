@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 from hubrun.canvas_api.canvas_resource import CanvasResource, Change, change, field_diff, surplus
 from hubrun.canvas_api.forms import Context, Form, flat, text
 from hubrun.errors import BadInput
@@ -27,7 +29,7 @@ _HIDDEN = "(fetched from where it is and sent; not shown)"
 class Navigation:
     """The tool's entry in the courses' navigation; it always opens in a tab of its own.
 
-    visibility: who sees it (public: also who is no member). default: whether a course shows it before a teacher
+    visibility: who sees it (public: also who is not a member). default: whether a course shows it before a teacher
     says so; "disabled" is for a tool of an account, which would else stand in all its courses at once.
     """
 
@@ -80,17 +82,19 @@ class ExternalTool(CanvasResource):
         if not self.consumer_key:
             raise BadInput("it needs a consumer key", where, "Run 02_hub_lti")
         if urlsplit(self.url).scheme != "https":
-            raise BadInput(f"{self.url!r} is no https address", where)
+            raise BadInput(f"{self.url!r} is not an https address", where)
         if self.privacy_level not in _PRIVACY:
             raise BadInput(f"privacy level {self.privacy_level!r} is none of {', '.join(_PRIVACY)}", where)
         if self.navigation and self.navigation.visibility not in _VISIBILITY:
             raise BadInput(f"visibility {self.navigation.visibility!r} is none of {', '.join(_VISIBILITY)}", where)
 
     @property
+    @override
     def label(self) -> str:
         return f"tool {self.name} in {self.context}"
 
-    def look(self, api: Api) -> Mapping[str, Any]:
+    @override
+    def probe(self, api: Api) -> Mapping[str, Any]:
         return {"tools": api.all(f"{self.context.path}/external_tools")}
 
     def matches(self, found: Mapping[str, Any]) -> list[Form]:
@@ -104,6 +108,7 @@ class ExternalTool(CanvasResource):
         key, url, name = (tool.get(field) for field in ("consumer_key", "url", "name"))
         return key == self.consumer_key, url == self.url, name == self.name
 
+    @override
     def plan(self, found: Mapping[str, Any], done: Sequence[Change] = ()) -> list[Change]:
         there = self.matches(found)
         path = f"{self.context.path}/external_tools"
@@ -137,6 +142,7 @@ class ExternalTool(CanvasResource):
             wanted["course_navigation"] = self.navigation.fields(self.name)
         return wanted
 
+    @override
     def notes(self, found: Mapping[str, Any]) -> list[str]:
         return surplus(self.label, self.matches(found))
 
@@ -155,16 +161,18 @@ class ToolDeployment(CanvasResource):
     def __post_init__(self) -> None:
         if not self.client_id.replace("~", "", 1).isdigit():
             raise BadInput(
-                f"{self.client_id!r} is no client id",
+                f"{self.client_id!r} is not a client id",
                 "tool in Canvas",
                 "It is the long number in the column Details of Admin → Developer Keys",
             )
 
     @property
+    @override
     def label(self) -> str:
         return f"tool with client id {self.client_id} in {self.context}"
 
-    def look(self, api: Api) -> Mapping[str, Any]:
+    @override
+    def probe(self, api: Api) -> Mapping[str, Any]:
         return {"tools": api.all(f"{self.context.path}/external_tools")}
 
     def matches(self, found: Mapping[str, Any]) -> list[Form]:
@@ -172,6 +180,7 @@ class ToolDeployment(CanvasResource):
         ours = [tool for tool in found["tools"] if _same_key(tool.get("developer_key_id"), self.client_id)]
         return sorted(ours, key=lambda tool: int(tool["id"]))
 
+    @override
     def plan(self, found: Mapping[str, Any], done: Sequence[Change] = ()) -> list[Change]:
         if self.matches(found):
             return []
@@ -179,6 +188,7 @@ class ToolDeployment(CanvasResource):
         title = f"install the tool with client id {self.client_id}"
         return [change(title, f"POST {self.context.path}/external_tools", form, field_diff(self.label, {}, form))]
 
+    @override
     def notes(self, found: Mapping[str, Any]) -> list[str]:
         return surplus(self.label, self.matches(found))
 

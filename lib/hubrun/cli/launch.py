@@ -37,6 +37,7 @@ _SINCE = "journalctl -u jupyterhub -o cat --no-pager --since @{}"
 
 
 def say(text: str) -> None:
+    """Print a line to standard error: on standard output there is only the address."""
     echo(text, err=True)
 
 

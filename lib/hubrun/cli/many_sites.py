@@ -49,6 +49,7 @@ class Job:
 
     @property
     def went_well(self) -> bool:
+        """Whether its run has a record and neither failed nor was stopped."""
         return self.record is not None and self.record.status in ("ok", "changed", "would change")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+from typing_extensions import override
 
 from hubrun.cli.run_options import run_options
 from hubrun.cli.sites import run_sites
@@ -24,10 +25,12 @@ def errors_end_with_1() -> Iterator[None]:
 
 
 class _Plan(click.Command):
+    @override
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with errors_end_with_1():
             return super().make_context(*args, **kwargs)
 
+    @override
     def invoke(self, context: click.Context) -> Any:
         with errors_end_with_1():
             return super().invoke(context)

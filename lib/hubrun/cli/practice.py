@@ -18,6 +18,7 @@ Choice = tuple[str, str | None]  # name and operating system, as given behind `p
 
 
 def say(text: str) -> None:
+    """Print a line about progress, to standard error."""
     echo(text, err=True)
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hubrun.params import Site
-from hubrun.records.ledger.manifest import Book, Step
+from hubrun.records.ledger.manifest import RunbookRecord, Step
 from hubrun.records.ledger.steps import Listener
 from hubrun.records.ledger.summary import Change, changes, origin, seen
 from hubrun.records.pages.terminal_tables import STYLE
@@ -46,7 +46,7 @@ class Progress:
         finally:
             self._stop()
 
-    def listen(self, book: Book) -> Listener:
+    def listen(self, book: RunbookRecord) -> Listener:
         """The listener for one runbook; its heading is printed."""
         self.console.print(Text(book.name, style="bold"))
         self._now("starting the notebook's kernel", first=True)

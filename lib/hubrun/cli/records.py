@@ -202,7 +202,7 @@ def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Pat
     from hubrun.records.ledger import prune as pruning
     from hubrun.records.pages import website
 
-    limit = pruning.parse_keep(keep)
+    limit = pruning.parse_retention(keep)
     key, signer = signature.find_signer(signing_key, "")
 
     def closing(site: History) -> Callable[[manifest.Manifest], manifest.Link]:

@@ -19,6 +19,7 @@ def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...])
 
 
 def run_options(command: Any) -> Any:
+    """Decorate a click command with the arguments and options that `install` and `plan` share."""
     for option in reversed(
         [
             click.argument(

@@ -43,11 +43,11 @@ def run_sites(
     return code
 
 
-def _kernel() -> kernels.Shared:
+def _kernel() -> kernels.SharedKernel:
     """The run's kernel, which starts while we connect."""
     from hubrun.records.run import kernels  # slow to import: `hubrun --help` must not wait for it
 
-    shared = kernels.Shared()
+    shared = kernels.SharedKernel()
     shared.take()
     return shared
 
@@ -73,7 +73,7 @@ def run_site(
             server = stack.enter_context(Server.connect(site))
         run = stack.enter_context(site_run.opened(site, mode, records.absolute(), books, key, signer, resume))
         try:
-            run.look(server)
+            run.inspect_server(server)
             run.execute(show.listen, kernel)
         except (KeyboardInterrupt, Exception) as error:
             ended_by: BaseException | None = error

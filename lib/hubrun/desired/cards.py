@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from typing_extensions import override
+
 from hubrun.control_characters import plain
 from hubrun.desired.resource import Result
 from hubrun.redaction.redact import HERE
@@ -46,6 +48,7 @@ class Card:
     rows: Sequence[Row]
     data: dict[str, Any] = field(default_factory=dict)
 
+    @override
     def __str__(self) -> str:
         width = max((len(row.status) for row in self.rows), default=0)
         lines = [self.title]
@@ -101,16 +104,16 @@ def results_card(results: Sequence[Result], seconds: float) -> Card:
             if action.diff:
                 parts.append(action.diff)
         seen = f"{result.seconds:.1f} s" if result.actions else ""
-        rows.append(Row(result.status, result.label, seen, "\n".join(parts), on_paper(result.log)))
+        rows.append(Row(result.status, result.label, seen, "\n".join(parts), final_text(result.log)))
     return Card(f"{title} in {seconds:.1f} s", rows, {"results": [result.summary() for result in results]})
 
 
-def on_paper(log: str) -> str:
+def final_text(log: str) -> str:
     """A log as a terminal shows it in the end: of a line that was overwritten (carriage return), its last state."""
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in log.split("\n") if line.strip())
 
 
-class Live:
+class ProgressLine:
     """A line of progress that is updated in place and gives way to the final card.
 
     In a notebook it is one output that changes; on a terminal one line on standard error.

@@ -25,11 +25,14 @@ class Test:
     """A check that a shell script makes on the server, as root.
 
     It passes when the script ends with 0 (with `fails=True`: when it does not), and, where `prints` is given, when
-    that regular expression is found in what it prints (standard output and errors). traces: it leaves some on the
+    that regular expression is found in what it prints (standard output and errors). With `fails=True` it must be given:
+    a script fails for many reasons, and only one of them is what the test is about. traces: it leaves some on the
     server (a container that came and went), so that a plan does not run it.
+
+    Raises ValueError for `fails=True` without `prints`.
     """
 
-    __test__ = False  # pytest: this is no test case
+    __test__ = False  # pytest: this is not a test case
 
     title: str
     script: str
@@ -37,6 +40,12 @@ class Test:
     fails: bool = False
     remedy: str = ""
     traces: bool = False
+
+    def __post_init__(self) -> None:
+        if self.fails and not self.prints:
+            raise ValueError(
+                f"the test {self.title!r} would pass for any failure: say in `prints` which one it expects"
+            )
 
     def judge(self, exit_code: int, text: str, at: float = 0.0) -> Check:
         """The check that an exit code and output come to. at: when they came, in seconds since the epoch."""

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hubrun.desired.cards import Card, Live, Row, results_card
+from typing_extensions import override
+
+from hubrun.desired.cards import Card, ProgressLine, Row, results_card
 from hubrun.desired.checks import Check, Test, check_card
 from hubrun.desired.diagnosis import remedy_for
 from hubrun.desired.resource import Action, Resource, Result, Status, facts
@@ -55,7 +57,7 @@ class Server:
         server = cls(session, check_mode)
         first = [_FACTS, server._secrets.probe()]
         try:
-            session.ahead.start(first, traces=not check_mode)
+            session.prefetched.start(first, traces=not check_mode)
             found, digests = session.ask(first)
             server.facts = facts(found.stdout)
             if found.exit_code != 0:
@@ -67,6 +69,7 @@ class Server:
         return server
 
     def close(self) -> None:
+        """End the SSH connection, also for the other runbooks of the same run."""
         self.session.close()
 
     @property
@@ -91,7 +94,7 @@ class Server:
         try:
             output = self.session.execute(quote(template, *args), data, seconds)
         finally:
-            self.session.ahead.forget()
+            self.session.prefetched.forget()
         if check and output.exit_code != 0:
             raise self._failure(
                 template.strip().splitlines()[0], output.exit_code, output.stdout + output.stderr, seconds
@@ -107,7 +110,7 @@ class Server:
     ) -> list[Output]:
         outputs = self.session.ask(scripts, seconds, fresh)
         for script, leaves in zip(scripts, traces or [False] * len(scripts), strict=True):
-            self.session.ahead.remember(script, leaves)
+            self.session.prefetched.remember(script, leaves)
         return outputs
 
     # -- desired state ----------------------------------------------------------------------------------------
@@ -119,7 +122,7 @@ class Server:
         Raises CommandFailed when an action fails (what was there before it stays), or when a resource still
         differs after its actions.
         """
-        live, started = Live(), time.monotonic()
+        live, started = ProgressLine(), time.monotonic()
         live.line("looking at " + ", ".join(resource.label for resource in resources))
         scripts = [resource.probe() for resource in resources]
         found = self._ask(scripts)
@@ -149,11 +152,11 @@ class Server:
             results.append(Result(resource.label, todo if actions else "ok", actions))
         return results
 
-    def _apply(self, result: Result, live: Live) -> None:
+    def _apply(self, result: Result, live: ProgressLine) -> None:
         started = time.monotonic()
         for action in result.actions:
             log: list[str] = []
-            self.session.ahead.forget()
+            self.session.prefetched.forget()
             try:
                 output = self.session.execute(
                     "exec 2>&1\nset -eu\n" + action.script,
@@ -168,7 +171,7 @@ class Server:
                 result.status = "failed"
                 raise
             finally:
-                self.session.ahead.forget()
+                self.session.prefetched.forget()
                 result.log = Secret.redact(result.log + "".join(log))
                 result.seconds = time.monotonic() - started
             if output.exit_code != 0:
@@ -201,7 +204,7 @@ class Server:
         text = Secret.redact(text)
         if code in (124, 137):
             return CommandFailed(
-                f"{title}: no end after {seconds:.0f} s", where or self.site.host, "Run it again", text
+                f"{title}: timed out after {seconds:.0f} s", where or self.site.host, "Run it again", text
             )
         last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), f"exit code {code}")
         return CommandFailed(f"{title}: {last[:300]}", where or self.site.host, remedy_for(text), text)
@@ -241,7 +244,7 @@ class Server:
         if not checks:
             self._unchecked(["what this step tests"])
             return
-        Live().finish(check_card(checks))
+        ProgressLine().finish(check_card(checks))
         failed = [check for check in checks if not check.ok]
         if failed:
             raise CheckFailed(
@@ -259,7 +262,7 @@ class Server:
             why = f"would be known after {self.earlier}"
         else:
             why = "would be known after the changes above"
-        Live().finish(Card(why, [Row("not checked", title) for title in titles], {"unchecked": titles}))
+        ProgressLine().finish(Card(why, [Row("not checked", title) for title in titles], {"unchecked": titles}))
 
     def summary(self) -> dict[str, Any]:
         """What this runbook did, as plain data for the record: counts by status, and what was changed."""
@@ -277,6 +280,7 @@ class Server:
         """What the server is: system, kernel, hardware, a hash of its machine-id, its host key's fingerprint."""
         return {name: value for name, value in self.facts.items() if name != "uid"} | {"host_key": self.fingerprint}
 
+    @override
     def __repr__(self) -> str:
         return f"<Server {self.site.ssh_user}@{self.site.host}:{self.site.ssh_port}>"
 
@@ -306,7 +310,7 @@ def _written(results: Sequence[Result], resources: Sequence[Resource]) -> list[s
     return written
 
 
-def _follow(action: Action, live: Live, log: list[str]) -> Callable[[str], None]:
+def _follow(action: Action, live: ProgressLine, log: list[str]) -> Callable[[str], None]:
     """A listener that keeps the log and shows its last line with the time that has gone by."""
     started = time.monotonic()
     last = [""]

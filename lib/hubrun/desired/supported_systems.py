@@ -34,7 +34,7 @@ ARCHITECTURES = ("amd64", "arm64")
 
 
 def system_of(facts: dict[str, str]) -> System:
-    """The system of a server with these facts. Raises HubrunError when it is none of ours."""
+    """The system of a server with these facts. Raises HubrunError when it is not one of ours."""
     try:
         return SYSTEMS[facts["os"], facts["version"]]
     except KeyError:

@@ -69,6 +69,7 @@ class Browser:
         self.close()
 
     def close(self) -> None:
+        """Close its connections; its cookies are gone with it."""
         self._client.close()
 
     @property
@@ -111,6 +112,7 @@ class Browser:
 
     @property
     def cookies(self) -> httpx.Cookies:
+        """Its cookies, those of all hosts."""
         return self._client.cookies
 
     def get(self, path: str, timeout_s: float = 30.0) -> httpx.Response:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import httpx
+from typing_extensions import override
 
 from hubrun.errors import BadInput
 
@@ -33,7 +34,7 @@ class Route:
 
     def __post_init__(self) -> None:
         if urlsplit(self.url).scheme not in _DEFAULT_PORT or not urlsplit(self.url).hostname:
-            raise BadInput(f"{self.url!r} is no http or https URL", "site")
+            raise BadInput(f"{self.url!r} is not an http or https URL", "site")
         object.__setattr__(self, "url", self.url.rstrip("/"))
 
     @property
@@ -57,6 +58,7 @@ class Route:
         return bool(self.address or self.port)
 
     def ssl_context(self) -> ssl.SSLContext:
+        """What TLS trusts: `trust_ca_file` alone, or else the system's CAs. Raises BadInput when the file is not a PEM file."""
         try:
             return ssl.create_default_context(cafile=self.trust_ca_file or None)
         except (OSError, ssl.SSLError) as error:
@@ -82,6 +84,7 @@ class ConnectTo(httpx.HTTPTransport):
         super().__init__(verify=context, trust_env=False)
         self._route = route
 
+    @override
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         host, port = self._route.target(str(request.url))
         # a copy: the client keeps the original, whose URL decides which cookies belong to it

@@ -44,7 +44,7 @@ def execute(route: Route, url: str, headers: Mapping[str, str], code: str, timeo
                 return _execute(channels, code, deadline)
             if time.monotonic() >= deadline:
                 raise CheckFailed(
-                    f"the kernel, or its answer, was not heard within {timeout_s:g} s, over several websockets",
+                    f"neither the kernel nor its answer came within {timeout_s:g} s, over several websockets",
                     url,
                     "Look at the container's log (docker logs), and at the memory and load of the server.",
                 )
@@ -56,7 +56,7 @@ def execute(route: Route, url: str, headers: Mapping[str, str], code: str, timeo
         raise CheckFailed(
             f"the websocket of the kernel failed: {error}",
             url,
-            "nginx must pass Upgrade and Connection on (proxy_http_version 1.1) and wait long (proxy_read_timeout).",
+            "nginx must pass Upgrade and Connection on (proxy_http_version 1.1) and wait a long time (proxy_read_timeout).",
         ) from error
 
 

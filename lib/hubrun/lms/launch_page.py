@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from typing_extensions import override
+
 from hubrun.errors import HubrunError
 
 _PAGE = """<!doctype html>
@@ -59,6 +61,7 @@ class LaunchPage:
 
     @property
     def root(self) -> str:
+        """The server's address, without a slash at the end."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     @property
@@ -73,6 +76,7 @@ class LaunchPage:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
+        """For as long as the block runs, a thread serves the page."""
         thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
         thread.start()
         try:
@@ -146,6 +150,7 @@ class LaunchPage:
                 self.end_headers()
                 self.wfile.write(text.encode())
 
+            @override
             def log_message(self, *_: Any) -> None:
                 pass
 

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from typing_extensions import override
+
 from hubrun.desired.checks import Check
 from hubrun.desired.diagnosis import launch_cause
 from hubrun.lms.browser import Browser, Launch, came
@@ -39,6 +41,7 @@ class Wanted:
     reason: str = ""
     user: str = ""
 
+    @override
     def __str__(self) -> str:
         return came(self.status, self.reason, self.user, bool(self.user))
 
@@ -123,6 +126,7 @@ def check(route: Route, cases: Sequence[Case], sign: Sign, version: str = "LTI 1
 
 
 def side_by_side(do: Callable[[int], _T], numbers: Iterable[int]) -> list[_T]:
+    """What `do` returns for each number, in their order; several run at a time. Raises the first error of `do`."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(do, numbers))
 
@@ -140,16 +144,16 @@ def _cause(wanted: Wanted, launch: Launch) -> str:
         return launch_cause(launch.status, launch.cookie, launch.reason)
     if launch.cookie and not wanted.user:
         return (
-            "The hub lets in a launch that it must refuse: does it run another authenticator than LaunchAuthenticator "
-            "(25-lti.py, 90-local.py), or other code than runbook 02 put there? Run 02 again"
+            "The hub accepts a launch that it must refuse: does it use an authenticator other than LaunchAuthenticator "
+            "(25-lti.py, 90-local.py), or code that runbook 02 did not put there? Run 02 again"
         )
     if launch.cookie and launch.user != wanted.user:
         return (
-            "The hub made another name of it: lti_username_key or the consumer's prefix were changed here and not "
-            "there. Run 02 again"
+            "The hub gave another name: lti_username_key or the consumer's prefix was changed in the parameters, and not "
+            "yet on the server. Run 02 again"
         )
     if launch.cookie:
-        return "The hub sends people to another site: does it run other code than runbook 02 put there? Run 02 again"
+        return "The hub sends people to another site: does it use code that runbook 02 did not put there? Run 02 again"
     return f"It was refused, but for another reason. {launch_cause(launch.status, launch.cookie, launch.reason)}"
 
 

@@ -132,10 +132,12 @@ class Lms:
 
     @property
     def login_url(self) -> str:
+        """The hub's login initiation URL (IMS Security Framework 1.0, 5.1.1.1)."""
         return self.hub_url + LOGIN
 
     @property
     def callback(self) -> str:
+        """The hub's redirect URI, to which tokens are sent; launches name it as their target too."""
         return self.hub_url + CALLBACK
 
     def opening(self, hint: str) -> dict[str, str]:

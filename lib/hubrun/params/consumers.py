@@ -86,6 +86,7 @@ class ConsumerParams(_Entry):
         return value
 
     def has(self, version: Literal["1.1", "1.3"]) -> bool:
+        """Whether it launches with this version of LTI."""
         return self.lti_version in (version, "both")
 
     def urls(self) -> PlatformUrls:
@@ -98,7 +99,7 @@ class ConsumerParams(_Entry):
         )
 
 
-class Further(ConsumerParams):
+class FurtherConsumer(ConsumerParams):
     """A consumer besides the default one."""
 
     @field_validator("name")

@@ -27,6 +27,7 @@ def kind(field: FieldInfo) -> str:
 
 
 def default(field: FieldInfo) -> Any:
+    """A parameter's default; "" for one that must be given."""
     return "" if field.is_required() else field.default
 
 

@@ -20,7 +20,14 @@ from pydantic_core import ErrorDetails
 
 from hubrun.errors import BadInput
 from hubrun.params import text_kinds as kinds
-from hubrun.params.consumers import ConsumerParams, Further, GitLinkParams, LtiVersion, check_platform, check_unlike
+from hubrun.params.consumers import (
+    ConsumerParams,
+    FurtherConsumer,
+    GitLinkParams,
+    LtiVersion,
+    check_platform,
+    check_unlike,
+)
 from hubrun.redaction.secret import Secret
 
 # YAML's tags for what stands before a colon: text, and <<, which takes in another mapping.
@@ -50,11 +57,11 @@ class Site(BaseModel):
     domain: kinds.Domain = _param("all", "the hub's host name, as in https://DOMAIN/")
     public_address: kinds.Host = _param(
         "03 05 06",
-        "connect to this address when testing from outside; empty: what DNS says of the domain",
+        "connect to this address when testing from outside; empty: what DNS says about the domain",
         "",
     )
-    http_port: Port = _param("03 06", "port on which the world reaches the server's port 80", 80)
-    https_port: Port = _param("02 03 05 06", "port on which the world reaches the server's port 443", 443)
+    http_port: Port = _param("03 06", "port at which the internet reaches the server's port 80", 80)
+    https_port: Port = _param("02 03 05 06", "port at which the internet reaches the server's port 443", 443)
     trust_ca_file: kinds.LocalPath = _param(
         "03 05 06",
         "file here with the CA that signed the site's certificate; empty: this machine's own list",
@@ -78,7 +85,7 @@ class Site(BaseModel):
     # -- the record of a run
     record_signing_key: kinds.LocalPath = _param(
         "records",
-        "key here that signs records: a private key file, or a public one whose other half is in the SSH agent; "
+        "key here that signs records: a private key file, or a public key file whose private key is in the SSH agent; "
         "none: unsigned; empty: ssh_key_file, else the agent's first key",
         "",
     )
@@ -95,7 +102,9 @@ class Site(BaseModel):
     upgrade: Literal["none", "security", "full"] = _param(
         "01", "which updates to install: none, security or full", "full"
     )
-    extra_packages: list[Annotated[kinds.Package, Given]] = _param("01", "Debian packages to install besides ours", [])
+    extra_packages: list[Annotated[kinds.Package, Given]] = _param(
+        "01", "Debian packages to install in addition to ours", []
+    )
     admin_user: kinds.Login = _param("01", "person's login to create, with sudo; empty: none", "")
     admin_ssh_key_file: kinds.LocalPath = _param("01", "public key file here for admin_user to log in with", "")
     hub_user: kinds.Login = _param("01 02 04", "system account that runs the hub; it gets no sudo", "jupyterhub")
@@ -105,7 +114,9 @@ class Site(BaseModel):
 
     # -- 02 hub and LTI
     lti_version: LtiVersion = _param(
-        "02 05 06", "version of LTI that Canvas uses to launch: 1.1, 1.3, or both while you change over", "1.1"
+        "02 05 06",
+        "version of LTI with which Canvas launches: 1.1, 1.3, or both while you change from one to the other",
+        "1.1",
     )
     lti_username_key: str = _param(
         "02 05 06",
@@ -115,7 +126,7 @@ class Site(BaseModel):
     )
     new_names: Literal["stop", "rename", "leave"] = _param(
         "02",
-        "what to do when people would get another name, and so an empty home: stop, rename them with their files, leave",
+        "what to do when people would get another name, and with it an empty home: stop, rename them with their files, leave",
         "stop",
     )
     lti_platform: str = _param(
@@ -126,17 +137,13 @@ class Site(BaseModel):
     )
     lti_deployment_ids: list[Annotated[kinds.Id, Given]] = _param(
         "02 05",
-        "LTI 1.3: deployment ids that may launch; empty: every one of the client ids. Blackboard needs them (see 02)",
+        "LTI 1.3: deployment ids that may launch; empty: all deployments of the client ids. Blackboard needs them (see 02)",
         [],
     )
-    lti_issuer: kinds.Https = _param("02 05", "LTI 1.3: issuer, where it is another than the platform's", "")
-    lti_authorize_url: kinds.Https = _param(
-        "02 05", "LTI 1.3: authorize URL, where it is another than the platform's", ""
-    )
-    lti_jwks_url: kinds.Https = _param(
-        "02 05", "LTI 1.3: URL of the LMS's keys, where it is another than the platform's", ""
-    )
-    consumers: list[Further] = _param(
+    lti_issuer: kinds.Https = _param("02 05", "LTI 1.3: issuer, if it is not the platform's", "")
+    lti_authorize_url: kinds.Https = _param("02 05", "LTI 1.3: authorize URL, if it is not the platform's", "")
+    lti_jwks_url: kinds.Https = _param("02 05", "LTI 1.3: URL of the LMS's keys, if it is not the platform's", "")
+    consumers: list[FurtherConsumer] = _param(
         "02 05 06",
         "further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]",
         [],
@@ -169,7 +176,7 @@ class Site(BaseModel):
     tls_key: kinds.ServerPath = _param("03", "tls: files. Path on the server of the private key, PEM", "")
     acme_dns: Literal["none", "digitalocean", "cloudflare", "route53", "google", "rfc2136"] = _param(
         "01 03",
-        "DNS service in which the certificate authority is answered, as subdomains need; none: by port 80",
+        "DNS service that answers the certificate authority, which subdomains need; none: port 80 answers it",
         "none",
     )
     acme_dns_env: kinds.Environment = _param(
@@ -182,9 +189,9 @@ class Site(BaseModel):
         "03", "how long the DNS service takes to show a new record, in seconds", 60, ge=1, le=900
     )
     hsts_seconds: int = _param(
-        "03", "how long browsers shall insist on HTTPS, in seconds; 0: do not say", 31536000, ge=0
+        "03", "how long browsers must use only HTTPS, in seconds; 0: do not tell them", 31536000, ge=0
     )
-    upload_limit_mb: int = _param("03", "largest upload that nginx lets through, in MB", 512, ge=1)
+    upload_limit_mb: int = _param("03", "largest upload that nginx accepts, in MB", 512, ge=1)
 
     # -- 04 Docker and DockerSpawner
     docker_channel: Literal["distro", "docker-ce"] = _param(
@@ -207,7 +214,7 @@ class Site(BaseModel):
     )
     student_networks: list[kinds.Network] = _param(
         "04 06",
-        "private networks that students' containers may reach besides the outside, such as [10.20.30.0/24]; never the server",
+        "private networks that students' containers may reach besides the internet, such as [10.20.30.0/24]; never the server",
         [],
     )
     base_image: kinds.Image = _param(
@@ -261,7 +268,7 @@ class Site(BaseModel):
         "05", "who sees the tool in the course navigation: members, admins (teachers), or off", "members"
     )
     canvas_renew_key: bool = _param(
-        "05", "send Canvas key and secret again although the tool is there (after you made new ones)", False
+        "05", "send key and secret to Canvas again although the tool is there (after you made new ones)", False
     )
     git_links: list[GitLinkParams] = _param(
         "04 05", "nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]", []
@@ -327,6 +334,7 @@ class Site(BaseModel):
     # -- what follows from the parameters
     @property
     def host(self) -> str:
+        """Where SSH connects to."""
         return self.ssh_host or self.domain
 
     @property
@@ -336,6 +344,7 @@ class Site(BaseModel):
 
     @property
     def launch_url(self) -> str:
+        """The launch URL of LTI 1.1, without the parameters of a link."""
         return f"{self.url}/hub/lti/launch"
 
     @property
@@ -370,12 +379,15 @@ class Site(BaseModel):
         return _secret_from("sudo_password", self.sudo_password_env, self.sudo_password_file)
 
     def acme_eab_hmac(self) -> Secret | None:
+        """The HMAC key of the external account binding; None where no parameter names one. Raises BadInput."""
         return _secret_from("acme_eab_hmac", self.acme_eab_hmac_env, self.acme_eab_hmac_file)
 
     def acme_dns_credentials(self) -> Secret | None:
+        """The credentials for `acme_dns`; None where no parameter names them. Raises BadInput."""
         return _secret_from("acme_dns", self.acme_dns_env, self.acme_dns_file)
 
     def canvas_token(self) -> Secret | None:
+        """The token for Canvas's API; None where no parameter names one. Raises BadInput."""
         return _secret_from("canvas_token", self.canvas_token_env, self.canvas_token_file)
 
     def ca_pems(self) -> list[str]:

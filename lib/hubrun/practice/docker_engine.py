@@ -38,7 +38,7 @@ class Engine:
                 [self.client, *args], input=stdin, capture_output=True, timeout=timeout, env=env, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise HubrunError(f"no end after {timeout:.0f} s", shown) from error
+            raise HubrunError(f"did not end within {timeout:.0f} s", shown) from error
         if done.returncode:
             text = (done.stdout + done.stderr).decode(errors="replace").strip()
             last = text.splitlines()[-1] if text else f"exit code {done.returncode}"
@@ -132,7 +132,7 @@ def _apt(command: list[str], env: Mapping[str, str]) -> None:
     if done.returncode:
         text = (done.stdout + done.stderr).strip()
         raise HubrunError(
-            f"{' '.join(command[:2])} failed", "this machine", "Mend it, then run the command again", text
+            f"{' '.join(command[:2])} failed", "this machine", "Repair it, then run the command again", text
         )
 
 

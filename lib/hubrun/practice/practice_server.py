@@ -33,6 +33,7 @@ class Practice:
 
     @property
     def folder(self) -> Path:
+        """Where it keeps its files on this machine."""
         return STATE / self.name
 
     @property
@@ -47,6 +48,7 @@ class Practice:
 
     @property
     def container(self) -> str:
+        """The name of its container."""
         return f"hubrun-{self.name}"
 
     @property
@@ -56,15 +58,18 @@ class Practice:
 
     @property
     def label(self) -> str:
+        """The label of everything that belongs to it in the engine, as NAME=VALUE."""
         return f"hubrun.practice={self.name}"
 
     @property
     def subnet(self) -> str:
+        """Its network, in CIDR notation."""
         # Outside 172.16.0.0/12, where the Docker engine inside the server makes its own networks.
         return f"10.213.{self.index}.0/24"
 
     @property
     def services_address(self) -> str:
+        """The address of the container `services` in its network."""
         return f"10.213.{self.index}.2"
 
     @property
@@ -85,6 +90,7 @@ class Practice:
 
     @property
     def url(self) -> str:
+        """The address of its hub, as this machine's browsers open it."""
         return f"https://{self.domain}:{self.ports['https']}/"
 
     def host(self, service: str) -> str:
@@ -143,6 +149,7 @@ class Practice:
         return values
 
     def write_site(self) -> None:
+        """Write `site_file`."""
         heading = "# Written by `./hubrun practice up`: params/practice.yaml and what only this server knows.\n"
         write(self.site_file, heading + yaml.safe_dump(self.site(), sort_keys=False))
 
@@ -173,7 +180,7 @@ def check_name(name: str) -> None:
     """BadInput unless `name` can be part of container and domain names (a DNS label, RFC 1123)."""
     if not re.fullmatch(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?", name):
         raise BadInput(
-            f"{name!r} is no name for a practice server",
+            f"{name!r} is not a name for a practice server",
             "--name",
             "Use at most 30 lower-case letters, digits and hyphens, a letter first",
         )

@@ -47,9 +47,11 @@ class Images:
         self.digest = digest.hexdigest()[:10]
 
     def name(self, kind: str) -> str:
+        """The name and tag of image `kind`; the tag changes with what the image is made from."""
         return f"hubrun-practice/{kind}:{self.os_name}-{self.digest}"
 
     def missing(self, kind: str) -> bool:
+        """Whether image `kind` is still to be built."""
         return self.engine.inspect("image", self.name(kind)) is None
 
     def build(self, kind: str) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from hubrun.redaction import secret_patterns
 from hubrun.redaction.secret_digests import Digests
-from hubrun.redaction.secret_forms import ENCODED, Form, decoded, runs, squeeze
+from hubrun.redaction.secret_forms import ENCODED, Form, decoded, runs, unwrap_base64
 
 SHORTEST = 3  # characters: replaced everywhere, a shorter value would destroy the text and be told by the gaps
 _CACHED = 8_000_000  # characters of texts whose results are kept
@@ -137,7 +137,7 @@ class Redactor:
         self._cache, self._cached, self._any_value, self._any_encoded = {}, 0, None, None
 
     def _redacted(self, text: str, counts: Counter[str]) -> str:
-        lowered, squeezed = text.lower(), squeeze(text)
+        lowered, squeezed = text.lower(), unwrap_base64(text)
         # The expressions for all values are slow, and looking for a text is not.
         if any(map(lowered.__contains__, self._stretches)):
             text = self._values(text, counts)
@@ -187,7 +187,7 @@ class Redactor:
 
     def _run(self, run: str, known: bool, counts: Counter[str]) -> str:
         """A run of base64 or hex, or <name> where what it holds is, or holds, a secret. known: one may be in it as it is."""
-        squeezed, found = squeeze(run), Counter[str]()
+        squeezed, found = unwrap_base64(run), Counter[str]()
         if squeezed != run:  # over several lines
             if known:
                 self._encoded(squeezed, found)

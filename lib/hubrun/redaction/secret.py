@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from hubrun.redaction.redact import HERE
 
 
@@ -19,25 +21,31 @@ class Secret:
         HERE.learn(value, name)
 
     def reveal(self) -> str:
+        """The value itself: for what sends it to a server, and never for anything that is shown or kept."""
         return self._value
 
+    @override
     def __repr__(self) -> str:
         return f"<{self.name}>"
 
     __str__ = __repr__
 
+    @override
     def __format__(self, spec: str) -> str:
         return format(repr(self), spec)
 
     def __bool__(self) -> bool:
         return bool(self._value)
 
+    @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and other._value == self._value
 
+    @override
     def __hash__(self) -> int:
         return hash(self._value)
 
+    @override
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError(f"{self!r} is not to be pickled")
 

@@ -20,6 +20,7 @@ class Digests:
 
     @property
     def names(self) -> set[str]:
+        """The names of the secrets whose digests are kept."""
         return set(self._names.values())
 
     def learn(self, name: str, salt: str, digest: str) -> bool:

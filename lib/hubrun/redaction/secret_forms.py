@@ -21,7 +21,7 @@ class Form:
     written: the pattern that finds it as it is or escaped. stretch: in lower case, what is in every text that this matches
     (no escaping changes letters and digits). encoded: the pattern that finds it as hex, and in base64 at each of the three
     places that bytes can have in a group of three (RFC 4648, section 4); "" for less than 6 bytes. cores, hexed: one of
-    them is in a text that this matches, once it went through `squeeze` (and, for hex, is in lower case).
+    them is in a text that this matches, once it went through `unwrap_base64` (and, for hex, is in lower case).
     """
 
     def __init__(self, value: str, name: str) -> None:
@@ -80,7 +80,7 @@ def _base64(data: bytes, shift: int) -> tuple[str, str]:
     return core, f"{before}{core.replace('+', '[+-]').replace('/', '[/_]')}{after}={{0,2}}"
 
 
-def squeeze(text: str) -> str:
+def unwrap_base64(text: str) -> str:
     """Text without white space and literal line breaks, in base64's standard alphabet (RFC 4648, section 5 has the other)."""
     if "\\" in text:
         text = _WRAPPED.sub("", text)

@@ -43,10 +43,12 @@ class DnsChallenge:
 
     @property
     def package(self) -> str:
+        """The Debian package of certbot's plugin for this service."""
         return f"python3-certbot-dns-{self.service}"
 
     @property
     def plugin(self) -> str:
+        """The plugin's name, as certbot's options have it."""
         return f"dns-{self.service}"
 
     @property
@@ -70,6 +72,7 @@ class DnsChallenge:
 
     @property
     def environment(self) -> str:
+        """What certbot's environment must have, as NAME=VALUE; empty where the plugin has an option for its credentials."""
         return AWS if self.service == "route53" else ""
 
     @property

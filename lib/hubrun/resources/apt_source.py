@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.resources.packages import UPDATE
 from hubrun.shell import one_line, quote
@@ -62,24 +64,29 @@ class AptSource(Resource):
     fingerprint: str = ""
 
     @property
+    @override
     def label(self) -> str:
         return f"apt source {self.name}"
 
     @property
     def keyring(self) -> str:
+        """The path of the key with which the repository signs."""
         return f"/etc/apt/keyrings/{self.name}.asc"
 
     @property
     def path(self) -> str:
+        """The path of its file of sources."""
         return f"/etc/apt/sources.list.d/{self.name}.sources"
 
     @property
     def content(self) -> str:
+        """Its file of sources, in the deb822 format: sources.list(5)."""
         fields = {
             "Types": "deb", "URIs": self.url, "Suites": self.suite, "Components": self.components, "Signed-By": self.keyring,
         }  # fmt: skip
         return "".join(one_line(f"{name}: {value}") + "\n" for name, value in fields.items())
 
+    @override
     def probe(self) -> str:
         # GNUPGHOME=/nonexistent: gpg must not make a ~/.gnupg while we only look. It insists on one for keyring or trust.
         return quote(
@@ -88,6 +95,7 @@ class AptSource(Resource):
             self.path, self.keyring,
         )  # fmt: skip
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         # One key and no other: whatever else is in the keyring could sign packages too.

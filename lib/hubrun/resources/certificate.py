@@ -6,6 +6,8 @@ import base64
 import hashlib
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun.control_characters import CONTROL
 from hubrun.desired.diagnosis import BY_CERTBOTS_EXIT
 from hubrun.desired.resource import Action, Resource, facts
@@ -146,6 +148,7 @@ class AcmeCertificate(Resource):
     wildcard: bool = False
 
     @property
+    @override
     def label(self) -> str:
         return f"certificate for {self._names}"
 
@@ -153,9 +156,11 @@ class AcmeCertificate(Resource):
     def _names(self) -> str:
         return f"{self.domain} and *.{self.domain}" if self.wildcard else self.domain
 
+    @override
     def probe(self) -> str:
         return quote(_PROBE, self.domain, CREDENTIALS)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         return [*self._certificate(now), *self._credentials(now)]
@@ -281,9 +286,11 @@ class AcmeTrust(Resource):
     aws: bool = False
 
     @property
+    @override
     def label(self) -> str:
         return "CA of the ACME server, for certbot"
 
+    @override
     def probe(self) -> str:
         return quote(
             """for path in {} {} {}; do [ ! -e "$path" ] || echo "$path=$(base64 -w0 < "$path")"; done
@@ -291,6 +298,7 @@ class AcmeTrust(Resource):
             ACME_CA, _DROP_IN, DROP_IN,
         )  # fmt: skip
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         actions = []

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.resources.files import File
 from hubrun.shell import quote
@@ -38,16 +40,20 @@ class DaemonSettings(Resource):
     settings: tuple[tuple[str, Any], ...]
 
     @property
+    @override
     def label(self) -> str:
         return f"Docker settings {', '.join(name for name, _ in self.settings)}"
 
+    @override
     def probe(self) -> str:
         return self._file("").probe()
 
     @property
+    @override
     def writes(self) -> tuple[str, ...]:
         return (DAEMON_JSON,)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         old = base64.b64decode(now.get("text", "")).decode() or "{}"
@@ -78,9 +84,11 @@ class Network(Resource):
     gateway: str
 
     @property
+    @override
     def label(self) -> str:
         return f"Docker network {self.name}"
 
+    @override
     def probe(self) -> str:
         return quote(
             "docker network inspect {} --format '{{range .IPAM.Config}}subnet={{.Subnet}}\ngateway={{.Gateway}}\n{{end}}"
@@ -94,13 +102,16 @@ class Network(Resource):
         return {"subnet": self.subnet, "gateway": self.gateway, "icc": "false"}
 
     @property
+    @override
     def writes(self) -> tuple[str, ...]:
         return (f"network:{self.name}",)
 
+    @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
         made = f"network:{self.name}" in written
         return "\n".join(f"{name}={value}" for name, value in self._wanted.items()) if made else found
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         # An engine that does not run keeps its networks: there is nothing to say of this one before it does.
@@ -114,7 +125,7 @@ class Network(Resource):
             return [Action(f"create the network {self.name} ({self.subnet})", create)]
         # A network cannot be changed, and not removed while containers are in it: then Docker says so, and nothing is lost.
         remove = quote("docker network rm {}", self.name)
-        return [Action(f"make the network {self.name} anew ({self.subnet})", f"{remove}\n{create}")]
+        return [Action(f"make the network {self.name} again ({self.subnet})", f"{remove}\n{create}")]
 
 
 @dataclass(frozen=True)
@@ -134,14 +145,17 @@ class Image(Resource):
     folder: str = "/srv/jupyterhub/image"
 
     @property
+    @override
     def label(self) -> str:
         return f"image {self.name}"
 
+    @override
     def probe(self) -> str:
         return quote(
             f"""docker image inspect {{}} --format 'digest={{{{index .Config.Labels "{CONTEXT_LABEL}"}}}}'""", self.name
         )
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         if now.get("digest") == self.digest:

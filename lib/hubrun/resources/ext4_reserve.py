@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.shell import quote
@@ -12,7 +14,7 @@ from hubrun.shell import quote
 LEAST_MB = 256
 
 # The device of the file system, in $device; empty where it is not ext4, or not this machine's to see (a container).
-# A kernel that mounted its root by itself calls it /dev/root, which is no file.
+# A kernel that mounted its root by itself calls it /dev/root, which is not a file.
 _DEVICE = """
 path={} group={}
 kind=$(findmnt -no FSTYPE -T "$path")
@@ -35,6 +37,7 @@ tune2fs -l "$device" 2>/dev/null | awk -F: '
 true
 """
 _TEST = f"""{_DEVICE}
+[ -n "$kind" ] || {{ echo "the file system of $path is not known"; exit 1; }}
 [ -n "$device" ] || {{ echo "no ext4 of its own: none can be kept ($kind)"; exit 0; }}
 findmnt -no OPTIONS -T "$path" | tr , '\n' | grep -x "resgid=$(getent group "$group" | cut -d: -f3)" || exit 1
 tune2fs -l "$device" | grep '^Reserved block count'
@@ -42,7 +45,7 @@ tune2fs -l "$device" | grep '^Reserved block count'
 
 
 @dataclass(frozen=True)
-class Reserve(Resource):
+class ReservedBlocks(Resource):
     """The reserved blocks of the ext4 file system that holds `path` are also the group's, and there are some.
 
     ext4 keeps them for root, and for one group: tune2fs(8), -g and -r. Other file systems have no such thing: nothing
@@ -53,12 +56,15 @@ class Reserve(Resource):
     group: str
 
     @property
+    @override
     def label(self) -> str:
         return f"reserve of the disk for {self.group}, where it is ext4"
 
+    @override
     def probe(self) -> str:
         return quote(_PROBE, self.path, self.group)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         if "device" not in now or "size" not in now:

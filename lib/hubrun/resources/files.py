@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from typing_extensions import override
+
 from hubrun.desired.resource import Action, Resource, facts, unified
 from hubrun.shell import quote
 
@@ -54,13 +56,16 @@ class File(Resource):
     create_only: bool = False
 
     @property
+    @override
     def label(self) -> str:
         return f"file {self.path}"
 
     @property
+    @override
     def writes(self) -> tuple[str, ...]:
         return (self.path,)
 
+    @override
     def probe(self) -> str:
         return quote(
             """path={}
@@ -77,9 +82,11 @@ size=%s' "$path" || echo kind=broken
             self.path, SHOWN_BYTES,
         )  # fmt: skip
 
+    @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
         return "" if self.path in written else found  # an earlier step takes it away
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         wanted = self.content.encode()
@@ -132,21 +139,26 @@ class Directory(Resource):
     owner: str = "root:root"
 
     @property
+    @override
     def label(self) -> str:
         return f"directory {self.path}"
 
+    @override
     def probe(self) -> str:
         return quote("stat -Lc 'state=%F|%a|%U:%G' {}", self.path)
 
     @property
+    @override
     def writes(self) -> tuple[str, ...]:
-        # Not the path: who watches what is in a folder is not concerned by its mode.
+        """An event of its own, and not the path: who watches what is in a folder is not concerned by its mode."""
         return (f"directory:{self.path}",)
 
+    @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
         made = {self.path, *self.writes}.intersection(written)
         return f"state=directory|{self.mode:o}|{self.owner}" if made else found
 
+    @override
     def plan(self, found: str) -> list[Action]:
         if facts(found).get("state") == f"directory|{self.mode:o}|{self.owner}":
             return []
@@ -170,19 +182,24 @@ class Absent(Resource):
     path: str
 
     @property
+    @override
     def label(self) -> str:
         return f"no {PurePosixPath(self.path)}"
 
     @property
+    @override
     def writes(self) -> tuple[str, ...]:
         return (self.path,)
 
+    @override
     def probe(self) -> str:
         return quote("if [ -e {} ] || [ -L {} ]; then echo there=yes; fi", self.path, self.path)
 
+    @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
         return "there=yes" if self.path in written else found
 
+    @override
     def plan(self, found: str) -> list[Action]:
         return [_simple(f"remove {self.path}", "rm -f -d {}", self.path)] if facts(found) else []
 
@@ -195,12 +212,15 @@ class OnlyFiles(Resource):
     names: tuple[str, ...]
 
     @property
+    @override
     def label(self) -> str:
         return f"nothing else in {self.path}"
 
+    @override
     def probe(self) -> str:
         return quote("find {} -mindepth 1 -maxdepth 1 ! -name '.*' -printf 'file=%f\\n' 2>/dev/null || true", self.path)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         there = [line.removeprefix("file=") for line in found.splitlines() if line.startswith("file=")]
         return [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.shell import quote
 
@@ -27,6 +29,7 @@ class FirewallRule(Resource):
     destination: str = ""
 
     @property
+    @override
     def label(self) -> str:
         return f"firewall lets in TCP port {self.port}" + (f" from {self.source}" if self.source else "")
 
@@ -38,9 +41,11 @@ class FirewallRule(Resource):
         origin = f"from {self.source}" if self.source else "from any"
         return f"allow {origin} to {self.destination or 'any'} port {self.port} proto tcp"
 
+    @override
     def probe(self) -> str:
         return _PROBE
 
+    @override
     def plan(self, found: str) -> list[Action]:
         if facts(found).get("status") != "active":
             return []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.shell import quote
 
@@ -25,9 +27,11 @@ class Rules(Resource):
     notice: str = ""
 
     @property
+    @override
     def label(self) -> str:
         return self.label_text
 
+    @override
     def probe(self) -> str:
         return quote(
             'program={} unit={}\necho "state=$([ ! -x "$program" ] || "$program" state)"\n'
@@ -35,9 +39,11 @@ class Rules(Resource):
             self.program, self.unit,
         )  # fmt: skip
 
+    @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
         return f"{found}\nstate=those of before" if {self.program, *self.reads}.intersection(written) else found
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         state = now.get("state", "")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.shell import quote
 
@@ -23,9 +25,11 @@ class NodePackages(Resource):
     lock: str
 
     @property
+    @override
     def label(self) -> str:
         return f"node packages {self.path}"
 
+    @override
     def probe(self) -> str:
         # npm writes node_modules/.package-lock.json last: when it is there, the installation ended.
         return quote(
@@ -35,6 +39,7 @@ class NodePackages(Resource):
             self.path,
         )
 
+    @override
     def plan(self, found: str) -> list[Action]:
         if facts(found).get("lock") == hashlib.sha256(self.lock.encode()).hexdigest():
             return []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun.desired.resource import Action, Resource
 from hubrun.shell import quote
 
@@ -14,7 +16,7 @@ APT = f"apt-get -q -o DPkg::Lock::Timeout={LOCK_SECONDS} -o Dpkg::Options::=--fo
 LOOK = "-o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache="
 # A run that was killed in the middle of dpkg leaves packages half configured; apt refuses to go on until this is done.
 # They look the same while another apt is at work, such as that of a run whose connection was lost: it is waited for.
-MEND = f"""
+REPAIR_PACKAGES = f"""
 deadline=$(( $(date +%s) + {LOCK_SECONDS} ))
 while [ -n "$(dpkg --audit)" ]; do
     if out=$(dpkg --configure -a --force-confold 2>&1); then
@@ -61,12 +63,15 @@ class Packages(Resource):
         self.names = tuple(dict.fromkeys(names))
 
     @property
+    @override
     def label(self) -> str:
         return "packages " + ", ".join(self.names)
 
+    @override
     def probe(self) -> str:
         return quote("dpkg-query -W -f '${Package} ${db:Status-Status}\\n' -- {}", self.names)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         installed = {line.split()[0] for line in found.splitlines() if line.endswith(" installed")}
         missing = [name for name in self.names if name not in installed]
@@ -75,7 +80,15 @@ class Packages(Resource):
         install = quote(f"{APT} install -y --no-install-recommends -- {{}}", missing)
         shown = quote("apt-get install --no-install-recommends {}", missing)
         brought = tuple(path for name in missing for path in _BRINGS.get(name, ()))
-        return [Action("install " + ", ".join(missing), MEND + REFRESH + install, shown, seconds=1800, writes=brought)]
+        return [
+            Action(
+                "install " + ", ".join(missing),
+                REPAIR_PACKAGES + REFRESH + install,
+                shown,
+                seconds=1800,
+                writes=brought,
+            )
+        ]
 
 
 @dataclass(frozen=True)
@@ -85,12 +98,15 @@ class NoPackages(Resource):
     names: tuple[str, ...]
 
     @property
+    @override
     def label(self) -> str:
         return "no packages " + ", ".join(self.names)
 
+    @override
     def probe(self) -> str:
         return quote("dpkg-query -W -f '${Package} ${db:Status-Status}\\n' -- {}", self.names)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         there = [line.split()[0] for line in found.splitlines() if line.endswith(" installed")]
         if not there:
@@ -98,7 +114,7 @@ class NoPackages(Resource):
         return [
             Action(
                 "remove " + ", ".join(there),
-                MEND + quote(f"{APT} remove -y -- {{}}", there),
+                REPAIR_PACKAGES + quote(f"{APT} remove -y -- {{}}", there),
                 quote("apt-get remove {}", there),
                 seconds=600,
             )
@@ -112,9 +128,11 @@ class Updates(Resource):
     level: str
 
     @property
+    @override
     def label(self) -> str:
         return f"updates ({self.level})"
 
+    @override
     def probe(self) -> str:
         # -s simulates; `Inst name [old] (new Origin:Suite/… [arch])` is what it prints for each update.
         # As nobody, apt reads its caches and cannot write them, which takes a third of the time; root looks without them
@@ -126,12 +144,13 @@ class Updates(Resource):
             printf '%s\\n' "$out" | grep '^Inst'
         """
 
+    @override
     def plan(self, found: str) -> list[Action]:
         if self.level == "none":
             return []
         actions = []
         if "fresh=" not in found:
-            actions.append(Action("fetch the package lists", MEND + UPDATE, "apt-get update", seconds=900))
+            actions.append(Action("fetch the package lists", REPAIR_PACKAGES + UPDATE, "apt-get update", seconds=900))
         waiting = [line for line in found.splitlines() if line.startswith("Inst ")]
         if self.level == "security":
             waiting = [line for line in waiting if "-security" in line or "Debian-Security" in line]
@@ -144,7 +163,7 @@ class Updates(Resource):
             actions.append(
                 Action(
                     f"update {shown or 'what the new lists name'}",
-                    MEND + f"{APT} dist-upgrade -y",
+                    REPAIR_PACKAGES + f"{APT} dist-upgrade -y",
                     "apt-get dist-upgrade",
                     seconds=3600,
                 )
@@ -158,7 +177,7 @@ class Updates(Resource):
             actions.append(
                 Action(
                     f"update {shown or 'what the new lists name'}",
-                    MEND + script,
+                    REPAIR_PACKAGES + script,
                     "unattended-upgrade",
                     seconds=3600,
                 )

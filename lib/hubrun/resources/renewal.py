@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun.desired.diagnosis import BY_CERTBOTS_EXIT
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.resources.acme_dns import CREDENTIALS
@@ -88,12 +90,15 @@ class RenewalProof(Resource):
     dns: bool = False
 
     @property
+    @override
     def label(self) -> str:
         return f"proof that the certificate for {self.domain} renews"
 
+    @override
     def probe(self) -> str:
         return quote(_INPUTS, self.domain) + f'echo "digest=$digest"\necho "proven=$(cat {_STAMP})"\n'
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         if now.get("digest") and now.get("proven") == now.get("digest"):
@@ -123,9 +128,11 @@ class ServedCertificate(Resource):
     path: str
 
     @property
+    @override
     def label(self) -> str:
         return f"nginx serves {self.path}"
 
+    @override
     def probe(self) -> str:
         return quote(
             """print() { openssl x509 -noout -fingerprint -sha256 | tr = ' '; }
@@ -134,12 +141,14 @@ class ServedCertificate(Resource):
             self.path, self.domain,
         )  # fmt: skip
 
+    @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
         for event in reversed(written):
             if event in ("service:nginx", self.path):
                 return "kept=new\nserved=" + ("new" if event == "service:nginx" else "old")
         return found
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         if now.get("kept") and now["kept"] == now.get("served"):

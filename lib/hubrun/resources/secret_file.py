@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.shell import quote
 
@@ -43,7 +45,7 @@ mv -fT "$candidate" "$path"
 class SecretFile(Resource):
     """A file of NAME=value lines (mode 0600), each value 256 random bits in hex, made on the server.
 
-    Values that are there are kept, so that a second run changes none. lines: others that are no secret, NAME=value.
+    Values that are there are kept, so that a second run changes none. lines: others that are not secret, NAME=value.
     """
 
     path: str
@@ -52,12 +54,15 @@ class SecretFile(Resource):
     lines: tuple[str, ...] = ()
 
     @property
+    @override
     def label(self) -> str:
         return f"secrets {self.path}"
 
+    @override
     def probe(self) -> str:
         return quote(_PROBE, self.path, self.lines)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         missing = [name for name in self.names if name not in now.get("names", "").split()]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from typing_extensions import override
+
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.shell import quote
 
@@ -75,16 +77,20 @@ class Service(Resource):
     notice: str = ""
 
     @property
+    @override
     def label(self) -> str:
         return f"service {self.name}"
 
+    @override
     def probe(self) -> str:
         return quote(_PROBE, self.name, "yes" if self.reloads else "no", self.watches)
 
     @property
+    @override
     def writes(self) -> tuple[str, ...]:
         return (f"service:{self.name}",)
 
+    @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
         for number, path in enumerate(written):
             if path == f"service:{self.name}":  # it will run by then, with all that had been written until there
@@ -98,6 +104,7 @@ class Service(Resource):
                 return f"{found}\nnewer={path}"
         return found
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         actions = []

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 
+from typing_extensions import override
+
 from hubrun.desired.resource import Action, Resource
 from hubrun.shell import quote
 from hubrun.tarball import packed
@@ -69,17 +71,21 @@ class SourceTree(Resource):
     create_only: bool = False
 
     @property
+    @override
     def label(self) -> str:
         return f"program {self.path}"
 
+    @override
     def probe(self) -> str:
         return quote(_PROBE, self.path)
 
+    @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
         if self.path not in written:
             return found
         return "\n".join(["folder", *(f"{digest}  ./{name}" for name, digest in self._digests().items())])
 
+    @override
     def plan(self, found: str) -> list[Action]:
         lines = found.splitlines()
         if self.create_only and lines:
@@ -121,14 +127,17 @@ class Superseded(Resource):
 
     label = "code of versions before"
 
+    @override
     def probe(self) -> str:
         # Patterns, and so not quoted; they are ours.
         return quote(_FORMER.replace("{files}", " ".join(self.named_in)), self.paths)
 
+    @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
         lines = (line.split(" ") for line in found.splitlines())
         return "\n".join(" ".join(line) for line in lines if line[0] != "named" or line[2] not in written)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         lines = [line.split(" ") for line in found.splitlines()]
         named = {line[1] for line in lines if line[0] == "named"}

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from typing_extensions import override
+
+from hubrun.desired.checks import Test
 from hubrun.desired.resource import Action, Resource, facts
-from hubrun.resources.packages import APT, MEND, REFRESH
+from hubrun.resources.packages import APT, REFRESH, REPAIR_PACKAGES
 from hubrun.shell import quote
 
 CA_FOLDER = "/usr/local/share/ca-certificates"
@@ -20,20 +23,23 @@ class HostEntry(Resource):
     name: str
 
     @property
+    @override
     def label(self) -> str:
         return f"{self.name} in /etc/hosts"
 
+    @override
     def probe(self) -> str:
         return quote(
             "awk -v name={} '!/^#/ {for (i = 2; i <= NF; i++) if ($i == name) {print \"address=\" $1; exit}}' /etc/hosts",
             self.name,
         )
 
+    @override
     def plan(self, found: str) -> list[Action]:
         # Whatever address it has there, the name resolves, which is what sudo and the hub need.
         if "address" in facts(found):
             return []
-        # In place: /etc/hosts may be a bind mount. The empty printf mends a missing last newline.
+        # In place: /etc/hosts may be a bind mount. The empty printf adds a missing last newline.
         script = quote(
             "[ -z \"$(tail -c1 /etc/hosts)\" ] || echo >> /etc/hosts\nprintf '%s\\t%s\\n' {} {} >> /etc/hosts",
             self.address,
@@ -47,6 +53,10 @@ class HostEntry(Resource):
             )
         ]
 
+    def test(self) -> Test:
+        """A test that the name resolves."""
+        return Test("the server resolves its own name", quote("getent hosts {}", self.name))
+
 
 @dataclass(frozen=True)
 class Swap(Resource):
@@ -56,9 +66,11 @@ class Swap(Resource):
     path: str = "/swapfile"
 
     @property
+    @override
     def label(self) -> str:
         return f"swap {self.path}, {self.megabytes} MB"
 
+    @override
     def probe(self) -> str:
         return quote(
             """echo "container=$(systemd-detect-virt --container)"
@@ -66,6 +78,7 @@ class Swap(Resource):
             grep -q "^{} " /etc/fstab && echo fstab=yes""".replace("{}", self.path)
         )
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         # Swap that is there already, of whatever kind, is the operator's choice.
@@ -97,9 +110,11 @@ class CertificateAuthorities(Resource):
     pems: tuple[str, ...]
 
     @property
+    @override
     def label(self) -> str:
         return f"{len(self.pems)} certificate authorities of the site"
 
+    @override
     def probe(self) -> str:
         # The list counts too: a file that was put there without update-ca-certificates is trusted by nobody.
         return quote(
@@ -111,6 +126,7 @@ class CertificateAuthorities(Resource):
             [self._path(pem) for pem in self.pems],
         )
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         missing = [pem for pem in self.pems if now.get(self._path(pem)) != _sha256(pem)]
@@ -140,9 +156,11 @@ class TimeSync(Resource):
     """
 
     @property
+    @override
     def label(self) -> str:
         return "time synchronisation"
 
+    @override
     def probe(self) -> str:
         return """
 echo "container=$(systemd-detect-virt --container)"
@@ -152,11 +170,16 @@ done
 echo "timesyncd=$(systemctl show systemd-timesyncd -p LoadState --value)"
 """
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         if now.get("container", "none") != "none" or "runs" in now:
             return []
-        install = "" if now.get("timesyncd") == "loaded" else MEND + REFRESH + f"{APT} install -y systemd-timesyncd\n"
+        install = (
+            ""
+            if now.get("timesyncd") == "loaded"
+            else REPAIR_PACKAGES + REFRESH + f"{APT} install -y systemd-timesyncd\n"
+        )
         return [
             Action(
                 "start systemd-timesyncd",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.shell import quote
 
@@ -18,6 +20,7 @@ class User(Resource):
     groups: tuple[str, ...] = ()
 
     @property
+    @override
     def label(self) -> str:
         return f"user {self.name}"
 
@@ -29,6 +32,7 @@ class User(Resource):
     def _shell(self) -> str:
         return "/usr/sbin/nologin" if self.system else "/bin/bash"
 
+    @override
     def probe(self) -> str:
         return quote(
             'getent passwd {} | awk -F: \'{print "home=" $6 "\\nshell=" $7}\'\necho "groups=$(id -Gn {})"',
@@ -36,6 +40,7 @@ class User(Resource):
             self.name,
         )
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         if not now.get("home"):
@@ -70,12 +75,15 @@ class NotInGroups(Resource):
     groups: tuple[str, ...]
 
     @property
+    @override
     def label(self) -> str:
         return f"user {self.name} outside {', '.join(self.groups)}"
 
+    @override
     def probe(self) -> str:
         return quote('echo "groups=$(id -Gn {})"', self.name)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         inside = [group for group in facts(found).get("groups", "").split() if group in self.groups]
         return [_take_out(self.name, group) for group in inside]
@@ -89,12 +97,15 @@ class OnlyMembers(Resource):
     names: tuple[str, ...]
 
     @property
+    @override
     def label(self) -> str:
         return f"members of the group {self.group}"
 
+    @override
     def probe(self) -> str:
         return quote('echo "members=$(getent group {} | cut -d: -f4)"', self.group)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         members = facts(found).get("members", "").split(",")
         return [_take_out(name, self.group) for name in members if name and name not in self.names]
@@ -112,9 +123,11 @@ class AuthorizedKey(Resource):
     key: str
 
     @property
+    @override
     def label(self) -> str:
         return f"SSH key of {self.user}"
 
+    @override
     def probe(self) -> str:
         return quote(
             'home=$(getent passwd {} | cut -d: -f6)\ngrep -qF -- {} "$home/.ssh/authorized_keys" && echo there=yes',
@@ -122,6 +135,7 @@ class AuthorizedKey(Resource):
             self._material,
         )
 
+    @override
     def plan(self, found: str) -> list[Action]:
         if facts(found):
             return []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from typing_extensions import override
 
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.shell import quote
@@ -50,12 +51,15 @@ class Venv(Resource):
     uv: str
 
     @property
+    @override
     def label(self) -> str:
         return f"virtual environment {self.path}"
 
+    @override
     def probe(self) -> str:
         return quote(_PROBE, self.path)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         # Without python3 (a fresh server in check mode) any version serves: everything is missing.

@@ -61,7 +61,7 @@ def execute(
             except TimeoutError:
                 if time.monotonic() > deadline:
                     channel.close()
-                    raise CommandFailed(f"no end after {seconds:.0f} s", where) from None
+                    raise CommandFailed(f"timed out after {seconds:.0f} s", where) from None
                 if on_output:
                     on_output("")
                 continue

@@ -1,7 +1,7 @@
 """Opening the SSH connection: Fabric's, with the host key verified and dead links noticed.
 
 Fabric accepts any host key, changed ones too, and loads no known_hosts; Paramiko waits an hour on a dead link.
-Both are mended here, before the connection is used.
+Both are corrected here, before the connection is used.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from paramiko.ssh_exception import (
     PasswordRequiredException,
     SSHException,
 )
+from typing_extensions import override
 
 from hubrun.errors import BadInput, Unreachable
 from hubrun.params import Site
@@ -39,6 +40,7 @@ class _Pinned(MissingHostKeyPolicy):
     def __init__(self, fingerprint: str) -> None:
         self.fingerprint = fingerprint
 
+    @override
     def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:
         if fingerprint(key) != self.fingerprint:
             raise SSHException(f"its key is {fingerprint(key)}, the pinned one {self.fingerprint}")
@@ -75,7 +77,7 @@ def open(site: Site) -> tuple[Any, str]:
         raise Unreachable(
             f"the server's host key has changed: it is {fingerprint(error.key)}, known is {fingerprint(error.expected_key)}",
             where,
-            f"Somebody may listen in. If the server was made anew, remove its line: {_forget(site)}",
+            f"Somebody may listen in. If the server was installed again, remove its line: {_forget(site)}",
         ) from None
     except PasswordRequiredException:
         raise Unreachable(

@@ -3,7 +3,7 @@
 A runbook asks one step after another, and each question costs round trips. Most of them are the same in every run. So
 the runner keeps the questions of the last run, and the session asks those of a runbook together; while that goes on,
 those of the runbooks behind it. Only an answer that means "nothing to do" is believed so early: where something is to
-be done, or a check does not hold, the question is asked anew.
+be done, or a check does not hold, the question is asked again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Expected:
 EXPECTED = Expected()
 
 
-class Ahead:
+class PrefetchedAnswers:
     """The answers that are known, or under way. ask: asks questions in one round trip, and raises HubrunError.
 
     Without the runner nothing is kept: in JupyterLab a person may change the server between two cells.

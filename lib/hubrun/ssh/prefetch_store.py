@@ -21,7 +21,7 @@ _FORM = TypeAdapter(dict[str, list[Question]])
 
 
 @dataclass
-class Asked:
+class RunbookProbes:
     """The questions of one runbook. expected: its own and, behind them, those of the runbooks that follow in this run.
 
     pending: the runbooks before it that would change something. asked: what it did ask, once it has ended well.
@@ -44,7 +44,7 @@ class Asked:
             self.asked = [Question(*each) for each in json.loads(ast.literal_eval(answer["data"]["text/plain"]))]
 
 
-class Memory:
+class ProbeStore:
     """The questions of the last runs of a site on one server from this checkout, by runbook.
 
     They are run on the server as root: so they are kept where this account alone can write, and never beside the records,

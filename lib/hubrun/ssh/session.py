@@ -16,7 +16,7 @@ from hubrun.redaction.secret import Secret
 from hubrun.shell import quote
 from hubrun.ssh import channel, connection
 from hubrun.ssh.channel import Output
-from hubrun.ssh.prefetch import Ahead
+from hubrun.ssh.prefetch import PrefetchedAnswers
 
 _PREAMBLE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n"
 # The first command of a login: whichever way to root's rights needs no password runs what comes on standard input.
@@ -40,7 +40,7 @@ class Session:
         self.site = site
         self.fingerprint = ""
         self.foreseen: list[str] = []
-        self.ahead = Ahead(lambda scripts: self._ask(scripts, PROBE_SECONDS))
+        self.prefetched = PrefetchedAnswers(lambda scripts: self._ask(scripts, PROBE_SECONDS))
         self._connection: Any = None
         self._sudo = "" if site.ssh_user == "root" else None  # None: unknown before the first command
         self._password: Secret | None = None
@@ -65,6 +65,7 @@ class Session:
         return mine == other and bool(self._connection.transport and self._connection.transport.is_active())
 
     def close(self) -> None:
+        """End the connection; the next `Session.open` of this site makes another."""
         if self in _shared:
             _shared.remove(self)
         self._connection.close()
@@ -99,12 +100,12 @@ class Session:
 
         fresh: none of them from before. Raises as `execute` does.
         """
-        known = {} if fresh else {script: self.ahead.take(script) for script in scripts}
+        known = {} if fresh else {script: self.prefetched.take(script) for script in scripts}
         missing = [script for script in dict.fromkeys(scripts) if not known.get(script)]
         if missing:
             for script, output in zip(missing, self._ask(missing, seconds), strict=True):
                 known[script] = output
-                self.ahead.keep(script, output)
+                self.prefetched.keep(script, output)
         return [known[script] for script in scripts]  # type: ignore[misc]
 
     def _ask(self, scripts: Sequence[str], seconds: float) -> list[Output]:

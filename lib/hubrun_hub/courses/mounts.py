@@ -27,7 +27,7 @@ class Membership:
 
 
 @dataclass(frozen=True)
-class Places:
+class ContainerMounts:
     """What a container gets: `binds` as docker-py takes them (host folder → bind, mode), and environment variables."""
 
     binds: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -42,7 +42,7 @@ def is_name(text: str) -> bool:
 def memberships(groups: Iterable[str]) -> list[Membership]:
     """Return the courses of somebody who is in `groups`, by name. Who is in a course's instructors is in the course.
 
-    Groups that are no course's, and those whose course could not be the name of a folder, count for nothing.
+    Groups that are not a course's, and those whose course could not be the name of a folder, count for nothing.
     """
     teaches: dict[str, bool] = {}
     for group in groups:
@@ -57,7 +57,7 @@ def memberships(groups: Iterable[str]) -> list[Membership]:
     return [Membership(course, teaches[course]) for course in sorted(teaches)]
 
 
-def places(user: str, courses: Iterable[Membership], root: str = ROOT) -> Places:
+def places(user: str, courses: Iterable[Membership], root: str = ROOT) -> ContainerMounts:
     """Return what the container of `user` gets. Somebody whose name could not be a folder's gets no course.
 
     `root` is the folder of all courses on the server.
@@ -78,7 +78,7 @@ def places(user: str, courses: Iterable[Membership], root: str = ROOT) -> Places
             bind(f"{course}/inbound", f"inbound/{course}", write=False)
             bind(f"{course}/feedback", f"feedback/{course}", write=True)
     taught = [member.course for member in known if member.teaches]
-    return Places(
+    return ContainerMounts(
         binds,
         {
             "JUPYTER_CONFIG_PATH": f"{CONFIGURATION}/{'instructor' if taught else 'student'}",

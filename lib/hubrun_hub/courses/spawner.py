@@ -5,19 +5,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from .mounts import ROOT, Places, is_name, memberships, places
+from .mounts import ROOT, ContainerMounts, is_name, memberships, places
 
 
 class CourseMounts:
     """Comes before a DockerSpawner among the base classes. Groups are read at each start of the server."""
 
-    course_places = Places()
+    course_places = ContainerMounts()
 
     async def start(self: Any) -> Any:
         self.course_places = self.find_places()
         return await super().start()
 
-    def find_places(self: Any, root: str = ROOT) -> Places:
+    def find_places(self: Any, root: str = ROOT) -> ContainerMounts:
         """What the container of this person gets of their courses below `root`."""
         groups = [group.name for group in self.user.groups]
         found = memberships(groups)

@@ -27,7 +27,7 @@ _CONTAINER_CALLS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
 }
 
 
-class Call(NamedTuple):
+class DockerCall(NamedTuple):
     """method, path: what Docker is asked, with {name} for a container's. name: of an image or container. starts: it
     makes a container run, so that one has to be made here."""
 
@@ -38,7 +38,7 @@ class Call(NamedTuple):
     starts: bool = False
 
 
-def understand(method: str, target: str, settings: Settings) -> Call:
+def parse_call(method: str, target: str, settings: Settings) -> DockerCall:
     """Return what a request is for. Raises Refused."""
     path, _, query = target.partition("?")
     found = _PATH.fullmatch(path)
@@ -46,7 +46,7 @@ def understand(method: str, target: str, settings: Settings) -> Call:
         raise Refused("not a path of Docker's interface")
     version, minor, path = found.groups()
     if method == "GET" and path in ("/_ping", "/version") and not query:
-        return Call("about", method, (version or "") + path)
+        return DockerCall("about", method, (version or "") + path)
     if not minor or int(minor) < _LEAST_VERSION:
         raise Refused(f"only version 1.{_LEAST_VERSION} of Docker's interface and later ones are understood")
     parts = path.split("/")[1:]
@@ -54,17 +54,17 @@ def understand(method: str, target: str, settings: Settings) -> Call:
         name = unquote("/".join(parts[1:-1]))
         if name not in settings.images:
             raise Refused(f'the image {name!r} is not one of {settings.images}: add it to "images" in {LOCAL}')
-        return Call("image", method, path=f"{version}/images/{name}/json", name=name)
+        return DockerCall("image", method, path=f"{version}/images/{name}/json", name=name)
     if parts == ["containers", "create"] and method == "POST":
         name = _query(query, {"name": (), "platform": ("",)}).get("name", "")
         check_name(name)
-        return Call("create", method, f"{version}/containers/create?{urlencode({'name': name})}", name)
+        return DockerCall("create", method, f"{version}/containers/create?{urlencode({'name': name})}", name)
     if parts[0] == "containers" and len(parts) in (2, 3) and _NAME.fullmatch(parts[1]):
         last = parts[2] if len(parts) == 3 else ""
         if (method, last) in _CONTAINER_CALLS:
             kept = urlencode(_query(query, _CONTAINER_CALLS[method, last]))
             path = f"{version}/containers/{{name}}" + (f"/{last}" if last else "") + (f"?{kept}" if kept else "")
-            return Call("container", method, path, parts[1], last == "start")
+            return DockerCall("container", method, path, parts[1], last == "start")
     raise Refused("the hub does not need this call")
 
 
@@ -79,7 +79,7 @@ def _query(text: str, allowed: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     return found
 
 
-def check_container(seen: Any, call: Call, settings: Settings) -> str:
+def check_container(seen: Any, call: DockerCall, settings: Settings) -> str:
     """Return the id of the container that Docker told of (the answer of /containers/NAME/json), if it is a student's.
 
     One that ran before this service was there has no label, and may be looked at, stopped and removed. Raises Refused.

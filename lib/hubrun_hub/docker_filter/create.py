@@ -32,7 +32,7 @@ _SIZE = re.compile(r"\d{1,3}[kmg]", re.IGNORECASE)
 _MOST = 2**40
 
 
-class Created(NamedTuple):
+class CreateRequest(NamedTuple):
     """body: what Docker is sent. user, courses: whose courses' folders have to be there before."""
 
     body: dict[str, Any]
@@ -54,11 +54,11 @@ def user_of(binds: Iterable[str]) -> tuple[str, str]:
     return (student_volume.user_of(volumes[0]), volumes[0]) if volumes else ("", "")
 
 
-def create(asked: Any, name: str, settings: Settings) -> Created:
+def create(asked: Any, name: str, settings: Settings) -> CreateRequest:
     """Return what is sent to Docker for this body and this name of a container. Raises Refused."""
     check_name(name)
-    top = _Asked(asked, "", ("Image", "HostConfig", "Volumes", *_TOP))
-    host = _Asked(top.take("HostConfig", _object), "HostConfig.", (*_NEEDED, *_HOST_CONFIG))
+    top = _Fields(asked, "", ("Image", "HostConfig", "Volumes", *_TOP))
+    host = _Fields(top.take("HostConfig", _object), "HostConfig.", (*_NEEDED, *_HOST_CONFIG))
     binds = host.take("Binds", _texts)
     user, courses = _check_binds(binds, settings)
     body: dict[str, Any] = {
@@ -72,10 +72,10 @@ def create(asked: Any, name: str, settings: Settings) -> Created:
     # A path that nothing is mounted on would become a volume of its own, for good.
     if more := sorted(set(top.take("Volumes", _object)) - targets):
         raise Refused(f"Volumes: {more[0]!r} is not the target of one of HostConfig.Binds")
-    return Created(body, user, courses)
+    return CreateRequest(body, user, courses)
 
 
-def _host_config(host: _Asked, settings: Settings) -> dict[str, Any]:
+def _host_config(host: _Fields, settings: Settings) -> dict[str, Any]:
     memory, raised = settings.memory_mb * 2**20, f'in {LOCAL}, "%s" raises it'
     more_memory = raised % "memory_mb"
     kept: dict[str, Any] = {
@@ -141,7 +141,7 @@ _KERNELS: tuple[tuple[str, ...], ...] = ((), ("proc",), ("sys",), ("dev",))
 Check = Callable[[str, Any], Any]
 
 
-class _Asked:
+class _Fields:
     """The fields of an object, of which `known` may be there.
 
     Another that says nothing (null, false, 0, "", [], {}) is left out, and is Docker's default then.
@@ -275,7 +275,7 @@ def _ulimits(path: str, value: Any) -> list[dict[str, Any]]:
         raise Refused(f"{path} must be a list")
     kept = []
     for each in value:
-        limit = _Asked(each, f"{path}.", ("Name", "Soft", "Hard"))
+        limit = _Fields(each, f"{path}.", ("Name", "Soft", "Hard"))
         name, hard = limit.take("Name", _one_of(_ULIMITS)), limit.take("Hard", _number(0, _MOST))
         kept.append({"Name": name, "Soft": limit.take("Soft", _number(0, hard)), "Hard": hard})
     return kept
@@ -283,9 +283,9 @@ def _ulimits(path: str, value: Any) -> list[dict[str, Any]]:
 
 def _log(path: str, value: Any) -> dict[str, Any]:
     """Others than `local` send a container's output to wherever it says; without a size it is not bounded."""
-    log = _Asked(value, f"{path}.", ("Type", "Config"))
+    log = _Fields(value, f"{path}.", ("Type", "Config"))
     kind = log.take("Type", _one_of(("local", "none")))
-    options = _Asked(log.take("Config", _object), f"{path}.Config.", ("max-size", "max-file", "compress"))
+    options = _Fields(log.take("Config", _object), f"{path}.Config.", ("max-size", "max-file", "compress"))
     kept: dict[str, str] = {}
     options.keep(kept, "max-size", _pattern(_SIZE))
     options.keep(kept, "max-file", _pattern(re.compile(r"[1-9]")))
@@ -294,11 +294,11 @@ def _log(path: str, value: Any) -> dict[str, Any]:
 
 
 def _storage(path: str, value: Any) -> dict[str, str]:
-    return {"size": _Asked(value, f"{path}.", ("size",)).take("size", _pattern(_SIZE))}
+    return {"size": _Fields(value, f"{path}.", ("size",)).take("size", _pattern(_SIZE))}
 
 
 def _restart(path: str, value: Any) -> dict[str, Any]:
-    return {"Name": _Asked(value, f"{path}.", ("Name",)).take("Name", _one_of(("", "no")))}
+    return {"Name": _Fields(value, f"{path}.", ("Name",)).take("Name", _one_of(("", "no")))}
 
 
 _NEEDED = (

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .calls import Call, check_container, understand
-from .create import Created, create
+from .calls import DockerCall, check_container, parse_call
+from .create import CreateRequest, create
 from .folders import UnsafeFolder, make
 from .settings import Refused, Settings, load
 
@@ -35,12 +35,14 @@ _Late = asyncio.TimeoutError  # a class of its own in Python 3.10
 
 
 class Request(NamedTuple):
+    """What the hub asks. target: path and query, as they came (RFC 9112, 3.2)."""
+
     method: str
     target: str
     body: bytes
 
 
-class Failed(Exception):
+class FilterError(Exception):
     """A request that is not answered by Docker: the status, and a line for the client."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -64,7 +66,7 @@ class Filter:
         request = None
         try:
             if len(self.tasks) > _CONNECTIONS:
-                raise Failed(503, "too many requests at once")
+                raise FilterError(503, "too many requests at once")
             request = await asyncio.wait_for(_read(reader), _REQUEST_S)
             answer = await self.answer(request)
         except Refused as error:
@@ -73,7 +75,7 @@ class Filter:
         except UnsafeFolder as error:
             _log(f"courses: {error}", level=3)
             answer = _message(409, f"courses: {error}")
-        except Failed as error:
+        except FilterError as error:
             _log(f"{_shown(request)}: {error}", level=4)
             answer = _message(error.status, str(error))
         except (_Late, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
@@ -87,9 +89,9 @@ class Filter:
         writer.close()
 
     async def answer(self, request: Request) -> bytes:
-        """The whole answer to a request, for the client. Raises Refused, UnsafeFolder, Failed, OSError."""
+        """The whole answer to a request, for the client. Raises Refused, UnsafeFolder, FilterError, OSError."""
         settings = self.settings()
-        call = understand(request.method, request.target, settings)
+        call = parse_call(request.method, request.target, settings)
         if call.kind == "create":
             try:
                 asked = json.loads(request.body)
@@ -105,7 +107,7 @@ class Filter:
             return await self._container(call, settings)
         return await self.ask(call.method, call.path)
 
-    async def _container(self, call: Call, settings: Settings) -> bytes:
+    async def _container(self, call: DockerCall, settings: Settings) -> bytes:
         """Docker is asked whose it is, and from then on by its number: the name may be another's by then."""
         version = call.path.partition("/containers/")[0]
         seen = await self.ask("GET", f"{version}/containers/{call.name}/json")
@@ -130,7 +132,7 @@ class Filter:
                 while piece := await reader.read(65536):
                     found += piece
                     if len(found) > _ANSWER_BYTES:
-                        raise Failed(502, "Docker's answer is too long")
+                        raise FilterError(502, "Docker's answer is too long")
                 return bytes(found)
             finally:
                 writer.close()
@@ -138,7 +140,7 @@ class Filter:
         try:
             return await asyncio.wait_for(exchange(), _DOCKER_S)
         except _Late as error:
-            raise Failed(504, f"Docker does not answer within {_DOCKER_S:g} s") from error
+            raise FilterError(504, f"Docker does not answer within {_DOCKER_S:g} s") from error
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:
@@ -156,7 +158,7 @@ async def _read(reader: asyncio.StreamReader) -> Request:
     return Request(words[0], words[1], await reader.readexactly(int(lengths[0])))
 
 
-def _make_folders(made: Created, settings: Settings) -> None:
+def _make_folders(made: CreateRequest, settings: Settings) -> None:
     try:
         former = pwd.getpwnam(settings.hub_user).pw_uid if settings.hub_user else None
     except KeyError:
@@ -201,6 +203,7 @@ async def run(listening: socket.socket, service: Filter) -> None:
 
 
 def main() -> int:
+    """Serve on the socket that systemd passes on (sd_listen_fds(3)) until SIGTERM; the exit code."""
     if os.environ.get("LISTEN_FDS") != "1":
         print("<3>systemd must pass on the socket: start hubrun-docker-filter.socket", file=sys.stderr)
         return 1

@@ -14,13 +14,13 @@ from tornado.web import HTTPError
 from traitlets import Bool, Unicode
 
 from . import consumers, handlers, sessions, tool_key
-from .cross_site import Waiting
-from .health import FULL, Watch
+from .cross_site import PendingConfirmations
+from .health import FULL, HealthProbe
 from .jwks import KeySets
 from .launch import Launch
 from .nonces import Nonces
 from .people import People
-from .refusals import Limit, Reason, Refusal
+from .refusals import RateLimit, Reason, Refusal
 
 
 class DiskFull(HTTPError):
@@ -72,20 +72,20 @@ class LaunchAuthenticator(Authenticator):
         return People(Path(self.people_file))
 
     @cached_property
-    def health(self) -> Watch:
-        return Watch(Path.cwd())
+    def health(self) -> HealthProbe:
+        return HealthProbe(Path.cwd())
 
     @cached_property
     def key_sets(self) -> KeySets:
         return KeySets()
 
     @cached_property
-    def waiting(self) -> Waiting:
-        return Waiting()
+    def waiting(self) -> PendingConfirmations:
+        return PendingConfirmations()
 
     @cached_property
-    def refused(self) -> Limit:
-        return Limit()
+    def refused(self) -> RateLimit:
+        return RateLimit()
 
     @cached_property
     def tool_jwk(self) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def _consumer(name: str, paths: list[Path]) -> Consumer:
     prefix = prefixes.pop() if prefixes else "" if name == DEFAULT else name
     if prefix and not PREFIX.fullmatch(prefix):
         raise ValueError(
-            f"{prefix!r} is no prefix, which is 1 to 12 of a-z and 0-9: set {PREFIX_KEY}, or prefix in JSON"
+            f"{prefix!r} is not a prefix, which is 1 to 12 of a-z and 0-9: set {PREFIX_KEY}, or prefix in JSON"
         )
     return Consumer(name, prefix, key, secret, platform)
 
@@ -120,7 +120,7 @@ def _json(path: Path) -> dict[str, object]:
     except ValueError:
         settings = None
     if not isinstance(settings, dict):
-        raise ValueError(f"{path} is no JSON object")
+        raise ValueError(f"{path} is not a JSON object")
     return settings
 
 
@@ -128,7 +128,7 @@ def _check_not_expired(path: Path, settings: dict[str, object]) -> None:
     expires = settings.get("expires")
     # No fractions: JSON as Python reads it has NaN, before which no time is over.
     if "expires" in settings and (isinstance(expires, bool) or not isinstance(expires, int)):
-        raise ValueError(f"{path}: expires is no whole number of seconds since 1970")
+        raise ValueError(f"{path}: expires is not a whole number of seconds since 1970")
     if isinstance(expires, int) and time.time() >= expires:
         raise ValueError(f"{path} expired")
 
@@ -149,7 +149,7 @@ def _platform(path: Path, settings: dict[str, object]) -> Platform:
         url = urlsplit(str(texts[name]))
         # Keys that came without TLS would prove nothing; only a test's LMS on this machine may do without.
         if url.scheme != "https" and url.hostname not in ("127.0.0.1", "localhost"):
-            raise ValueError(f"{path}: {name} is no https address")
+            raise ValueError(f"{path}: {name} is not an https address")
     return Platform(
         issuer=str(texts["issuer"]),
         client_ids=tuple(client_ids),
@@ -163,7 +163,7 @@ def _platform(path: Path, settings: dict[str, object]) -> Platform:
 def _public_keys(path: Path, jwks: object) -> dict[str, Any]:
     keys = jwks.get("keys") if isinstance(jwks, dict) else None
     if not isinstance(keys, list) or not keys or not all(isinstance(key, dict) and key.get("kid") for key in keys):
-        raise ValueError(f"{path}: jwks is no set of keys with a kid each (RFC 7517)")
+        raise ValueError(f"{path}: jwks is not a set of keys with a kid each (RFC 7517)")
     # What signs does not belong here, where the hub can read it; and an "oct" key is nothing but a shared secret.
     if any(key.get("kty") != "RSA" or "d" in key for key in keys):
         raise ValueError(f"{path}: jwks holds something else than public RSA keys")
@@ -173,7 +173,7 @@ def _public_keys(path: Path, jwks: object) -> dict[str, Any]:
 def _texts(path: Path, settings: dict[str, object], name: str) -> list[str]:
     items = settings.get(name, [])
     if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
-        raise ValueError(f"{path}: {name} is no list of texts")
+        raise ValueError(f"{path}: {name} is not a list of texts")
     return items
 
 

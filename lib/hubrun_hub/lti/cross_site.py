@@ -43,7 +43,7 @@ def _host(address: str) -> str:
     return url.hostname if port in (None, _DEFAULT_PORTS[url.scheme]) else f"{url.hostname}:{port}"
 
 
-class Waiting:
+class PendingConfirmations:
     """Verified launches that wait for a click, for KEEP_S seconds. Only what is signed gets here, and not for long."""
 
     def __init__(self) -> None:

@@ -33,7 +33,7 @@ _TEACHES = re.compile(
 )
 
 
-def teaches(roles: Iterable[str]) -> bool:
+def is_instructor(roles: Iterable[str]) -> bool:
     """Whether one of the LTI `roles` is that of an instructor or teaching assistant of the course."""
     return any(_TEACHES.fullmatch(role) for role in roles)
 
@@ -57,7 +57,7 @@ def enrol(db: Any, user: Any, launch: Launch) -> None:
         return
     everybody = course_group(launch.course.id, launch.consumer.prefix)
     instructors = everybody + INSTRUCTORS
-    wanted = {everybody, instructors} if teaches(launch.roles) else {everybody}
+    wanted = {everybody, instructors} if is_instructor(launch.roles) else {everybody}
     for name in (everybody, instructors):
         group = orm.Group.find(db, name)
         if name in wanted and group is None:

@@ -33,7 +33,7 @@ _COOKIE = "__Host-lti13-"
 _COOKIES_LIMIT = 8
 
 
-class FrontPage(BaseHandler):
+class LaunchHandler(BaseHandler):
     """What the pages have in common: they refuse with a page, and let in whom a launch vouches for."""
 
     _launch: Launch | None = None
@@ -99,7 +99,7 @@ class FrontPage(BaseHandler):
         return user
 
     def set_login_cookie(self, user: Any) -> None:
-        """Set the hub's cookie anew also for somebody who is logged in already: a launch begins its time again."""
+        """Set the hub's cookie again also for somebody who is logged in already: a launch begins its time again."""
         super().set_login_cookie(user)
         self.set_hub_cookie(user)
         self.set_gate_cookie(user, time.time())
@@ -111,7 +111,7 @@ class FrontPage(BaseHandler):
         self._set_cookie(auth_request.COOKIE, signed, encrypted=False, samesite="Lax", secure=True, expires=until)
 
 
-class Health(FrontPage):
+class Health(LaunchHandler):
     """/hub/health: 200 with nothing, as JupyterHub's own; 503 with the problem in a line."""
 
     async def get(self) -> None:
@@ -124,14 +124,14 @@ class Health(FrontPage):
     head = get
 
 
-class _CrossSite(FrontPage):
+class _CrossSite(LaunchHandler):
     """A page to which the LMS's own page sends its forms."""
 
     def check_xsrf_cookie(self) -> None:
         """A launch comes from another site by its nature; its signature says that it is meant."""
 
 
-class Login(FrontPage, LoginHandler):
+class Login(LaunchHandler, LoginHandler):
     """/hub/login: there is nothing to log in with here."""
 
     async def get(self) -> None:
@@ -307,7 +307,7 @@ class Callback13(_CrossSite):
         )
 
 
-class Config13(FrontPage):
+class Config13(LaunchHandler):
     """/hub/lti13/config: the developer key as JSON, for Canvas's "Enter URL". Nothing of it is secret."""
 
     async def get(self) -> None:
@@ -323,7 +323,7 @@ class Config13(FrontPage):
         self.finish(json.dumps(key, indent=2))
 
 
-class Jwks13(FrontPage):
+class Jwks13(LaunchHandler):
     """/hub/lti13/jwks: the tool's public key."""
 
     async def get(self) -> None:

@@ -23,7 +23,7 @@ FULL = (
 
 
 @dataclass(frozen=True)
-class State:
+class HealthState:
     """`problem`: what is wrong, for whoever runs the hub; empty: nothing. `writes`: the hub can write to its folder.
     `starts`: a student's server can be started."""
 
@@ -34,7 +34,7 @@ class State:
 
 def look(
     folder: Path, others: tuple[Path, ...] = (DOCKER,), floor_mb: int = FLOOR_MB, files: int = FLOOR_FILES
-) -> State:
+) -> HealthState:
     """Look at the hub's folder, and at what is left of its file system and of those of `others`.
 
     What is left is what is left to students: root's reserve, which the hub may use too, is not counted.
@@ -45,9 +45,9 @@ def look(
             file.flush()
         for database in folder.glob("*.sqlite"):
             if not os.access(database, os.W_OK):
-                return State(f"{database.name} cannot be written to", writes=False, starts=False)
+                return HealthState(f"{database.name} cannot be written to", writes=False, starts=False)
     except OSError as error:
-        return State(f"{folder} cannot be written to: {error.strerror}", writes=False, starts=False)
+        return HealthState(f"{folder} cannot be written to: {error.strerror}", writes=False, starts=False)
     for path in (folder, *others):
         try:
             left = os.statvfs(path)
@@ -58,26 +58,26 @@ def look(
         inodes = left.f_favail if left.f_files else files
         if megabytes < floor_mb or inodes < files:
             starts = megabytes >= floor_mb // 10 and inodes >= files // 10
-            return State(f"the disk is full: {megabytes} MB and {inodes} files are left at {path}", starts=starts)
-    return State()
+            return HealthState(f"the disk is full: {megabytes} MB and {inodes} files are left at {path}", starts=starts)
+    return HealthState()
 
 
-class Watch:
+class HealthProbe:
     """`look` at one folder, every KEEP_S seconds at most."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._state = State()
+        self._state = HealthState()
         self._until = 0.0
 
-    async def state(self) -> State:
+    async def state(self) -> HealthState:
         if time.monotonic() >= self._until:
             self._until = time.monotonic() + KEEP_S
             # In a thread: a disk that hangs must not stop the hub.
             self._state = await asyncio.to_thread(look, self._folder)
         return self._state
 
-    async def now(self) -> State:
+    async def now(self) -> HealthState:
         """The state, not that of some seconds ago."""
         self._until = 0.0
         return await self.state()

@@ -72,7 +72,7 @@ def target_of(wanted: Sequence[object], hub: SplitResult, consumer: Consumer) ->
         if isinstance(address, str) and address.strip():
             try:
                 return launch_targets.path_on(hub, address.strip())
-            except launch_targets.Elsewhere as error:
+            except launch_targets.ForeignTarget as error:
                 raise Refusal(Reason.BAD_LINK, str(error), consumer.name) from None
     return ""
 

@@ -69,7 +69,7 @@ def verify(
     if missing := [name for name in _REQUIRED if not fields.get(name)]:
         raise Refusal(Reason.MALFORMED, f"without {', '.join(missing)}")
     if fields["oauth_signature_method"] != "HMAC-SHA1" or not _TIMESTAMP.fullmatch(fields["oauth_timestamp"]):
-        raise Refusal(Reason.MALFORMED, "signed by another method than HMAC-SHA1, or its time stamp is no number")
+        raise Refusal(Reason.MALFORMED, "signed by another method than HMAC-SHA1, or its time stamp is not a number")
     timestamp = int(fields["oauth_timestamp"])
     consumer = next((each for each in consumers if each.key and each.key == fields["oauth_consumer_key"]), None)
     base_string = signature_base_string(

@@ -175,7 +175,7 @@ async def _claims(
 
 
 def _check_lti(claims: dict[str, Any], consumer: Consumer, platform: Platform, client_id: str) -> None:
-    """Raise Refusal for a token that is no launch of LTI 1.3, or not one for us."""
+    """Raise Refusal for a token that is not a launch of LTI 1.3, or not one for us."""
     kind = claims.get(f"{_CLAIM}message_type")
     if kind != "LtiResourceLinkRequest":
         raise Refusal(Reason.WRONG_MESSAGE, f"a {kind!r:.60}, not an LtiResourceLinkRequest", consumer.name)
@@ -183,7 +183,9 @@ def _check_lti(claims: dict[str, Any], consumer: Consumer, platform: Platform, c
         raise Refusal(Reason.UNTRUSTED, "azp is another client id", consumer.name)
     deployment = claims.get(f"{_CLAIM}deployment_id")
     if platform.deployment_ids and deployment not in platform.deployment_ids:
-        raise Refusal(Reason.UNTRUSTED, f"deployment {deployment!r:.60} is none of its deployment_ids", consumer.name)
+        raise Refusal(
+            Reason.UNTRUSTED, f"deployment {deployment!r:.60} is not one of its deployment_ids", consumer.name
+        )
     validator = LTI13LaunchValidator(max_age=_TOKEN_AGE_S)
     try:
         validator.validate_id_token(claims)
@@ -196,5 +198,5 @@ def _check_lti(claims: dict[str, Any], consumer: Consumer, platform: Platform, c
 
 def _number(value: object, consumer: Consumer) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Refusal(Reason.MALFORMED, "iat or exp is no number", consumer.name)
+        raise Refusal(Reason.MALFORMED, "iat or exp is not a number", consumer.name)
     return value

@@ -11,7 +11,7 @@ _CONTROL = frozenset(map(chr, (*range(0x20), 0x7F)))
 _KEPT = "%/:?#[]@!$&'()*+,;=~"
 
 
-class Elsewhere(ValueError):
+class ForeignTarget(ValueError):
     """An address that is not a page of this hub."""
 
 
@@ -19,26 +19,26 @@ def path_on(hub: SplitResult, address: str) -> str:
     """Return `address` as a path on the hub, with its query and fragment, percent-encoded.
 
     `address` is a path from the root (/hub/user-redirect/…) or a whole URL of the hub, whose public address is `hub`.
-    Raises Elsewhere for everything that a browser, or a proxy on the way, could take for another site: another scheme,
+    Raises ForeignTarget for everything that a browser, or a proxy on the way, could take for another site: another scheme,
     host or port, a user name before the host, `//`, backslashes, `..`, control characters, percent-encoded or not.
     """
     if address.startswith("//"):
-        raise Elsewhere("the link begins with //, which is another site")
+        raise ForeignTarget("the link begins with //, which is another site")
     try:
         url = urlsplit(address)
         if (url.scheme or url.netloc) and _origin(url) != _origin(hub):
-            raise Elsewhere("the link leads to another site")
+            raise ForeignTarget("the link leads to another site")
     except ValueError:
-        raise Elsewhere("the link is no address, or one of another site") from None
+        raise ForeignTarget("the link is not an address, or one of another site") from None
     if url.netloc and not url.path:
         url = url._replace(path="/")
     path = url.path
     while (decoded := unquote(path)) != path:
         path = decoded
     if not url.path.startswith("/"):
-        raise Elsewhere("the link is no path from the hub's root")
+        raise ForeignTarget("the link is not a path from the hub's root")
     if "//" in path or "\\" in path or ".." in path.split("/") or not _CONTROL.isdisjoint(path + address):
-        raise Elsewhere("the link has //, .., a backslash or a control character in its path")
+        raise ForeignTarget("the link has //, .., a backslash or a control character in its path")
     return quote(url._replace(scheme="", netloc="").geturl(), safe=_KEPT)
 
 

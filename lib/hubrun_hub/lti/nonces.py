@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class Nonces:
-    """Used nonces in the file `path`. A file that is damaged is begun anew: what it knew is of use for minutes."""
+    """Used nonces in the file `path`. A file that is damaged is begun again: what it knew is of use for minutes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -41,7 +41,7 @@ PAGES = {
     ),
     Reason.MALFORMED: Page(
         400,
-        "This was no launch",
+        "This was not a launch",
         "What arrived here is not what Canvas sends when somebody clicks a link to JupyterHub.",
         _AGAIN,
         _OPERATOR,
@@ -102,11 +102,11 @@ PAGES = {
     ),
     Reason.BAD_LINK: Page(
         400,
-        "This link leads astray",
+        "This link does not lead to a page here",
         "The link in your course asks the hub to open something that is not on this hub, or to take you for somebody "
         "else.",
         "Tell your teacher; trying again does not help.",
-        "Teachers: make the link anew. What follows custom_next= must be a path on this hub, such as "
+        "Teachers: make the link again. What follows custom_next= must be a path on this hub, such as "
         "/hub/user-redirect/lab, percent-encoded.",
     ),
     Reason.NO_COOKIE: Page(

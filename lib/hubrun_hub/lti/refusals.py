@@ -30,7 +30,7 @@ class Reason(Enum):
 FORGED = frozenset({Reason.MALFORMED, Reason.UNTRUSTED})
 
 
-class Limit:
+class RateLimit:
     """How many forged launches get a page and a line in the log: `rate` a second, and `burst` at once.
 
     It counts those that were refused, from anywhere, and looks at nothing else: a launch that is in order is never held

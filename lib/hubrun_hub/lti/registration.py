@@ -20,7 +20,7 @@ LAUNCH, LOGIN, CALLBACK, CONFIG, JWKS = (
 PUBLIC = "public"
 
 
-class Needed(NamedTuple):
+class LaunchPrivacy(NamedTuple):
     """The least with which Canvas sends a field of a launch: privacy_level, and custom fields, in LTI 1.3 and in 1.1."""
 
     lti13: tuple[str, dict[str, str]]
@@ -31,15 +31,15 @@ class Needed(NamedTuple):
 # instructure/canvas-lms, doc/api/tools_variable_substitutions.md, doc/lti/05_lti_1_1_launches.md, and gems/lti_outbound
 # (tool_launch.rb).
 _SIS_ID = ("anonymous", {"canvas_user_sis_id": "$Canvas.user.sisSourceId"})
-NEEDED: dict[str, Needed] = {
-    "lis_person_sourcedid": Needed(("name_only", {}), (PUBLIC, {})),
-    "lis_person_contact_email_primary": Needed(("email_only", {}), ("email_only", {})),
-    "user_id": Needed(("anonymous", {}), ("anonymous", {})),
-    "custom_canvas_user_id": Needed(("anonymous", {"canvas_user_id": "$Canvas.user.id"}), (PUBLIC, {})),
-    "custom_canvas_user_login_id": Needed(
+NEEDED: dict[str, LaunchPrivacy] = {
+    "lis_person_sourcedid": LaunchPrivacy(("name_only", {}), (PUBLIC, {})),
+    "lis_person_contact_email_primary": LaunchPrivacy(("email_only", {}), ("email_only", {})),
+    "user_id": LaunchPrivacy(("anonymous", {}), ("anonymous", {})),
+    "custom_canvas_user_id": LaunchPrivacy(("anonymous", {"canvas_user_id": "$Canvas.user.id"}), (PUBLIC, {})),
+    "custom_canvas_user_login_id": LaunchPrivacy(
         ("anonymous", {"canvas_user_login_id": "$Canvas.user.loginId"}), (PUBLIC, {})
     ),
-    "custom_canvas_user_sis_id": Needed(_SIS_ID, _SIS_ID),
+    "custom_canvas_user_sis_id": LaunchPrivacy(_SIS_ID, _SIS_ID),
 }
 
 

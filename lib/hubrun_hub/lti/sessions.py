@@ -12,14 +12,14 @@ from jupyterhub.handlers.login import LogoutHandler
 from tornado.web import HTTPError
 
 from . import auth_request
-from .handlers import FrontPage
+from .handlers import LaunchHandler
 from .pages import NOT_YOURS
 from .refusals import Reason, Refusal
 
 GATE, CHECK = "gate", "gate-check"
 
 
-class Gate(FrontPage):
+class Gate(LaunchHandler):
     """/hub/gate/user/NAME/…: nginx sends a browser here that has no cookie of the gate; the hub's own comes along.
 
     It is sent back with a cookie. A script in an open page follows both redirects without noticing.

@@ -31,6 +31,7 @@ _REPLACED = dict.fromkeys(("LTIAuthenticator", "LTI11Authenticator", "LTI13Authe
 
 
 def load(path: str) -> Config:
+    """The configuration in the file `path` and in those that it reads. Raises what the files raise."""
     app = JupyterHub()
     app.raise_config_file_errors = True
     app.load_config_file(path)
@@ -47,6 +48,10 @@ def place(path: str, setting: str) -> str:
 
 
 def problems(path: str) -> list[str]:
+    """A line for each setting that no class in use has, and for each class that is not in use.
+
+    Raises what the files raise, and traitlets.TraitError for a value of the wrong type.
+    """
     config = load(path)
     app = JupyterHub(config=config)
     used = [JupyterHub, *app.classes, app.authenticator_class, app.spawner_class, app.proxy_class]
@@ -110,6 +115,7 @@ def _create_call(spawner: Any) -> Any:
 
 
 def main() -> int:
+    """Print what is wrong with the configuration that the first argument names; the exit code, 0 when nothing is."""
     try:
         found = problems(sys.argv[1])
     except TraitError as error:

@@ -16,6 +16,7 @@ _URL = "http://127.0.0.1:8000/hub/api/users/"
 
 
 def main(env_file: str, database: str, *users: str) -> None:
+    """Remove these users from the hub whose token is in `env_file`; `database` is the hub's, which is only read."""
     token = dotenv_values(env_file)[TOKEN]
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
 

@@ -106,6 +106,7 @@ def report(settings: dict[str, Any]) -> str:
 
 
 def places_of(settings: dict[str, Any]) -> Places:
+    """Where things are, from `settings["places"]`."""
     return Places(*(Path(path) for path in settings["places"]))
 
 

@@ -56,6 +56,7 @@ def stop_servers(names: list[str]) -> int:
 
 
 def make_hold(for_them: Iterable[Piece]) -> None:
+    """Make HOLD, where one of the pieces is a volume."""
     if any(not piece.parent for piece in for_them):
         docker("volume", "create", HOLD)
 
@@ -67,6 +68,7 @@ def remove_hold(for_them: Iterable[Piece]) -> None:
 
 
 def is_aside(piece: Piece) -> bool:
+    """Whether the piece is out of its place."""
     return os.path.lexists(_hold(piece))
 
 

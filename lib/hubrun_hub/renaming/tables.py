@@ -29,6 +29,7 @@ def is_done(path: Path, mark: int) -> bool:
 
 
 def unmark(path: Path, mark: int) -> None:
+    """Remove the mark from the database `path`, if it is this one."""
     _unmark(path, mark)
 
 
@@ -147,6 +148,7 @@ def rename_students(path: Path, people: Mapping[str, str], mark: int, *, back: b
 
 
 def unmark_gradebook(path: Path, mark: int) -> None:
+    """`unmark` for a gradebook, as its owner."""
     as_owner(path, _unmark, mark)
 
 

@@ -13,6 +13,7 @@ FEEDBACK = Path("/srv/nbgrader/feedback")
 
 
 def all_courses() -> list[str]:
+    """The courses that this person is in, as the hub gave them to the container."""
     return os.environ.get("HUBRUN_COURSES", "").split()
 
 

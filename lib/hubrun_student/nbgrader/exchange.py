@@ -88,7 +88,7 @@ class Collect(_Mounted, default.ExchangeCollect):
                 continue
             try:
                 self._copy(submission)
-            except (OSError, safe_copy.TooMuch) as error:
+            except (OSError, safe_copy.LimitExceeded) as error:
                 # One that cannot be read must not keep back those of all others.
                 self.log.error("Not collected: %s of %s: %s", assignment, submission.student, error)
 
@@ -118,7 +118,7 @@ class Collect(_Mounted, default.ExchangeCollect):
             path = self.inbound_path / student / name
             try:
                 changed = safe_copy.look(path, self._limit).changed
-            except (OSError, safe_copy.TooMuch) as error:
+            except (OSError, safe_copy.LimitExceeded) as error:
                 self.log.error("Passed over: %s of %s: %s", name, student, error)
                 continue
             arrived = _time(changed)

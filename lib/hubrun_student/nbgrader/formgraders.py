@@ -64,6 +64,7 @@ class CourseList(JupyterHandler):
 
 
 def address(course: str) -> str:
+    """The path of the formgrader of `course`, below this server's base URL."""
     return f"/formgraders/{course}/formgrader"
 
 
@@ -72,7 +73,7 @@ def add_formgrader(app: Any, course: str, folder: Path) -> None:
     formgrader = CourseFormgrader(parent=app)
     formgrader.course, formgrader.folder = course, str(folder)
     formgrader.root_dir, formgrader.log = app.root_dir, app.log
-    # Settings of a course may be in its folder; those of the working folder are no course's.
+    # Settings of a course may be in its folder; those of the working folder are not a course's.
     formgrader.load_cwd_config, formgrader.config_dir = False, str(folder)
     formgrader.initialize([], root=str(folder))
     own = SimpleNamespace(settings={})

@@ -25,7 +25,7 @@ _BLOCK = 1 << 20
 _ENTRY = 4096
 
 
-class TooMuch(Exception):
+class LimitExceeded(Exception):
     """The folder is larger, deeper or more numerous than it may be."""
 
 
@@ -43,7 +43,7 @@ class Seen:
 
 
 def look(source: Path, limit: int) -> Seen:
-    """Return what is in `source`. Raises TooMuch above `limit` bytes, and OSError; a link as `source` is an OSError."""
+    """Return what is in `source`. Raises LimitExceeded above `limit` bytes, and OSError; a link as `source` is an OSError."""
     return _read(source, None, limit)
 
 
@@ -60,7 +60,7 @@ def _read(source: Path, target: Path | None, limit: int) -> Seen:
         for path, parent, name, kind in _walk(folder, "", _DEPTH):
             seen.size += _ENTRY
             if seen.size > limit:
-                raise TooMuch(f"more than {limit} bytes")
+                raise LimitExceeded(f"more than {limit} bytes")
             if name.startswith("."):
                 seen.left_out.append(path)
                 continue
@@ -81,7 +81,7 @@ def _read(source: Path, target: Path | None, limit: int) -> Seen:
 def _walk(folder: int, prefix: str, depth: int) -> Iterator[tuple[str, int, str, int]]:
     """Each entry below an open folder, parents first: its path, its folder, its name there, and its mode."""
     if not depth:
-        raise TooMuch(f"more than {_DEPTH} folders deep")
+        raise LimitExceeded(f"more than {_DEPTH} folders deep")
     for name in sorted(os.listdir(folder)):
         mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
         yield prefix + name, folder, name, mode
@@ -110,7 +110,7 @@ def _read_file(parent: int, name: str, path: str, target: Path | None, limit: in
                         break
                     copied.write(block)
         if seen.size > limit:
-            raise TooMuch(f"more than {limit} bytes")
+            raise LimitExceeded(f"more than {limit} bytes")
         seen.changed = max(seen.changed, os.fstat(file).st_ctime)
     finally:
         os.close(file)

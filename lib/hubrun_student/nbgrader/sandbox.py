@@ -59,21 +59,29 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom",
 SECRET = ("JUPYTERHUB_", "JPY_", "HUBRUN_", "JUPYTER_CONFIG")
 
 
-class Ruleset(ctypes.Structure):
+class RulesetAttr(ctypes.Structure):
+    """struct landlock_ruleset_attr (linux/landlock.h)."""
+
     _fields_ = [("fs", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
 
 
-class Beneath(ctypes.Structure):
+class PathBeneathAttr(ctypes.Structure):
+    """struct landlock_path_beneath_attr (linux/landlock.h)."""
+
     _pack_ = 1
     _fields_ = [("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32)]
 
 
-class Instruction(ctypes.Structure):
+class SockFilter(ctypes.Structure):
+    """struct sock_filter (linux/filter.h)."""
+
     _fields_ = [("code", ctypes.c_uint16), ("yes", ctypes.c_uint8), ("no", ctypes.c_uint8), ("k", ctypes.c_uint32)]
 
 
-class Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(Instruction))]
+class SockFprog(ctypes.Structure):
+    """struct sock_fprog (linux/filter.h)."""
+
+    _fields_ = [("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(SockFilter))]
 
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -91,7 +99,7 @@ def restrict(rights: dict[str, int]) -> None:
     """Forbid this process all that `rights` (path → rights) does not allow. Paths that are not there are passed over."""
     version = call(CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(VERSION))
     handled = HANDLED[min(version, max(HANDLED))]
-    wanted = Ruleset(handled, 0, SIGNALS_AND_SOCKETS if version >= 6 else 0)
+    wanted = RulesetAttr(handled, 0, SIGNALS_AND_SOCKETS if version >= 6 else 0)
     ruleset = call(CREATE_RULESET, ctypes.byref(wanted), ctypes.c_size_t(ctypes.sizeof(wanted)), ctypes.c_uint32(0))
     for path, allowed in rights.items():
         try:
@@ -99,7 +107,7 @@ def restrict(rights: dict[str, int]) -> None:
         except FileNotFoundError:
             continue
         known = handled if os.path.isdir(path) else handled & FILE_RIGHTS
-        rule = Beneath(allowed & known, parent)
+        rule = PathBeneathAttr(allowed & known, parent)
         call(ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(PATH_BENEATH), ctypes.byref(rule), ctypes.c_uint32(0))
         os.close(parent)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -131,8 +139,8 @@ def filter_program(machine: str) -> list[tuple[int, int, int, int]]:
 
 def close_network() -> None:
     """Refuse this process, and all that it starts, every socket but AF_UNIX. Needs PR_SET_NO_NEW_PRIVS."""
-    steps = [Instruction(*step) for step in filter_program(os.uname().machine)]
-    program = Program(len(steps), (Instruction * len(steps))(*steps))
+    steps = [SockFilter(*step) for step in filter_program(os.uname().machine)]
+    program = SockFprog(len(steps), (SockFilter * len(steps))(*steps))
     if libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(MODE_FILTER), ctypes.byref(program), 0, 0):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
@@ -147,7 +155,7 @@ def children() -> list[int]:
     return found
 
 
-def outlive() -> None:
+def supervise() -> None:
     """Go on in a child. This process waits for it, then ends all that it left behind, and itself."""
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     kernel = os.fork()
@@ -173,7 +181,8 @@ def outlive() -> None:
 
 
 def main(scratch: str, connection: str, _: str, *command: str) -> None:
-    outlive()
+    """Run `command` so that it reaches its working folder, `scratch` and the file `connection` alone, and no network."""
+    supervise()
     rights = dict.fromkeys(SYSTEM, READ) | dict.fromkeys((*DEVICES, os.getcwd(), connection), WRITE)
     try:
         # The kernel's sockets are in SCRATCH.

@@ -23,7 +23,7 @@ from tornado import web
 from hubrun_hub import pull_ticket
 
 from . import git
-from .links import Pull, Refused, Taken, allowed, place, read, same
+from .links import FolderTaken, Pull, Refused, allowed, place, read, same
 
 _HERE = Path(__file__).parent
 _THEIRS = Path(nbgitpuller.__file__).parent
@@ -69,7 +69,7 @@ class _Page(JupyterHandler):
         if folder.exists() and not pull.backup:
             origin = git.origin(folder)
             if not same(origin, pull.repo):
-                raise Taken(f"The folder “{pull.target}” holds another repository: {origin or 'a local one'}.")
+                raise FolderTaken(f"The folder “{pull.target}” holds another repository: {origin or 'a local one'}.")
         return pull, folder
 
     def show(self, template: str, **values: Any) -> None:
@@ -102,7 +102,9 @@ class Link(_Page):
         except Refused as refused:
             self.set_status(400)
             query = pull_ticket.arguments(self.request.query) | {"backup": "true"}
-            self.show("refused.html", why=str(refused), again=urlencode(query) if isinstance(refused, Taken) else "")
+            self.show(
+                "refused.html", why=str(refused), again=urlencode(query) if isinstance(refused, FolderTaken) else ""
+            )
             return None
 
     def _go_on(self, pull: Pull) -> None:

@@ -25,7 +25,7 @@ class Refused(ValueError):
     """What a link must not ask for. The text is for the person who followed it."""
 
 
-class Taken(Refused):
+class FolderTaken(Refused):
     """The folder is there and is something else; it can be moved away (`backup`)."""
 
 
@@ -136,7 +136,7 @@ def _path(path: str) -> str:
 
 
 def place(home: Path, pull: Pull) -> Path:
-    """Return the folder to pull into. Raises Refused, Taken.
+    """Return the folder to pull into. Raises Refused, FolderTaken.
 
     `home` is the server's folder. No link on the way is followed: one that an earlier pull brought could lead anywhere.
     """
@@ -150,7 +150,7 @@ def place(home: Path, pull: Pull) -> Path:
     git = folder / ".git"
     # Without one of its own, git would look for one above; as a file, it would name a repository elsewhere.
     if folder.exists() and not pull.backup and (git.is_symlink() or not git.is_dir()):
-        raise Taken(f"There is a folder “{pull.target}” already, and it was not made by a pull.")
+        raise FolderTaken(f"There is a folder “{pull.target}” already, and it was not made by a pull.")
     return folder
 
 

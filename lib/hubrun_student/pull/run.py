@@ -39,6 +39,7 @@ class Puller(GitPuller):
 
 
 def main(text: str) -> None:
+    """Pull what `text`, a JSON object, asks for; progress and errors go to standard output, one JSON object a line."""
     wanted = json.loads(text)
     depth = int(wanted["depth"]) if wanted["depth"] else None
     try:
@@ -56,6 +57,7 @@ def main(text: str) -> None:
 
 
 def say(message: dict[str, Any]) -> None:
+    """Print a message for the server that started this."""
     print(json.dumps(message), flush=True)
 
 

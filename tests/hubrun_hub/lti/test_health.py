@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from hubrun_hub.lti import health
-from hubrun_hub.lti.health import State, Watch, look
+from hubrun_hub.lti.health import HealthProbe, HealthState, look
 
 
 def test_a_hub_that_can_write_and_has_room_is_well(tmp_path: Path) -> None:
     (tmp_path / "jupyterhub.sqlite").touch()
-    assert look(tmp_path, (), floor_mb=1, files=1) == State()
+    assert look(tmp_path, (), floor_mb=1, files=1) == HealthState()
     assert [path.name for path in tmp_path.iterdir()] == ["jupyterhub.sqlite"], "it leaves nothing behind"
 
 
@@ -56,10 +56,10 @@ def test_the_disk_of_the_homes_counts_too(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_who_asks_without_end_is_told_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     looks = []
-    monkeypatch.setattr(health, "look", lambda folder: looks.append(folder) or State(f"{len(looks)}"))
+    monkeypatch.setattr(health, "look", lambda folder: looks.append(folder) or HealthState(f"{len(looks)}"))
 
     async def ask() -> list[str]:
-        watch = Watch(tmp_path)
+        watch = HealthProbe(tmp_path)
         states = [await watch.state(), await watch.state(), await watch.now(), await watch.state()]
         return [state.problem for state in states]
 

@@ -377,7 +377,7 @@ def test_two_keys_of_one_lms_share_their_people_when_their_files_say_so(hub: Hub
     [
         ("", "LTI_CLIENT_KEY is missing or empty"),
         ("LTI_CLIENT_KEY=broken-key\nLTI_CLIENT_SECRET=\n", "LTI_CLIENT_SECRET is missing or empty"),
-        ("LTI_CLIENT_KEY=broken-key\nLTI_CLIENT_SECRET=s3cr3t\nLTI_PREFIX=No-Prefix\n", "is no prefix"),
+        ("LTI_CLIENT_KEY=broken-key\nLTI_CLIENT_SECRET=s3cr3t\nLTI_PREFIX=No-Prefix\n", "is not a prefix"),
         (f"LTI_CLIENT_KEY={KEY}\nLTI_CLIENT_SECRET=s3cr3t\n", "consumer default has the same LTI_CLIENT_KEY"),
     ],
     ids=["empty", "no secret", "no prefix", "another's key"],

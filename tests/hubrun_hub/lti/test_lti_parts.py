@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubrun_hub.lti import consumers
-from hubrun_hub.lti.launch_targets import Elsewhere, path_on
+from hubrun_hub.lti.launch_targets import ForeignTarget, path_on
 from hubrun_hub.lti.nonces import Nonces
 from hubrun_hub.lti.pages import PAGES
 from hubrun_hub.lti.refusals import Reason, Refusal
@@ -62,7 +62,7 @@ def test_a_page_of_the_hub_is_a_target(address: str, path: str) -> None:
     ],
 )  # fmt: skip
 def test_another_site_is_no_target(address: str) -> None:
-    with pytest.raises(Elsewhere):
+    with pytest.raises(ForeignTarget):
         path_on(HUB, address)
 
 
@@ -71,7 +71,7 @@ def test_another_site_is_no_target(address: str) -> None:
 def test_a_target_is_a_path_of_printable_ascii_whatever_was_asked_for(address: str) -> None:
     try:
         path = path_on(HUB, address)
-    except Elsewhere:
+    except ForeignTarget:
         return
     assert path.startswith("/") and not path.startswith(("//", "/\\"))
     assert path.isascii() and path.isprintable() and " " not in path
@@ -161,17 +161,17 @@ RSA = {"kty": "RSA", "kid": "k", "n": "AQAB", "e": "AQAB"}
     ("changes", "complaint"),
     [
         ({"jwks_url": "https://lms.example/keys"}, "has jwks and jwks_url"),
-        ({"jwks": {"keys": []}}, "jwks is no set of keys"),
-        ({"jwks": [RSA]}, "jwks is no set of keys"),
-        ({"jwks": {"keys": [RSA, 7]}}, "jwks is no set of keys"),
-        ({"jwks": {"keys": [{**RSA, "kid": ""}]}}, "jwks is no set of keys"),
+        ({"jwks": {"keys": []}}, "jwks is not a set of keys"),
+        ({"jwks": [RSA]}, "jwks is not a set of keys"),
+        ({"jwks": {"keys": [RSA, 7]}}, "jwks is not a set of keys"),
+        ({"jwks": {"keys": [{**RSA, "kid": ""}]}}, "jwks is not a set of keys"),
         ({"jwks": {"keys": [{**RSA, "d": "AQAB"}]}}, "something else than public RSA keys"),
         ({"jwks": {"keys": [RSA, {"kty": "oct", "kid": "s", "k": "AQAB"}]}}, "something else than public RSA keys"),
-        ({"expires": "tomorrow"}, "expires is no whole number"),
-        ({"expires": None}, "expires is no whole number"),
-        ({"expires": True}, "expires is no whole number"),
-        ({"expires": float("nan")}, "expires is no whole number"),
-        ({"expires": float("inf")}, "expires is no whole number"),
+        ({"expires": "tomorrow"}, "expires is not a whole number"),
+        ({"expires": None}, "expires is not a whole number"),
+        ({"expires": True}, "expires is not a whole number"),
+        ({"expires": float("nan")}, "expires is not a whole number"),
+        ({"expires": float("inf")}, "expires is not a whole number"),
         ({"expires": int(time.time())}, "expired"),
         ({"expires": -1}, "expired"),
     ],

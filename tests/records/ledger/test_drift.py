@@ -7,13 +7,15 @@ from typing import Any
 
 from histories import make_history, make_run
 from hubrun.records.ledger import drift, summary
-from hubrun.records.ledger.manifest import Book, Record, Software, Step
+from hubrun.records.ledger.manifest import Record, RunbookRecord, Software, Step
 from hubrun.records.pages import terminal_tables
 
 
-def saw(**statuses: str) -> list[Book]:
+def saw(**statuses: str) -> list[RunbookRecord]:
     results: list[dict[str, Any]] = [{"resource": name, "status": status} for name, status in statuses.items()]
-    return [Book(name="02_hub_lti", status="ok", steps=[Step(title="Configuration", status="ok", results=results)])]
+    return [
+        RunbookRecord(name="02_hub_lti", status="ok", steps=[Step(title="Configuration", status="ok", results=results)])
+    ]
 
 
 def traced(records: Path, **statuses: str) -> dict[str, dict[str, Any]]:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import five_runs
-from hubrun.records.ledger.manifest import Book, Manifest, Packages, Record, Software, Step
+from hubrun.records.ledger.manifest import Manifest, Packages, Record, RunbookRecord, Software, Step
 from hubrun.records.pages import rendering
-from hubrun.records.pages.compare import compare, quiet, text
+from hubrun.records.pages.compare import compare, normalized, text
 
 
 def a_run(*steps: Step, **fields: Any) -> Manifest:
@@ -18,7 +18,7 @@ def a_run(*steps: Step, **fields: Any) -> Manifest:
     book = fields.pop("book", {})
     base: dict[str, Any] = {
         "run": "r", "site": "biology", "mode": "install", "status": "ok", "started": "2026-09-14T08:12:09+00:00",
-        "software": Software(version="1"), "runbooks": [Book(name="01_server", status="ok", steps=list(steps), **book)],
+        "software": Software(version="1"), "runbooks": [RunbookRecord(name="01_server", status="ok", steps=list(steps), **book)],
     }  # fmt: skip
     return Manifest(predicate=Record(**base | fields))
 
@@ -204,7 +204,7 @@ def test_another_reason_of_the_same_failure_is_a_difference_and_its_duration_is_
 
 def test_a_runbook_and_a_step_that_one_run_has_are_named() -> None:
     a, b = a_run(step()), a_run(step(), step(title="Time"))
-    b.predicate.runbooks.append(Book(name="02_hub_lti", status="failed"))
+    b.predicate.runbooks.append(RunbookRecord(name="02_hub_lti", status="failed"))
     assert differences(a, b) == ["+ 01_server › Time: ok", "+ 02_hub_lti: failed"]
 
 
@@ -217,7 +217,7 @@ def test_a_runbook_and_a_step_that_one_run_has_are_named() -> None:
     ],
 )  # fmt: skip
 def test_only_what_a_machine_made_up_is_taken_out_of_text(said: str, left: str) -> None:
-    assert quiet(said) == left
+    assert normalized(said) == left
 
 
 def test_the_page_shows_the_same_and_escapes_what_it_shows(runs: list[Manifest]) -> None:

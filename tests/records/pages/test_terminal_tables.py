@@ -55,7 +55,7 @@ def test_the_list_has_a_line_for_each_run_with_the_newest_last(history: History)
     ("content", "why"),
     [
         (None, "the run has no manifest"),
-        ("{", "is no manifest of hubrun"),
+        ("{", "is not a manifest of hubrun"),
         ('{"predicate": {"version": 99}}', "the manifest has version 99, and this hubrun knows 1"),
     ],
 )

@@ -16,7 +16,7 @@ import five_runs
 from hubrun.desired.cards import MIME
 from hubrun.errors import BadInput
 from hubrun.records.ledger.history import Run
-from hubrun.records.ledger.manifest import Book, Manifest
+from hubrun.records.ledger.manifest import Manifest, RunbookRecord
 from hubrun.records.ledger.report import Finding, Report
 from hubrun.records.pages import notebook_page
 from hubrun.records.pages.website import write_site
@@ -64,10 +64,10 @@ def every(made: Path) -> list[Page]:
 def test_a_checklist_is_shown_with_its_ticks() -> None:
     box = '<input class="task-list-item-checkbox" disabled="disabled" type="checkbox"{}>'
     assert (
-        notebook_page.tame(f"<li>{box.format('')}open</li><li>{box.format(' checked')}done</li>")
+        notebook_page.cleaned_html(f"<li>{box.format('')}open</li><li>{box.format(' checked')}done</li>")
         == "<li>☐ open</li><li>☑ done</li>"
     )
-    assert "<input" not in notebook_page.tame('<input type="text">')
+    assert "<input" not in notebook_page.cleaned_html('<input type="text">')
 
 
 def test_there_is_a_page_for_each_site_run_and_notebook_and_all_links_lead_somewhere(made: Path) -> None:
@@ -194,9 +194,9 @@ def test_what_an_output_holds_can_do_nothing_even_beside_our_own_mime_type(
 
 def test_a_card_keeps_its_folds_and_its_statuses() -> None:
     card = "<table><tr><td style='color:#b3261e'><b>failed</b></td><td>x<details open><summary>details</summary><pre>log</pre></details></td></tr></table>"
-    tamed = notebook_page.tame(card)
-    assert '<span class="status failed">' in tamed and "style" not in tamed
-    assert "<details open><summary>details</summary><pre>log</pre></details>" in tamed
+    cleaned = notebook_page.cleaned_html(card)
+    assert '<span class="status failed">' in cleaned and "style" not in cleaned
+    assert "<details open><summary>details</summary><pre>log</pre></details>" in cleaned
 
 
 def test_glued_facts_are_shown(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_a_run_and_a_notebook_that_cannot_be_read_have_pages_that_say_so(tmp_pat
     (second / "01_server.ipynb").write_text("{")
     (second / "02_hub_lti.ipynb").unlink()
     made = write_site(tmp_path, {})
-    assert "is no manifest of hubrun" in run_page(made, 0).said
+    assert "is not a manifest of hubrun" in run_page(made, 0).said
     assert f"{first.name} ✕ cannot be read" in Page(made).said
     assert "The notebook cannot be shown" in Page(run_page(made, 1).path.parent / "01_server.html").said
     assert all(link.is_file() for link in run_page(made, 1).links())
@@ -264,7 +264,7 @@ def test_a_manifest_cannot_make_us_show_a_file_from_elsewhere(tmp_path: Path) ->
     nbformat.write(new_notebook(cells=[new_markdown_cell("private")]), tmp_path / "private.ipynb")
     run = Run(tmp_path / "records" / "biology" / record.run)
     (run.folder / "link.ipynb").symlink_to(tmp_path / "private.ipynb")
-    record.runbooks += [Book(name="x", file="../../../private.ipynb"), Book(name="y", file=str(tmp_path / "private.ipynb")), Book(name="z", file="link.ipynb")]  # fmt: skip
+    record.runbooks += [RunbookRecord(name="x", file="../../../private.ipynb"), RunbookRecord(name="y", file=str(tmp_path / "private.ipynb")), RunbookRecord(name="z", file="link.ipynb")]  # fmt: skip
     (run.folder / "manifest.json").write_bytes(Manifest(predicate=record).encoded())
     made = write_site(tmp_path / "records", {})
     assert "private" not in "".join(page.path.read_text() for page in every(made))

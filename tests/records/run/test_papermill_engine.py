@@ -23,10 +23,10 @@ from papermill.exceptions import PapermillExecutionError
 
 from books import Ear, book, code, forms, marks, printed, random_hex, read, result, shown
 from hubrun import atomic_write
-from hubrun.records.ledger.manifest import Book
+from hubrun.records.ledger.manifest import RunbookRecord
 from hubrun.records.ledger.steps import derive
 from hubrun.records.run import papermill_engine
-from hubrun.records.run.notebook_saver import Keeper
+from hubrun.records.run.notebook_saver import NotebookSaver
 from hubrun.records.run.signals import Stopped
 
 pytestmark = pytest.mark.slow
@@ -37,7 +37,7 @@ PAPERMILL = [sys.executable, "-m", "papermill", "--engine", "hubrun", "--no-prog
 def execute(path: Path, ear: Ear | None = None, **options: object) -> NotebookNode:
     """The notebook at `path` as the engine left it on disk."""
     out = path.with_suffix(".out.ipynb")
-    listener = ear.listen(Book(name="")) if ear else None
+    listener = ear.listen(RunbookRecord(name="")) if ear else None
     papermill.execute_notebook(
         str(path), str(out), engine_name="hubrun", progress_bar=False, listener=listener, **options
     )
@@ -242,15 +242,15 @@ def test_ctrl_c_ends_the_notebook_even_when_its_last_cell_takes_no_notice(tmp_pa
 def test_a_signal_that_comes_while_a_cell_begins_leaves_nothing_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save, sent = Keeper.save, []
+    save, sent = NotebookSaver.save, []
 
-    def saved(keeper: Keeper, **_: object) -> None:
-        save(keeper)
-        if code(keeper.nb)[1].metadata.hubrun["status"] == "running" and not sent:
+    def saved(saver: NotebookSaver, **_: object) -> None:
+        save(saver)
+        if code(saver.nb)[1].metadata.hubrun["status"] == "running" and not sent:
             sent.append(True)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(Keeper, "save", saved)
+    monkeypatch.setattr(NotebookSaver, "save", saved)
     path = book(tmp_path, "begins", ("One", ["1"]), ("Two", ["2", "3"]))
     with pytest.raises(Stopped):
         execute(path)

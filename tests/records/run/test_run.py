@@ -28,7 +28,7 @@ from hubrun.environment import SITE_FILE
 from hubrun.errors import BadInput
 from hubrun.records.ledger import manifest
 from hubrun.records.ledger.history import HEAD, LOCK, History
-from hubrun.records.ledger.manifest import Book, Manifest, Record, Software
+from hubrun.records.ledger.manifest import Manifest, Record, RunbookRecord, Software
 from hubrun.records.ledger.steps import Listener, mark, titles
 from hubrun.records.ledger.verify_history import verify
 from hubrun.records.run import kernels, resume
@@ -540,7 +540,7 @@ def test_no_secret_is_in_a_record_nor_in_what_is_said_while_it_is_made(
     def look(*_: object) -> None:
         found.extend(place for value in planted for place in places(tmp_path / "records", value))
 
-    def listen(entry: Book) -> Listener:
+    def listen(entry: RunbookRecord) -> Listener:
         look()  # not even before the first runbook
         return dataclasses.replace(show.listen(entry), kept=look)
 
@@ -597,7 +597,7 @@ def test_an_interrupted_runbook_always_says_by_what(
 ) -> None:
     cell = new_code_cell("1")
     mark(cell, "interrupted", kept)
-    entry = Book(name="01_server", status="running", file="01_server.ipynb")
+    entry = RunbookRecord(name="01_server", status="running", file="01_server.ipynb")
     predicate = Record(run="x", site="biology", mode="install", started="", software=Software(version="0"), runbooks=[])
     run = Run(SITE, History(tmp_path, "x"), tmp_path, Manifest(predicate=predicate), [])
     run._conclude(entry, [new_notebook(cells=[new_markdown_cell("## Parameters"), cell])], [], failure)

@@ -10,7 +10,7 @@ import pytest
 from hubrun.params import Site
 from hubrun.sections.https.nginx import Nginx, WorkerLimits
 from hubrun_hub.lti import auth_request, cross_site
-from hubrun_hub.lti.refusals import Limit
+from hubrun_hub.lti.refusals import RateLimit
 
 SITE = Site(site="x", domain="hub.example.edu")
 NGINX = Nginx((1, 22, 1), False).https_site(SITE)
@@ -126,7 +126,7 @@ def test_a_launch_from_another_site_than_its_lms_is_told(sent_by, names, elsewhe
 
 
 def test_a_launch_that_waits_is_good_once_for_its_browser_and_for_a_while():
-    waiting, launch = cross_site.Waiting(), SimpleNamespace(user="ada")
+    waiting, launch = cross_site.PendingConfirmations(), SimpleNamespace(user="ada")
     ticket, browser = waiting.put(launch, 0)
     assert waiting.take(ticket, "another", 1) is None
     assert waiting.take("", "", 1) is None
@@ -140,7 +140,7 @@ def test_a_launch_that_waits_is_good_once_for_its_browser_and_for_a_while():
 
 
 def test_forged_launches_get_a_page_up_to_a_limit():
-    limit = Limit(rate=10, burst=3)
+    limit = RateLimit(rate=10, burst=3)
     assert [limit.take(100.0) for _ in range(5)] == [True, True, True, False, False]
     assert limit.take(100.2)
 

@@ -504,8 +504,53 @@ def test_the_domain_leads_here_when_the_file_arrives_from_somewhere_and_no_addre
         ("hub.example.edu", ["8.8.8.8", "2600::1"], "A record to 8.8.8.8 and AAAA record to 2600::1"),
         ("hub.example.edu", ["10.0.0.4"], "A record to this server's public IPv4 address"),
         ("mine.duckdns.org", ["8.8.8.8"], "at www.duckdns.org"),
-        ("mine.github.io", ["8.8.8.8"], "Take another domain"),
+        ("mine.github.io", ["8.8.8.8"], "Use another domain"),
     ],
 )
 def test_the_remedy_names_the_record_and_the_place_where_it_is_set(domain, own, says):
     assert says in dns.record_to_set(domain, own)
+
+
+# -- what parameters leave out -----------------------------------------------------------------------------------
+
+FILES = Site(site="x", domain="hub.example.edu", tls="files", tls_certificate="/etc/ssl/hub.pem", tls_key="/etc/ssl/hub.key")  # fmt: skip
+
+
+class Asked:
+    """A server of which only what is required of it is of interest."""
+
+    def __init__(self, site: Site, *pending: str) -> None:
+        self.site, self.pending = site, list(pending)
+        self.required: list[tuple[object, ...]] = []
+
+    def require(self, *checks: object) -> None:
+        self.required.append(checks)
+
+
+def test_a_certificate_of_the_institutions_own_takes_no_certbot_and_no_renewal() -> None:
+    assert (
+        site_certificate.acme(FILES) == site_certificate.renewal(FILES) == site_certificate.renewal_proof(FILES) == []
+    )
+    assert site_certificate.acme(SITE) and site_certificate.renewal(SITE)
+    (proof,) = site_certificate.renewal_proof(SITE)
+    assert isinstance(proof, RenewalProof) and not proof.dns
+    assert site_certificate.served(FILES) == ServedCertificate("hub.example.edu", "/etc/ssl/hub.pem")
+
+
+@pytest.mark.parametrize("site", [FILES, SITE.model_copy(update={"acme_dns": "cloudflare", "acme_dns_env": "X"})])
+def test_whether_the_domain_leads_here_is_asked_only_when_the_authority_asks_so(site: Site) -> None:
+    server = Asked(site)
+    said = dns.require_reached(server)  # type: ignore[arg-type]
+    assert said is not None and said.data.startswith("*Not asked: with `")
+    assert server.required == []
+
+
+def test_in_a_plan_what_follows_from_changes_is_shown_as_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Asked(SITE, "nginx")
+    assert dns.require_reached(server) is None  # type: ignore[arg-type]
+    assert server.required == [()]
+    assert site_certificate.browser_checks(server) == []  # type: ignore[arg-type]
+    monkeypatch.setattr(dns, "reach_checks", lambda _: ["a finding"])
+    server = Asked(SITE)
+    assert dns.require_reached(server) is None  # type: ignore[arg-type]
+    assert server.required == [("a finding",)]

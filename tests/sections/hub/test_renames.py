@@ -183,11 +183,11 @@ ADA, BOB = ("ada", "al1", 12_345_678, ""), ("bob", "bo2", None, "")
         ("stop", True, "", []),
         ("stop", True, said([BOB]), []),
         ("stop", True, said([], [("eve", None)]), []),
-        ("stop", True, said([ADA, BOB]), ["decide what becomes of 1 person who would get another name"]),
-        ("stop", True, said([], [("eve", 1)]), ["decide what becomes of 1 person who would get another name"]),
+        ("stop", True, said([ADA, BOB]), ["decide about 1 person who would get another name"]),
+        ("stop", True, said([], [("eve", 1)]), ["decide about 1 person who would get another name"]),
         ("stop", False, said([ADA, BOB], [("eve", 1)]), []),
         ("rename", True, said([ADA, BOB], [("eve", 1)]), []),
-        ("rename", True, said([("ada", "x", 1, "no")]), ["settle what keeps 1 person from their new names"]),
+        ("rename", True, said([("ada", "x", 1, "no")]), ["solve what prevents the new names of 1 person"]),
         ("rename", True, said([("ada", "x", None, "no")], interrupted=True), []),
         (
             "rename", False, said([ADA, BOB], [("eve", 1)]),
@@ -197,7 +197,7 @@ ADA, BOB = ("ada", "al1", 12_345_678, ""), ("bob", "bo2", None, "")
                 "write 2 new names into the hub's database, 1 person unknown left as they are",
             ],
         ),
-        ("rename", False, said([], [("eve", 1)]), ["leave 1 as they are: 1 person may, whose next name is not known"]),
+        ("rename", False, said([], [("eve", 1)]), ["leave 1 as they are: 1 person, whose next name is not known, may get one too"]),
         ("leave", True, said([ADA]), []),
         ("leave", False, said([ADA, BOB]), ["leave 1 as they are: 1 person get an empty home at their next launch"]),
         ("leave", False, said([BOB]), []),
@@ -234,7 +234,7 @@ def test_the_question_names_who_becomes_whom_and_the_choice() -> None:
 
 def test_an_administrator_is_not_renamed_out_of_admin_users() -> None:
     (action,) = resource("rename", admins=("ada",)).plan(said([ADA]))
-    assert action.title == "keep the administrators"
+    assert action.title == "keep administrators' rights"
     assert resource("rename", admins=("ada", "al1")).plan(said([ADA])) == []
 
 

@@ -93,10 +93,10 @@ DF = 'case $2 in {full}) left={left};; *) left=50000;; esac\necho "Filesystem MB
     ("full", "left", "says"),
     [
         ("none", 0, "50000 MB left"),
-        ("/var", 12287, "/var has 12287 MB left, needed are 12288 MB"),
+        ("/var", 12287, "/var has 12287 MB left, 12288 MB are needed"),
         ("/", 100, "/ has 100 MB left"),
         ("/tmp", 64, "50000 MB left"),
-        ("/tmp", 63, "/tmp has 63 MB left, needed are 64 MB"),
+        ("/tmp", 63, "/tmp has 63 MB left, 64 MB are needed"),
     ],
 )
 def test_each_place_that_fills_up_is_named(machine: Machine, full: str, left: int, says: str) -> None:
@@ -105,6 +105,18 @@ def test_each_place_that_fills_up_is_named(machine: Machine, full: str, left: in
     check = machine.judge("disk space", min_disk_gb=12)
     assert says in check.came
     assert check.ok == (says == "50000 MB left")
+
+
+def test_what_cannot_be_found_out_has_not_passed(machine: Machine) -> None:
+    machine.program("df", "exit 1")
+    assert not machine.judge("disk space").ok
+    machine.file("/proc/meminfo", "")
+    assert not machine.judge("memory").ok
+    machine.program("awk", "exit 2")
+    assert not machine.judge("port 80 ").ok
+    machine.moved["/run/systemd/system"] = str(machine.root)
+    machine.program("systemctl", "exit 1")
+    assert not machine.judge("systemd").ok
 
 
 @pytest.mark.parametrize(("left", "ok"), [(1024, True), (1023, False)])
@@ -228,7 +240,7 @@ def test_every_finding_comes_with_a_remedy() -> None:
         ("SSLError(CertificateError: certificate verify failed: self-signed certificate", "ca_certificates"),
         ("invalid peer certificate: UnknownIssuer", "ca_certificates"),
         ("x509: certificate signed by unknown authority", "ca_certificates"),
-        ("E: Failed to fetch http://x Hash Sum mismatch", "The mirror sent something else"),
+        ("E: Failed to fetch http://x Hash Sum mismatch", "The mirror sent something other"),
         ("W: GPG error: NO_PUBKEY 7EA0A9C3F273FCD8", "signature"),
         ("nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)", "Another program has the port"),
         ("curl: (7) Failed to connect to x port 443: Connection refused", "A download failed"),

@@ -76,13 +76,13 @@ def test_a_connection_that_the_other_side_refuses_has_reached_it() -> None:
 def test_what_must_work_is_asked_too_so_that_a_refusal_means_something() -> None:
     assert failed(answers={"172.29.0.1:8081": "No route to host"}) == ["a container reaches the hub, which it needs"]
     assert failed(answers={"archive.example.org:443": "no answer"}) == [
-        "a container reaches the outside, as the server itself does"
+        "a container reaches the internet, as the server itself does"
     ]
-    assert failed(addresses=["", "", ""]) == ["a container finds names"]
+    assert failed(addresses=["", "", ""]) == ["a container can look up names"]
 
 
 def test_a_name_of_a_neighbour_is_told_neither_forwards_nor_backwards() -> None:
-    told = ["a container does not learn who else is there"]
+    told = ["a container cannot find out who else is there"]
     assert failed(names=["jupyter-ada.jupyterhub"]) == told
     assert failed(names=["jupyter-0b1c420c0aa4.jupyterhub"]) == []
     assert failed(addresses=["203.0.113.1", "172.29.0.9", ""]) == told
@@ -94,9 +94,9 @@ def test_the_rest_of_what_shuts_a_container_in() -> None:
     assert (
         failed(tmp=258019)
         == failed(writes=["/opt/conda"])
-        == ["a container writes to its home and a bounded /tmp alone"]
+        == ["a container writes only to its home and to a /tmp of limited size"]
     )
-    assert failed(oom=0) == ["a full server kills a student's process before the hub"]
+    assert failed(oom=0) == ["when memory runs out, a student's process is killed before the hub"]
 
 
 def test_the_cell_runs_where_there_is_python_alone() -> None:

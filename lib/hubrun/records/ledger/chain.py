@@ -16,7 +16,7 @@ _END = "~"
 
 
 @dataclass(frozen=True)
-class Knot:
+class ChainEntry:
     """A closed manifest in the chain. previous: SHA-256 of the one before, empty for the first.
 
     link: what names the one before, where that is known by name. pruned: it is gone, and a prune run lists it.
@@ -32,18 +32,18 @@ class Knot:
     pruned: bool = False
 
 
-def order(history: History) -> list[Knot]:
+def order(history: History) -> list[ChainEntry]:
     """The chain of a history that verifies, oldest first; what was pruned from it as well. Raises OSError."""
     runs = history.runs()
     gone = pruned(runs)
-    every = _knots([attempt for run in runs if run.name not in gone for attempt in attempts(run)])
-    knots = {knot.sha256: knot for knot in every}
+    every = _entries([attempt for run in runs if run.name not in gone for attempt in attempts(run)])
+    entries = {entry.sha256: entry for entry in every}
     head = history.head()
-    knot = knots.get(head.sha256) if head else None
+    entry = entries.get(head.sha256) if head else None
     found = []
-    while knot:
-        found.append(knot)
-        knot = knots.get(knot.previous)
+    while entry:
+        found.append(entry)
+        entry = entries.get(entry.previous)
     return found[::-1]
 
 
@@ -59,20 +59,20 @@ def pruned(runs: list[Run]) -> dict[str, str]:
     return found
 
 
-def _knots(every: list[Attempt]) -> list[Knot]:
-    knots = []
+def _entries(every: list[Attempt]) -> list[ChainEntry]:
+    entries = []
     for attempt in every:
         if not attempt.statement:
             continue
         record = attempt.statement.predicate
         before = record.previous.sha256 if record.previous else ""
-        knots.append(Knot(attempt.run, attempt.number, attempt.sha256, before, attempt.place, record.previous))
+        entries.append(ChainEntry(attempt.run, attempt.number, attempt.sha256, before, attempt.place, record.previous))
         if record.mode == "prune":
-            knots += [
-                Knot(each.run, each.attempt, each.sha256, each.previous, attempt.place, pruned=True)
+            entries += [
+                ChainEntry(each.run, each.attempt, each.sha256, each.previous, attempt.place, pruned=True)
                 for each in record.pruned
             ]
-    return knots
+    return entries
 
 
 def check(history: History, every: list[Attempt], report: Report) -> None:
@@ -86,33 +86,33 @@ def check(history: History, every: list[Attempt], report: Report) -> None:
     except BadInput as error:
         report.find(f"{history.site}/{HEAD}", error.what)
     head = report.head.sha256 if report.head else ""
-    knots = _sorted(_knots(every), head, {finding.place for finding in report.findings})
-    there = {knot.sha256 for knot in knots} | {attempt.sha256 for attempt in every}
+    entries = _sorted(_entries(every), head, {finding.place for finding in report.findings})
+    there = {entry.sha256 for entry in entries} | {attempt.sha256 for attempt in every}
     on_disk = {(attempt.run, attempt.number): attempt for attempt in every}
     # Before which run, by name, a manifest is gone, changed or unreadable: what it followed is named by nothing.
     gaps = {_bound(attempt.run, attempt.number) for attempt in every if not attempt.statement}
-    followers: dict[str, Knot] = {}
-    for knot in knots:
-        if knot.previous in followers:
-            other = followers[knot.previous].run
-            what = f"follows the same manifest as {other}" if knot.previous else f"begins a chain, as {other} does"
-            report.find(knot.place, f"{what}: it was added, or what was before it was removed")
-        followers.setdefault(knot.previous, knot)
-        if knot.previous and knot.previous not in there:
-            gaps.add(_bound(knot.run, knot.attempt))
-            if knot.link:
-                _gap(history, knot.link, knot.run, on_disk, report)
+    followers: dict[str, ChainEntry] = {}
+    for entry in entries:
+        if entry.previous in followers:
+            other = followers[entry.previous].run
+            what = f"follows the same manifest as {other}" if entry.previous else f"begins a chain, as {other} does"
+            report.find(entry.place, f"{what}: it was added, or what was before it was removed")
+        followers.setdefault(entry.previous, entry)
+        if entry.previous and entry.previous not in there:
+            gaps.add(_bound(entry.run, entry.attempt))
+            if entry.link:
+                _gap(history, entry.link, entry.run, on_disk, report)
             else:
-                report.find(knot.place, f"lists the pruned run {knot.run}; the manifest before it is gone or changed")
+                report.find(entry.place, f"lists the pruned run {entry.run}; the manifest before it is gone or changed")
     if report.head and head not in there:
         gaps.add(_END)
         _gap(history, report.head, HEAD, on_disk, report)
-    if not report.head and knots:
+    if not report.head and entries:
         gaps.add(_END)
         report.find(f"{history.site}/{HEAD}", "is missing: it names the newest run", "Put it back from a copy")
     found = {finding.place for finding in report.findings}
-    loose = [knot for knot in knots if knot.sha256 not in {*followers, head} and knot.place not in found]
-    _loose(loose, sorted(gaps), head, report)
+    unnamed = [entry for entry in entries if entry.sha256 not in {*followers, head} and entry.place not in found]
+    _report_unnamed(unnamed, sorted(gaps), head, report)
 
 
 def _bound(run: str, attempt: int) -> str:
@@ -120,13 +120,13 @@ def _bound(run: str, attempt: int) -> str:
     return run if attempt == 1 else _END
 
 
-def _sorted(knots: list[Knot], head: str, found: set[str]) -> list[Knot]:
-    """The knots by age, those last that nothing follows: of two in one place, the stranger. A copy is left out."""
-    named = {head, *(knot.previous for knot in knots)}
-    once: dict[str, Knot] = {}
-    for knot in sorted(knots, key=lambda knot: (knot.place in found, knot.run, knot.attempt)):
-        once.setdefault(knot.sha256, knot)
-    return sorted(once.values(), key=lambda knot: (knot.sha256 not in named, knot.run, knot.attempt))
+def _sorted(entries: list[ChainEntry], head: str, found: set[str]) -> list[ChainEntry]:
+    """The entries by age, those last that nothing follows: of two in one place, the stranger. A copy is left out."""
+    named = {head, *(entry.previous for entry in entries)}
+    once: dict[str, ChainEntry] = {}
+    for entry in sorted(entries, key=lambda entry: (entry.place in found, entry.run, entry.attempt)):
+        once.setdefault(entry.sha256, entry)
+    return sorted(once.values(), key=lambda entry: (entry.sha256 not in named, entry.run, entry.attempt))
 
 
 def _gap(history: History, link: Link, by: str, on_disk: dict[tuple[str, int], Attempt], report: Report) -> None:
@@ -139,20 +139,20 @@ def _gap(history: History, link: Link, by: str, on_disk: dict[tuple[str, int], A
     report.find(place, f"was removed: {by} names it as the newest" if by == HEAD else f"was removed: {by} follows it")
 
 
-def _loose(loose: list[Knot], gaps: list[str], head: str, report: Report) -> None:
+def _report_unnamed(unnamed: list[ChainEntry], gaps: list[str], head: str, report: Report) -> None:
     """Manifests that nothing names. One before each gap is only what the gap leaves behind."""
-    loose = sorted(loose, key=lambda knot: (knot.run, knot.attempt))
+    unnamed = sorted(unnamed, key=lambda entry: (entry.run, entry.attempt))
     for gap in gaps:
-        before = [knot for knot in loose if knot.run < gap]
+        before = [entry for entry in unnamed if entry.run < gap]
         if before:
-            loose.remove(before[-1])
+            unnamed.remove(before[-1])
             what = "what followed it is gone or changed, so that its signature alone vouches for it"
             report.note(before[-1].place, what)
-    for knot in loose:
-        if knot.pruned:
-            report.find(knot.place, f"lists {knot.run} as pruned, which no run follows")
-        elif knot.previous == head:
+    for entry in unnamed:
+        if entry.pruned:
+            report.find(entry.place, f"lists {entry.run} as pruned, which no run follows")
+        elif entry.previous == head:
             what = f"{HEAD} does not name it: its run was killed in its last moment, or it was added"
-            report.find(knot.place, what, "The next run mends the former")
+            report.find(entry.place, what, "In the first case the next run repairs it")
         else:
-            report.find(knot.place, f"was added: no run follows it, and {HEAD} does not name it")
+            report.find(entry.place, f"was added: no run follows it, and {HEAD} does not name it")

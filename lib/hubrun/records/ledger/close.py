@@ -78,12 +78,12 @@ def recover(history: History, key: signature.Key | None = None) -> list[Run]:
 
 
 def _has_head(history: History) -> None:
-    """Raises BadInput when head.json is gone: made anew from what is there, it would hide what is not."""
+    """Raises BadInput when head.json is gone: made again from what is there, it would hide what is not."""
     manifests = [path for run in history.runs() for path in run.attempts() if (path / manifest.FILE).exists()]
     if history.head() is None and len(manifests) > 1:
         raise BadInput(
             f"{HEAD} is missing, though there were runs before", str(history.folder),
-            "Put it back from a copy (records_mirror keeps one), or move the folder away to begin anew",
+            "Put it back from a copy (records_mirror keeps one), or move the folder away to begin again",
         )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def _interrupt(run: Run, statement: Manifest) -> None:
         if book.attempt == record.attempt and book.status in ("running", "not run") and path.exists():
             seen = path
             book.file = path.name
-            summarize(book, _mend(path))
+            summarize(book, _repair(path))
             book.sha256 = manifest.sha256(path.read_bytes())
             statuses = {step.status for step in book.steps}
             if "failed" not in statuses and statuses & {"not run", "interrupted"}:
@@ -111,11 +111,11 @@ def _interrupt(run: Run, statement: Manifest) -> None:
         elif book.status == "running":
             book.status, book.cause, book.reason = "interrupted", "killed", "the run was killed before its first step"
     last = datetime.datetime.fromtimestamp(seen.stat().st_mtime, datetime.UTC).isoformat(timespec="milliseconds")
-    settle(statement, ended=last, status="interrupted", cause="killed", reason=_KILLED)
+    set_outcome(statement, ended=last, status="interrupted", cause="killed", reason=_KILLED)
     record.signer = Signer(unsigned=f"closed at {now()} after it had been killed")
 
 
-def _mend(path: Path) -> nbformat.NotebookNode:
+def _repair(path: Path) -> nbformat.NotebookNode:
     """Mark the cell that ran when the runner was killed, and write the notebook again."""
     nb = nbformat.read(path, as_version=4)
     for cell in nb.cells:
@@ -127,7 +127,7 @@ def _mend(path: Path) -> nbformat.NotebookNode:
     return nb
 
 
-def summarize(book: manifest.Book, nb: nbformat.NotebookNode) -> None:
+def summarize(book: manifest.RunbookRecord, nb: nbformat.NotebookNode) -> None:
     """Take a runbook's steps, facts, status and end from its executed notebook."""
     book.steps = derive(nb)
     book.facts = glued(nb)
@@ -141,7 +141,7 @@ def summarize(book: manifest.Book, nb: nbformat.NotebookNode) -> None:
         book.cause, book.reason = begun[-1].cause, begun[-1].reason
 
 
-def settle(statement: Manifest, ended: str, status: Status, cause: Cause, reason: str) -> None:
+def set_outcome(statement: Manifest, ended: str, status: Status, cause: Cause, reason: str) -> None:
     """Say how and when the run ended."""
     record = statement.predicate
     record.ended, record.status, record.cause, record.reason = ended, status, cause, reason

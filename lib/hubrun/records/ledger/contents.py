@@ -33,10 +33,12 @@ class Attempt:
 
     @property
     def sha256(self) -> str:
+        """The digest of its manifest, in hex."""
         return manifest.sha256(self.content)
 
     @property
     def running(self) -> bool:
+        """Whether its manifest says that the run goes on; that of a run that was killed says so too."""
         return self.statement is not None and self.statement.predicate.status == "running"
 
 
@@ -51,7 +53,7 @@ def _attempt(run: Run, folder: Path, number: int) -> Attempt:
     content = b""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):  # reading a pipe would wait for ever
-            raise BadInput("is no file, but a link or something else")
+            raise BadInput("is not a file, but a link or something else")
         content = path.read_bytes()
         return Attempt(place, run.name, number, content, manifest.parse(content, path))
     except FileNotFoundError:
@@ -178,7 +180,7 @@ class Folder:
         elif not os.path.lexists(path):
             self.report.find(place, "this file is missing: the manifest names it")
         elif not stat.S_ISREG(path.lstat().st_mode):
-            self.report.find(place, "is no file, and the manifest names a file")
+            self.report.find(place, "is not a file, and the manifest names a file")
         else:
             try:
                 digest = self._digests.get(path) or manifest.sha256(path.read_bytes())

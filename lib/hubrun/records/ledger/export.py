@@ -67,7 +67,7 @@ def _archive(name: str, files: dict[str, bytes], started: str) -> bytes:
 def unpack(archive: Path, folder: Path) -> Run:
     """The run in an archive, unpacked into `folder`; those of earlier versions (.tar.gz) too.
 
-    Raises BadInput for what is no such archive, or would leave the folder.
+    Raises BadInput for what is not such an archive, or would leave the folder.
     """
     try:
         with tarfile.open(archive) as tar:
@@ -79,7 +79,7 @@ def unpack(archive: Path, folder: Path) -> Run:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content.read())
     except (OSError, tarfile.TarError) as error:
-        raise BadInput(f"is no archive of a run: {error}", str(archive)) from None
+        raise BadInput(f"is not an archive of a run: {error}", str(archive)) from None
     found = sorted(folder.glob(f"*/*/{manifest.FILE}"))
     if len(found) != 1:
         raise BadInput("holds no run, or several", str(archive), "`./hubrun records export` makes such archives")

@@ -67,7 +67,7 @@ _UNSIGNED = """
 3. {place} is not signed
 
 {reason}.
-So the steps above show damage, not forgery: whoever has the files could have made them all anew. What can vouch for
+So the steps above show damage, not forgery: whoever has the files could have made them all again. What can vouch for
 them is a later run of the same site that is signed and names this manifest: step 4.
 """
 

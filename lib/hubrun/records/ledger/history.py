@@ -41,10 +41,12 @@ class Run:
 
     @property
     def name(self) -> str:
+        """Its name, of the form `RUN`."""
         return self.folder.name
 
     @property
     def site(self) -> str:
+        """The name of its site."""
         return self.folder.parent.name
 
     def manifest(self) -> Manifest:
@@ -81,6 +83,7 @@ class History:
             raise BadInput(f"cannot be read: {type(error).__name__}", str(path), "records verify says more") from None
 
     def set_head(self, link: Link) -> None:
+        """Write down that this manifest is the newest closed one. Raises OSError."""
         atomic_write.write(self.folder / HEAD, link.model_dump_json(indent=1).encode() + b"\n")
 
     @contextlib.contextmanager
@@ -101,7 +104,7 @@ class History:
 
 
 def sites(records: Path) -> list[History]:
-    """The sites that have records here, by name. Raises BadInput when `records` is no folder that can be read."""
+    """The sites that have records here, by name. Raises BadInput when `records` is not a folder that can be read."""
     try:
         folders = sorted(path for path in records.iterdir() if path.is_dir() and not path.name.startswith("."))
     except FileNotFoundError:

@@ -36,6 +36,8 @@ class _Part(BaseModel):
 
 
 class Digest(_Part):
+    """SHA-256 of a file, in hex."""
+
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
@@ -88,7 +90,7 @@ class Step(_Part):
     unchecked: list[str] = []
 
 
-class Book(_Part):
+class RunbookRecord(_Part):
     """One attempt at one runbook. file: the executed notebook, from the run's folder; empty while there is none.
 
     source_sha256: of the notebook that was run; sha256: of the executed one. facts: what it glued (scrapbook).
@@ -157,7 +159,7 @@ class Record(_Part):
     parameters_sha256: str = ""
     server: dict[str, str] = {}
     packages: Packages = Packages()
-    runbooks: list[Book] = []
+    runbooks: list[RunbookRecord] = []
     asked_ahead: list[str] = []
     resumes: Link | None = None
     redactions: dict[str, int] = {}
@@ -193,7 +195,7 @@ def read(folder: Path, name: str = FILE) -> Manifest:
     try:
         return parse(path.read_bytes(), path)
     except FileNotFoundError:
-        raise BadInput("the run has no manifest", str(path), "It was half deleted, or is no run of hubrun") from None
+        raise BadInput("the run has no manifest", str(path), "It was half deleted, or is not a run of hubrun") from None
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror}", str(path)) from None
 
@@ -213,9 +215,9 @@ def parse(content: bytes, path: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"is no manifest of hubrun: {place}: {first['msg']}", str(path), _BROKEN) from None
+        raise BadInput(f"is not a manifest of hubrun: {place}: {first['msg']}", str(path), _BROKEN) from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise BadInput("is no manifest of hubrun: not an in-toto statement", str(path), _BROKEN) from None
+        raise BadInput("is not a manifest of hubrun: not an in-toto statement", str(path), _BROKEN) from None
 
 
 _BROKEN = "It was damaged, or not made by hubrun; `./hubrun records verify` names what else is wrong"

@@ -39,7 +39,7 @@ rm -rf .mirror.new .mirror.old
 
 
 def check_target(text: str) -> None:
-    """Raises BadInput when `text` can be no mirror: neither a folder that can be written, nor user@host:path."""
+    """Raises BadInput when `text` cannot be a mirror: neither a folder that can be written, nor user@host:path."""
     where = "parameter records_mirror"
     if ":" in text.partition("/")[0]:
         if not _FAR.fullmatch(text):

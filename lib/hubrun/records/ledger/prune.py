@@ -18,22 +18,22 @@ from hubrun.records.ledger.verify_history import verify
 
 
 @dataclass(frozen=True)
-class Keep:
+class Retention:
     """What stays: that many of the newest runs, or the runs of that many days. One of the two is 0."""
 
     runs: int = 0
     days: int = 0
 
 
-def parse_keep(text: str) -> Keep:
+def parse_retention(text: str) -> Retention:
     """ "20" for twenty runs, "90d" for ninety days. Raises BadInput for anything else."""
     match = re.fullmatch(r"([1-9]\d{0,5})(d?)", text.strip())
     if not match:
         raise BadInput(f"{text!r} is neither a number of runs nor of days", "--keep", "Such as 20, or 90d")
-    return Keep(days=int(match[1])) if match[2] else Keep(runs=int(match[1]))
+    return Retention(days=int(match[1])) if match[2] else Retention(runs=int(match[1]))
 
 
-def too_old(history: History, keep: Keep) -> list[Run]:
+def too_old(history: History, keep: Retention) -> list[Run]:
     """The runs that `keep` leaves out, oldest first; never a prune run, nor the last install that ended well.
 
     Raises BadInput for a run whose manifest cannot be read.
@@ -48,7 +48,7 @@ def too_old(history: History, keep: Keep) -> list[Run]:
     return [run for run in left_out if run not in good[-1:]]
 
 
-def prune(history: History, keep: Keep, close: Callable[[Manifest], Link]) -> list[Run]:
+def prune(history: History, keep: Retention, close: Callable[[Manifest], Link]) -> list[Run]:
     """Remove the runs that `keep` leaves out; the runs that were removed, oldest first.
 
     First a run of mode prune that lists them is closed: `close` gets its manifest, adds who signs and closes it in

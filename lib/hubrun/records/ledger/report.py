@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from typing_extensions import override
+
 from hubrun.records.ledger.manifest import Link
 
 
@@ -19,16 +21,17 @@ class Finding:
     remedy: str = ""
     leftover: bool = False
 
+    @override
     def __str__(self) -> str:
         return f"{self.place}: {self.what}" + (f". {self.remedy}" if self.remedy else "")
 
 
 @dataclass
 class Report:
-    """What verifying found. notes: what is no fault and should be known. files: how many digests were compared.
+    """What verifying found. notes: what is not a fault and should be known. files: how many digests were compared.
 
     signers: fingerprint → name in allowed_signers (empty where no such file was given). head: the newest closed
-    manifest; whoever keeps it elsewhere can tell later that the end of an unsigned history was not made anew.
+    manifest; whoever keeps it elsewhere can tell later that the end of an unsigned history was not made again.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -42,6 +45,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
+        """Whether there are no findings; notes do not count."""
         return not self.findings
 
     @property
@@ -67,4 +71,5 @@ class Report:
         self.signers |= other.signers
 
     def note(self, place: str, what: str) -> None:
+        """Add something that the reader should know and that is not a fault. place: the file or run that it is about."""
         self.notes.append(Finding(place, what))

@@ -98,7 +98,7 @@ def check(content: bytes, signature: Path, allowed: Path | None = None, at: str 
 
 
 def fingerprint(public_key: str) -> str:
-    """The fingerprint of a public key line, as `ssh-keygen -l` prints it; empty for what is no public key."""
+    """The fingerprint of a public key line, as `ssh-keygen -l` prints it; empty for what is not a public key."""
     match = _PUBLIC.match(public_key)
     with contextlib.suppress(binascii.Error):
         return _fingerprint(base64.b64decode(match["blob"], validate=True)) if match else ""
@@ -222,10 +222,10 @@ def _signing_key(signature: Path) -> bytes:
     try:
         body = base64.b64decode("".join(signature.read_text().strip().splitlines()[1:-1]), validate=True)
     except ValueError:
-        raise BadSignature("this is no signature of ssh-keygen") from None
+        raise BadSignature("this is not a signature of ssh-keygen") from None
     length = int.from_bytes(body[10:14])
     if not body.startswith(b"SSHSIG") or len(body) < 14 + length:
-        raise BadSignature("this is no signature of ssh-keygen")
+        raise BadSignature("this is not a signature of ssh-keygen")
     return body[14 : 14 + length]
 
 
@@ -239,7 +239,7 @@ def _time(at: str) -> list[str]:
     try:
         when = datetime.datetime.fromisoformat(at) if at else None
     except ValueError:
-        raise BadSignature(f"{at} is no time in ISO 8601") from None
+        raise BadSignature(f"{at} is not a time in ISO 8601") from None
     if when and when.tzinfo:
         when = when.astimezone(datetime.UTC)
     return ["-O", f"verify-time={when:%Y%m%d%H%M%S}"] if when else []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hubrun.records.ledger.manifest import Book, Operator, Packages, Record, Signer, Software, Step
+from hubrun.records.ledger.manifest import Operator, Packages, Record, RunbookRecord, Signer, Software, Step
 
 BAD = ("failed", "interrupted")
 
@@ -34,7 +34,7 @@ class Change:
     set_by, right_in: of what would be, the runs that last set it and last saw it right; empty where none has.
     """
 
-    book: Book
+    book: RunbookRecord
     step: Step
     resource: str
     status: str
@@ -54,7 +54,7 @@ class PackageChange:
     after: str
 
 
-def latest(record: Record) -> list[Book]:
+def latest(record: Record) -> list[RunbookRecord]:
     """The last attempt of each runbook, in the order in which they ran first."""
     return list({book.name: book for book in sorted(record.runbooks, key=lambda book: book.attempt)}.values())
 
@@ -70,7 +70,7 @@ def failures(record: Record, attempt: int = 0) -> list[Failure]:
     return found
 
 
-def _of(book: Book) -> Iterator[Failure]:
+def _of(book: RunbookRecord) -> Iterator[Failure]:
     bad = [step for step in book.steps if step.status in BAD]
     if not bad:
         yield Failure(book.name, "", book.attempt, book.status, book.cause, book.reason)

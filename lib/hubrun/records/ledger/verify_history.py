@@ -2,7 +2,7 @@
 
 Each closed manifest names the SHA-256 of the one before it, and `head.json` names the newest. So a run that is
 changed, removed, added or moved is found by its neighbours, whether it is signed or not. What cannot be found
-without a copy elsewhere: somebody who may write here makes the end of an *unsigned* history anew, head and all.
+without a copy elsewhere: somebody who may write here makes the end of an *unsigned* history again, head and all.
 
 Unsigned is allowed and said: it is a note, never a finding, unless the manifest names a signer.
 """
@@ -105,17 +105,17 @@ def _strangers(history: History, runs: list[Run], report: Report) -> None:
         place = f"{history.site}/{path.name}"
         if path.name in (HEAD, LOCK, ASKED):
             if path.is_symlink() or not path.is_file():
-                report.find(place, "is no file")
+                report.find(place, "is not a file")
         elif path.name.endswith(atomic_write.BESIDE):
             report.find(place, "is left of a write that was cut short, or was added", "Remove it")
         elif path.name not in known:
-            report.find(place, "was added: it is no run, and hubrun makes nothing else here")
+            report.find(place, "was added: it is not a run, and hubrun makes nothing else here")
 
 
 def _unsigned(attempts: list[Attempt], report: Report, allowed_signers: Path | None) -> None:
     if report.unsigned and not report.signed:
         place = attempts[0].place.partition("/")[0]
-        report.note(place, "nothing is signed: whoever may write here could have made all of it anew")
+        report.note(place, "nothing is signed: whoever may write here could have made all of it again")
         return
     signed = False
     for attempt in attempts:

@@ -108,27 +108,27 @@ def _of_runbooks(record: Record) -> Iterator[Line]:
             yield from (_check(where, each) for each in step.checks)
         for name, fact in book.facts.items():
             if name != _REPEATED:
-                yield _line(f"{book.name} › fact {name}", shown(fact), shown(quiet_value(fact)))
+                yield _line(f"{book.name} › fact {name}", shown(fact), shown(normalized_value(fact)))
 
 
 def _outcome(where: str, status: str, cause: str, reason: str) -> Line:
-    return _line(where, ": ".join(filter(None, (status, reason))), f"{status} {cause} {quiet(reason)}")
+    return _line(where, ": ".join(filter(None, (status, reason))), f"{status} {cause} {normalized(reason)}")
 
 
 def _result(where: str, result: dict[str, Any]) -> Iterator[Line]:
     where = f"{where} › {result.get('resource')}"
     yield _line(where, str(result.get("status")))
     for action in result.get("actions", []):
-        yield _line(where, str(action), digestless(str(action)))
+        yield _line(where, str(action), without_digests(str(action)))
     for line in str(result.get("diff", "")).splitlines():
-        yield _line(where, line, digestless(line))
+        yield _line(where, line, without_digests(line))
 
 
 def _check(where: str, check: dict[str, Any]) -> Line:
     word = "passed" if check.get("ok") else "failed"
     came, expected = str(check.get("came", "")), check.get("expected", "")
     # What came of a check that passed is a measurement, or how often it had to try.
-    compared = "" if check.get("ok") else quiet(came)
+    compared = "" if check.get("ok") else normalized(came)
     shown_ = f"{word}: {came} (expected: {expected})"
     return _line(f"{where} › check {check.get('check')}", shown_, f"{word}: {compared} (expected: {expected})")
 
@@ -138,20 +138,20 @@ def _line(where: str, said: str, compared: str | None = None) -> Line:
     return f"{where}: {said if compared is None else compared}", f"{where}: {said}"
 
 
-def quiet(text: str) -> str:
+def normalized(text: str) -> str:
     """Free text without times, durations, amounts, digests and numbers of processes, to compare what is left."""
     return " ".join(_FREE.sub("#", text).split())
 
 
-def digestless(text: str) -> str:
+def without_digests(text: str) -> str:
     """An action or a diff without digests and random names; amounts stay, as they come from parameters."""
     return _DIGEST.sub("#", text)
 
 
-def quiet_value(value: Any) -> Any:
+def normalized_value(value: Any) -> Any:
     """Plain data without what wobbles, whatever its depth."""
     if isinstance(value, dict):
-        return {name: quiet_value(each) for name, each in value.items() if name not in WOBBLES}
+        return {name: normalized_value(each) for name, each in value.items() if name not in WOBBLES}
     if isinstance(value, list):
-        return [quiet_value(each) for each in value]
-    return quiet(value) if isinstance(value, str) else value
+        return [normalized_value(each) for each in value]
+    return normalized(value) if isinstance(value, str) else value

@@ -33,7 +33,7 @@ _STATUS = re.compile(rf"<td><b>({'|'.join(rendering.SIGNS)})</b></td>")
 def body(path: Path) -> str:
     """The cells of the notebook at `path`, each with its status, as a part of a page.
 
-    Raises Exception of many kinds for what is no notebook.
+    Raises Exception of many kinds for what is not a notebook.
     """
     import nbformat
 
@@ -50,7 +50,7 @@ def body(path: Path) -> str:
 _TICK = re.compile(r'<input class="task-list-item-checkbox"[^>]*>')
 
 
-def tame(text: str) -> str:
+def cleaned_html(text: str) -> str:
     """HTML without scripts, styles, frames, images and handlers; what is left out is shown as text.
 
     Our own cards go the same way: nothing tells them from what was made to look like them.
@@ -69,10 +69,10 @@ def _exporter() -> Any:
         config=Config({"NbConvertBase": {"display_data_priority": _SHOWN}}),
         template_name="notebook",
         extra_template_basedirs=[str(rendering.TEMPLATES)],
-        sanitize_html=True,  # keeps scripts and widgets out; what HTML is shown goes through `tame`
+        sanitize_html=True,  # keeps scripts and widgets out; what HTML is shown goes through `cleaned_html`
         exclude_anchor_links=True,
     )
-    exporter.register_filter("tame", tame)
+    exporter.register_filter("cleaned_html", cleaned_html)
     exporter.register_filter("status", rendering.status)
     exporter.register_filter("lasted", _lasted)
     return exporter

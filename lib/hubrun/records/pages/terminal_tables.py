@@ -11,7 +11,7 @@ from rich.text import Text
 from hubrun.errors import BadInput
 from hubrun.records.ledger import summary
 from hubrun.records.ledger.history import History, Run
-from hubrun.records.ledger.manifest import Book, Record
+from hubrun.records.ledger.manifest import Record, RunbookRecord
 from hubrun.records.ledger.summary import Change, Failure, shown
 
 STYLE = {
@@ -113,7 +113,7 @@ def _steps(record: Record) -> Table:
     return table
 
 
-def _book(book: Book, attempts: int) -> tuple[RenderableType, ...]:
+def _book(book: RunbookRecord, attempts: int) -> tuple[RenderableType, ...]:
     name = book.name + (f" (attempt {book.attempt})" if attempts > 1 else "")
     return Text(name, "bold"), status(book.status), summary.duration(book.seconds), ""
 

@@ -16,7 +16,7 @@ from hubrun import atomic_write
 from hubrun.errors import BadInput
 from hubrun.records.ledger import history, manifest, summary
 from hubrun.records.ledger.history import History, Run
-from hubrun.records.ledger.manifest import Book, Record
+from hubrun.records.ledger.manifest import Record, RunbookRecord
 from hubrun.records.ledger.report import Finding, Report
 from hubrun.records.ledger.summary import Failure
 from hubrun.records.pages import notebook_page, rendering
@@ -148,7 +148,7 @@ def _of_run(run: Run, report: Report) -> _Verified:
     return _Verified(not findings, text, findings, notes)
 
 
-def _write_notebook(run: Run, record: Record, book: Book, out: Path) -> str:
+def _write_notebook(run: Run, record: Record, book: RunbookRecord, out: Path) -> str:
     """Make the page of an executed notebook unless it is there; its place from the run's page, empty without one."""
     source = (run.folder / book.file).resolve()
     # The manifest may have been made by anybody: a file elsewhere is not ours to show.
@@ -161,7 +161,7 @@ def _write_notebook(run: Run, record: Record, book: Book, out: Path) -> str:
         return str(place)
     try:
         cells = Markup(notebook_page.body(source))
-    except Exception as error:  # what is no notebook makes nbformat and nbconvert fail in a dozen ways
+    except Exception as error:  # what is not a notebook makes nbformat and nbconvert fail in a dozen ways
         cells = Markup('<div class="failure"><p class="reason">The notebook cannot be shown: {}: {}</p></div>').format(
             type(error).__name__, str(error)[:300]
         )

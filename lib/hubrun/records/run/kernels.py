@@ -53,6 +53,7 @@ class Kernel:
 
     @property
     def alive(self) -> bool:
+        """Whether its process runs."""
         return bool(run_sync(self.manager.is_alive)())
 
     def close(self) -> None:
@@ -62,13 +63,13 @@ class Kernel:
         self.folder.cleanup()
 
 
-class Shared:
+class SharedKernel:
     """The one kernel of a run. Leaving the block ends it."""
 
     def __init__(self) -> None:
         self._kernel: Kernel | None = None
 
-    def __enter__(self) -> Shared:
+    def __enter__(self) -> SharedKernel:
         return self
 
     def __exit__(self, *_: object) -> None:

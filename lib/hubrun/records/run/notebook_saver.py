@@ -17,6 +17,7 @@ import nbformat
 from nbformat import NotebookNode
 from papermill.engines import NotebookExecutionManager
 from papermill.iorw import LocalHandler, papermill_io
+from typing_extensions import override
 
 from hubrun import atomic_write
 from hubrun.records.ledger.manifest import Cause
@@ -27,7 +28,7 @@ from hubrun.redaction.redact import HERE
 BEHIND = 0.5
 
 
-class Keeper(NotebookExecutionManager):  # type: ignore[misc]
+class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]
     """The state of one notebook while it runs. `listener` hears of each save.
 
     A save that fails (a full disk) is tried again later and never stops the run: `error` says why, `unsaved` holds
@@ -43,6 +44,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]
         self._saved = 0.0
         self._taken_out: Counter[str] = Counter()
 
+    @override
     def notebook_start(self, **kwargs: Any) -> None:
         for cell in self.nb.cells:
             cell.metadata.pop("hubrun", None)
@@ -50,6 +52,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]
                 mark(cell, "not run")
         super().notebook_start(**kwargs)
 
+    @override
     def cell_start(self, cell: NotebookNode, cell_index: int | None = None, **kwargs: Any) -> None:
         if is_code(cell):
             mark(cell, "running")
@@ -79,6 +82,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]
         if self.pbar:
             self.pbar.update(1)
 
+    @override
     def notebook_complete(self, **kwargs: Any) -> None:
         self.end_time = self.now()
         self.nb.metadata.papermill["end_time"] = self.end_time.isoformat()
@@ -90,6 +94,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]
         self.nb.update(clean)
         self.save()
 
+    @override
     def autosave_cell(self) -> None:
         self.dirty = True
 
@@ -116,7 +121,7 @@ class Keeper(NotebookExecutionManager):  # type: ignore[misc]
             self.listener.kept(clean, dict(counts))
 
 
-def mend_papermill() -> None:
+def patch_papermill() -> None:
     """Let papermill's own last write (after the engine, and once more for a failed notebook) be whole as well.
 
     It opens the file in place: a runner that is killed there leaves a torn notebook. papermill 2.7, iorw.py,

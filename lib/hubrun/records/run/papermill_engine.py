@@ -18,11 +18,11 @@ from hubrun.desired.cards import MIME
 from hubrun.environment import MESSAGE
 from hubrun.records.ledger.manifest import Cause
 from hubrun.records.ledger.steps import Listener, derive, is_code, titles
-from hubrun.records.run.kernels import Kernel, Shared
-from hubrun.records.run.notebook_saver import BEHIND, Keeper, mend_papermill
+from hubrun.records.run.kernels import Kernel, SharedKernel
+from hubrun.records.run.notebook_saver import BEHIND, NotebookSaver, patch_papermill
 from hubrun.records.run.signals import REASONS, Stopped, on_signal
 from hubrun.redaction.redact import HERE
-from hubrun.ssh.prefetch_store import Asked
+from hubrun.ssh.prefetch_store import RunbookProbes
 
 # Seconds that a cell has to end after Ctrl-C, so that what it had done is on record. One more Ctrl-C: at once.
 _GRACE = 8.0
@@ -30,11 +30,11 @@ _DIED = "the kernel died: what this step did until then is known to the server a
 
 
 class _Client(PapermillNotebookClient):  # type: ignore[misc]
-    nb_man: Keeper
+    nb_man: NotebookSaver
     listener: Listener | None = None
     cause: Cause = ""
     _step_goes_on = False
-    asked: Asked | None = None
+    asked: RunbookProbes | None = None
 
     # -- the cells, one after another
 
@@ -52,7 +52,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
                 self._tell_ended()
 
     def _execute_cells(self) -> None:
-        asked = self.asked or Asked()
+        asked = self.asked or RunbookProbes()
         self._silently(asked.begin())
         steps = titles(self.nb)
         last = max((index for index, cell in enumerate(self.nb.cells) if is_code(cell)), default=-1)
@@ -84,28 +84,28 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
 
     def _execute(self, cell: NotebookNode, index: int) -> bool:
         """Run one cell and mark what became of it. False: the runbook ends here. Raises Stopped, DeadKernelError."""
-        keeper = self.nb_man
-        keeper.cell_start(cell, index)
+        saver = self.nb_man
+        saver.cell_start(cell, index)
         try:
             self.execute_cell(cell, index)
         except CellExecutionError as error:
             if self.cause:
                 raise Stopped(self.cause) from None
             lost = error.ename == "ConnectionLost"
-            keeper.cell_ended(cell, "connection lost" if lost else "error", f"{error.ename}: {error.evalue}", lost)
+            saver.cell_ended(cell, "connection lost" if lost else "error", f"{error.ename}: {error.evalue}", lost)
             return False
         except CellTimeoutError as error:
-            keeper.cell_ended(cell, "time-out", f"the cell did not end within {self.timeout} s")
+            saver.cell_ended(cell, "time-out", f"the cell did not end within {self.timeout} s")
             raise CellTimeoutError(HERE.text(str(error))) from None  # it shows the beginning of the cell
         except DeadKernelError:
             if self.cause:
                 raise Stopped(self.cause) from None
-            keeper.cell_ended(cell, "kernel died", _DIED, interrupted=True)
+            saver.cell_ended(cell, "kernel died", _DIED, interrupted=True)
             raise
         except Exception as error:
-            keeper.cell_ended(cell, "error", f"{type(error).__name__}: {error}")
+            saver.cell_ended(cell, "error", f"{type(error).__name__}: {error}")
             raise
-        keeper.cell_ended(cell)
+        saver.cell_ended(cell)
         return True
 
     async def async_execute_cell(self, cell: NotebookNode, cell_index: int, **kwargs: Any) -> NotebookNode:
@@ -184,28 +184,28 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
         start_timeout: int = 60,
         execution_timeout: int | None = None,
         listener: Listener | None = None,
-        keepers: list[Keeper] | None = None,
-        kernel: Shared | None = None,
-        asked: Asked | None = None,
+        savers: list[NotebookSaver] | None = None,
+        kernel: SharedKernel | None = None,
+        asked: RunbookProbes | None = None,
         **_: Any,
     ) -> NotebookNode:
         """As papermill's own engines do it; its `autosave_cell_every` is not needed.
 
-        keepers gets the keeper. kernel: that of the run. asked: what this runbook is expected to ask of the server.
+        savers gets the saver. kernel: that of the run. asked: what this runbook is expected to ask of the server.
         """
-        mend_papermill()
+        patch_papermill()
         HERE.learn_environment(os.environ)
-        keeper = Keeper(nb, listener, output_path=output_path, log_output=log_output, progress_bar=progress_bar)
-        if keepers is not None:
-            keepers.append(keeper)
+        saver = NotebookSaver(nb, listener, output_path=output_path, log_output=log_output, progress_bar=progress_bar)
+        if savers is not None:
+            savers.append(saver)
         with contextlib.ExitStack() as stack:
-            keeper.notebook_start()
-            stack.callback(keeper.notebook_complete)
+            saver.notebook_start()
+            stack.callback(saver.notebook_complete)
             taken = kernel.take(kernel_name) if kernel else Kernel.start(kernel_name)
             if not kernel:
                 stack.callback(taken.close)
             client = _Client(
-                keeper,
+                saver,
                 startup_timeout=start_timeout,
                 timeout=execution_timeout,
                 kernel_name=kernel_name,
@@ -218,4 +218,4 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
             stack.callback(lambda: client.kc and client.kc.stop_channels())
             with on_signal(client.stop):
                 client.execute(cleanup_kc=False)
-        return keeper.nb
+        return saver.nb

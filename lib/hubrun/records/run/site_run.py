@@ -23,18 +23,18 @@ from hubrun.params import Site
 from hubrun.records.ledger import close, drift, inventory, manifest, provenance, signature
 from hubrun.records.ledger.history import ASKED, History, new_name
 from hubrun.records.ledger.history import Run as Kept
-from hubrun.records.ledger.manifest import Book, Cause, Link, Manifest, Mode, Packages, Record, Signer, Status
+from hubrun.records.ledger.manifest import Cause, Link, Manifest, Mode, Packages, Record, RunbookRecord, Signer, Status
 from hubrun.records.ledger.steps import Listener, derive, now, seconds_between
 from hubrun.records.run import resume
 from hubrun.records.run.signals import REASONS, Stopped, at_once, on_signal
 from hubrun.redaction.redact import HERE
-from hubrun.ssh.prefetch_store import Asked, Memory, left_over
+from hubrun.ssh.prefetch_store import ProbeStore, RunbookProbes, left_over
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-    from hubrun.records.run.kernels import Shared
-    from hubrun.records.run.notebook_saver import Keeper
+    from hubrun.records.run.kernels import SharedKernel
+    from hubrun.records.run.notebook_saver import NotebookSaver
 
 # A record has some hundred kB. With less than this free, in bytes, none is begun.
 ROOM = 20 << 20
@@ -63,27 +63,28 @@ class Run:
 
     @property
     def record(self) -> Record:
+        """What the manifest says of this run so far."""
         return self.statement.predicate
 
     # -- while it goes on
 
-    def look(self, server: Server) -> None:
+    def inspect_server(self, server: Server) -> None:
         """Take down what the server is and what is installed there."""
         self.record.server = server.identity()
         self.record.packages = Packages(before=inventory.packages(server))
         self._write()
 
-    def execute(self, listen: Callable[[Book], Listener], kernel: Shared) -> None:
+    def execute(self, listen: Callable[[RunbookRecord], Listener], kernel: SharedKernel) -> None:
         """Run the runbooks until one does not end well. `listen` makes the listener for each. Raises Stopped."""
         entries = {book.name: book for book in self.record.runbooks}
-        memory = Memory(self.site.site, self.record.server.get("host_key", ""))
+        memory = ProbeStore(self.site.site, self.record.server.get("host_key", ""))
         expected = dict(memory.runbooks)
         asked_here: list[str] = []
         try:
             for path in self.books:
                 entry = entries[HERE.text(path.stem)]
                 following = self.books[self.books.index(path) :]
-                asked = Asked(expected=[memory.runbooks.get(book.stem, []) for book in following])
+                asked = RunbookProbes(expected=[memory.runbooks.get(book.stem, []) for book in following])
                 try:
                     self._execute_one(path, entry, listen(entry), kernel, asked)
                 finally:
@@ -97,7 +98,9 @@ class Run:
             with contextlib.suppress(OSError):  # the next run asks one after another then
                 memory.save()
 
-    def _execute_one(self, path: Path, entry: Book, listener: Listener, kernel: Shared, asked: Asked) -> None:
+    def _execute_one(
+        self, path: Path, entry: RunbookRecord, listener: Listener, kernel: SharedKernel, asked: RunbookProbes
+    ) -> None:
         import papermill  # slow to import: `hubrun --help` must not wait for it
 
         logging.getLogger("papermill").setLevel(logging.ERROR)
@@ -107,7 +110,7 @@ class Run:
         entry.status, entry.started, entry.file = "running", now(), f"{entry.name}.ipynb"
         self._write()
         kept: list[NotebookNode] = []
-        keepers: list[Keeper] = []
+        savers: list[NotebookSaver] = []
 
         def keep(nb: NotebookNode, counts: dict[str, int]) -> None:
             kept[:] = [nb]
@@ -124,7 +127,7 @@ class Run:
                 progress_bar=False,
                 cwd=str(PROJECT),
                 listener=Listener(listener.started, listener.progress, listener.ended, keep),
-                keepers=keepers,
+                savers=savers,
                 kernel=kernel,
                 asked=asked,
             )  # fmt: skip
@@ -134,11 +137,11 @@ class Run:
         except Exception as error:  # of the cell, the kernel, nbclient or papermill: what is kept says which
             failure = error
         finally:
-            self._conclude(entry, kept, keepers, failure)
+            self._conclude(entry, kept, savers, failure)
             self._write()
 
     def _conclude(
-        self, entry: Book, kept: list[NotebookNode], keepers: list[Keeper], failure: BaseException | None
+        self, entry: RunbookRecord, kept: list[NotebookNode], savers: list[NotebookSaver], failure: BaseException | None
     ) -> None:
         """The entry of a runbook that has ended, from the notebook that was kept of it."""
         executed = self.folder / entry.file
@@ -146,9 +149,9 @@ class Run:
             close.summarize(entry, kept[0])
         entry.ended = now()
         entry.seconds = seconds_between(entry.started, entry.ended)
-        if keepers and keepers[0].error:
-            self._unsaved[entry.file] = keepers[0].unsaved
-            entry.sha256 = manifest.sha256(keepers[0].unsaved.encode())
+        if savers and savers[0].error:
+            self._unsaved[entry.file] = savers[0].unsaved
+            entry.sha256 = manifest.sha256(savers[0].unsaved.encode())
         elif executed.exists():
             entry.sha256 = manifest.sha256(executed.read_bytes())
         else:
@@ -174,7 +177,7 @@ class Run:
         counts: Counter[str] = Counter()
         for each in self._counts.values():
             counts.update(each)
-        # Packages apart, and not by their names: one is called passwd, and its version is no password.
+        # Packages apart, and not by their names: one is called passwd, and its version is not a password.
         packages = self.record.packages.model_dump()
         clean: dict[str, Any] = HERE.data(
             self.statement.model_dump(by_alias=True, exclude={"predicate": {"packages"}}), counts
@@ -195,7 +198,7 @@ class Run:
     def finish(self, server: Server, ended_by: BaseException | None = None) -> None:
         """Close the record. `ended_by`: what ended the run beside its runbooks, if something did."""
         self.record.packages.after = inventory.packages_again(server, self.site)
-        close.settle(self.statement, now(), *self._outcome(ended_by))
+        close.set_outcome(self.statement, now(), *self._outcome(ended_by))
         if self.record.mode == "check":
             drift.trace(self.history, self.record)
         clean = Manifest.model_validate(self.data())
@@ -304,10 +307,10 @@ def _record(site: Site, mode: Mode, signer: Signer, books: Sequence[Path], resum
     )
 
 
-def _entry(path: Path) -> Book:
+def _entry(path: Path) -> RunbookRecord:
     """A runbook that is still to be run, with its steps."""
     import nbformat
 
     content = path.read_bytes()
     steps = derive(nbformat.reads(content.decode(), as_version=4))
-    return Book(name=HERE.text(path.stem), source_sha256=manifest.sha256(content), steps=steps)
+    return RunbookRecord(name=HERE.text(path.stem), source_sha256=manifest.sha256(content), steps=steps)

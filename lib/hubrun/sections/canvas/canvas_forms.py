@@ -198,7 +198,7 @@ def git_links(site: Site) -> Markdown:
     """For each of `git_links`, what is entered in Canvas so that a launch pulls the repository and opens the file."""
     if not site.git_links:
         return Markdown(
-            "*None: `git_links` is empty. One looks so:* `git_links: [{repo: https://…, path: week1/task.ipynb}]`"
+            "*None: `git_links` is empty. An example:* `git_links: [{repo: https://…, path: week1/task.ipynb}]`"
         )
     parts = []
     for each in site.git_links:

@@ -35,7 +35,11 @@ def tests(site: Site) -> list[Test]:
     for consumer in site.all_consumers:
         path = server_paths.secret_path(consumer.name)
         if consumer.has("1.1"):
-            script = quote(f"test \"$(grep -cE '^({CLIENT_KEY}|{CLIENT_SECRET})=.{{32,}}' {{}})\" = 2", path)
+            script = quote(
+                'file={}; for name in {}; do grep -qE "^$name=.{32,}" "$file" || { echo "$file has no $name"; exit 1; }; done',
+                path,
+                [CLIENT_KEY, CLIENT_SECRET],
+            )
             found.append(Test(f"{consumer.name}: key and secret are on the server", script, remedy="Run 02_hub_lti"))
         if consumer.has("1.3") and consumer.client_ids:
             script = quote(
@@ -57,7 +61,7 @@ def outside(server: Server) -> list[Check]:
         there = _get(site, registration.CONFIG) == canvas_forms.served_key(site, public_jwk(server))
     except CheckFailed as failure:
         return [Check(name, False, expected, failure.what, failure.remedy)]
-    came = expected if there else "one of other parameters"
+    came = expected if there else "one with other parameters"
     return [Check(name, there, expected, came, "" if there else "Run 02_hub_lti, so that the hub knows them too")]
 
 
@@ -84,7 +88,9 @@ def _get(site: Site, path: str) -> dict[str, Any]:
     except ValueError:
         data = None
     if not isinstance(data, dict):
-        raise CheckFailed(f"GET /hub/{path} was answered with {answer.status_code}, and no JSON", site.url, "Run 02")
+        raise CheckFailed(
+            f"GET /hub/{path} was answered with {answer.status_code}, which is not JSON", site.url, "Run 02"
+        )
     return data
 
 
@@ -143,6 +149,7 @@ def tools(server: Server) -> list[ExternalTool | ToolDeployment]:
 
 
 def navigation(site: Site) -> Navigation:
+    """Where the tool is in the navigation of courses, as `canvas_navigation` says."""
     if site.canvas_navigation == "off":
         return Navigation(enabled=False)
     # A tool of an account would else stand in all its courses at once.
@@ -162,7 +169,7 @@ def items(server: Server) -> list[ModuleItem]:
 
 
 def consumer_key(server: Server) -> str:
-    """The default consumer's key, which is no secret. Raises BadInput where there is none, except in a plan."""
+    """The default consumer's key, which is not secret. Raises BadInput where there is none, except in a plan."""
     found = server.probe(
         quote(f"sed -n 's/^{CLIENT_KEY}=//p' {{}}", server_paths.secret_path(server_paths.DEFAULT_CONSUMER))
     )

@@ -34,12 +34,14 @@ class GitLink:
     def __post_init__(self) -> None:
         hub = urlsplit(self.hub)
         if hub.scheme != "https" or not hub.hostname or hub.path.strip("/") or hub.query or hub.fragment:
-            raise BadInput(f"{self.hub!r} is no hub's address", "link", "Give it as in https://hub.example.edu")
+            raise BadInput(f"{self.hub!r} is not the address of a hub", "link", "Give it as in https://hub.example.edu")
         self._check_repo()
         if self.branch and NO_BRANCH.search(self.branch):
             raise BadInput(f"git has no branch named {self.branch!r}", "link: branch")
         if _CONTROL.search(self.path) or {".", ".."} & set(self.path.split("/")) or "//" in self.path:
-            raise BadInput(f"{self.path!r} is no path in a repository", "link: file", "Give it as in week1/lab.ipynb")
+            raise BadInput(
+                f"{self.path!r} is not a path in a repository", "link: file", "Give it as in week1/lab.ipynb"
+            )
 
     def _check_repo(self) -> None:
         try:
@@ -56,7 +58,7 @@ class GitLink:
         if parts.query or parts.fragment or _CONTROL.search(self.repo) or " " in self.repo:
             raise BadInput("the repository's address holds a query, a fragment or a space", "link: repository", remedy)
         if self.directory in ("", ".", "..") or "/" in self.directory or _CONTROL.search(self.directory):
-            raise BadInput("the repository's address ends in no name", "link: repository", remedy)
+            raise BadInput("the repository's address does not end in a name", "link: repository", remedy)
 
     @property
     def directory(self) -> str:

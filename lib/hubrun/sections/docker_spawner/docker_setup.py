@@ -15,6 +15,7 @@ from hubrun.resources.apt_source import AptSource
 from hubrun.resources.conditional import WhenFileHas
 from hubrun.resources.docker import DaemonSettings, Image, Network
 from hubrun.resources.packages import NoPackages, Packages
+from hubrun.resources.services import Service
 from hubrun.resources.users import OnlyMembers
 from hubrun.resources.venv import pins
 from hubrun.sections.docker_spawner import student_image
@@ -31,6 +32,17 @@ DAEMON = DaemonSettings(
 )
 
 
+# The groups of a process are those that it was started with, whatever /etc/group says by now: proc(5).
+_GROUPS = """
+group=$(getent group docker) || { echo "there is no group docker"; exit 1; }
+group=$(echo "$group" | cut -d: -f3)
+process=$(systemctl show jupyterhub -p MainPID --value)
+groups=$(awk '/^(Gid|Groups):/ {$1 = ""; print}' "/proc/$process/status") || { echo "the hub does not run"; exit 1; }
+case " $(echo $groups) " in *" $group "*) echo "it has the group docker ($group)"; exit 1;; esac
+echo "its groups are $(echo $groups), docker is $group"
+"""
+
+
 def engine(site: Site, system: System) -> list[Resource]:
     """The Docker engine from the channel that the site names; what conflicts with it goes first."""
     if site.docker_channel == "distro":
@@ -41,6 +53,11 @@ def engine(site: Site, system: System) -> list[Resource]:
         AptSource("docker", url, system.codename, "stable", f"{url}/gpg", site.docker_apt_key),
         Packages(*DOCKER_CE),
     ]
+
+
+def answers() -> Test:
+    """A test that the Docker engine answers."""
+    return Test("Docker answers", "docker version --format 'engine {{.Server.Version}}'", prints=r"^engine \d")
 
 
 def network(site: Site) -> Network:
@@ -68,7 +85,7 @@ def container_tests(site: Site) -> list[Test]:
     return [
         Test(
             "the image has the hub's own version of JupyterHub", script, rf"^jupyterhub {re.escape(version)}$", traces=True,
-            remedy="Does extra_pip_packages bring another? Each student's server would fail to talk with the hub",
+            remedy="Does extra_pip_packages install another version? Then no student's server can talk to the hub",
         ),
         Test(
             "a student is not root in the container", script, "^uid [1-9][0-9]*$", traces=True,
@@ -76,7 +93,7 @@ def container_tests(site: Site) -> list[Test]:
         ),
         Test(
             "a container reaches the hub", script, "^hub 200$", traces=True,
-            remedy="A firewall on the server may drop it: allow the containers' network to reach port 8081",
+            remedy="A firewall on the server may block it: allow the containers' network to reach port 8081",
         ),
     ]  # fmt: skip
 
@@ -101,28 +118,38 @@ def access_tests(site: Site) -> list[Test]:
     body = json.dumps({"Image": site.image_name, "HostConfig": {"Privileged": True}})
     return [
         Test(
-            f"{site.hub_user} must not reach Docker's own socket",
+            f"{site.hub_user} cannot use Docker's own socket",
             quote(
                 f"runuser -u {{}} -- {server_paths.program('connect')} /run/docker.sock", site.hub_user,
             ), fails=True, prints="^PermissionError",
             remedy=f"Is {site.hub_user} in a group that may? (id {site.hub_user}; ls -l /run/docker.sock)",
         ),
-        Test(
-            "the hub runs without Docker's group",
-            "id=$(getent group docker | cut -d: -f3)\n"
-            'grep -E "^Groups:.*\\b$id\\b" /proc/$(systemctl show jupyterhub -p MainPID --value)/status',
-            fails=True, remedy="systemctl restart jupyterhub",
-        ),
+        Test("the hub runs without Docker's group", _GROUPS, remedy="systemctl restart jupyterhub"),
         Test(
             "the hub gets Docker's answers from the service between them",
             f"{ask} {server_paths.FILTER_SOCKET} http://docker/version", prints='"ApiVersion"',
             remedy=f"journalctl -u {server_paths.FILTER} -n 20",
         ),
         Test(
-            "a container with privileges is refused to the hub",
+            "the hub is refused a container with privileges",
             f"{ask} {server_paths.FILTER_SOCKET} {create} -d {quote('{}', body)}", prints="HostConfig.Privileged is not allowed",
         ),
     ]  # fmt: skip
+
+
+def spawner(site: Site) -> list[Resource]:
+    """DockerSpawner's part of the hub's configuration, who may use Docker, and the hub running with both."""
+    return [
+        config.part(site, "40-docker.py"),
+        users(site),
+        Service(
+            "jupyterhub.service",
+            watches=(server_paths.DOCKER_PART, *server_paths.HUB_IMPORTS),
+            ready=config.health(),
+            notice=f"{config.HUB_NOTICE}; changes for servers take effect when they start the next time",
+        ),
+        config.no_former_code(),
+    ]
 
 
 def singleuser_image(site: Site) -> Image:

@@ -112,7 +112,7 @@ def _requirement(package: str) -> Requirement:
         raise BadInput(
             f"{package!r} is not a pip requirement",
             "extra_pip_packages",
-            'Write each as a name with an optional version, such as "pandas>=2,<3"; options are not taken.',
+            'Write each as a name with an optional version, such as "pandas>=2,<3"; options are not allowed.',
             str(error),
         ) from None
 

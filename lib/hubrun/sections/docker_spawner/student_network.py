@@ -15,7 +15,7 @@ RULES = "/etc/jupyterhub/student-network.nft"
 PROGRAM = "/usr/local/lib/hubrun/student-network"
 UNIT = "jupyterhub-network.service"
 TIMER = "jupyterhub-network.timer"
-NOTICE = "students' servers, those that run too, reach private networks only where student_networks names them"
+NOTICE = "students' servers, also those that run now, reach private networks only if student_networks names them"
 
 
 def rules(site: Site) -> list[Resource]:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping, Sequence, Set
 
 import httpx
+from IPython.display import Markdown
 
 from hubrun.desired.checks import Check
 from hubrun.desired.server import Server
@@ -44,7 +45,7 @@ done
 def resolve_checks(server: Server) -> list[Check]:
     """What the domain, and with subdomains a name below it, resolves to, beside the server's own addresses.
 
-    Asked from the server and from here. Only a name that leads nowhere fails: behind a cloud's NAT the public address is none of the server's own.
+    Asked from the server and from here. Only a name that leads nowhere fails: behind a cloud's NAT the public address is not one of the server's own.
     """
     site = server.site
     below = f"{ANYBODY}.{site.domain}"
@@ -65,8 +66,8 @@ def resolved_below(site: Site, domain: Set[str], below: Set[str]) -> Check:
     if found & domain:
         return Check(name, True, expected, came)
     zone = site.domain.split(".", 1)[1]
-    record = "another record for the same addresses as the domain's"
-    cause = f"Set {record}, for *.{site.domain}, where the DNS of {zone} is kept; or set subdomains: false"
+    record = f"a record for *.{site.domain}, with the same addresses as the domain's"
+    cause = f"Set {record}, where the DNS of {zone} is kept; or set subdomains: false"
     return Check(name, False, expected, came, cause)
 
 
@@ -80,13 +81,31 @@ def resolved(site: Site, own: Sequence[str], there: Sequence[str], here: Sequenc
     if set(found) & set(own):
         came += ", this server's own"
     else:
-        came += f", none of this server's own ({', '.join(own) or 'none known'}): right behind a provider's NAT"
+        came += (
+            f", not one of this server's own ({', '.join(own) or 'none known'}): this is right behind a provider's NAT"
+        )
     return Check(name, True, expected, came)
 
 
 def token(server: Server) -> File:
     """A small file below the challenge's address that says which server this is."""
     return File(WEBROOT + _PATH, _token(server) + "\n")
+
+
+def require_reached(server: Server) -> Markdown | None:
+    """Require `reach_checks` where the certificate authority will fetch a file from port 80; elsewhere say why not.
+
+    Raises CheckFailed.
+    """
+    site = server.site
+    if site.tls != "acme":
+        return Markdown("*Not asked: with `tls: files` no certificate authority comes to port 80.*")
+    if site.acme_dns != "none":
+        return Markdown(
+            "*Not asked: with `acme_dns` the certificate authority asks DNS, and does not come to port 80.*"
+        )
+    server.require(*([] if server.pending else reach_checks(server)))
+    return None
 
 
 def reach_checks(server: Server) -> list[Check]:
@@ -129,7 +148,7 @@ def record_to_set(domain: str, own: Sequence[str]) -> str:
     """Which record the domain needs and where it is set, for a person; `own` are the server's addresses."""
     for host in PAGE_HOSTS:
         if domain.endswith(f".{host}"):
-            return f"Take another domain: names below {host} lead to its own machines and cannot lead to this server"
+            return f"Use another domain: names below {host} lead to its own machines and cannot lead to this server"
     public = [ipaddress.ip_address(a) for a in own if ipaddress.ip_address(a).is_global]
     records = [f"{'A' if a.version == 4 else 'AAAA'} record to {a}" for a in public]
     if not any(a.version == 4 for a in public):

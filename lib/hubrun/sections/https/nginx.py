@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing_extensions import override
 
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Action, Resource, facts
@@ -15,7 +16,9 @@ from hubrun.desired.supported_systems import system_of
 from hubrun.errors import BadInput
 from hubrun.params import Site
 from hubrun.resources.certificate import WEBROOT
-from hubrun.sections.https import site_certificate
+from hubrun.resources.files import Absent, Directory, File
+from hubrun.resources.services import Service
+from hubrun.sections.https import dns, site_certificate
 from hubrun.shell import one_line, quote
 
 # In conf.d and not in sites-available: one file is the whole state, so that a file that `nginx -t` refuses can be
@@ -78,7 +81,7 @@ class Nginx:
     def on(cls, server: Server) -> Nginx:
         """The nginx that is installed; before it is, the one that the server's system will bring.
 
-        Raises HubrunError for a system that is none of ours.
+        Raises HubrunError for a system that is not one of ours.
         """
         says, ipv6 = server.probe("nginx -v 2>&1", "grep -qs . /proc/net/if_inet6")
         found = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", says.stdout)
@@ -104,7 +107,7 @@ class Nginx:
     def _render(self, template: str, **values: Any) -> str:
         for name, value in values.items():
             if isinstance(value, str) and _MEANS_SOMETHING.search(one_line(value)):
-                raise BadInput(f"{value!r} cannot stand in nginx's configuration", f"nginx, {name}")
+                raise BadInput(f"{value!r} cannot be written into nginx's configuration", f"nginx, {name}")
         return _TEMPLATES.get_template(template).render(ipv6=self.ipv6, **values)
 
 
@@ -125,16 +128,20 @@ class WorkerLimits(Resource):
     files: int = 16384
 
     @property
+    @override
     def label(self) -> str:
         return f"limits in {MAIN_FILE}"
 
     @property
+    @override
     def writes(self) -> tuple[str, ...]:
         return (MAIN_FILE,)
 
+    @override
     def probe(self) -> str:
         return quote(_NUMBERS, MAIN_FILE)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         now = {name: int(number) for name, number in facts(found).items()}
         wanted = {"worker_connections": self.connections, "worker_rlimit_nofile": self.files}
@@ -162,26 +169,55 @@ class NoDeadHttpsSite(Resource):
     key: str
 
     @property
+    @override
     def label(self) -> str:
         return f"no {HTTPS_FILE} that keeps nginx from starting"
 
     @property
+    @override
     def writes(self) -> tuple[str, ...]:
         return (HTTPS_FILE,)
 
+    @override
     def probe(self) -> str:
         return quote(_DEAD, HTTPS_FILE, self.certificate, self.key)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         if "dead" not in facts(found):
             return []
         return [
-            Action(f"remove {HTTPS_FILE} until its certificate is mended (see Port 443)", quote("rm -f {}", HTTPS_FILE))
+            Action(
+                f"remove {HTTPS_FILE} until its certificate is repaired (see Port 443)", quote("rm -f {}", HTTPS_FILE)
+            )
         ]
 
 
+def port_80(server: Server) -> list[Resource]:
+    """The site on port 80 in place of the distribution's own, and nginx running with it."""
+    site = server.site
+    return [
+        NoDeadHttpsSite(*site_certificate.paths(site)),
+        Absent(DEFAULT_SITE),
+        Directory(dns.FOLDER),
+        dns.token(server),
+        File(HTTP_FILE, Nginx.on(server).http_site(site), check=VALID),
+        _service(DEFAULT_SITE),
+    ]
+
+
+def port_443(server: Server) -> list[Resource]:
+    """The site on port 443, with room for a class's connections, and nginx running with it."""
+    text = Nginx.on(server).https_site(server.site)
+    return [WorkerLimits(), File(HTTPS_FILE, text, check=VALID), _service()]
+
+
+def _service(*more: str) -> Service:
+    return Service("nginx", watches=(MAIN_FILE, "/etc/nginx/conf.d", *more), reloads=True, check=VALID)
+
+
 def http_tests(site: Site) -> list[Test]:
-    """Tests of port 80, made on the server itself. They hold as well while the certificate is still to be mended."""
+    """Tests of port 80, made on the server itself. They hold as well while the certificate is still to be repaired."""
     here = f"{site.domain}:80:127.0.0.1"
     return [
         Test(
@@ -202,7 +238,7 @@ def http_tests(site: Site) -> list[Test]:
 def gate_test() -> Test:
     """The hub answers nginx's question about the gate; without that, nobody would get to their server."""
     return Test(
-        "the hub keeps the gate: nobody is let through without a cookie",
+        "the hub answers for the gate: without a cookie nobody gets through",
         "curl -sS -m 20 -o /dev/null -w '%{http_code}\n' http://127.0.0.1:8000/hub/gate-check",
         prints="^401$", remedy="404: the hub is of an earlier version. Run 02_hub_lti first",
     )  # fmt: skip
@@ -214,9 +250,9 @@ def https_tests(site: Site) -> list[Test]:
     root = f"https://{site.domain}"
     fault = f"See {HTTPS_FILE} and /var/log/nginx/error.log"
     tests = [
-        Test("the configuration of nginx is valid", VALID, remedy="Mend the file that is named, then: nginx -t"),
+        Test("the configuration of nginx is valid", VALID, remedy="Correct the file that is named, then: nginx -t"),
         Test(
-            "HTTP/2 is spoken", curl + quote("--http2 -o /dev/null -w 'HTTP/%{http_version}\n' {}", root),
+            "nginx speaks HTTP/2", curl + quote("--http2 -o /dev/null -w 'HTTP/%{http_version}\n' {}", root),
             prints="^HTTP/2$", remedy=fault,
         ),
         Test(
@@ -240,7 +276,7 @@ def https_tests(site: Site) -> list[Test]:
         shown = curl + quote("-o /dev/null -w '%{http_code} %{redirect_url}\n' {}", f"{root}/user/somebody/lab")
         tests.append(
             Test(
-                "whoever is not known is sent to the gate from anybody's server",
+                "a person who is not logged in is sent from anybody's server to the gate",
                 shown,
                 prints="^302 https://[^/]*/hub/gate/user/somebody/lab$",
                 remedy="503: the hub does not know /hub/gate-check. Run 02_hub_lti",
@@ -250,7 +286,7 @@ def https_tests(site: Site) -> list[Test]:
         header = rf"(?i)^strict-transport-security: max-age={site.hsts_seconds}\s*$"
         tests.append(
             Test(
-                "browsers are told to insist on HTTPS", curl + quote("-D - -o /dev/null {}", root), header, remedy=fault
+                "browsers are told to use only HTTPS", curl + quote("-D - -o /dev/null {}", root), header, remedy=fault
             )
         )
     return tests

@@ -8,6 +8,7 @@ import httpx
 
 from hubrun.desired.checks import Check, Test
 from hubrun.desired.resource import Resource
+from hubrun.desired.server import Server
 from hubrun.lms.connect_to import Route
 from hubrun.params import Site, read_local
 from hubrun.resources import acme_dns
@@ -15,7 +16,7 @@ from hubrun.resources.acme_dns import DnsChallenge
 from hubrun.resources.certificate import AcmeCertificate, AcmeTrust
 from hubrun.resources.files import Directory, File
 from hubrun.resources.packages import Packages
-from hubrun.resources.renewal import HOOK, HOOK_TEXT
+from hubrun.resources.renewal import HOOK, HOOK_TEXT, RenewalProof, ServedCertificate
 from hubrun.resources.services import Service
 from hubrun.sections.hub import config
 from hubrun.shell import quote
@@ -42,7 +43,12 @@ def dns_challenge(site: Site) -> DnsChallenge | None:
 
 
 def acme(site: Site) -> list[Resource]:
-    """What gets the certificate by ACME. Raises BadInput when a file or variable that a parameter names is not there."""
+    """What gets the certificate by ACME; nothing with `tls: files`.
+
+    Raises BadInput when a file or variable that a parameter names is not there.
+    """
+    if site.tls != "acme":
+        return []
     dns = dns_challenge(site)
     ca = read_local("acme_ca_file", site.acme_ca_file) if site.acme_ca_file else ""
     certificate = AcmeCertificate(
@@ -63,13 +69,27 @@ def nginx_unit(site: Site) -> list[Resource]:
     ]
 
 
-def renewal() -> list[Resource]:
-    """What renews it, and lets nginx serve the new one."""
+def renewal(site: Site) -> list[Resource]:
+    """What renews it, and lets nginx serve the new one; nothing with `tls: files`."""
+    if site.tls != "acme":
+        return []
     return [
         Directory(str(PurePosixPath(HOOK).parent)),
         File(HOOK, HOOK_TEXT, mode=0o755),
         Service("certbot.timer"),
     ]
+
+
+def renewal_proof(site: Site) -> list[Resource]:
+    """The proof that the renewal works, once it is set up; nothing with `tls: files`."""
+    if site.tls != "acme":
+        return []
+    return [RenewalProof(site.domain, site.acme_directory, dns=site.acme_dns != "none")]
+
+
+def served(site: Site) -> Resource:
+    """nginx serving the certificate that is on the disk."""
+    return ServedCertificate(site.domain, paths(site)[0])
 
 
 def tests(site: Site) -> list[Test]:
@@ -79,17 +99,17 @@ def tests(site: Site) -> list[Test]:
     below = [
         Test(
             f"the certificate is for *.{site.domain}", quote("openssl x509 -in {} -noout -checkhost {}", certificate, f"any.{site.domain}"),
-            prints="does match certificate", remedy="With subdomains, the site's own certificate must name the domain and *.DOMAIN",
+            prints="does match certificate", remedy="With subdomains, the site's certificate must name the domain and *.DOMAIN",
         ),
     ] if site.subdomains else []  # fmt: skip
     return [
         Test(
             "certificate and key are on the server", quote("ls -lL {} {}", certificate, key),
-            remedy="Put them there, or mend tls_certificate and tls_key",
+            remedy="Put them there, or correct tls_certificate and tls_key",
         ),
         Test(
             "the key has no passphrase", quote("openssl pkey -in {} -passin pass: -noout && echo none", key),
-            prints="^none$", remedy="nginx starts with nobody there to type it: openssl pkey -in WITH.key -out WITHOUT.key",
+            prints="^none$", remedy="nginx starts without a person who could type it: openssl pkey -in WITH.key -out WITHOUT.key",
         ),
         Test(
             "nobody but root and the key's group may read the key",
@@ -99,22 +119,22 @@ def tests(site: Site) -> list[Test]:
         Test(
             "the key is the certificate's",
             quote('a=$(openssl x509 -in {} -noout -pubkey) b=$(openssl pkey -in {} -passin pass: -pubout)\n[ -n "$a" ] && [ "$a" = "$b" ] && echo "they match"', certificate, key),
-            prints="they match", remedy="The certificate was made for another key, or the file's first certificate is not the site's own",
+            prints="they match", remedy="The certificate was made for another key, or the first certificate in the file is not the site's own",
         ),
         Test(
             f"the certificate is for {site.domain}", quote("openssl x509 -in {} -noout -checkhost {}", certificate, site.domain),
-            prints="does match certificate", remedy="Ask for a certificate with this name; the site's own must be the first in the file",
+            prints="does match certificate", remedy="Ask for a certificate with this name; the site's certificate must be the first in the file",
         ),
         *below,
         Test(
-            "the chain is in order: the site's own first, then each one's issuer",
+            "the chain is in order: the site's certificate first, then the issuer of each",
             quote(_CHAIN, certificate), prints="in order",
             remedy="cat SITE.pem INTERMEDIATE.pem > fullchain.pem, in this order, without the root",
         ),
         Test(
             "the certificate is valid now" + (f" and for {days} days more" if days else ""),
             quote(_VALID, certificate, days), prints="^valid until",
-            remedy="Ask for a new one and put it in the place of the old" if days else "certbot renew; see /var/log/letsencrypt",
+            remedy="Ask for a new one, and replace the old one with it" if days else "certbot renew; see /var/log/letsencrypt",
         ),
     ]  # fmt: skip
 
@@ -135,6 +155,11 @@ left=$(( ($(date -d "$end" +%s) - $(date +%s)) / 86400 ))
 openssl x509 -in "$path" -noout -checkend $((days * 86400)) > /dev/null || { echo "ends $end, in $left days"; exit 1; }
 echo "valid until $end, $left days"
 """
+
+
+def browser_checks(server: Server) -> list[Check]:
+    """See `accepted`; nothing in a plan while something is still to be changed."""
+    return [] if server.pending else [accepted(server.site)]
 
 
 def accepted(site: Site) -> Check:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from hubrun import server_paths
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Action, Resource, facts
@@ -37,12 +39,15 @@ class OneAddress(Resource):
     """
 
     @property
+    @override
     def label(self) -> str:
         return "students' servers with addresses that no longer exist"
 
+    @override
     def probe(self) -> str:
         return quote(_ELSEWHERE, server_paths.NETWORK)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         servers = facts(found).get("servers", "").split()
         if not servers:
@@ -106,9 +111,9 @@ def tests(site: Site) -> list[Test]:
     curl = quote("curl -sS -k -m 20 --noproxy '*' --resolve {} ", f"{name}:443:127.0.0.1")
     return [
         Test(
-            "the hub's own pages are at its own address alone",
+            "the hub's own pages are only at its own address",
             curl + quote("-o /dev/null -w '%{http_code} %{redirect_url}\n' {}", f"https://{name}/hub/home"),
-            prints=f"^302 {site.url}/hub/home$", remedy="Another site in /etc/nginx may have the names below the domain",
+            prints=f"^302 {site.url}/hub/home$", remedy="Another site in /etc/nginx may use the names below the domain",
         ),
         Test(
             "a person's address leads to the hub while their server does not run",

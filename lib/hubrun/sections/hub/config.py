@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from importlib.resources import files as resource_files
 from pathlib import PurePosixPath
@@ -10,9 +11,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource
 from hubrun.params import Site
 from hubrun.resources.files import Directory, File
+from hubrun.resources.secret_file import SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.source_tree import SourceTree, Superseded, sources
 from hubrun.server_paths import (
@@ -28,16 +31,18 @@ from hubrun.server_paths import (
     HUB_CODE,
     LIB,
     NETWORK,
+    PROXY_ENV,
     PROXY_USER,
     STATE,
     VENV,
+    VERIFY_ENV,
     program,
 )
 from hubrun.shell import one_line, quote
 
 # What people notice of a restart.
 PROXY_NOTICE = "students' open pages connect again within seconds, and notebooks go on"
-HUB_NOTICE = "students' servers and notebooks go on; who logs in just then waits some seconds"
+HUB_NOTICE = "students' servers and notebooks go on; a person who logs in at that moment waits some seconds"
 
 
 @cache
@@ -83,11 +88,60 @@ def check_command(site: Site) -> str:
 
 
 def loads(site: Site) -> str:
-    """Shell of a test that the configuration loads; on a fresh server, which has none, it passes.
+    """Shell of a test that the configuration loads; on a fresh server, which has none, it passes and says so.
 
     The same text wherever it is asked, so that one answer serves until something is changed.
     """
-    return f"test ! -e {CONFIG} || ({check_command(site)})"
+    return f"if [ -e {CONFIG} ]; then ({check_command(site)}) && echo 'it loads'; else echo 'there is none yet'; fi"
+
+
+def present_test(site: Site) -> Test:
+    """A test of the configuration that is on the server before anything is changed, if there is one."""
+    return Test(
+        "the present configuration loads", loads(site),
+        remedy="Correct the file that is named, and run this again. Nothing was changed",
+    )  # fmt: skip
+
+
+def settings_test(site: Site) -> Test:
+    """A test that the configuration is there, and that each of its settings exists in the class that it is for."""
+    return Test("the configuration loads, and each setting is known to its class", loads(site), prints="^it loads$")
+
+
+def health_test() -> Test:
+    """A test that the hub answers through its proxy and is well."""
+    return Test(
+        "the hub answers through its proxy", health(waits=8),
+        remedy="See journalctl -u jupyterhub -u jupyterhub-proxy -n 50",
+    )  # fmt: skip
+
+
+def tests(site: Site) -> list[Test]:
+    """Tests of the hub as 02_hub_lti leaves it: it answers, refuses a launch without a signature, and is not root."""
+    return [
+        health_test(),
+        Test(
+            "a launch without a signature is refused",
+            "curl -sS -o /dev/null -w '%{http_code}\n' -X POST http://127.0.0.1:8000/hub/lti/launch",
+            prints="^(400|401|403)$", remedy="See journalctl -u jupyterhub -n 50",
+        ),
+        Test(
+            f"the hub runs as {site.hub_user}",
+            'ps -o user:64= -p "$(systemctl show jupyterhub -p MainPID --value)"',
+            prints=rf"^{re.escape(site.hub_user)}\s*$", remedy="See User= in: systemctl cat jupyterhub",
+        ),
+    ]  # fmt: skip
+
+
+def boot_tests() -> list[Test]:
+    """Tests that what the site consists of starts at boot. Each by itself: asked of several, systemctl says yes when one does."""
+    return [
+        Test(
+            f"{unit} starts at boot", quote("systemctl is-enabled {}", unit), prints="^enabled$",
+            remedy=f"systemctl enable {unit}",
+        )
+        for unit in ("jupyterhub", "jupyterhub-proxy", "nginx", "docker")
+    ]  # fmt: skip
 
 
 def health(waits: int = 0) -> str:
@@ -117,6 +171,31 @@ def part(site: Site, name: str) -> Resource:
     return File(
         f"{CONF_D}/{name}", render(name, site), owner=f"root:{site.hub_user}", mode=0o640, check=check_command(site)
     )
+
+
+def folder(site: Site) -> Resource:
+    """/etc/jupyterhub, which the hub may read and others may not enter."""
+    return Directory("/etc/jupyterhub", owner=f"root:{site.hub_user}", mode=0o750)
+
+
+def tokens(site: Site) -> list[Resource]:
+    """The token between hub and proxy, and the one with which 06_verify removes its test users."""
+    return [
+        SecretFile(PROXY_ENV, ("CONFIGPROXY_AUTH_TOKEN",), owner(site)),
+        SecretFile(VERIFY_ENV, ("HUBRUN_VERIFY_TOKEN",), owner(site)),
+    ]
+
+
+def files(site: Site) -> list[Resource]:
+    """The hub's configuration: the folder of its parts, the operator's part, the file that reads them, and ours."""
+    return [
+        Directory(CONF_D, owner=f"root:{site.hub_user}", mode=0o750),
+        local_file(site),
+        main_file(site),
+        part(site, "20-hub.py"),
+        *hub_code(),
+        part(site, "25-lti.py"),
+    ]
 
 
 def courses(site: Site) -> list[Resource]:
@@ -163,6 +242,7 @@ def filter_answers() -> str:
 
 
 def main_file(site: Site) -> Resource:
+    """jupyterhub_config.py, which reads the files of conf.d."""
     return File(CONFIG, render("jupyterhub_config.py", site), owner=f"root:{site.hub_user}", mode=0o640)
 
 

@@ -10,6 +10,8 @@ from importlib.resources import files as resource_files
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from typing_extensions import override
+
 from hubrun import server_paths
 from hubrun.desired.resource import Action, Resource
 from hubrun.params import Site
@@ -19,7 +21,7 @@ _JOURNAL = "renaming.json"
 # So many are named in the one line of an error; the table below it has them all.
 _NAMED = 5
 _REMEDY = (
-    "Decide, and run it again: --set new_names=rename lets them keep their files under the new name, "
+    "Decide, and run this again: --set new_names=rename lets them keep their files under the new name, "
     "--set new_names=leave lets them begin with an empty home (their files stay on the server). Nothing was changed"
 )
 # What the program on the server consists of, in the order in which its modules need one another.
@@ -58,20 +60,23 @@ class Names(Resource):
     asks: bool
 
     @property
+    @override
     def label(self) -> str:
         return "names of the hub's people" if self.asks else "new names of the hub's people"
 
+    @override
     def probe(self) -> str:
         # One text for both: the question is asked once.
         program = _program(_LOOK, "print(look.report(SETTINGS), end='')", _settings(self.key, self.consumers))
         return _PROBE.format(database=f"{server_paths.STATE}/jupyterhub.sqlite", program=program)
 
+    @override
     def plan(self, found: str) -> list[Action]:
         if not found.strip():
             return []
         seen: dict[str, Any] = json.loads(found)
         if "error" in seen:
-            return [_stop("find out who would get another name", seen["error"], "Mend it, and run it again", "")]
+            return [_stop("find out who would get another name", seen["error"], "Repair it, and run this again", "")]
         people, unknown = seen["people"], [each for each in seen["unknown"] if each["bytes"] is not None]
         with_files = [each for each in people if each["bytes"] is not None]
         if seen["interrupted"]:
@@ -93,32 +98,32 @@ class Names(Resource):
         said = []
         if with_files:
             names = _some([f"{each['old']} → {each['new']}" for each in with_files])
-            said.append(f"{_count(with_files)} with files would get another name, and so an empty home: {names}")
+            said.append(f"{_count(with_files)} with files would get another name, and with it an empty home: {names}")
         if unknown:
             names = _some([each["old"] for each in unknown])
             said.append(
-                f"of {_count(unknown)} with files it is not known who they are in the field {self.key}: {names}. "
-                f"They are known after they launched once more under the present key{f' ({key})' if key else ''}, "
-                "as long as that stays in lti_username_key"
+                f"the name of {_count(unknown)} with files in the field {self.key} is not known: {names}. "
+                f"It is known after they have launched once more under the present key{f' ({key})' if key else ''}, "
+                "as long as lti_username_key keeps that value"
             )
-        title = f"decide what becomes of {_count([*with_files, *unknown])} who would get another name"
+        title = f"decide about {_count([*with_files, *unknown])} who would get another name"
         return _stop(title, "; ".join(said), _REMEDY, _table(people, unknown))
 
     def _obstacles(self, people: Sequence[Any]) -> list[Action]:
         admins = [each for each in people if each["old"] in self.admins and each["new"] not in self.admins]
         if admins:
             names = _some([f"{each['old']} → {each['new']}" for each in admins])
-            what = f"administrators would be none under their new names: {names}"
-            return [_stop("keep the administrators", what, "Put the new names into admin_users too", "")]
+            what = f"administrators would lose that right under their new names: {names}"
+            return [_stop("keep administrators' rights", what, "Put the new names into admin_users too", "")]
         stuck = [each for each in people if each["problem"]]
         if not stuck:
             return []
         what = f"{_count(stuck)} cannot be renamed: " + _some([f"{each['old']}: {each['problem']}" for each in stuck])
         remedy = (
-            "Settle it (in the hub's admin page remove the user who is not needed, then its volume: "
-            "docker volume rm jupyterhub-user-…), or run it with --set new_names=leave. Nothing was changed"
+            "Solve it (in the hub's admin page remove the user who is not needed, then its volume: "
+            "docker volume rm jupyterhub-user-…), or run this with --set new_names=leave. Nothing was changed"
         )
-        return [_stop(f"settle what keeps {_count(stuck)} from their new names", what, remedy, _table(people, []))]
+        return [_stop(f"solve what prevents the new names of {_count(stuck)}", what, remedy, _table(people, []))]
 
     # -- what is done
 
@@ -150,7 +155,7 @@ class Names(Resource):
     def _leave(self, with_files: Sequence[Any], unknown: Sequence[Any]) -> Action:
         left = {each["old"]: each.get("new", "") for each in [*with_files, *unknown]}
         said = [f"{_count(with_files)} get an empty home at their next launch"] if with_files else []
-        said += [f"{_count(unknown)} may, whose next name is not known"] if unknown else []
+        said += [f"{_count(unknown)}, whose next name is not known, may get one too"] if unknown else []
         step = self._step(
             f"leave {len(left)} as they are: {'; '.join(said)}", f"carry.leave, SETTINGS, {left!r}", "# nothing"
         )
@@ -166,9 +171,11 @@ class Interrupted(Resource):
 
     label = "an interrupted renaming"
 
+    @override
     def probe(self) -> str:
         return f"[ ! -e {server_paths.STATE}/{_JOURNAL} ] || echo interrupted"
 
+    @override
     def plan(self, found: str) -> list[Action]:
         if not found.strip():
             return []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 from hubrun.desired.checks import Check, Test
 from hubrun.desired.supported_systems import ARCHITECTURES, SYSTEMS
 from hubrun.params import Site
@@ -20,8 +22,9 @@ LEFT_MB = 1024
 # Who listens on a port: /proc, since a fresh server need not have `ss`. In /proc/net/tcp state 0A is LISTEN.
 _PORT = """
 port={}
-inode=$(awk -v port="$(printf ':%04X' "$port")" '$2 ~ port "$" && $4 == "0A" {print $10; exit}' /proc/net/tcp /proc/net/tcp6 2>/dev/null)
-[ -n "$inode" ] || exit 0
+set -- /proc/net/tcp; [ -e /proc/net/tcp6 ] && set -- "$@" /proc/net/tcp6
+inode=$(awk -v port="$(printf ':%04X' "$port")" '$2 ~ port "$" && $4 == "0A" {print $10; exit}' "$@") || exit 1
+[ -n "$inode" ] || { echo free; exit 0; }
 for fd in /proc/[0-9]*/fd/*; do
     if [ "$(readlink "$fd" 2>/dev/null)" = "socket:[$inode]" ]; then
         pid=${fd#/proc/}; pid=${pid%%/*}; name=$(cat "/proc/$pid/comm"); break
@@ -39,6 +42,7 @@ _REACHED = """timeout 10 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - {} {} && echo reac
 class ClockTest(Test):
     """The server's clock, compared with this machine's at the moment of the answer."""
 
+    @override
     def judge(self, exit_code: int, text: str, at: float = 0.0) -> Check:
         check = super().judge(exit_code, text, at)
         if not check.ok:
@@ -64,12 +68,13 @@ def preflight(site: Site) -> list[Test]:
             quote('arch=$(dpkg --print-architecture)\necho "$arch"\ncase " {} " in *" $arch "*) ;; *) exit 1;; esac'.replace("{}", " ".join(ARCHITECTURES))),
             remedy="Use a server with one of " + ", ".join(ARCHITECTURES),
         ),
-        Test("systemd is in charge", "test -d /run/systemd/system && systemctl --version | head -n 1", remedy="Use a server, not a plain container"),
+        Test("systemd manages the services", "test -d /run/systemd/system && systemctl --version | head -n 1", "^systemd", remedy="Use a server, not a plain container"),
         Test("root's rights", 'test "$(id -u)" = 0', remedy="Log in as root, or as a user who may use sudo"),
         Test(
             f"memory of at least {site.min_memory_mb} MB",
             f"awk '/^MemTotal/ {{mb = $2 / 1024; printf \"%d MB\\n\", mb; exit mb < {site.min_memory_mb}}}' /proc/meminfo",
-            remedy="Use a larger server: the hub needs about 400 MB, each student user_memory_mb at most",
+            prints="^[0-9]+ MB$",
+            remedy="Use a larger server: the hub needs about 400 MB, and each student at most user_memory_mb",
         ),
         Test(
             f"disk space of at least {site.min_disk_gb} GB ({LEFT_MB} MB once installed)",
@@ -78,11 +83,11 @@ def preflight(site: Site) -> list[Test]:
                 [ -d "$folder" ] || continue
                 left=$(df -Pm "$folder" | awk 'NR == 2 {{print $4}}')
                 want=$need; [ "$folder" = /tmp ] && want=64
-                if [ "$left" -lt "$want" ]; then echo "$folder has $left MB left, needed are $want MB"; bad=1; fi
+                [ "$left" -ge "$want" ] || {{ echo "$folder has $left MB left, $want MB are needed"; bad=1; }}
             done
             [ -z "${{bad:-}}" ] && echo "$(df -Pm / | awk 'NR == 2 {{print $4}}') MB left"
             """,
-            remedy="Free space or enlarge the disk; min_disk_gb sets the bound",
+            remedy="Free space or enlarge the disk; min_disk_gb sets the limit",
         ),
         *(
             Test(
@@ -95,7 +100,7 @@ def preflight(site: Site) -> list[Test]:
             f"clock within {CLOCK_SECONDS} s of this machine's",
             "date +%s",
             prints="^[0-9]+$",
-            remedy="Set the clock: timedatectl set-ntp true. LTI refuses launches when it is off",
+            remedy="Set the clock: timedatectl set-ntp true. LTI refuses launches when it is wrong",
         ),
         *(
             Test(

@@ -66,7 +66,13 @@ def tests(site: Site) -> list[Test]:
     """Tests that what must happen by itself is going to happen."""
     wanted = ["logrotate.timer"] + ["apt-daily.timer", "apt-daily-upgrade.timer"] * (site.upgrade != "none")
     found = [
-        Test(f"{timer} will run", f"systemctl list-timers --no-legend {timer}", rf"^\S.*{timer}") for timer in wanted
+        # a timer without a next time has "-" or "n/a" in the place of the day
+        Test(
+            f"{timer} will run",
+            f"systemctl list-timers --no-legend {timer}",
+            rf"^[A-Z]\w\w \d{{4}}-\d\d-\d\d .*{timer}",
+        )
+        for timer in wanted
     ]
     if site.upgrade != "none":
         found.append(
@@ -77,3 +83,17 @@ def tests(site: Site) -> list[Test]:
             )
         )
     return found
+
+
+def package_tests() -> list[Test]:
+    """Tests that the base packages do their work, and that apt left none half installed."""
+    return [
+        Test(
+            "Python makes virtual environments", "python3 -m venv --help >/dev/null && python3 -m ensurepip --version"
+        ),
+        Test(
+            "every package is completely installed",
+            'broken=$(dpkg --audit) || exit\n[ -z "$broken" ] || { echo "$broken"; exit 1; }',
+            remedy="dpkg --configure -a, then apt-get --fix-broken install",
+        ),
+    ]

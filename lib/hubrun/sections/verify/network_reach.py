@@ -11,13 +11,15 @@ from typing import Any
 
 from hubrun.desired.checks import Check
 from hubrun.desired.server import Server
+from hubrun.errors import CheckFailed
 from hubrun.lms.browser import Browser
 from hubrun.params import Site
 
 # SSH, nginx, the proxy and its API, the hub, Docker (2375 plain, 2376 TLS). What else listens on the server is added.
+HUB = 8081
 PORTS = (22, 80, 443, 8000, 8001, 8081, 2375, 2376)
 # Where clouds keep what belongs to the machine, credentials among it: link-local for most; Azure's second address, and
-# Alibaba's, are no link-local ones.
+# Alibaba's, are not link-local ones.
 METADATA = (("169.254.169.254", 80), ("168.63.129.16", 80), ("168.63.129.16", 32526), ("100.100.100.200", 80))
 # What students ask most, besides the archives that the server's own packages come from: what of these the server itself
 # reaches must be reached from a container too.
@@ -112,13 +114,18 @@ class Survey:
 
 
 def survey(server: Server) -> Survey:
-    """Ask the server what there is to reach."""
+    """Ask the server what there is to reach. Raises CheckFailed when it does not say."""
     text = server.run(_SURVEY, [f"{host}:{port}" for host, port in OUTSIDE]).stdout
     lines = [line.split() for line in text.splitlines() if len(line.split()) == 2]
 
     def every(word: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(value for name, value in lines if name == word))
 
+    if server.site.gateway not in every("own") or str(HUB) not in every("port"):
+        raise CheckFailed(
+            "the server's addresses and ports are not known, so nobody can say what a container reaches of them",
+            server.site.host, "On the server, `ip -4 addr` must show the students' network, and `ss -ltn` the hub's port 8081",
+        )  # fmt: skip
     outside = tuple((host, int(port)) for host, _, port in (each.partition(":") for each in every("outside")))
     return Survey(
         every("own"),
@@ -148,7 +155,7 @@ def groups(site: Site, found: Survey, neighbours: Sequence[str]) -> list[Group]:
     private = [(address, port) for address in inside((*found.routers, *found.resolvers)) for port in (22, 80, 443)]
     made = [
         Group("the hub, which it needs", ((site.gateway, 8081),), open=True),
-        Group("the outside, as the server itself does", found.outside, open=True),
+        Group("the internet, as the server itself does", found.outside, open=True),
         Group("another student's server", tuple((address, 8888) for address in neighbours)),
         Group(
             "the server's other ports, by its address in the students' network",
@@ -180,17 +187,17 @@ def judge(found: Survey, tried: Sequence[Group], answer: dict[str, Any], user: s
     )
     return [
         *checks,
-        _check("a container finds names", all(known), "an address for each", f"{sum(map(bool, known))} of {len(known)}",
-               "Its name servers do not answer it: `nft list set inet hubrun resolvers`, and the server's /etc/resolv.conf"),
-        _check("a container does not learn who else is there", not any(told), "no name of another student",
+        _check("a container can look up names", all(known), "an address for each", f"{sum(map(bool, known))} of {len(known)}",
+               "The name servers do not answer it: `nft list set inet hubrun resolvers`, and the server's /etc/resolv.conf"),
+        _check("a container cannot find out who else is there", not any(told), "no name of another student",
                ", ".join(filter(None, told)) or "none", "Docker's DNS tells containers' names: run 04 again"),
         _check("a container has no Docker socket", not answer["sockets"], "none", ", ".join(answer["sockets"]) or "none",
-               "A volume in 90-local.py mounts it: whoever has it is root on the server"),
+               "A volume in 90-local.py mounts it, and with it anybody can become root on the server"),
         _check("a container has no IPv6", set(answer["ipv6"]) <= {"lo"}, "none", ", ".join(answer["ipv6"]) or "none",
-               "The rules for students' containers are of IPv4: make the network without --ipv6"),
-        _check("a container writes to its home and a bounded /tmp alone", bounded, "so it is", space,
+               "The rules for students' containers are for IPv4 only: make the network without --ipv6"),
+        _check("a container writes only to its home and to a /tmp of limited size", bounded, "no other folder", space,
                "90-local.py may replace c.DockerSpawner.extra_host_config: add to it"),
-        _check("a full server kills a student's process before the hub", answer["oom"] > 0, "a score above 0",
+        _check("when memory runs out, a student's process is killed before the hub", answer["oom"] > 0, "a score above 0",
                str(answer["oom"]), "90-local.py may replace c.DockerSpawner.extra_host_config: add to it"),
     ]  # fmt: skip
 
@@ -213,7 +220,7 @@ def _judge_group(group: Group, came: list[str]) -> Check:
         shown = ", ".join(f"{address}:{port} {how}" for (address, port), how in zip(group.targets, came, strict=True))
         return _check(
             f"a container reaches {group.what}", len(opened) == len(group.targets), "open", shown,
-            "A firewall on the server drops it: allow the containers' network",
+            "A firewall on the server blocks it: allow the containers' network",
         )  # fmt: skip
     return _check(
         f"a container does not reach {group.what}", not reached, f"0 of {len(group.targets)}",

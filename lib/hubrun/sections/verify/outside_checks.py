@@ -68,7 +68,7 @@ def check_certificate(route: Route, file_sha256: str, min_days: int = 7) -> Chec
     came = f"a verified chain from {leaf.issuer}, {leaf.days_left} days left, sha256 {leaf.sha256[:16]}…"
     cause = ""
     if leaf.sha256 != file_sha256.strip().rpartition("=")[2].replace(":", "").lower():
-        cause = "nginx presents another certificate than the file: reload it (`systemctl reload nginx`)."
+        cause = "nginx presents a certificate other than the one in the file: reload it (`systemctl reload nginx`)."
     elif leaf.days_left < min_days:
         cause = "The certificate was not renewed: `systemctl list-timers`, `certbot renew --dry-run`."
     return Check("certificate", not cause, expected, came, cause)
@@ -83,7 +83,11 @@ def check_redirect(route: Route, http_port: int = 80) -> Check:
         return Check("redirect to https", False, expected, answer.what, answer.remedy)
     location = answer.headers.get("location", "")
     ok = answer.status_code in (301, 302, 307, 308) and _same_url(location, f"{route.url}/hub/health")
-    cause = "" if ok else "nginx's server block for port 80 does not redirect, or to a URL without the public port."
+    cause = (
+        ""
+        if ok
+        else "nginx's server block for port 80 does not redirect, or redirects to a URL without the public port."
+    )
     return Check("redirect to https", ok, expected, f"{answer.status_code} {location}".rstrip(), cause)
 
 

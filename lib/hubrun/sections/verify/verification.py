@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
 
-from hubrun.desired.cards import Live
+from hubrun.desired.cards import ProgressLine
 from hubrun.desired.checks import Check
 from hubrun.desired.server import Server
 from hubrun.errors import HubrunError
@@ -57,8 +57,9 @@ class Verification:
         self.server = server
         self.site = server.site
         self.route = Route(self.site.url, self.site.public_address, trust_ca_file=self.site.trust_ca_file)
-        self._live = Live()
-        running = "systemctl is-active -q nginx jupyterhub jupyterhub-proxy docker"
+        self._live = ProgressLine()
+        # Each by itself: asked of several, systemctl says yes when one of them runs.
+        running = "for unit in nginx jupyterhub jupyterhub-proxy docker; do systemctl is-active -q $unit || exit; done"
         if server.check_mode and server.probe(running)[0].exit_code != 0:
             server.pending.append("what 02 to 04 install")
 
@@ -195,7 +196,7 @@ class Verification:
         left = test_users.remove(self.server)
         return [
             Check(
-                "test users, containers, volumes and the test's LMS are gone", not left, "nothing",
+                "test users, containers, volumes and the test's LMS are removed", not left, "nothing",
                 ", ".join(left) or "nothing", "90-local.py may replace c.Authenticator.post_auth_hook or "
                 "c.JupyterHub.load_roles of 20-hub.py, by which 06_verify may remove its test users: add to them" if left else "",
             )
