@@ -1,22 +1,14 @@
-"""A link into a git repository, from the click in Canvas to the open notebook: in a browser, in a student's container.
-
-The repository is served by git's own http-backend, in a container that stands for the outside: it has an address of
-RFC 5737's documentation networks, since students' containers reach neither the server nor a private network.
-"""
+"""A link into a git repository, from the click in Canvas to the open notebook: in a browser, in a student's container."""
 
 from __future__ import annotations
 
-import html
-import json
 import shutil
 from collections.abc import Iterator
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote
 
 import pytest
-from canvas import env_file
+from git_outside import PATH, page_of_canvas, repository_outside
 from machines import CHROMIUM_FLAGS, Machine
-from oauthlib.oauth1 import SIGNATURE_TYPE_BODY
-from oauthlib.oauth1 import Client as OAuth1
 from playwright.sync_api import BrowserContext, sync_playwright
 
 from hubrun import params
@@ -26,49 +18,6 @@ from hubrun.params import Site
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(300)]
 
 STUDENT = "gus"
-PORT = 8999
-OUTSIDE = "198.51.100.2"
-# A space, and letters that end an address where they are not encoded.
-PATH = "week 1/lab #2 übung.ipynb"
-
-# Makes course.git with a branch `main`, which nothing is on, and `autumn`, which has the notebook; then serves it.
-# git-http-backend(1): the variables of CGI/1.1 (RFC 3875) that it reads.
-_SERVE = """
-import http.server, os, pathlib, subprocess, sys
-address, port, path, text = sys.argv[1:]
-os.chdir("/tmp")
-os.environ.update(HOME="/tmp", GIT_HTTP_EXPORT_ALL="1", GIT_PROJECT_ROOT="/tmp/served")
-git = ["git", "-C", "work", "-c", "user.name=Teacher", "-c", "user.email=teacher@example.edu"]
-subprocess.run(["git", "init", "-q", "-b", "main", "work"], check=True)
-subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "empty"], check=True)
-subprocess.run([*git, "switch", "-q", "-c", "autumn"], check=True)
-file = pathlib.Path("work", path)
-file.parent.mkdir(parents=True)
-file.write_text(text)
-subprocess.run([*git, "add", "."], check=True)
-subprocess.run([*git, "commit", "-q", "-m", "lab"], check=True)
-subprocess.run(["git", "clone", "-q", "--bare", "work", "served/course.git"], check=True)
-
-class Git(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        where, _, query = self.path.partition("?")
-        names = {"Content-Type": "CONTENT_TYPE", "Content-Length": "CONTENT_LENGTH",
-                 "Content-Encoding": "HTTP_CONTENT_ENCODING", "Git-Protocol": "GIT_PROTOCOL"}
-        sent = {variable: self.headers[name] for name, variable in names.items() if name in self.headers}
-        cgi = {"REQUEST_METHOD": self.command, "PATH_INFO": where, "QUERY_STRING": query, "REMOTE_ADDR": "x", **sent}
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        answer = subprocess.run(["git", "http-backend"], input=body, stdout=subprocess.PIPE, env=os.environ | cgi).stdout
-        head, _, rest = answer.partition(b"\\r\\n\\r\\n")
-        lines = dict(line.split(": ", 1) for line in head.decode().splitlines())
-        self.send_response(int(lines.pop("Status", "200").split()[0]))
-        for name, value in {**lines, "Content-Length": str(len(rest))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(rest)
-    do_POST = do_GET
-
-http.server.ThreadingHTTPServer((address, int(port)), Git).serve_forever()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -78,24 +27,8 @@ def site(machine: Machine) -> Site:
 
 @pytest.fixture(scope="module")
 def repository(machine: Machine, site: Site) -> Iterator[str]:
-    """The address of a repository that students' containers reach: outside, as they see it."""
-    cell = {"cell_type": "markdown", "id": "one", "metadata": {}, "source": "Pulled from *git*"}
-    text = json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
-    start = """
-        docker run -d --rm --name hubrun-test-git --network none $1 python -c "$2" 0.0.0.0 $3 "$4" "$5"
-        pid=$(docker inspect -f '{{.State.Pid}}' hubrun-test-git)
-        ip link add hubrun-git type veth peer name outside netns "$pid"
-        ip addr add 198.51.100.1/30 dev hubrun-git
-        ip link set hubrun-git up
-        nsenter -t "$pid" -n sh -c "ip addr add $6/30 dev outside; ip link set outside up"
-    """
-    machine.run(start, site.image_name, _SERVE, str(PORT), PATH, text, OUTSIDE)
-    url = f"http://{OUTSIDE}:{PORT}/course.git"
-    try:
-        machine.run(f"curl -fsS -o /dev/null --retry 40 --retry-delay 0 --retry-max-time 20 --retry-all-errors {url}/info/refs?service=git-upload-pack")  # fmt: skip
+    with repository_outside(machine, site) as url:
         yield url
-    finally:
-        machine.run("docker rm -f hubrun-test-git")
 
 
 @pytest.fixture(scope="module")
@@ -113,35 +46,12 @@ def browser(machine: Machine, site: Site) -> Iterator[BrowserContext]:
     machine.run(f"docker volume rm -f jupyterhub-user-{STUDENT}")
 
 
-def page_of_canvas(machine: Machine, launch_url: str, student: str = STUDENT) -> str:
-    """The page with which Canvas launches a tool at this URL: a form that sends itself.
-
-    What the query of the URL says is put into the form, and signed there; the form is sent to the URL as it is
-    (instructure/canvas-lms, lib/lti/security.rb and app/views/lti/_lti_message.html.erb).
-    """
-    pair = env_file(machine.secret("/etc/jupyterhub/lti.env"))
-    form = {
-        "lti_message_type": "basic-lti-launch-request", "lti_version": "LTI-1p0", "resource_link_id": "88391",
-        "user_id": f"opaque-{student}", "roles": "Learner", "lis_person_sourcedid": student, "context_id": "2f3a",
-        "tool_consumer_info_product_family_code": "canvas", "oauth_callback": "about:blank",
-        **dict(parse_qsl(urlsplit(launch_url).query)),
-    }  # fmt: skip
-    signer = OAuth1(pair["LTI_CLIENT_KEY"], client_secret=pair["LTI_CLIENT_SECRET"], signature_type=SIGNATURE_TYPE_BODY)
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    _, _, body = signer.sign(launch_url.partition("?")[0], "POST", body=form, headers=headers)
-    fields = "".join(
-        f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
-        for name, value in parse_qsl(body)
-    )
-    return f'<form action="{html.escape(launch_url)}" method="post">{fields}</form><script>document.forms[0].submit()</script>'
-
-
 def test_a_launch_pulls_the_repository_and_opens_the_notebook(
     machine: Machine, site: Site, repository: str, browser: BrowserContext
 ) -> None:
     link = GitLink(site.url, repository, "autumn", PATH)
     page = browser.new_page()
-    page.set_content(page_of_canvas(machine, link.launch_url))
+    page.set_content(page_of_canvas(machine, link.launch_url, STUDENT))
     page.wait_for_url(f"{site.url}/user/{STUDENT}/**/lab/tree/course/{quote(PATH)}", timeout=120_000)
     page.get_by_text("Pulled from git").first.wait_for(timeout=60_000)
     page.locator(".lm-TabBar-tab.lm-mod-current", has_text="lab #2 übung.ipynb").wait_for()

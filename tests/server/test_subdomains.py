@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 from canvas import key_and_secret
+from git_outside import PATH, page_of_canvas, repository_outside
 from machines import CHROMIUM_FLAGS, Ended, Machine, hubrun
 from playwright.sync_api import Page, sync_playwright
 
@@ -22,6 +23,7 @@ from hubrun.hub import matrix13
 from hubrun.hub.browser import Browser
 from hubrun.hub.connect_to import Route
 from hubrun.hub.front.hosts import host
+from hubrun.hub.git_links import GitLink
 from hubrun.hub.lms import Person
 from hubrun.hub.temporary_consumer import temporary_consumer
 from hubrun.hub.test_users import volume
@@ -203,10 +205,6 @@ def test_whoever_is_launched_works_at_an_address_of_their_own(machine: Machine, 
     assert student.get("/hub/token").status_code == 200
     # "My server", on the hub's home page, leads there.
     assert str(student.get("/hub/spawn").url).startswith(people.at(STUDENT, "lab"))
-    # A link into nbgitpuller, such as 05 shows, leads there too.
-    linked = people.launch(STUDENT, "/hub/user-redirect/git-pull?repo=https%3A%2F%2Fgit.example.edu%2Fx")
-    page = linked.get("/hub/user-redirect/git-pull?repo=https%3A%2F%2Fgit.example.edu%2Fx")
-    assert str(page.url).startswith(people.at(STUDENT, "git-pull")), page.url
     # Somebody else reaches the address, and not the server.
     other = people.launch("sol")
     for url in (people.at(STUDENT, "lab"), people.at(STUDENT, "api/contents"), f"/user/{STUDENT}/lab"):
@@ -226,6 +224,17 @@ def test_lti_13_and_names_that_are_no_part_of_an_address(machine: Machine, peopl
     assert browser.start() == people.at(launch.user, "lab")
     assert urlsplit(browser.lab_url).hostname == host(launch.user, people.site.domain)
     assert browser.run_cell("6*7") == "42"
+
+
+def test_a_launch_pulls_a_repository_and_opens_its_notebook(machine: Machine, people: People) -> None:
+    with repository_outside(machine, people.site) as repository, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
+        page = chromium.new_context(ignore_https_errors=True).new_page()
+        link = GitLink(people.site.url, repository, "autumn", PATH)
+        page.set_content(page_of_canvas(machine, link.launch_url, "pul.ler"))
+        page.wait_for_url(f"{people.at('pul.ler')}lab/tree/course/{quote(PATH)}", timeout=120_000)
+        page.get_by_text("Pulled from git").first.wait_for(timeout=60_000)
+        chromium.close()
 
 
 def test_the_last_runbook_passes(machine: Machine, switched: Ended) -> None:
