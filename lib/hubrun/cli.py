@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405 - of files that our own pytest wrote
 
 import click
 
@@ -312,7 +312,7 @@ def _print_failures(report: Path) -> None:
 
     `report` is a file in JUnit's XML form, as pytest writes it.
     """
-    for case in ElementTree.parse(report).iter("testcase") if report.exists() else ():
+    for case in ElementTree.parse(report).iter("testcase") if report.exists() else ():  # nosec B314
         for failure in case.iter():
             if failure.tag in {"failure", "error"}:
                 reason = failure.get("message", "").splitlines()

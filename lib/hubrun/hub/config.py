@@ -72,7 +72,7 @@ def render(template: str, site: Site, **more: object) -> str:
 
 def scratch(site: Site) -> dict[str, int]:
     """Folders in memory that a student's container may write to, and their sizes in MB: half of its memory for /tmp."""
-    return {"/tmp": site.user_memory_mb // 2, "/var/tmp": 64, "/run": 16}
+    return {"/tmp": site.user_memory_mb // 2, "/var/tmp": 64, "/run": 16}  # nosec B108 - mounts of a container
 
 
 def pinned(name: str) -> str:

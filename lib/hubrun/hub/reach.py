@@ -175,7 +175,7 @@ def judge(found: Survey, tried: Sequence[Group], answer: dict[str, Any], user: s
     known = answer["addresses"][: len(found.names)]
     told = [*answer["addresses"][len(found.names) :], *(name for name in answer["names"] if user in name)]
     bounded = answer["tmp"] < 16384 and not answer["writes"]
-    space = f"/tmp holds {answer['tmp']} MB" + (
+    space = f"/tmp holds {answer['tmp']} MB" + (  # nosec B108 - text for a person
         f", and it writes to {', '.join(answer['writes'])}" if answer["writes"] else ""
     )
     return [

@@ -20,7 +20,7 @@ from hubrun.practice.server import Practice
 
 BOOT_LIMIT = 90  # seconds; it takes 2 to 6
 SERVICES_LIMIT = 30
-STOP_LIMIT = 60
+STOP_LIMIT = 180
 MOST = 120  # practice servers, so that all ports stay below 32768
 
 
@@ -303,7 +303,7 @@ def _remove(docker: Engine, label: str) -> None:
         docker.run("rm", "-f", "-v", name, timeout=STOP_LIMIT)
     for kind in ("volume", "network"):
         for name in docker.labelled(kind, label):
-            docker.run(kind, "rm", name)
+            docker.run(kind, "rm", name, timeout=STOP_LIMIT)
 
 
 def _remove_images(docker: Engine) -> None:
@@ -317,4 +317,4 @@ def _remove_images(docker: Engine) -> None:
         if docker.labelled("image", image.LABEL) == images:
             raise HubrunError("images made for practice are in use", "docker image rm", detail="\n".join(images))
     for volume in docker.labelled("volume", image.LABEL):
-        docker.run("volume", "rm", volume)
+        docker.run("volume", "rm", volume, timeout=STOP_LIMIT)

@@ -22,7 +22,7 @@ _CONTAINER = re.compile(r"jupyter-[a-z0-9-]{1,200}")
 _VOLUME = re.compile(r"jupyterhub-user-((?:[a-z0-9]|-[0-9a-f]{2})+)")
 _HOME = "/home/jovyan"
 
-_TMPFS = ("/tmp", "/var/tmp", "/run")
+_TMPFS = ("/tmp", "/var/tmp", "/run")  # nosec B108 - mounts of a container
 _TMPFS_OPTION = re.compile(
     r"rw|exec|noexec|nosuid|nodev|size=\d{1,6}[kmg]|mode=[01]?[0-7]{3}|nr_inodes=\d{1,7}k?|uid=\d{1,5}|gid=\d{1,5}"
 )
