@@ -11,7 +11,6 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree  # nosec B405 - of files that our own pytest wrote
 
 import click
 
@@ -312,6 +311,8 @@ def _print_failures(report: Path) -> None:
 
     `report` is a file in JUnit's XML form, as pytest writes it.
     """
+    from xml.etree import ElementTree  # nosec B405 - of files that our own pytest wrote; no other command needs it
+
     for case in ElementTree.parse(report).iter("testcase") if report.exists() else ():  # nosec B314
         for failure in case.iter():
             if failure.tag in {"failure", "error"}:
