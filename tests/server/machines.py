@@ -174,7 +174,7 @@ class Machine:
         assert ended.code == 0, ended.tail
 
     def down(self) -> None:
-        ended = hubrun("practice", "--name", self.name, "down", seconds=180)
+        ended = hubrun("practice", "--name", self.name, "down", seconds=420)
         assert ended.code == 0, ended.tail
 
     @cached_property

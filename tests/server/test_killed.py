@@ -184,7 +184,7 @@ def test_records_of_killed_runs_say_what_the_server_says_and_the_next_run_ends_g
             last = record
         # Else it was killed before it had begun a record, and so before it had touched anything.
         assert not story.lies(machine), about + result.tail
-    assert sum(ended.values()) >= KILLS * 0.7, f"too few runs had begun: {ended}"
+    assert sum(ended.values()) >= KILLS * 0.5, f"too few runs had begun: {ended}"
     final = hubrun("install", machine.site, "--records", tmp_path, seconds=420)
     assert final.code == 0, f"seed {SEED}\n" + final.tail
     report = verify(history)

@@ -128,16 +128,16 @@ def test_what_was_changed_by_hand_is_named_and_mended_and_nothing_else(machine: 
     machine.run(change.script, data=change.data)
     planned = hubrun("plan", machine.site)
     # before anything is asserted: the next change needs the server as it was
-    mended = hubrun("install", machine.site, "--only", change.only)
+    repaired = hubrun("install", machine.site, "--only", change.only)
     assert planned.code == 2, planned.tail
     assert sorted({name for _, _, name in items(planned, "would change")}) == sorted(change.names), planned.tail
     assert re.search(r"it (had been set by|was right in) run \d{8}T", planned.output), planned.tail
-    assert mended.code == 0, mended.tail
+    assert repaired.code == 0, repaired.tail
     # one by one, also where a resource is changed in two steps
     done, said = (
-        sorted(name for _, _, name in each) for each in (items(mended, "changed"), items(planned, "would change"))
+        sorted(name for _, _, name in each) for each in (items(repaired, "changed"), items(planned, "would change"))
     )
-    assert done == said and set(done) == set(change.names), mended.tail
+    assert done == said and set(done) == set(change.names), repaired.tail
     assert hubrun("plan", machine.site, "--only", change.only).code == 0
 
 

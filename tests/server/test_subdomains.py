@@ -330,5 +330,5 @@ def test_switching_it_off_leads_everybody_back_to_one_address(machine: Machine, 
     student = people.launch("early")
     assert student.start() == f"{people.site.url}/user/early/lab"
     assert student.read_file("kept.txt") == "kept"
-    for name in ("early", "sol", STUDENT, EVIL, TEACHER, "hubruntest__o.brien"):
+    for name in ("early", "sol", STUDENT, EVIL, TEACHER, "pul.ler", "hubruntest__o.brien"):
         machine.run('docker rm -f $(docker ps -aq --filter "volume=$1"); docker volume rm -f "$1"; true', volume(name))

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidMessage, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from hubrun.errors import CheckFailed
@@ -39,7 +39,7 @@ def execute(route: Route, url: str, headers: Mapping[str, str], code: str, timeo
     deadline = time.monotonic() + timeout_s
     try:
         while True:
-            with _open(route, url, headers, timeout_s) as channels, contextlib.suppress(_Silent):
+            with contextlib.suppress(_Silent), _open(route, url, headers, deadline) as channels:
                 _await_kernel(channels, deadline)
                 return _execute(channels, code, deadline)
             if time.monotonic() >= deadline:
@@ -60,12 +60,19 @@ def execute(route: Route, url: str, headers: Mapping[str, str], code: str, timeo
         ) from error
 
 
-def _open(route: Route, url: str, headers: Mapping[str, str], timeout_s: float) -> ClientConnection:
+def _open(route: Route, url: str, headers: Mapping[str, str], deadline: float) -> ClientConnection:
+    """Open the kernel's websocket. Jupyter Server answers when it heard the kernel, and hangs up when it did not within
+    a minute (jupyter_server, kernel_info_timeout): _Silent, since JupyterLab opens another one then.
+    """
+    limit = max(1.0, min(_RELOAD_S, deadline - time.monotonic()))
     secure = route.ssl_context() if url.startswith("wss:") else None
-    sock = socket.create_connection(route.target(_http(url)), timeout=timeout_s) if route.is_direct else None
-    return connect(
-        url, sock=sock, ssl=secure, additional_headers=headers, open_timeout=timeout_s, close_timeout=2, max_size=None
-    )
+    sock = socket.create_connection(route.target(_http(url)), timeout=limit) if route.is_direct else None
+    try:
+        return connect(
+            url, sock=sock, ssl=secure, additional_headers=headers, open_timeout=limit, close_timeout=2, max_size=None
+        )
+    except (TimeoutError, InvalidMessage) as error:
+        raise _Silent from error
 
 
 def _http(url: str) -> str:

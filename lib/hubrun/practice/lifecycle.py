@@ -303,7 +303,7 @@ def _remove(docker: Engine, label: str) -> None:
         docker.run("rm", "-f", "-v", name, timeout=STOP_LIMIT)
     for kind in ("volume", "network"):
         for name in docker.labelled(kind, label):
-            docker.run(kind, "rm", name)
+            docker.run(kind, "rm", name, timeout=STOP_LIMIT)
 
 
 def _remove_images(docker: Engine) -> None:
