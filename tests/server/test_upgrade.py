@@ -1,13 +1,12 @@
 """A site of the version before is brought to this one by `install`, while students work on it.
 
-The version before is taken from the project's own history and run as it was, but for its Python packages.
+The version before is taken from the project's own history and run as it was, with a `.venv` of its own.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import KEEP, server
-from machines import PROJECT, Ended, Machine, hubrun
+from machines import PROJECT, Ended, Machine, Running, hubrun
 
 from hubrun import params
 from hubrun.desired.server import Server
@@ -27,8 +26,8 @@ from hubrun.sections.verify.verification import Verification
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
-# The last landing before the separation of students; raised when a version is released.
-BEFORE = "589e9e7"
+# Raised when a version is released.
+BEFORE = "194d6a0"
 USER = "ada"
 COURSE = "course-bio"
 
@@ -46,30 +45,27 @@ class Work:
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout of the version before."""
+    """A checkout of the version before, with its packages."""
     folder = tmp_path_factory.mktemp("before")
     archive = subprocess.run(["git", "archive", BEFORE], cwd=PROJECT, stdout=subprocess.PIPE, check=True).stdout
     subprocess.run(["tar", "-x", "-C", folder], input=archive, check=True)
-    # papermill finds its engine by what is installed; of two with one name the first on the path counts (entrypoints)
-    info = folder / "lib" / "hubrun-0.dist-info"
-    info.mkdir()
-    (info / "entry_points.txt").write_text("[papermill.engine]\nhubrun = hubrun.record.engine:HubrunEngine\n")
+    subprocess.run([folder / "hubrun", "--help"], stdout=subprocess.DEVNULL, check=True, timeout=300)
     return folder
 
 
 @pytest.fixture(scope="module")
 def site(old: Path, upgraded_machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site's file as its operator wrote it for the version before: without what that did not know."""
-    command = [sys.executable, "-c", "import json, hubrun.params as p; print(json.dumps(list(p.Site.model_fields)))"]
-    known = json.loads(subprocess.run(command, env=_as(old), stdout=subprocess.PIPE, check=True, timeout=60).stdout)
+    command = [
+        old / ".venv/bin/python",
+        "-c",
+        "import json, hubrun.params as p; print(json.dumps(list(p.Site.model_fields)))",
+    ]
+    known = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout)
     values: dict[str, Any] = yaml.safe_load(upgraded_machine.site.read_text())
     path = tmp_path_factory.mktemp("site") / "upgrade.yaml"
     path.write_text(yaml.safe_dump({name: value for name, value in values.items() if name in known}))
     return path
-
-
-def _as(old: Path) -> dict[str, str]:
-    return {"PYTHONPATH": str(old / "lib")}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +77,7 @@ def upgraded_machine() -> Iterator[Machine]:
 def work(old: Path, site: Path, upgraded_machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Work]:
     """The version before installs; ada works; this version plans, and installs while her JupyterLab is open."""
     records = tmp_path_factory.mktemp("records")
-    before = hubrun("install", site, "--records", records, env=_as(old), seconds=600)
+    before = Running(str(old / "hubrun"), "install", str(site), "--records", str(records)).end(600)
     assert before.code == 0, before.tail
     with Server.connect(params.load(site)) as connected:
         browser, launched = Verification(connected).login(USER)
@@ -117,7 +113,7 @@ def _poll(browser: Browser, work: Work, end: threading.Event) -> None:
 def test_the_plan_says_what_students_will_notice(work: Work) -> None:
     assert work.plan is not None and work.plan.code == 2, work.plan and work.plan.tail
     said = work.plan.output
-    for thing in ("jupyterhub-proxy", "students"):
+    for thing in ("/usr/local/lib/hubrun", "jupyterhub.service", "image"):
         assert thing in said, work.plan.tail
 
 
