@@ -1,4 +1,4 @@
-"""`./hubrun test [--fast] [-- PYTEST_ARGUMENTS]`: what the bootstrap runs. Its help is there (`hubrun`)."""
+"""`./hubrun test [--fast|--long] [-- PYTEST_ARGUMENTS]`: what the bootstrap runs. Its help is there (`hubrun`)."""
 
 from __future__ import annotations
 
@@ -62,6 +62,13 @@ def run(fast: bool, pytest_arguments: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
+def run_long(pytest_arguments: Sequence[str]) -> int:
+    """Run the tests marked `long` with as many repetitions as one has patience for; the exit code."""
+    install_test_tools(TEST_TOOLS | BROWSER)
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-m", "long", *(pytest_arguments or ["tests/server"])]
+    return subprocess.run(command, cwd=PROJECT, env=os.environ | {"HUBRUN_LONG": "1"}).returncode
+
+
 def _test_servers(pytest_arguments: Sequence[str]) -> list[int]:
     """Run the tests on practice servers and in browsers in two halves beside each other; their exit codes.
 
@@ -101,4 +108,5 @@ def _print_failures(report: Path) -> None:
 
 if __name__ == "__main__":
     given = sys.argv[1:]
-    sys.exit(run("--fast" in given, [each for each in given if each not in ("--fast", "--")]))
+    for_pytest = [each for each in given if each not in ("--fast", "--long", "--")]
+    sys.exit(run_long(for_pytest) if "--long" in given else run("--fast" in given, for_pytest))
