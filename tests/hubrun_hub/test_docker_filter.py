@@ -295,6 +295,7 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(name=st.text().filter(lambda name: name not in KNOWN), value=VALUES, above=st.booleans())
 def test_an_unknown_field_is_refused(name: str, value: Any, above: bool) -> None:
@@ -306,6 +307,7 @@ def test_an_unknown_field_is_refused(name: str, value: Any, above: bool) -> None
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda part: st.lists(part, max_size=3) | st.dictionaries(st.text(max_size=8), part, max_size=3), max_leaves=6)  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(field=st.sampled_from(sorted(KNOWN)), value=JSON)
 def test_whatever_is_in_a_field_a_container_is_bounded_or_refused(field: str, value: Any) -> None:

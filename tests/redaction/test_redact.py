@@ -408,6 +408,7 @@ SECRETS = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), min_size
 AROUND = st.text(st.characters(codec="utf-8"), max_size=30)
 
 
+@pytest.mark.slow
 @settings(database=None, deadline=None, max_examples=150)
 @given(SECRETS, AROUND, AROUND, st.sampled_from([*ESCAPED.values()]))
 def test_no_value_survives_in_any_escape(value: str, before: str, after: str, form: Callable[[str], str]) -> None:
@@ -417,6 +418,7 @@ def test_no_value_survives_in_any_escape(value: str, before: str, after: str, fo
     assert "<#>" in redacted and redactor.text(redacted) == redacted
 
 
+@pytest.mark.slow
 @settings(database=None, deadline=None, max_examples=150)
 @given(SECRETS, AROUND, AROUND, st.sampled_from([*ENCODED.values()]), st.sampled_from([20, 64, 76, 10_000]))
 def test_no_value_survives_in_base64_or_hex(

@@ -78,6 +78,7 @@ def write(folder: Path, name: str, megabytes: int, group: int) -> bool:
     return done.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_hub_writes_to_a_disk_that_a_student_has_filled(disk: Path) -> None:
     disk.chmod(0o777)
     group = 4  # "adm": of the groups that each system has
