@@ -63,10 +63,7 @@ class AptSource(Resource):
     key_url: str
     fingerprint: str = ""
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"apt source {self.name}"
+    label_format = "apt source {name}"
 
     @property
     def keyring(self) -> str:

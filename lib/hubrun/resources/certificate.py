@@ -285,10 +285,7 @@ class AcmeTrust(Resource):
     pem: str = ""
     aws: bool = False
 
-    @property
-    @override
-    def label(self) -> str:
-        return "CA of the ACME server, for certbot"
+    label_format = "CA of the ACME server, for certbot"
 
     @override
     def probe(self) -> str:

@@ -48,10 +48,7 @@ class DaemonSettings(Resource):
     def probe(self) -> str:
         return self._file("").probe()
 
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (DAEMON_JSON,)
+    event = DAEMON_JSON
 
     @override
     def plan(self, found: str) -> list[Action]:
@@ -83,10 +80,8 @@ class Network(Resource):
     subnet: str
     gateway: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"Docker network {self.name}"
+    label_format = "Docker network {name}"
+    event = "network:{name}"
 
     @override
     def probe(self) -> str:
@@ -100,11 +95,6 @@ class Network(Resource):
     @property
     def _wanted(self) -> dict[str, str]:
         return {"subnet": self.subnet, "gateway": self.gateway, "icc": "false"}
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (f"network:{self.name}",)
 
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
@@ -144,10 +134,7 @@ class Image(Resource):
     base: str
     folder: str = "/srv/jupyterhub/image"
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"image {self.name}"
+    label_format = "image {name}"
 
     @override
     def probe(self) -> str:

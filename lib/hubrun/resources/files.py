@@ -6,7 +6,6 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from typing_extensions import override
 
@@ -55,15 +54,8 @@ class File(Resource):
     check: str = ""
     create_only: bool = False
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"file {self.path}"
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (self.path,)
+    label_format = "file {path}"
+    event = "{path}"
 
     @override
     def probe(self) -> str:
@@ -138,20 +130,13 @@ class Directory(Resource):
     mode: int = 0o755
     owner: str = "root:root"
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"directory {self.path}"
+    label_format = "directory {path}"
+    # Not the path itself: who watches what is in a folder is not concerned by its mode.
+    event = "directory:{path}"
 
     @override
     def probe(self) -> str:
         return quote("stat -Lc 'state=%F|%a|%U:%G' {}", self.path)
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        """An event of its own, and not the path: who watches what is in a folder is not concerned by its mode."""
-        return (f"directory:{self.path}",)
 
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
@@ -181,15 +166,8 @@ class Absent(Resource):
 
     path: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"no {PurePosixPath(self.path)}"
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (self.path,)
+    label_format = "no {path}"
+    event = "{path}"
 
     @override
     def probe(self) -> str:
@@ -211,10 +189,7 @@ class OnlyFiles(Resource):
     path: str
     names: tuple[str, ...]
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"nothing else in {self.path}"
+    label_format = "nothing else in {path}"
 
     @override
     def probe(self) -> str:

@@ -13,23 +13,20 @@ from hubrun.shell import quote
 
 @dataclass(frozen=True)
 class Rules(Resource):
-    """The rules that `program` knows are in force, and are loaded by `unit` at each boot.
+    """The rules for `what`, which `program` knows, are in force, and are loaded by `unit` at each boot.
 
     program: on the server; `PROGRAM state` says in a line whether they are ("in force", or what else is so), and
     `PROGRAM load` loads them. reads: the files that it loads them from. notice: what people notice when rules come
     where there were none; the plan says it.
     """
 
-    label_text: str
+    what: str
     program: str
     unit: str
     reads: tuple[str, ...] = ()
     notice: str = ""
 
-    @property
-    @override
-    def label(self) -> str:
-        return self.label_text
+    label_format = "{what}"
 
     @override
     def probe(self) -> str:

@@ -24,10 +24,7 @@ class NodePackages(Resource):
     package: str
     lock: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"node packages {self.path}"
+    label_format = "node packages {path}"
 
     @override
     def probe(self) -> str:

@@ -127,10 +127,7 @@ class Updates(Resource):
 
     level: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"updates ({self.level})"
+    label_format = "updates ({level})"
 
     @override
     def probe(self) -> str:

@@ -76,19 +76,12 @@ class Service(Resource):
     ready: str = ""
     notice: str = ""
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"service {self.name}"
+    label_format = "service {name}"
+    event = "service:{name}"
 
     @override
     def probe(self) -> str:
         return quote(_PROBE, self.name, "yes" if self.reloads else "no", self.watches)
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (f"service:{self.name}",)
 
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:

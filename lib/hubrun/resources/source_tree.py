@@ -70,10 +70,7 @@ class SourceTree(Resource):
     files: dict[str, str] = field(hash=False)
     create_only: bool = False
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"program {self.path}"
+    label_format = "program {path}"
 
     @override
     def probe(self) -> str:

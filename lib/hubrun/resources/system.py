@@ -22,10 +22,7 @@ class HostEntry(Resource):
     address: str
     name: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"{self.name} in /etc/hosts"
+    label_format = "{name} in /etc/hosts"
 
     @override
     def probe(self) -> str:
@@ -65,10 +62,7 @@ class Swap(Resource):
     megabytes: int
     path: str = "/swapfile"
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"swap {self.path}, {self.megabytes} MB"
+    label_format = "swap {path}, {megabytes} MB"
 
     @override
     def probe(self) -> str:
@@ -155,10 +149,7 @@ class TimeSync(Resource):
     chrony or ntpd is left to do it where it runs; else systemd-timesyncd does. A container has its host's clock.
     """
 
-    @property
-    @override
-    def label(self) -> str:
-        return "time synchronisation"
+    label_format = "time synchronisation"
 
     @override
     def probe(self) -> str:

@@ -19,10 +19,7 @@ class User(Resource):
     home: str = ""
     groups: tuple[str, ...] = ()
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"user {self.name}"
+    label_format = "user {name}"
 
     @property
     def _home(self) -> str:
@@ -96,10 +93,7 @@ class OnlyMembers(Resource):
     group: str
     names: tuple[str, ...]
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"members of the group {self.group}"
+    label_format = "members of the group {group}"
 
     @override
     def probe(self) -> str:
@@ -122,10 +116,7 @@ class AuthorizedKey(Resource):
     user: str
     key: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"SSH key of {self.user}"
+    label_format = "SSH key of {user}"
 
     @override
     def probe(self) -> str:

@@ -50,10 +50,7 @@ class Venv(Resource):
     requirements: str
     uv: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"virtual environment {self.path}"
+    label_format = "virtual environment {path}"
 
     @override
     def probe(self) -> str:

@@ -127,15 +127,8 @@ class WorkerLimits(Resource):
     connections: int = 8192
     files: int = 16384
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"limits in {MAIN_FILE}"
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (MAIN_FILE,)
+    label_format = f"limits in {MAIN_FILE}"
+    event = MAIN_FILE
 
     @override
     def probe(self) -> str:
@@ -168,15 +161,8 @@ class NoDeadHttpsSite(Resource):
     certificate: str
     key: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"no {HTTPS_FILE} that keeps nginx from starting"
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (HTTPS_FILE,)
+    label_format = f"no {HTTPS_FILE} that keeps nginx from starting"
+    event = HTTPS_FILE
 
     @override
     def probe(self) -> str:
