@@ -297,7 +297,7 @@ def test_values_that_sites_have_are_taken(changes: dict[str, Any]) -> None:
 
 
 def test_packages_are_no_options_whatever_they_are_called() -> None:
-    for resource in (Packages("-oDPkg::Pre-Invoke::=id"), NoPackages(("-oa",))):
+    for resource in (Packages("-oDPkg::Pre-Invoke::=id"), NoPackages("-oa")):
         assert " -- " in resource.probe()
         for action in resource.plan("-oa installed"):
             words = shlex.split(action.script.splitlines()[-1])

@@ -101,9 +101,9 @@ PLANS: dict[str, Plan] = {
     ),
     "a half-installed package is installed again": (Packages("curl"), "curl half-configured\n", [("install curl", "dpkg --configure -a")]),
     "a package whose name begins like another": (Packages("docker"), "docker.io installed\n", [("install docker",)]),
-    "no old packages": (NoPackages(("docker-doc", "podman-docker")), "", []),
+    "no old packages": (NoPackages("docker-doc", "podman-docker"), "", []),
     "an old package goes, a removed one is not touched": (
-        NoPackages(("docker-doc", "runc")), "docker-doc installed\nrunc config-files\n", [("remove docker-doc", "remove -y -- docker-doc", "not runc", "not purge")],
+        NoPackages("docker-doc", "runc"), "docker-doc installed\nrunc config-files\n", [("remove docker-doc", "remove -y -- docker-doc", "not runc", "not purge")],
     ),
     "updates are not wanted": (Updates("none"), f"{LIBSSL}\n{TZDATA}", []),
     "nothing to update": (Updates("full"), FRESH, []),
@@ -655,7 +655,7 @@ def test_packages_are_found_as_they_are(machine: Machine) -> None:
     assert machine.ensure(Packages("dpkg", "coreutils")) == []
     (action,) = Packages("dpkg", "no-such-package").plan(machine.sh(Packages("dpkg", "no-such-package").probe()))
     assert action.title == "install no-such-package"
-    assert machine.ensure(NoPackages(("no-such-package",))) == []
+    assert machine.ensure(NoPackages("no-such-package")) == []
 
 
 def test_the_lists_lock_is_waited_for_and_any_other_failure_is_not(machine: Machine) -> None:

@@ -46,10 +46,10 @@ echo "its groups are $(echo $groups), docker is $group"
 def engine(site: Site, system: System) -> list[Resource]:
     """The Docker engine from the channel that the site names; what conflicts with it goes first."""
     if site.docker_channel == "distro":
-        return [NoPackages(DOCKER_CE), Packages(*system.docker)]
+        return [NoPackages(*DOCKER_CE), Packages(*system.docker)]
     url = f"{site.docker_apt_url.rstrip('/')}/{system.distribution}"
     return [
-        NoPackages(CONFLICTING),
+        NoPackages(*CONFLICTING),
         AptSource("docker", url, system.codename, "stable", f"{url}/gpg", site.docker_apt_key),
         Packages(*DOCKER_CE),
     ]
