@@ -77,7 +77,7 @@ NODE = NodePackages("/opt/proxy", "/opt/venv", "{}", '{"lockfileVersion": 3}')
 SECRETS = SecretFile("/etc/jupyterhub/lti.env", ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"), "jupyterhub:jupyterhub")
 NETWORK = Network("hub", "172.29.0.0/16", "172.29.0.1")
 USED = WhenFileHas("/etc/hub.py", "http://172.29.0.1:8081", NETWORK)
-IMAGE = Image("class", {"Dockerfile": b"FROM x"}, {"BASE": "a b"}, "abc123", "Dockerfile", "base:1", "/srv/image")
+IMAGE = Image("class", {"Dockerfile": b"FROM x"}, {"BASE": "a b"}, "base:1", "/srv/image")
 LOGS = DaemonSettings((("log-driver", "local"), ("live-restore", True)))
 LOGS_TEXT = '{\n  "log-driver": "local",\n  "live-restore": true\n}\n'
 AUTHORITY = CertificateAuthorities((PEM,))
@@ -225,8 +225,8 @@ PLANS: dict[str, Plan] = {
     ),
     "a network of an engine that does not run": (NETWORK, "engine=silent", []),
     "a network elsewhere": (NETWORK, "subnet=172.20.0.0/16\ngateway=172.20.0.1\nicc=false\nused=0", [("make the network hub again (172.29.0.0/16)",)]),
-    "the image is there": (IMAGE, "digest=abc123", []),
-    "no image": (IMAGE, "", [("build class (it is not there)", "--build-arg 'BASE=a b'", "--label hubrun.context=abc123", "-t class .")]),
+    "the image is there": (IMAGE, f"digest={IMAGE.digest}", []),
+    "no image": (IMAGE, "", [("build class (it is not there)", "--build-arg 'BASE=a b'", f"--label hubrun.context={IMAGE.digest}", "-t class .")]),
     "an image of other inputs": (IMAGE, "digest=fff", [("build class (its inputs changed; servers get it when they start the next time)",)]),
     "an image that somebody else built": (IMAGE, "digest=", [("build class (another image has its name)",)]),
     # -- where it is wanted
@@ -255,6 +255,12 @@ SCRIPTS = {
         *((action.title, action.script) for action in resource.plan(found)),
     ]
 }
+
+
+def test_a_label_is_made_of_what_the_resource_has() -> None:
+    for resource, *_ in PLANS.values():
+        assert resource.label and "{" not in resource.label
+        assert len(resource.writes) == bool(resource.event) or isinstance(resource, WhenFileHas)
 
 
 def test_every_probe_and_every_action_is_valid_posix_shell(tmp_path: Path) -> None:
@@ -292,7 +298,7 @@ def test_other_settings_of_docker_are_kept_when_ours_are_added() -> None:
 
 
 def test_the_build_context_arrives_as_it_is() -> None:
-    (action,) = Image("i", {"b": b"\0\xff", "a/c": b"c"}, {}, "d", "Dockerfile", "base:1").plan("")
+    (action,) = Image("i", {"b": b"\0\xff", "a/c": b"c"}, {}, "base:1").plan("")
     with tarfile.open(fileobj=io.BytesIO(action.data)) as archive:
         assert {entry.name: (archive.extractfile(entry) or io.BytesIO()).read() for entry in archive} == {
             "a/c": b"c", "b": b"\0\xff",
@@ -917,11 +923,11 @@ def test_the_image_is_built_from_the_context_alone(machine: Machine) -> None:
     (folder / "left-over").touch()
     machine.program("docker", f"case $1 in build) ls > {machine.root}/built;; *) cat {machine.root}/label;; esac")
     (machine.root / "label").write_text("digest=old\n")
-    image = Image("class", {"Dockerfile": b"FROM x", "pins.txt": b""}, {}, "new", "Dockerfile", "base:1", str(folder))
+    image = Image("class", {"Dockerfile": b"FROM x", "pins.txt": b""}, {}, "base:1", str(folder))
     (action,) = image.plan(machine.sh(image.probe()))
     machine.sh("exec 2>&1\nset -eu\n" + action.script, action.data)
     assert (machine.root / "built").read_text().split() == ["Dockerfile", "pins.txt"]
-    (machine.root / "label").write_text("digest=new\n")
+    (machine.root / "label").write_text(f"digest={image.digest}\n")
     assert machine.ensure(image) == []
 
 
@@ -944,9 +950,7 @@ def test_an_image_is_not_built_on_a_base_that_became_another(
         "docker",
         f"""case "$*" in *RepoDigests*) echo "{now}";; *Labels*class) echo "{before}";; build*) echo "$3" > {log};; esac""",
     )
-    (action,) = Image("class", {"Dockerfile": b"FROM x"}, {}, "new", "Dockerfile", "base:1", str(folder)).plan(
-        "digest=old"
-    )
+    (action,) = Image("class", {"Dockerfile": b"FROM x"}, {}, "base:1", str(folder)).plan("digest=old")
     script = "exec 2>&1\nset -eu\n" + action.script
     if built:
         machine.sh(script, action.data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,13 @@ if test -n "$digest" && test "${{before%% *}}" = "$base" && test "$before" != "$
     echo "To take the new one, set base_image: $base@${{digest##*@}}"
     exit 1
 fi
+"""
+_UNPACK = """folder={}
+rm -rf "$folder"
+install -d -m 0755 "$folder"
+tar -xf - -C "$folder"
+cd "$folder"
+export BUILDKIT_PROGRESS=plain
 """
 
 
@@ -122,19 +130,27 @@ class Network(Resource):
 class Image(Resource):
     """An image built on the server from `context` (path → content), rebuilt only when its inputs change.
 
-    digest: of all inputs; kept as a label of the image. folder: where the context is kept on the server.
-    base: what it is built on; kept, with its digest, as another label.
+    base: what it is built on; kept, with its digest, as a label of the image. folder: where the context is kept on the
+    server.
     """
 
     name: str
     context: Mapping[str, bytes]
     build_args: Mapping[str, str]
-    digest: str
-    dockerfile: str
     base: str
     folder: str = "/srv/jupyterhub/image"
 
     label_format = "image {name}"
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all inputs, which is kept as another label. The base image counts by its name."""
+        digest = hashlib.sha256()
+        inputs = {**self.context, **{f"--{name}": value.encode() for name, value in self.build_args.items()}}
+        for name, content in sorted(inputs.items()):
+            # Lengths, so that no two different sets of inputs read the same.
+            digest.update(f"{len(name)} {name} {len(content)} ".encode() + content)
+        return digest.hexdigest()
 
     @override
     def probe(self) -> str:
@@ -149,24 +165,10 @@ class Image(Resource):
             return []
         arguments = [word for name, value in self.build_args.items() for word in ("--build-arg", f"{name}={value}")]
         build = quote(
-            "docker build --label {} {} -f {} -t {} .",
-            f"{CONTEXT_LABEL}={self.digest}", arguments, self.dockerfile, self.name,
+            "docker build --label {} {} -t {} .", f"{CONTEXT_LABEL}={self.digest}", arguments, self.name,
         )  # fmt: skip
         labelled = build.replace("docker build ", f'docker build --label "{BASE_LABEL}=$base $digest" ', 1)
-        script = (
-            quote(
-                """folder={}
-            rm -rf "$folder"
-            install -d -m 0755 "$folder"
-            tar -xf - -C "$folder"
-            cd "$folder"
-            export BUILDKIT_PROGRESS=plain
-            """,
-                self.folder,
-            )
-            + quote(_BASE, self.base, self.name)
-            + labelled
-        )
+        script = quote(_UNPACK, self.folder) + quote(_BASE, self.base, self.name) + labelled
         why = (
             "its inputs changed; servers get it when they start the next time"
             if now.get("digest")

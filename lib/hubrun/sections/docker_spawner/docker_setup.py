@@ -154,21 +154,5 @@ def spawner(site: Site) -> list[Resource]:
 
 def singleuser_image(site: Site) -> Image:
     """The students' image, from `Dockerfile.singleuser` and the site's choices. Raises BadInput for a bad choice."""
-    choices = student_image.ImageChoices(
-        base_image=site.base_image,
-        nbgrader=site.nbgrader,
-        nbgitpuller=site.nbgitpuller,
-        jupyterlab_git=site.jupyterlab_git,
-        tensorflow=site.tensorflow,
-        pytorch=site.pytorch,
-        extra_pip_packages=tuple(site.extra_pip_packages),
-        ca_certificates=tuple(site.ca_pems()),
-    )
-    return Image(
-        site.image_name,
-        student_image.build_context(choices),
-        student_image.build_args(choices),
-        student_image.context_digest(choices),
-        "Dockerfile",
-        site.base_image,
-    )
+    context, arguments = student_image.build_context(site), student_image.build_args(site)
+    return Image(site.image_name, context, arguments, site.base_image)
