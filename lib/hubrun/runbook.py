@@ -14,8 +14,6 @@ from hubrun.params import Site
 from hubrun.redaction.redact import HERE
 from hubrun.ssh.prefetch import EXPECTED, Question
 
-# Names of a parameters cell that are of the run, not of the site.
-RUN_PARAMETERS = {"check": bool}
 _PLAIN = (str, int, float, bool, list, dict, type(None))
 
 
@@ -35,10 +33,9 @@ def site_from(namespace: Mapping[str, Any]) -> Site:
         for name, value in namespace.items()
         if not name.startswith("_") and name not in ("In", "Out") and isinstance(value, _PLAIN)
     }
-    for name, kind in RUN_PARAMETERS.items():
-        value = given.pop(name, kind())
-        if not isinstance(value, kind):
-            raise BadInput(f"{name} is {value!r}: must be true or false", "parameters cell")
+    check = given.pop("check", False)  # of the run, not of the site
+    if not isinstance(check, bool):
+        raise BadInput(f"check is {check!r}: must be true or false", "parameters cell")
     file = os.environ.get(SITE_FILE, "")
     if not file:
         return params.build(

@@ -27,7 +27,7 @@ trap 'rm -rf "$candidate" "$GNUPGHOME"' EXIT
 curl -fsSL --retry 3 --max-time 60 -o "$candidate" {} || { echo "the key cannot be fetched from" {}; exit 1; }
 got=$(gpg --batch --show-keys --with-colons "$candidate" | """ + _PRIMARY + """ | xargs)
 case $got in *" "*) echo "there are several keys there: $got"; exit 66;; esac
-if [ -n "$wanted" ] && [ "$got" != "$wanted" ]; then
+if [ "$got" != "$wanted" ]; then
     echo "the key there is $got, expected is $wanted"
     exit 66
 fi
@@ -53,7 +53,7 @@ class AptSource(Resource):
     """An apt repository that is trusted with its own key alone (`Signed-By`, sources.list(5)).
 
     name: of the files. url, suite, components: as in sources.list(5). key_url: where its armored key is.
-    fingerprint: of that key, 40 hex digits; another key is refused, and so is one more. Empty: the one that is there.
+    fingerprint: of that key, 40 hex digits; another key is refused, and so is one more.
     """
 
     name: str
@@ -61,7 +61,7 @@ class AptSource(Resource):
     suite: str
     components: str
     key_url: str
-    fingerprint: str = ""
+    fingerprint: str
 
     label_format = "apt source {name}"
 
@@ -96,8 +96,7 @@ class AptSource(Resource):
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         # One key and no other: whatever else is in the keyring could sign packages too.
-        keys = now.get("keys", "").split()
-        key_is_right = keys == [self.fingerprint] if self.fingerprint else len(keys) == 1
+        key_is_right = now.get("keys", "").split() == [self.fingerprint]
         if now.get("source") == hashlib.sha256(self.content.encode()).hexdigest() and key_is_right:
             return []
         return [
