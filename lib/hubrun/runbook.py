@@ -10,7 +10,7 @@ from typing import Any
 from hubrun import params
 from hubrun.environment import ENGINE, MESSAGE, PENDING, PROJECT, SITE_FILE
 from hubrun.errors import BadInput
-from hubrun.params import Site
+from hubrun.params import Site, documentation
 from hubrun.redaction.redact import HERE
 from hubrun.ssh.prefetch import EXPECTED, Question
 
@@ -71,9 +71,7 @@ _REQUIRED = tuple(name for name, field in Site.model_fields.items() if field.is_
 
 def _is_default(name: str, value: Any) -> bool:
     field = Site.model_fields.get(name)
-    if field is None:
-        return False
-    return bool(value == ("" if field.is_required() else field.default))
+    return field is not None and bool(value == documentation.default(field))
 
 
 def _tell_engine(kind: str, what: tuple[str, ...]) -> None:

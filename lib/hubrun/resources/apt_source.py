@@ -99,18 +99,11 @@ class AptSource(Resource):
         key_is_right = now.get("keys", "").split() == [self.fingerprint]
         if now.get("source") == hashlib.sha256(self.content.encode()).hexdigest() and key_is_right:
             return []
-        return [
-            Action(
-                f"add the apt repository {self.url} {self.suite}",
-                quote(_ADD, self.keyring, self.path, self.fingerprint, self.key_url, self.key_url),
-                f"curl -fsSL {self.key_url} -o {self.keyring}; editor {self.path}; apt-get update",
-                self.content.encode(),
-                seconds=900,
-                exit_codes={
-                    66: (
-                        f"what is at {self.key_url} is not the one key that is expected",
-                        "Do not go on: check docker_apt_url, or ask who runs the mirror",
-                    )
-                },
-            )
-        ]
+        script = quote(_ADD, self.keyring, self.path, self.fingerprint, self.key_url, self.key_url)
+        shown = f"curl -fsSL {self.key_url} -o {self.keyring}; editor {self.path}; apt-get update"
+        other_key = (
+            f"what is at {self.key_url} is not the one key that is expected",
+            "Do not go on: check docker_apt_url, or ask who runs the mirror",
+        )
+        title = f"add the apt repository {self.url} {self.suite}"
+        return [Action(title, script, shown, self.content.encode(), seconds=900, exit_codes={66: other_key})]

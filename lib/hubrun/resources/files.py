@@ -94,25 +94,12 @@ size=%s' "$path" || echo kind=broken
                     unified(self.path, old, self.content),
                 )
             ]
-        actions = []
-        if now["mode"] != f"{self.mode:o}":
-            actions.append(
-                _simple(
-                    f"mode {now['mode']} → {self.mode:o} of {self.path}",
-                    "chmod {} {}",
-                    f"{self.mode:o}",
-                    self.path,
-                )
-            )
+        actions, mode = [], f"{self.mode:o}"
+        if now["mode"] != mode:
+            actions.append(Action(f"mode {now['mode']} → {mode} of {self.path}", quote("chmod {} {}", mode, self.path)))
         if now["owner"] != self.owner:
-            actions.append(
-                _simple(
-                    f"owner {now['owner']} → {self.owner} of {self.path}",
-                    "chown {} {}",
-                    self.owner,
-                    self.path,
-                )
-            )
+            title = f"owner {now['owner']} → {self.owner} of {self.path}"
+            actions.append(Action(title, quote("chown {} {}", self.owner, self.path)))
         return actions
 
     def _script(self) -> str:
@@ -148,16 +135,8 @@ class Directory(Resource):
         if facts(found).get("state") == f"directory|{self.mode:o}|{self.owner}":
             return []
         user, _, group = self.owner.partition(":")
-        return [
-            _simple(
-                f"make {self.path}",
-                "install -d -m {} -o {} -g {} {}",
-                f"{self.mode:o}",
-                user,
-                group,
-                self.path,
-            )
-        ]
+        script = quote("install -d -m {} -o {} -g {} {}", f"{self.mode:o}", user, group, self.path)
+        return [Action(f"make {self.path}", script)]
 
 
 @dataclass(frozen=True)
@@ -179,7 +158,7 @@ class Absent(Resource):
 
     @override
     def plan(self, found: str) -> list[Action]:
-        return [_simple(f"remove {self.path}", "rm -f -d {}", self.path)] if facts(found) else []
+        return [Action(f"remove {self.path}", quote("rm -f -d {}", self.path))] if facts(found) else []
 
 
 @dataclass(frozen=True)
@@ -199,11 +178,7 @@ class OnlyFiles(Resource):
     def plan(self, found: str) -> list[Action]:
         there = [line.removeprefix("file=") for line in found.splitlines() if line.startswith("file=")]
         return [
-            _simple(f"remove {self.path}/{name}", "rm -f {}", f"{self.path}/{name}")
+            Action(f"remove {self.path}/{name}", quote("rm -f {}", f"{self.path}/{name}"))
             for name in sorted(there)
             if name not in self.names
         ]
-
-
-def _simple(title: str, template: str, *args: object) -> Action:
-    return Action(title, quote(template, *args))

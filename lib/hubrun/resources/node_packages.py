@@ -53,9 +53,4 @@ class NodePackages(Resource):
             ln -sfn "$1/bin/node" "$venv/bin/node" """,
             self.path, self.venv, self.package,
         )  # fmt: skip
-        return [
-            Action(
-                f"install node packages in {self.path}",
-                script, "npm ci", self.lock.encode(), seconds=600,
-            )
-        ]  # fmt: skip
+        return [Action(f"install node packages in {self.path}", script, "npm ci", self.lock.encode(), seconds=600)]

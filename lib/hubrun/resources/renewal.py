@@ -148,10 +148,5 @@ class ServedCertificate(Resource):
         if now.get("kept") and now["kept"] == now.get("served"):
             return []
         # New connections reach the new workers a moment after the reload.
-        return [
-            Action(
-                "reload nginx, which has another certificate",
-                "nginx -t -q\nsystemctl reload nginx\nsleep 1",
-                "systemctl reload nginx",
-            )
-        ]
+        script = "nginx -t -q\nsystemctl reload nginx\nsleep 1"
+        return [Action("reload nginx, which has another certificate", script, "systemctl reload nginx")]

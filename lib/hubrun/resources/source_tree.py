@@ -122,7 +122,7 @@ class Superseded(Resource):
     paths: tuple[str, ...]
     named_in: tuple[str, ...]
 
-    label = "code of versions before"
+    label_format = "code of versions before"
 
     @override
     def probe(self) -> str:

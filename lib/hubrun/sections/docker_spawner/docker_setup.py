@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
 
 from hubrun import server_paths
 from hubrun.desired.checks import Test
@@ -81,7 +80,7 @@ def container_tests(site: Site) -> list[Test]:
         site.image_name,
         f"http://{site.gateway}:8081/hub/health",
     )
-    version = _hub_version()
+    version = pins(config.pinned("hub.txt"), "3.11")["jupyterhub"]
     return [
         Test(
             "the image has the hub's own version of JupyterHub", script, rf"^jupyterhub {re.escape(version)}$", traces=True,
@@ -96,12 +95,6 @@ def container_tests(site: Site) -> list[Test]:
             remedy="A firewall on the server may block it: allow the containers' network to reach port 8081",
         ),
     ]  # fmt: skip
-
-
-@cache
-def _hub_version() -> str:
-    """The hub's version of JupyterHub."""
-    return pins(config.pinned("hub.txt"), "3.11")["jupyterhub"]
 
 
 def users(site: Site) -> Resource:

@@ -141,12 +141,9 @@ class WorkerLimits(Resource):
         raised = {name: max(number, now.get(name, 0)) for name, number in wanted.items()}
         if raised == now:
             return []
-        said = ", ".join(
-            f"{name} {now.get(name, 'not set')} → {raised[name]}" for name in raised if raised[name] != now.get(name)
-        )
-        return [
-            Action(f"raise limits of nginx ({said})", quote(_RAISE, MAIN_FILE, *raised.values()), f"editor {MAIN_FILE}")
-        ]
+        said = [f"{name} {now.get(name, 'not set')} → {to}" for name, to in raised.items() if to != now.get(name)]
+        script = quote(_RAISE, MAIN_FILE, *raised.values())
+        return [Action(f"raise limits of nginx ({', '.join(said)})", script, f"editor {MAIN_FILE}")]
 
 
 @dataclass(frozen=True)
@@ -172,11 +169,8 @@ class NoDeadHttpsSite(Resource):
     def plan(self, found: str) -> list[Action]:
         if "dead" not in facts(found):
             return []
-        return [
-            Action(
-                f"remove {HTTPS_FILE} until its certificate is repaired (see Port 443)", quote("rm -f {}", HTTPS_FILE)
-            )
-        ]
+        title = f"remove {HTTPS_FILE} until its certificate is repaired (see Port 443)"
+        return [Action(title, quote("rm -f {}", HTTPS_FILE))]
 
 
 def port_80(server: Server) -> list[Resource]:
@@ -259,20 +253,12 @@ def https_tests(site: Site) -> list[Test]:
         ),
     ]  # fmt: skip
     if not site.subdomains:
+        title = "a person who is not logged in is sent from anybody's server to the gate"
         shown = curl + quote("-o /dev/null -w '%{http_code} %{redirect_url}\n' {}", f"{root}/user/somebody/lab")
-        tests.append(
-            Test(
-                "a person who is not logged in is sent from anybody's server to the gate",
-                shown,
-                prints="^302 https://[^/]*/hub/gate/user/somebody/lab$",
-                remedy="503: the hub does not know /hub/gate-check. Run 02_hub_lti",
-            )
-        )
+        gate = "^302 https://[^/]*/hub/gate/user/somebody/lab$"
+        tests.append(Test(title, shown, gate, remedy="503: the hub does not know /hub/gate-check. Run 02_hub_lti"))
     if site.hsts_seconds:
+        shown = curl + quote("-D - -o /dev/null {}", root)
         header = rf"(?i)^strict-transport-security: max-age={site.hsts_seconds}\s*$"
-        tests.append(
-            Test(
-                "browsers are told to use only HTTPS", curl + quote("-D - -o /dev/null {}", root), header, remedy=fault
-            )
-        )
+        tests.append(Test("browsers are told to use only HTTPS", shown, header, remedy=fault))
     return tests

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 import httpx
 from cryptography import x509
@@ -141,12 +140,6 @@ def _answer(route: Route, url: str) -> httpx.Response | CheckFailed:
 
 
 def _same_url(one: str, other: str) -> bool:
-    # the default port may be written out
-    a, b = urlsplit(one), urlsplit(other)
-    port = {"https": 443, "http": 80}
-    return (a.scheme, a.hostname, a.port or port.get(a.scheme), a.path) == (
-        b.scheme,
-        b.hostname,
-        b.port or port.get(b.scheme),
-        b.path,
-    )
+    # The default port may be written out; httpx leaves it away.
+    a, b = httpx.URL(one), httpx.URL(other)
+    return (a.scheme, a.host, a.port, a.path) == (b.scheme, b.host, b.port, b.path)
