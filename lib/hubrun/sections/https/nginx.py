@@ -35,6 +35,7 @@ VALID = """out=$(nginx -t 2>&1) || { printf '%s\\n' "$out" | sed '/ test failed$
 
 # Debian's numbers, 768 and the system's 1024: each open websocket takes two connections, and so two files.
 _NUMBERS = r"""sed -nE 's/^[^#]*\b(worker_connections|worker_rlimit_nofile)[[:space:]]+([0-9]+).*/\1=\2/p' {}"""
+_LEAST = {"worker_connections": 8192, "worker_rlimit_nofile": 16384}
 _RAISE = r"""
 path={} connections={} files={}
 cp -a "$path" "$path.hubrun"
@@ -124,9 +125,6 @@ class WorkerLimits(Resource):
     it. A file for each connection, and as many for the rest. Both hold from a reload on.
     """
 
-    connections: int = 8192
-    files: int = 16384
-
     label_format = f"limits in {MAIN_FILE}"
     event = MAIN_FILE
 
@@ -137,8 +135,7 @@ class WorkerLimits(Resource):
     @override
     def plan(self, found: str) -> list[Action]:
         now = {name: int(number) for name, number in facts(found).items()}
-        wanted = {"worker_connections": self.connections, "worker_rlimit_nofile": self.files}
-        raised = {name: max(number, now.get(name, 0)) for name, number in wanted.items()}
+        raised = {name: max(number, now.get(name, 0)) for name, number in _LEAST.items()}
         if raised == now:
             return []
         said = [f"{name} {now.get(name, 'not set')} → {to}" for name, to in raised.items() if to != now.get(name)]
