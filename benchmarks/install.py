@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import ours, processes
 
-from hubrun.sections.docker_spawner.student_image import ImageChoices, build_context
+from hubrun.sections.docker_spawner.student_image import build_context
 
 GUIDE = Path(__file__).with_name("guide.sh")
 GUIDE_LIMIT = 1800
@@ -23,8 +23,8 @@ def guide(target: ours.Target, limit: float = GUIDE_LIMIT) -> processes.Done:
     """
     site = target.site
     archive = io.BytesIO()
-    certificates = build_context(ImageChoices(site.base_image, ca_certificates=tuple(site.ca_pems())))
-    files = {f"ca/{Path(path).name}": text for path, text in certificates.items() if path.endswith(".crt")}
+    context = build_context(site)
+    files = {f"ca/{Path(path).name}": text for path, text in context.items() if path.endswith(".crt")}
     files |= {"guide.sh": GUIDE.read_bytes(), "acme-ca.pem": Path(site.acme_ca_file).read_bytes()}
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name, data in files.items():

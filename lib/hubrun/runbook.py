@@ -10,12 +10,10 @@ from typing import Any
 from hubrun import params
 from hubrun.environment import ENGINE, MESSAGE, PENDING, PROJECT, SITE_FILE
 from hubrun.errors import BadInput
-from hubrun.params import Site
+from hubrun.params import Site, documentation
 from hubrun.redaction.redact import HERE
 from hubrun.ssh.prefetch import EXPECTED, Question
 
-# Names of a parameters cell that are of the run, not of the site.
-RUN_PARAMETERS = {"check": bool}
 _PLAIN = (str, int, float, bool, list, dict, type(None))
 
 
@@ -35,10 +33,9 @@ def site_from(namespace: Mapping[str, Any]) -> Site:
         for name, value in namespace.items()
         if not name.startswith("_") and name not in ("In", "Out") and isinstance(value, _PLAIN)
     }
-    for name, kind in RUN_PARAMETERS.items():
-        value = given.pop(name, kind())
-        if not isinstance(value, kind):
-            raise BadInput(f"{name} is {value!r}: must be true or false", "parameters cell")
+    check = given.pop("check", False)  # of the run, not of the site
+    if not isinstance(check, bool):
+        raise BadInput(f"check is {check!r}: must be true or false", "parameters cell")
     file = os.environ.get(SITE_FILE, "")
     if not file:
         return params.build(
@@ -74,9 +71,7 @@ _REQUIRED = tuple(name for name, field in Site.model_fields.items() if field.is_
 
 def _is_default(name: str, value: Any) -> bool:
     field = Site.model_fields.get(name)
-    if field is None:
-        return False
-    return bool(value == ("" if field.is_required() else field.default))
+    return field is not None and bool(value == documentation.default(field))
 
 
 def _tell_engine(kind: str, what: tuple[str, ...]) -> None:

@@ -297,7 +297,7 @@ def test_values_that_sites_have_are_taken(changes: dict[str, Any]) -> None:
 
 
 def test_packages_are_no_options_whatever_they_are_called() -> None:
-    for resource in (Packages("-oDPkg::Pre-Invoke::=id"), NoPackages(("-oa",))):
+    for resource in (Packages("-oDPkg::Pre-Invoke::=id"), NoPackages("-oa")):
         assert " -- " in resource.probe()
         for action in resource.plan("-oa installed"):
             words = shlex.split(action.script.splitlines()[-1])
@@ -308,7 +308,7 @@ def test_packages_are_no_options_whatever_they_are_called() -> None:
 
 def test_an_apt_source_has_five_lines() -> None:
     with pytest.raises(BadInput, match="control character"):
-        _ = AptSource("docker", "https://a\nTrusted: yes", "bookworm", "stable", "https://a/gpg").content
+        _ = AptSource("docker", "https://a\nTrusted: yes", "bookworm", "stable", "https://a/gpg", "A" * 40).content
 
 
 def test_a_key_id_or_a_key_adds_no_option_of_certbot() -> None:

@@ -11,13 +11,17 @@ from hubrun.desired.cards import Card, Row
 
 @dataclass(frozen=True)
 class Check:
-    """One finding. cause: the likely cause with its remedy, where it is not ok."""
+    """One finding. cause: the likely cause with its remedy; of one that is ok it is left out."""
 
     name: str
     ok: bool
     expected: str
     came: str
     cause: str = ""
+
+    def __post_init__(self) -> None:
+        if self.ok:
+            object.__setattr__(self, "cause", "")
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,13 @@ class Test:
             wanted += f" and output with {self.prints}"
         ok = (exit_code != 0) == self.fails and bool(re.search(self.prints, text, re.MULTILINE))
         last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no output")
-        return Check(self.title, ok, wanted, f"exit code {exit_code}, {last[:200]}", "" if ok else self.remedy)
+        return Check(self.title, ok, wanted, f"exit code {exit_code}, {last[:200]}", self.remedy)
 
 
 def check_card(checks: Sequence[Check]) -> Card:
     """The card of some checks; what was expected and what came is folded for those that passed."""
     bad = sum(not check.ok for check in checks)
-    title = (
-        f"{bad} of {len(checks)} checks failed"
-        if bad
-        else f"{len(checks)} check{'s' if len(checks) != 1 else ''} passed"
-    )
+    passed = f"{len(checks)} check{'s' if len(checks) != 1 else ''} passed"
     rows = [
         Row(
             "ok" if check.ok else "failed", check.name, "",
@@ -73,4 +73,4 @@ def check_card(checks: Sequence[Check]) -> Card:
         for check in checks
     ]  # fmt: skip
     data = [{"check": check.name, "ok": check.ok, "expected": check.expected, "came": check.came} for check in checks]
-    return Card(title, rows, {"checks": data})
+    return Card(f"{bad} of {len(checks)} checks failed" if bad else passed, rows, {"checks": data})

@@ -6,7 +6,7 @@ import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 # "not run", "interrupted": an earlier resource of the same step failed, or the run was stopped
 Status = Literal["ok", "changed", "would change", "failed", "interrupted", "not run"]
@@ -33,12 +33,18 @@ class Action:
 
 
 class Resource(ABC):
-    """A value that names a desired state. Subclasses are frozen dataclasses: the signature is the state."""
+    """A value that names a desired state. Subclasses are frozen dataclasses: the signature is the state.
+
+    label_format: its label, with the names of fields: "file {path}". event: the same for what its actions write.
+    """
+
+    label_format: ClassVar[str] = ""
+    event: ClassVar[str] = ""
 
     @property
-    @abstractmethod
     def label(self) -> str:
         """What it is, for people: "file /etc/hosts"."""
+        return self.label_format.format_map(vars(self))
 
     @abstractmethod
     def probe(self) -> str:
@@ -52,7 +58,7 @@ class Resource(ABC):
     def writes(self) -> tuple[str, ...]:
         """Paths on the server that its actions write; "service:NAME" for a service that they start or reload, and
         "network:NAME" for a network that they make."""
-        return ()
+        return (self.event.format_map(vars(self)),) if self.event else ()
 
     def foresee(self, found: str, written: Sequence[str]) -> str:
         """What the probe will print once earlier resources have written these, in this order."""

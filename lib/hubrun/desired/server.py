@@ -101,14 +101,12 @@ class Server:
             )
         return output
 
-    def probe(self, *snippets: str, seconds: float = PROBE_SECONDS) -> list[Output]:
+    def probe(self, *snippets: str) -> list[Output]:
         """Run read-only snippets in one round trip; the output and exit code of each. The same one is run once."""
-        return self._ask(snippets, seconds=seconds)
+        return self._ask(snippets)
 
-    def _ask(
-        self, scripts: Sequence[str], fresh: bool = False, traces: Sequence[bool] = (), seconds: float = PROBE_SECONDS
-    ) -> list[Output]:
-        outputs = self.session.ask(scripts, seconds, fresh)
+    def _ask(self, scripts: Sequence[str], fresh: bool = False, traces: Sequence[bool] = ()) -> list[Output]:
+        outputs = self.session.ask(scripts, fresh=fresh)
         for script, leaves in zip(scripts, traces or [False] * len(scripts), strict=True):
             self.session.prefetched.remember(script, leaves)
         return outputs
@@ -158,12 +156,8 @@ class Server:
             log: list[str] = []
             self.session.prefetched.forget()
             try:
-                output = self.session.execute(
-                    "exec 2>&1\nset -eu\n" + action.script,
-                    action.data,
-                    action.seconds,
-                    _follow(action, live, log),
-                )
+                script = "exec 2>&1\nset -eu\n" + action.script
+                output = self.session.execute(script, action.data, action.seconds, _follow(action, live, log))
             except (ConnectionLost, KeyboardInterrupt):
                 result.status = "interrupted"
                 raise
@@ -229,12 +223,12 @@ class Server:
 
     def _judge(self, tests: Sequence[Test]) -> list[Check]:
         scripts, traces = [f"exec 2>&1\n{test.script}" for test in tests], [test.traces for test in tests]
-        outputs = self._ask(scripts, traces=traces)
-        checks = [test.judge(out.exit_code, out.stdout, out.at) for test, out in zip(tests, outputs, strict=True)]
-        if all(checks[n].ok or not outputs[n].early for n in range(len(checks))):
-            return checks
-        outputs = self._ask(scripts, fresh=True, traces=traces)
-        return [test.judge(out.exit_code, out.stdout, out.at) for test, out in zip(tests, outputs, strict=True)]
+        for fresh in (False, True):
+            outputs = self._ask(scripts, fresh, traces)
+            checks = [test.judge(out.exit_code, out.stdout, out.at) for test, out in zip(tests, outputs, strict=True)]
+            if all(check.ok or not output.early for check, output in zip(checks, outputs, strict=True)):
+                break
+        return checks
 
     def require(self, *checks: Check) -> None:
         """Show the checks. Raises CheckFailed that names each that failed, its cause and remedy.
@@ -286,16 +280,13 @@ class Server:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
         site, known = self.site, self.facts
+        hardware = f"{known['arch']}, {known['cpus']} CPUs, {known['memory_mb']} MB"
         rows = [
             Row("site", f"{site.site}: {site.url}"),
             Row("server", f"{site.ssh_user}@{site.host}:{site.ssh_port}, host key {self.fingerprint}"),
+            Row("system", f"{known['name']} on {known['hostname']}, {hardware}"),
             Row(
-                "system",
-                f"{known['name']} on {known['hostname']}, {known['arch']}, {known['cpus']} CPUs, {known['memory_mb']} MB",
-            ),
-            Row(
-                "mode",
-                "check: nothing will be changed" if self.check_mode else "install: what differs will be changed",
+                "mode", "check: nothing will be changed" if self.check_mode else "install: what differs will be changed"
             ),
         ]
         return Card("Target", rows, {"server": self.identity()})._repr_mimebundle_()

@@ -9,11 +9,10 @@ from hubrun.errors import HubrunError
 
 @dataclass(frozen=True)
 class System:
-    """A release: its codename, its Python, its nginx (what `apt-get install nginx` brings), its Docker packages."""
+    """A release: its codename, its nginx (what `apt-get install nginx` brings), its Docker packages."""
 
     name: str
     codename: str
-    python: str
     nginx: tuple[int, int, int]
     docker: tuple[str, ...] = ("docker.io", "iptables")
 
@@ -25,10 +24,10 @@ class System:
 
 # Versions: what the distributions' package lists say, 2026-11. Debian 13 has Docker's client in a package of its own.
 SYSTEMS = {
-    ("debian", "12"): System("Debian 12", "bookworm", "3.11", (1, 22, 1)),
-    ("debian", "13"): System("Debian 13", "trixie", "3.13", (1, 26, 3), ("docker.io", "docker-cli", "iptables")),
-    ("ubuntu", "22.04"): System("Ubuntu 22.04", "jammy", "3.10", (1, 18, 0)),
-    ("ubuntu", "24.04"): System("Ubuntu 24.04", "noble", "3.12", (1, 24, 0)),
+    ("debian", "12"): System("Debian 12", "bookworm", (1, 22, 1)),
+    ("debian", "13"): System("Debian 13", "trixie", (1, 26, 3), ("docker.io", "docker-cli", "iptables")),
+    ("ubuntu", "22.04"): System("Ubuntu 22.04", "jammy", (1, 18, 0)),
+    ("ubuntu", "24.04"): System("Ubuntu 24.04", "noble", (1, 24, 0)),
 }
 ARCHITECTURES = ("amd64", "arm64")
 

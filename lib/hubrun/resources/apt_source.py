@@ -27,7 +27,7 @@ trap 'rm -rf "$candidate" "$GNUPGHOME"' EXIT
 curl -fsSL --retry 3 --max-time 60 -o "$candidate" {} || { echo "the key cannot be fetched from" {}; exit 1; }
 got=$(gpg --batch --show-keys --with-colons "$candidate" | """ + _PRIMARY + """ | xargs)
 case $got in *" "*) echo "there are several keys there: $got"; exit 66;; esac
-if [ -n "$wanted" ] && [ "$got" != "$wanted" ]; then
+if [ "$got" != "$wanted" ]; then
     echo "the key there is $got, expected is $wanted"
     exit 66
 fi
@@ -53,7 +53,7 @@ class AptSource(Resource):
     """An apt repository that is trusted with its own key alone (`Signed-By`, sources.list(5)).
 
     name: of the files. url, suite, components: as in sources.list(5). key_url: where its armored key is.
-    fingerprint: of that key, 40 hex digits; another key is refused, and so is one more. Empty: the one that is there.
+    fingerprint: of that key, 40 hex digits; another key is refused, and so is one more.
     """
 
     name: str
@@ -61,12 +61,9 @@ class AptSource(Resource):
     suite: str
     components: str
     key_url: str
-    fingerprint: str = ""
+    fingerprint: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"apt source {self.name}"
+    label_format = "apt source {name}"
 
     @property
     def keyring(self) -> str:
@@ -99,22 +96,14 @@ class AptSource(Resource):
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
         # One key and no other: whatever else is in the keyring could sign packages too.
-        keys = now.get("keys", "").split()
-        key_is_right = keys == [self.fingerprint] if self.fingerprint else len(keys) == 1
+        key_is_right = now.get("keys", "").split() == [self.fingerprint]
         if now.get("source") == hashlib.sha256(self.content.encode()).hexdigest() and key_is_right:
             return []
-        return [
-            Action(
-                f"add the apt repository {self.url} {self.suite}",
-                quote(_ADD, self.keyring, self.path, self.fingerprint, self.key_url, self.key_url),
-                f"curl -fsSL {self.key_url} -o {self.keyring}; editor {self.path}; apt-get update",
-                self.content.encode(),
-                seconds=900,
-                exit_codes={
-                    66: (
-                        f"what is at {self.key_url} is not the one key that is expected",
-                        "Do not go on: check docker_apt_url, or ask who runs the mirror",
-                    )
-                },
-            )
-        ]
+        script = quote(_ADD, self.keyring, self.path, self.fingerprint, self.key_url, self.key_url)
+        shown = f"curl -fsSL {self.key_url} -o {self.keyring}; editor {self.path}; apt-get update"
+        other_key = (
+            f"what is at {self.key_url} is not the one key that is expected",
+            "Do not go on: check docker_apt_url, or ask who runs the mirror",
+        )
+        title = f"add the apt repository {self.url} {self.suite}"
+        return [Action(title, script, shown, self.content.encode(), seconds=900, exit_codes={66: other_key})]

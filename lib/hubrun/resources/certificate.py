@@ -93,6 +93,12 @@ umask 022
 _TAKE_BACK = """
 if [ -e "$credentials.before" ]; then mv -f "$credentials.before" "$credentials"; else rm -f "$credentials"; fi
 """
+_WRITE = """
+path={}
+mkdir -p "$(dirname "$path")"
+cat > "$path.new"
+mv -f "$path.new" "$path"
+"""
 _KEEP = """
 rm -f "$credentials.before"
 """
@@ -187,21 +193,13 @@ class AcmeCertificate(Resource):
         text = now.get("salt", "") + self.dns.credentials.reveal()
         if now.get("credentials") != hashlib.sha256(text.encode()).hexdigest() or "half" in now:
             words = ("certbot", "renew", "--dry-run", "--cert-name", self.domain, "--no-random-sleep-on-renew")
-            script = (
-                quote(_PUT_CREDENTIALS, CREDENTIALS) + self._environment() + self._run(quote("{}", words), _TAKE_BACK)
-            )
+            trial = quote("{}", words)
+            script = quote(_PUT_CREDENTIALS, CREDENTIALS) + self._environment() + self._run(trial, _TAKE_BACK) + _KEEP
             title = f"put new credentials for {self.dns.service} in place, if a trial renewal succeeds"
-            return [
-                Action(
-                    title, script + _KEEP, quote("{}", words), self.dns.line, seconds=900, exit_codes=BY_CERTBOTS_EXIT
-                )
-            ]
+            return [Action(title, script, trial, self.dns.line, seconds=900, exit_codes=BY_CERTBOTS_EXIT)]
         if now.get("closed") != "600|root":
-            return [
-                Action(
-                    f"close {CREDENTIALS} to others", quote("chown root {}\nchmod 0600 {}", CREDENTIALS, CREDENTIALS)
-                )
-            ]
+            script = quote("chown root {}\nchmod 0600 {}", CREDENTIALS, CREDENTIALS)
+            return [Action(f"close {CREDENTIALS} to others", script)]
         return []
 
     def _reason(self, now: dict[str, str]) -> str:
@@ -285,10 +283,7 @@ class AcmeTrust(Resource):
     pem: str = ""
     aws: bool = False
 
-    @property
-    @override
-    def label(self) -> str:
-        return "CA of the ACME server, for certbot"
+    label_format = "CA of the ACME server, for certbot"
 
     @override
     def probe(self) -> str:
@@ -310,15 +305,9 @@ class AcmeTrust(Resource):
         for path, text in wanted.items():
             if not text and path in now:
                 actions.append(Action(f"remove {path}", quote("rm -f {}", path)))
-            elif text and _decode(now.get(path, "")) != text:
-                script = quote(
-                    'path={}\nmkdir -p "$(dirname "$path")"\ncat > "$path.new"\nmv -f "$path.new" "$path"', path
-                )
+            elif text and base64.b64decode(now.get(path, "")).decode(errors="replace") != text:
+                script = quote(_WRITE, path)
                 actions.append(Action(f"write {path}", script, f"editor {path}", text.encode()))
         if actions or now.get("NeedDaemonReload") == "yes":
             actions.append(Action("read the unit files again", "systemctl daemon-reload"))
         return actions
-
-
-def _decode(text: str) -> str:
-    return base64.b64decode(text).decode(errors="replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,13 @@ if test -n "$digest" && test "${{before%% *}}" = "$base" && test "$before" != "$
     exit 1
 fi
 """
+_UNPACK = """folder={}
+rm -rf "$folder"
+install -d -m 0755 "$folder"
+tar -xf - -C "$folder"
+cd "$folder"
+export BUILDKIT_PROGRESS=plain
+"""
 
 
 @dataclass(frozen=True)
@@ -48,10 +56,7 @@ class DaemonSettings(Resource):
     def probe(self) -> str:
         return self._file("").probe()
 
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (DAEMON_JSON,)
+    event = DAEMON_JSON
 
     @override
     def plan(self, found: str) -> list[Action]:
@@ -83,10 +88,8 @@ class Network(Resource):
     subnet: str
     gateway: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"Docker network {self.name}"
+    label_format = "Docker network {name}"
+    event = "network:{name}"
 
     @override
     def probe(self) -> str:
@@ -100,11 +103,6 @@ class Network(Resource):
     @property
     def _wanted(self) -> dict[str, str]:
         return {"subnet": self.subnet, "gateway": self.gateway, "icc": "false"}
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (f"network:{self.name}",)
 
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
@@ -132,22 +130,27 @@ class Network(Resource):
 class Image(Resource):
     """An image built on the server from `context` (path → content), rebuilt only when its inputs change.
 
-    digest: of all inputs; kept as a label of the image. folder: where the context is kept on the server.
-    base: what it is built on; kept, with its digest, as another label.
+    base: what it is built on; kept, with its digest, as a label of the image. folder: where the context is kept on the
+    server.
     """
 
     name: str
     context: Mapping[str, bytes]
     build_args: Mapping[str, str]
-    digest: str
-    dockerfile: str
     base: str
     folder: str = "/srv/jupyterhub/image"
 
+    label_format = "image {name}"
+
     @property
-    @override
-    def label(self) -> str:
-        return f"image {self.name}"
+    def digest(self) -> str:
+        """The SHA-256 of all inputs, which is kept as another label. The base image counts by its name."""
+        digest = hashlib.sha256()
+        inputs = {**self.context, **{f"--{name}": value.encode() for name, value in self.build_args.items()}}
+        for name, content in sorted(inputs.items()):
+            # Lengths, so that no two different sets of inputs read the same.
+            digest.update(f"{len(name)} {name} {len(content)} ".encode() + content)
+        return digest.hexdigest()
 
     @override
     def probe(self) -> str:
@@ -162,24 +165,10 @@ class Image(Resource):
             return []
         arguments = [word for name, value in self.build_args.items() for word in ("--build-arg", f"{name}={value}")]
         build = quote(
-            "docker build --label {} {} -f {} -t {} .",
-            f"{CONTEXT_LABEL}={self.digest}", arguments, self.dockerfile, self.name,
+            "docker build --label {} {} -t {} .", f"{CONTEXT_LABEL}={self.digest}", arguments, self.name,
         )  # fmt: skip
         labelled = build.replace("docker build ", f'docker build --label "{BASE_LABEL}=$base $digest" ', 1)
-        script = (
-            quote(
-                """folder={}
-            rm -rf "$folder"
-            install -d -m 0755 "$folder"
-            tar -xf - -C "$folder"
-            cd "$folder"
-            export BUILDKIT_PROGRESS=plain
-            """,
-                self.folder,
-            )
-            + quote(_BASE, self.base, self.name)
-            + labelled
-        )
+        script = quote(_UNPACK, self.folder) + quote(_BASE, self.base, self.name) + labelled
         why = (
             "its inputs changed; servers get it when they start the next time"
             if now.get("digest")

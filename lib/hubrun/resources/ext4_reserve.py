@@ -55,10 +55,7 @@ class ReservedBlocks(Resource):
     path: str
     group: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"reserve of the disk for {self.group}, where it is ext4"
+    label_format = "reserve of the disk for {group}, where it is ext4"
 
     @override
     def probe(self) -> str:

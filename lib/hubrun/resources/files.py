@@ -6,7 +6,6 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from typing_extensions import override
 
@@ -55,15 +54,8 @@ class File(Resource):
     check: str = ""
     create_only: bool = False
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"file {self.path}"
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (self.path,)
+    label_format = "file {path}"
+    event = "{path}"
 
     @override
     def probe(self) -> str:
@@ -102,25 +94,12 @@ size=%s' "$path" || echo kind=broken
                     unified(self.path, old, self.content),
                 )
             ]
-        actions = []
-        if now["mode"] != f"{self.mode:o}":
-            actions.append(
-                _simple(
-                    f"mode {now['mode']} → {self.mode:o} of {self.path}",
-                    "chmod {} {}",
-                    f"{self.mode:o}",
-                    self.path,
-                )
-            )
+        actions, mode = [], f"{self.mode:o}"
+        if now["mode"] != mode:
+            actions.append(Action(f"mode {now['mode']} → {mode} of {self.path}", quote("chmod {} {}", mode, self.path)))
         if now["owner"] != self.owner:
-            actions.append(
-                _simple(
-                    f"owner {now['owner']} → {self.owner} of {self.path}",
-                    "chown {} {}",
-                    self.owner,
-                    self.path,
-                )
-            )
+            title = f"owner {now['owner']} → {self.owner} of {self.path}"
+            actions.append(Action(title, quote("chown {} {}", self.owner, self.path)))
         return actions
 
     def _script(self) -> str:
@@ -138,20 +117,13 @@ class Directory(Resource):
     mode: int = 0o755
     owner: str = "root:root"
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"directory {self.path}"
+    label_format = "directory {path}"
+    # Not the path itself: who watches what is in a folder is not concerned by its mode.
+    event = "directory:{path}"
 
     @override
     def probe(self) -> str:
         return quote("stat -Lc 'state=%F|%a|%U:%G' {}", self.path)
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        """An event of its own, and not the path: who watches what is in a folder is not concerned by its mode."""
-        return (f"directory:{self.path}",)
 
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
@@ -163,16 +135,8 @@ class Directory(Resource):
         if facts(found).get("state") == f"directory|{self.mode:o}|{self.owner}":
             return []
         user, _, group = self.owner.partition(":")
-        return [
-            _simple(
-                f"make {self.path}",
-                "install -d -m {} -o {} -g {} {}",
-                f"{self.mode:o}",
-                user,
-                group,
-                self.path,
-            )
-        ]
+        script = quote("install -d -m {} -o {} -g {} {}", f"{self.mode:o}", user, group, self.path)
+        return [Action(f"make {self.path}", script)]
 
 
 @dataclass(frozen=True)
@@ -181,15 +145,8 @@ class Absent(Resource):
 
     path: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"no {PurePosixPath(self.path)}"
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (self.path,)
+    label_format = "no {path}"
+    event = "{path}"
 
     @override
     def probe(self) -> str:
@@ -201,7 +158,7 @@ class Absent(Resource):
 
     @override
     def plan(self, found: str) -> list[Action]:
-        return [_simple(f"remove {self.path}", "rm -f -d {}", self.path)] if facts(found) else []
+        return [Action(f"remove {self.path}", quote("rm -f -d {}", self.path))] if facts(found) else []
 
 
 @dataclass(frozen=True)
@@ -211,10 +168,7 @@ class OnlyFiles(Resource):
     path: str
     names: tuple[str, ...]
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"nothing else in {self.path}"
+    label_format = "nothing else in {path}"
 
     @override
     def probe(self) -> str:
@@ -224,11 +178,7 @@ class OnlyFiles(Resource):
     def plan(self, found: str) -> list[Action]:
         there = [line.removeprefix("file=") for line in found.splitlines() if line.startswith("file=")]
         return [
-            _simple(f"remove {self.path}/{name}", "rm -f {}", f"{self.path}/{name}")
+            Action(f"remove {self.path}/{name}", quote("rm -f {}", f"{self.path}/{name}"))
             for name in sorted(there)
             if name not in self.names
         ]
-
-
-def _simple(title: str, template: str, *args: object) -> Action:
-    return Action(title, quote(template, *args))

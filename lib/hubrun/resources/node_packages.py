@@ -24,10 +24,7 @@ class NodePackages(Resource):
     package: str
     lock: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"node packages {self.path}"
+    label_format = "node packages {path}"
 
     @override
     def probe(self) -> str:
@@ -56,9 +53,4 @@ class NodePackages(Resource):
             ln -sfn "$1/bin/node" "$venv/bin/node" """,
             self.path, self.venv, self.package,
         )  # fmt: skip
-        return [
-            Action(
-                f"install node packages in {self.path}",
-                script, "npm ci", self.lock.encode(), seconds=600,
-            )
-        ]  # fmt: skip
+        return [Action(f"install node packages in {self.path}", script, "npm ci", self.lock.encode(), seconds=600)]

@@ -56,69 +56,53 @@ _BRINGS = {
 }
 
 
-class Packages(Resource):
-    """Debian packages that are installed, without their recommendations; in one transaction."""
+class _Named(Resource):
+    """Debian packages, by their names."""
 
     def __init__(self, *names: str) -> None:
         self.names = tuple(dict.fromkeys(names))
-
-    @property
-    @override
-    def label(self) -> str:
-        return "packages " + ", ".join(self.names)
+        self.listed = ", ".join(self.names)
 
     @override
     def probe(self) -> str:
         return quote("dpkg-query -W -f '${Package} ${db:Status-Status}\\n' -- {}", self.names)
 
+    @staticmethod
+    def installed(found: str) -> list[str]:
+        """Those that the probe found installed."""
+        return [line.split()[0] for line in found.splitlines() if line.endswith(" installed")]
+
+
+class Packages(_Named):
+    """Debian packages that are installed, without their recommendations; in one transaction."""
+
+    label_format = "packages {listed}"
+
     @override
     def plan(self, found: str) -> list[Action]:
-        installed = {line.split()[0] for line in found.splitlines() if line.endswith(" installed")}
+        installed = self.installed(found)
         missing = [name for name in self.names if name not in installed]
         if not missing:
             return []
         install = quote(f"{APT} install -y --no-install-recommends -- {{}}", missing)
         shown = quote("apt-get install --no-install-recommends {}", missing)
         brought = tuple(path for name in missing for path in _BRINGS.get(name, ()))
-        return [
-            Action(
-                "install " + ", ".join(missing),
-                REPAIR_PACKAGES + REFRESH + install,
-                shown,
-                seconds=1800,
-                writes=brought,
-            )
-        ]
+        script = REPAIR_PACKAGES + REFRESH + install
+        return [Action("install " + ", ".join(missing), script, shown, seconds=1800, writes=brought)]
 
 
-@dataclass(frozen=True)
-class NoPackages(Resource):
+class NoPackages(_Named):
     """Debian packages that are not installed. Their configuration stays."""
 
-    names: tuple[str, ...]
-
-    @property
-    @override
-    def label(self) -> str:
-        return "no packages " + ", ".join(self.names)
-
-    @override
-    def probe(self) -> str:
-        return quote("dpkg-query -W -f '${Package} ${db:Status-Status}\\n' -- {}", self.names)
+    label_format = "no packages {listed}"
 
     @override
     def plan(self, found: str) -> list[Action]:
-        there = [line.split()[0] for line in found.splitlines() if line.endswith(" installed")]
+        there = self.installed(found)
         if not there:
             return []
-        return [
-            Action(
-                "remove " + ", ".join(there),
-                REPAIR_PACKAGES + quote(f"{APT} remove -y -- {{}}", there),
-                quote("apt-get remove {}", there),
-                seconds=600,
-            )
-        ]
+        script = REPAIR_PACKAGES + quote(f"{APT} remove -y -- {{}}", there)
+        return [Action("remove " + ", ".join(there), script, quote("apt-get remove {}", there), seconds=600)]
 
 
 @dataclass(frozen=True)
@@ -127,10 +111,7 @@ class Updates(Resource):
 
     level: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"updates ({self.level})"
+    label_format = "updates ({level})"
 
     @override
     def probe(self) -> str:
@@ -160,26 +141,13 @@ class Updates(Resource):
         shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
         if self.level == "full":
             # Also when none is known of yet: fresh lists may name some.
-            actions.append(
-                Action(
-                    f"update {shown or 'what the new lists name'}",
-                    REPAIR_PACKAGES + f"{APT} dist-upgrade -y",
-                    "apt-get dist-upgrade",
-                    seconds=3600,
-                )
-            )
+            script, by_hand = f"{APT} dist-upgrade -y", "apt-get dist-upgrade"
         else:
             # Named only now, from the lists just fetched.
             script = (
                 "names=$(apt-get -s dist-upgrade | awk '/^Inst/ && /-security|Debian-Security/ {print $2}')\n"
                 f'if [ -n "$names" ]; then {APT} install -y --only-upgrade -- $names; fi'
             )
-            actions.append(
-                Action(
-                    f"update {shown or 'what the new lists name'}",
-                    REPAIR_PACKAGES + script,
-                    "unattended-upgrade",
-                    seconds=3600,
-                )
-            )
-        return actions
+            by_hand = "unattended-upgrade"
+        title = f"update {shown or 'what the new lists name'}"
+        return [*actions, Action(title, REPAIR_PACKAGES + script, by_hand, seconds=3600)]

@@ -89,10 +89,7 @@ class RenewalProof(Resource):
     directory: str = LETSENCRYPT
     dns: bool = False
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"proof that the certificate for {self.domain} renews"
+    label_format = "proof that the certificate for {domain} renews"
 
     @override
     def probe(self) -> str:
@@ -127,10 +124,7 @@ class ServedCertificate(Resource):
     domain: str
     path: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"nginx serves {self.path}"
+    label_format = "nginx serves {path}"
 
     @override
     def probe(self) -> str:
@@ -154,10 +148,5 @@ class ServedCertificate(Resource):
         if now.get("kept") and now["kept"] == now.get("served"):
             return []
         # New connections reach the new workers a moment after the reload.
-        return [
-            Action(
-                "reload nginx, which has another certificate",
-                "nginx -t -q\nsystemctl reload nginx\nsleep 1",
-                "systemctl reload nginx",
-            )
-        ]
+        script = "nginx -t -q\nsystemctl reload nginx\nsleep 1"
+        return [Action("reload nginx, which has another certificate", script, "systemctl reload nginx")]

@@ -53,10 +53,7 @@ class SecretFile(Resource):
     owner: str
     lines: tuple[str, ...] = ()
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"secrets {self.path}"
+    label_format = "secrets {path}"
 
     @override
     def probe(self) -> str:

@@ -54,7 +54,7 @@ _RUNS = "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNeedDaemon
 
 @dataclass(frozen=True)
 class Service(Resource):
-    """A systemd unit that runs (or does not) and starts at boot (or does not).
+    """A systemd unit that runs and starts at boot.
 
     watches: files, or directories of files, that it reads at its start: when one is newer than the process, it is
     restarted (reloads=True: reloaded, which keeps connections). A run that was killed between the writing and the
@@ -67,8 +67,6 @@ class Service(Resource):
     """
 
     name: str
-    running: bool = True
-    enabled: bool = True
     watches: tuple[str, ...] = ()
     reloads: bool = False
     check: str = ""
@@ -76,19 +74,12 @@ class Service(Resource):
     ready: str = ""
     notice: str = ""
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"service {self.name}"
+    label_format = "service {name}"
+    event = "service:{name}"
 
     @override
     def probe(self) -> str:
         return quote(_PROBE, self.name, "yes" if self.reloads else "no", self.watches)
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (f"service:{self.name}",)
 
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
@@ -110,18 +101,14 @@ class Service(Resource):
         actions = []
         if now.get("NeedDaemonReload") == "yes" or now.get("LoadState") == "not-found":
             actions.append(Action("read the unit files again", "systemctl daemon-reload"))
-        if self.enabled != (now.get("UnitFileState") in ("enabled", "static", "alias", "indirect")):
-            verb = "enable" if self.enabled else "disable"
-            actions.append(Action(f"{verb} {self.name}", quote(f"systemctl {verb} {{}}", self.name)))
-        active = now.get("ActiveState") in ("active", "activating", "reloading")
-        if self.running and not active:
+        if now.get("UnitFileState") not in ("enabled", "static", "alias", "indirect"):
+            actions.append(Action(f"enable {self.name}", quote("systemctl enable {}", self.name)))
+        if now.get("ActiveState") not in ("active", "activating", "reloading"):
             actions.append(self._do("start"))
-        elif self.running and self.reloads and "newer" in now:
+        elif self.reloads and "newer" in now:
             actions.append(self._do("reload", now["newer"]))
-        elif self.running and ("newer" in now or now.get("NeedDaemonReload") == "yes"):
+        elif "newer" in now or now.get("NeedDaemonReload") == "yes":
             actions.append(self._do("restart", now.get("newer", "its unit file")))
-        elif not self.running and active:
-            actions.append(Action(f"stop {self.name}", quote("systemctl stop {}", self.name)))
         return actions
 
     def _do(self, verb: str, because: str = "") -> Action:

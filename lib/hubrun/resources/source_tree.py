@@ -70,10 +70,7 @@ class SourceTree(Resource):
     files: dict[str, str] = field(hash=False)
     create_only: bool = False
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"program {self.path}"
+    label_format = "program {path}"
 
     @override
     def probe(self) -> str:
@@ -125,7 +122,7 @@ class Superseded(Resource):
     paths: tuple[str, ...]
     named_in: tuple[str, ...]
 
-    label = "code of versions before"
+    label_format = "code of versions before"
 
     @override
     def probe(self) -> str:

@@ -22,10 +22,7 @@ class HostEntry(Resource):
     address: str
     name: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"{self.name} in /etc/hosts"
+    label_format = "{name} in /etc/hosts"
 
     @override
     def probe(self) -> str:
@@ -42,16 +39,10 @@ class HostEntry(Resource):
         # In place: /etc/hosts may be a bind mount. The empty printf adds a missing last newline.
         script = quote(
             "[ -z \"$(tail -c1 /etc/hosts)\" ] || echo >> /etc/hosts\nprintf '%s\\t%s\\n' {} {} >> /etc/hosts",
-            self.address,
-            self.name,
-        )
-        return [
-            Action(
-                f"name {self.name} in /etc/hosts",
-                script,
-                f"echo {self.address} {self.name} | sudo tee -a /etc/hosts",
-            )
-        ]
+            self.address, self.name,
+        )  # fmt: skip
+        shown = f"echo {self.address} {self.name} | sudo tee -a /etc/hosts"
+        return [Action(f"name {self.name} in /etc/hosts", script, shown)]
 
     def test(self) -> Test:
         """A test that the name resolves."""
@@ -65,10 +56,7 @@ class Swap(Resource):
     megabytes: int
     path: str = "/swapfile"
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"swap {self.path}, {self.megabytes} MB"
+    label_format = "swap {path}, {megabytes} MB"
 
     @override
     def probe(self) -> str:
@@ -94,13 +82,8 @@ class Swap(Resource):
             grep -q "^$path " /etc/fstab || printf '%s none swap sw 0 0\\n' "$path" >> /etc/fstab""",
             self.path, self.megabytes,
         )  # fmt: skip
-        return [
-            Action(
-                f"add {self.megabytes} MB of swap",
-                script,
-                f"fallocate -l {self.megabytes}M {self.path}; mkswap {self.path}; swapon {self.path}",
-            )
-        ]
+        shown = f"fallocate -l {self.megabytes}M {self.path}; mkswap {self.path}; swapon {self.path}"
+        return [Action(f"add {self.megabytes} MB of swap", script, shown)]
 
 
 @dataclass(frozen=True)
@@ -129,19 +112,15 @@ class CertificateAuthorities(Resource):
     @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
-        missing = [pem for pem in self.pems if now.get(self._path(pem)) != _sha256(pem)]
-        actions = [
-            Action(
-                f"trust {self._path(pem)}",
-                quote("install -d {}\ncat > {}", CA_FOLDER, self._path(pem)),
-                "cp CA.crt /usr/local/share/ca-certificates/",
-                pem.encode(),
-            )
-            for pem in missing
-        ]
-        return (
-            [*actions, Action("bring the list of authorities up to date", "update-ca-certificates")] if actions else []
-        )
+        actions = []
+        for pem in self.pems:
+            path = self._path(pem)
+            if now.get(path) != _sha256(pem):
+                script = quote("install -d {}\ncat > {}", CA_FOLDER, path)
+                actions.append(Action(f"trust {path}", script, f"cp CA.crt {CA_FOLDER}/", pem.encode()))
+        if actions:
+            actions.append(Action("bring the list of authorities up to date", "update-ca-certificates"))
+        return actions
 
     @staticmethod
     def _path(pem: str) -> str:
@@ -155,10 +134,7 @@ class TimeSync(Resource):
     chrony or ntpd is left to do it where it runs; else systemd-timesyncd does. A container has its host's clock.
     """
 
-    @property
-    @override
-    def label(self) -> str:
-        return "time synchronisation"
+    label_format = "time synchronisation"
 
     @override
     def probe(self) -> str:
@@ -175,19 +151,10 @@ echo "timesyncd=$(systemctl show systemd-timesyncd -p LoadState --value)"
         now = facts(found)
         if now.get("container", "none") != "none" or "runs" in now:
             return []
-        install = (
-            ""
-            if now.get("timesyncd") == "loaded"
-            else REPAIR_PACKAGES + REFRESH + f"{APT} install -y systemd-timesyncd\n"
-        )
-        return [
-            Action(
-                "start systemd-timesyncd",
-                install + "systemctl enable --now systemd-timesyncd",
-                "systemctl enable --now systemd-timesyncd",
-                seconds=600,
-            )
-        ]
+        start = "systemctl enable --now systemd-timesyncd"
+        there = now.get("timesyncd") == "loaded"
+        install = "" if there else REPAIR_PACKAGES + REFRESH + f"{APT} install -y systemd-timesyncd\n"
+        return [Action("start systemd-timesyncd", install + start, start, seconds=600)]
 
 
 def _sha256(text: str) -> str:

@@ -12,59 +12,29 @@ from hubrun.shell import quote
 
 @dataclass(frozen=True)
 class User(Resource):
-    """An account. system: no login shell and no password, for a service. groups: it is in these, besides others."""
+    """An account. system: no login shell and no password, for a service."""
 
     name: str
     system: bool = False
     home: str = ""
-    groups: tuple[str, ...] = ()
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"user {self.name}"
-
-    @property
-    def _home(self) -> str:
-        return self.home or f"/home/{self.name}"
-
-    @property
-    def _shell(self) -> str:
-        return "/usr/sbin/nologin" if self.system else "/bin/bash"
+    label_format = "user {name}"
 
     @override
     def probe(self) -> str:
-        return quote(
-            'getent passwd {} | awk -F: \'{print "home=" $6 "\\nshell=" $7}\'\necho "groups=$(id -Gn {})"',
-            self.name,
-            self.name,
-        )
+        return quote('getent passwd {} | awk -F: \'{print "home=" $6 "\\nshell=" $7}\'', self.name)
 
     @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
+        home, shell = self.home or f"/home/{self.name}", "/usr/sbin/nologin" if self.system else "/bin/bash"
         if not now.get("home"):
-            kind = (
-                ("--system", "--user-group", "--no-create-home") if self.system else ("--create-home", "--user-group")
-            )
-            script = quote("useradd {} --home-dir {} --shell {} {}", kind, self._home, self._shell, self.name)
-            return [Action(f"create the account {self.name}", script), *self._join([])]
-        actions = []
-        if now["shell"] != self._shell:
-            actions.append(
-                Action(
-                    f"shell {self._shell} for {self.name}",
-                    quote("usermod --shell {} {}", self._shell, self.name),
-                )
-            )
-        return actions + self._join(now["groups"].split())
-
-    def _join(self, present: list[str]) -> list[Action]:
-        missing = [group for group in self.groups if group not in present]
-        if not missing:
-            return []
-        script = quote("usermod --append --groups {} {}", ",".join(missing), self.name)
-        return [Action(f"add {self.name} to {', '.join(missing)}", script)]
+            kind = ("--system", "--no-create-home") if self.system else ("--create-home",)
+            script = quote("useradd --user-group {} --home-dir {} --shell {} {}", kind, home, shell, self.name)
+            return [Action(f"create the account {self.name}", script)]
+        if now["shell"] != shell:
+            return [Action(f"shell {shell} for {self.name}", quote("usermod --shell {} {}", shell, self.name))]
+        return []
 
 
 @dataclass(frozen=True)
@@ -96,10 +66,7 @@ class OnlyMembers(Resource):
     group: str
     names: tuple[str, ...]
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"members of the group {self.group}"
+    label_format = "members of the group {group}"
 
     @override
     def probe(self) -> str:
@@ -122,10 +89,7 @@ class AuthorizedKey(Resource):
     user: str
     key: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"SSH key of {self.user}"
+    label_format = "SSH key of {user}"
 
     @override
     def probe(self) -> str:

@@ -50,10 +50,7 @@ class Venv(Resource):
     requirements: str
     uv: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"virtual environment {self.path}"
+    label_format = "virtual environment {path}"
 
     @override
     def probe(self) -> str:
@@ -72,9 +69,8 @@ class Venv(Resource):
                 there[canonicalize_name(name)] = version
         actions = []
         if not made:
-            actions.append(
-                Action(f"make {self.path}", quote("/usr/bin/python3 -m venv --clear {}", self.path), seconds=300)
-            )
+            make = quote("/usr/bin/python3 -m venv --clear {}", self.path)
+            actions.append(Action(f"make {self.path}", make, seconds=300))
         actions += self._install("pip", self.uv, python, there)
         actions += self._install("uv", self.requirements, python, there)
         return actions
@@ -85,10 +81,8 @@ class Venv(Resource):
         if not missing:
             return []
         if tool == "pip":
-            install = quote(
-                "{}/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r /dev/stdin",
-                self.path,
-            )
+            options = "-q --disable-pip-version-check --require-hashes -r /dev/stdin"
+            install = quote(f"{{}}/bin/python -m pip install {options}", self.path)
         else:
             # Compiled now: the hub's account cannot write here, and would compile at each start.
             install = quote(
@@ -96,9 +90,5 @@ class Venv(Resource):
                 self.path, self.path,
             )  # fmt: skip
         shown = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
-        return [
-            Action(
-                f"install {shown}", _CERTIFICATES + install, f"{self.path}/bin/pip install {' '.join(m.replace(' ', '==') for m in missing[:6])} …",
-                requirements.encode(), seconds=900,
-            )
-        ]  # fmt: skip
+        by_hand = f"{self.path}/bin/pip install {' '.join(each.replace(' ', '==') for each in missing[:6])} …"
+        return [Action(f"install {shown}", _CERTIFICATES + install, by_hand, requirements.encode(), seconds=900)]

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -19,14 +18,30 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from hubrun import params
 from hubrun.errors import BadInput, HubrunError
 from hubrun.params import Site
 from hubrun.sections.docker_spawner import student_image
-from hubrun.sections.docker_spawner.student_image import ImageChoices, build_args, build_context, context_digest
+from hubrun.sections.docker_spawner.docker_setup import singleuser_image
+from hubrun.sections.docker_spawner.student_image import build_args, build_context
 
-CHOICES = ImageChoices(base_image="example/base:1")
 DOCKERFILE = student_image.PROJECT / "Dockerfile.singleuser"
 PINS = resources.files("hubrun.sections.hub").joinpath("requirements")
+
+
+def site(folder: Path | None = None, pems: tuple[str, ...] = (), **changes: Any) -> Site:
+    """A site with these parameters; pems: what its ca_certificates hold, in files below `folder`."""
+    paths = []
+    for number, pem in enumerate(pems):
+        assert folder
+        paths.append(str(folder / f"{number}.pem"))
+        Path(paths[-1]).write_text(pem)
+    base = {"site": "bio", "domain": "hub.example.edu", "base_image": "example/base:1", "ca_certificates": paths}
+    return params.build(base | changes, "test")
+
+
+def digest(chosen: Site) -> str:
+    return singleuser_image(chosen).digest
 
 
 def authority(name: str) -> tuple[str, str]:
@@ -55,8 +70,8 @@ def copied(text: str) -> set[str]:
     return {word for line in lines for word in line.split()[:-1] if not word.startswith("--")}
 
 
-def test_the_context_holds_what_the_dockerfile_copies_and_nothing_else() -> None:
-    files = build_context(replace(CHOICES, extra_pip_packages=("rich",), ca_certificates=(authority("A")[0],)))
+def test_the_context_holds_what_the_dockerfile_copies_and_nothing_else(tmp_path: Path) -> None:
+    files = build_context(site(tmp_path, (authority("A")[0],), extra_pip_packages=["rich"]))
     sources = copied(files.pop("Dockerfile").decode())
     assert "lib/hubrun/sections/hub/requirements/singleuser.txt" in sources
     # A source is a pattern of files, or a folder.
@@ -67,17 +82,16 @@ def test_the_context_holds_what_the_dockerfile_copies_and_nothing_else() -> None
 
 
 def test_without_extras_and_certificates_the_context_has_neither() -> None:
-    assert not [name for name in build_context(CHOICES) if name.startswith(("extra", "ca-"))]
+    assert not [name for name in build_context(site()) if name.startswith(("extra", "ca-"))]
 
 
 def test_the_arguments_are_those_that_the_dockerfile_declares() -> None:
     declared = dict(re.findall(r"^ARG (\w+)=(.*)$", DOCKERFILE.read_text(), re.M))
     inside = {name for name in declared if name.startswith("UV_")}
-    assert set(build_args(CHOICES)) == set(declared) - inside
+    assert set(build_args(site())) == set(declared) - inside
     # By hand one gets what a site gets that says nothing.
-    chosen = [field.name for field in fields(ImageChoices)][:-2]
-    site = ImageChoices(**{name: Site.model_fields[name].default for name in chosen})
-    assert build_args(site) == {name: value for name, value in declared.items() if name not in inside}
+    silent = Site(site="bio", domain="hub.example.edu")
+    assert build_args(silent) == {name: value for name, value in declared.items() if name not in inside}
 
 
 @pytest.mark.parametrize(
@@ -90,61 +104,66 @@ def test_the_arguments_are_those_that_the_dockerfile_declares() -> None:
         {"tensorflow": True},
         {"pytorch": "cpu"},
         {"pytorch": "cuda"},
-        {"extra_pip_packages": ("rich",)},
-        {"extra_pip_packages": ("rich==14",)},
-        {"ca_certificates": (authority("A")[0],)},
+        {"extra_pip_packages": ["rich"]},
+        {"extra_pip_packages": ["rich==14"]},
+        {"pems": (authority("A")[0],)},
     ],
     ids=lambda change: "-".join(f"{value}"[:12].split("\n")[0] for value in change.values()),
 )
-def test_each_choice_makes_a_new_image(change: dict[str, Any]) -> None:
-    assert context_digest(replace(CHOICES, **change)) != context_digest(CHOICES)
+def test_each_choice_makes_a_new_image(tmp_path: Path, change: dict[str, Any]) -> None:
+    assert digest(site(tmp_path, **change)) != digest(site())
 
 
 def test_a_changed_pin_makes_a_new_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    before = context_digest(CHOICES)
-    for name, content in build_context(CHOICES).items():
+    before = digest(site())
+    for name, content in build_context(site()).items():
         target = tmp_path / name.replace("Dockerfile", student_image.DOCKERFILE)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
     monkeypatch.setattr(student_image, "PROJECT", tmp_path)
-    assert context_digest(CHOICES) == before
+    assert digest(site()) == before
     pins = tmp_path / student_image.REQUIREMENTS / "singleuser.txt"
     pins.write_text(pins.read_text().replace("nbgrader==", "nbgrader==9"))
-    assert context_digest(CHOICES) != before
+    assert digest(site()) != before
 
 
 def test_the_same_choices_make_the_same_image_in_another_process() -> None:
     code = (
-        "from hubrun.sections.docker_spawner.student_image import *;"
-        "print(context_digest(ImageChoices('example/base:1', extra_pip_packages=('rich', 'attrs'))))"
+        "from hubrun.params import Site; from hubrun.sections.docker_spawner.docker_setup import singleuser_image;"
+        "print(singleuser_image(Site(site='bio', domain='hub.example.edu', base_image='example/base:1',"
+        " extra_pip_packages=['rich', 'attrs'])).digest)"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert other.strip() == context_digest(replace(CHOICES, extra_pip_packages=("rich", "attrs")))
+    assert other.strip() == digest(site(extra_pip_packages=["rich", "attrs"]))
 
 
-def test_a_bundle_is_split_because_the_system_wants_one_certificate_a_file() -> None:
+def test_a_bundle_is_split_because_the_system_wants_one_certificate_a_file(tmp_path: Path) -> None:
     one, two = authority("A")[0], authority("B")[0]
-    bundle = replace(CHOICES, ca_certificates=(f"# A\n{one}# B\n{two}",))
+    bundle = site(tmp_path, (f"# A\n{one}# B\n{two}",))
     files = {name: text for name, text in build_context(bundle).items() if name.startswith("ca-")}
     assert sorted(files.values()) == sorted([one.encode(), two.encode()])
-    assert context_digest(bundle) == context_digest(replace(CHOICES, ca_certificates=(two, one)))
+    together = digest(bundle)
+    assert together == digest(site(tmp_path, (two, one)))
 
 
-def test_a_private_key_beside_a_certificate_stays_out_of_the_image() -> None:
+def test_a_private_key_beside_a_certificate_stays_out_of_the_image(tmp_path: Path) -> None:
     certificate, key = authority("A")
-    files = build_context(replace(CHOICES, ca_certificates=(key + certificate,)))
+    files = build_context(site(tmp_path, (key + certificate,)))
     assert not [name for name, content in files.items() if b"PRIVATE" in content]
 
 
-@pytest.mark.parametrize("pem", ["", "not a certificate", authority("A")[1], authority("A")[0][:200]])
-def test_what_is_no_certificate_is_refused(pem: str) -> None:
+NO_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize("pem", ["", "not a certificate", authority("A")[1], authority("A")[0][:200], NO_CERTIFICATE])
+def test_what_is_no_certificate_is_refused(tmp_path: Path, pem: str) -> None:
     with pytest.raises(BadInput, match="ca_certificates"):
-        build_context(replace(CHOICES, ca_certificates=(pem,)))
+        build_context(site(tmp_path, (pem,)))
 
 
 @pytest.mark.parametrize("package", ["rich", "pandas>=2,<3", "uvicorn[standard]==0.30.1", "a; python_version<'3.13'"])
 def test_requirements_are_taken(package: str) -> None:
-    lines = build_context(replace(CHOICES, extra_pip_packages=("attrs", package)))["extra-packages.txt"].decode()
+    lines = build_context(site(extra_pip_packages=["attrs", package]))["extra-packages.txt"].decode()
     assert lines.splitlines()[0] == "attrs"
     assert lines.splitlines()[1].startswith(package[0])
 
@@ -166,14 +185,14 @@ def test_requirements_are_taken(package: str) -> None:
 )
 def test_options_and_nonsense_are_refused_as_packages(package: str) -> None:
     with pytest.raises(BadInput, match="extra_pip_packages") as caught:
-        build_context(replace(CHOICES, extra_pip_packages=(package,)))
+        site(extra_pip_packages=[package])
     assert repr(package) in str(caught.value)
 
 
 def test_a_missing_dockerfile_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(student_image, "PROJECT", tmp_path)
     with pytest.raises(HubrunError, match=r"Dockerfile\.singleuser"):
-        build_context(CHOICES)
+        build_context(site())
 
 
 def test_hub_and_image_run_the_same_jupyterhub() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hubrun import params
 from hubrun.errors import BadInput
 from hubrun.params import Site
-from hubrun.resources.nftables import Rules
+from hubrun.resources.firewall import Rules
 from hubrun.sections.docker_spawner import student_network
 from hubrun.sections.hub import config
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
 
 from hubrun import server_paths
 from hubrun.desired.checks import Test
@@ -46,10 +45,10 @@ echo "its groups are $(echo $groups), docker is $group"
 def engine(site: Site, system: System) -> list[Resource]:
     """The Docker engine from the channel that the site names; what conflicts with it goes first."""
     if site.docker_channel == "distro":
-        return [NoPackages(DOCKER_CE), Packages(*system.docker)]
+        return [NoPackages(*DOCKER_CE), Packages(*system.docker)]
     url = f"{site.docker_apt_url.rstrip('/')}/{system.distribution}"
     return [
-        NoPackages(CONFLICTING),
+        NoPackages(*CONFLICTING),
         AptSource("docker", url, system.codename, "stable", f"{url}/gpg", site.docker_apt_key),
         Packages(*DOCKER_CE),
     ]
@@ -81,7 +80,7 @@ def container_tests(site: Site) -> list[Test]:
         site.image_name,
         f"http://{site.gateway}:8081/hub/health",
     )
-    version = _hub_version()
+    version = pins(config.pinned("hub.txt"), "3.11")["jupyterhub"]
     return [
         Test(
             "the image has the hub's own version of JupyterHub", script, rf"^jupyterhub {re.escape(version)}$", traces=True,
@@ -96,12 +95,6 @@ def container_tests(site: Site) -> list[Test]:
             remedy="A firewall on the server may block it: allow the containers' network to reach port 8081",
         ),
     ]  # fmt: skip
-
-
-@cache
-def _hub_version() -> str:
-    """The hub's version of JupyterHub."""
-    return pins(config.pinned("hub.txt"), "3.11")["jupyterhub"]
 
 
 def users(site: Site) -> Resource:
@@ -154,21 +147,5 @@ def spawner(site: Site) -> list[Resource]:
 
 def singleuser_image(site: Site) -> Image:
     """The students' image, from `Dockerfile.singleuser` and the site's choices. Raises BadInput for a bad choice."""
-    choices = student_image.ImageChoices(
-        base_image=site.base_image,
-        nbgrader=site.nbgrader,
-        nbgitpuller=site.nbgitpuller,
-        jupyterlab_git=site.jupyterlab_git,
-        tensorflow=site.tensorflow,
-        pytorch=site.pytorch,
-        extra_pip_packages=tuple(site.extra_pip_packages),
-        ca_certificates=tuple(site.ca_pems()),
-    )
-    return Image(
-        site.image_name,
-        student_image.build_context(choices),
-        student_image.build_args(choices),
-        student_image.context_digest(choices),
-        "Dockerfile",
-        site.base_image,
-    )
+    context, arguments = student_image.build_context(site), student_image.build_args(site)
+    return Image(site.image_name, context, arguments, site.base_image)

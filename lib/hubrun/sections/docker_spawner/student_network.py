@@ -6,7 +6,7 @@ from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource
 from hubrun.params import Site
 from hubrun.resources.files import File
-from hubrun.resources.nftables import Rules
+from hubrun.resources.firewall import Rules
 from hubrun.resources.packages import Packages
 from hubrun.resources.services import Service
 from hubrun.sections.hub import config

@@ -63,12 +63,10 @@ def resolved_below(site: Site, domain: Set[str], below: Set[str]) -> Check:
     name, expected = f"*.{site.domain} has a DNS record", f"the address of {site.domain}"
     found = {address for address in below if not ipaddress.ip_address(address).is_loopback}
     came = ", ".join(sorted(found)) or "no address"
-    if found & domain:
-        return Check(name, True, expected, came)
     zone = site.domain.split(".", 1)[1]
     record = f"a record for *.{site.domain}, with the same addresses as the domain's"
     cause = f"Set {record}, where the DNS of {zone} is kept; or set subdomains: false"
-    return Check(name, False, expected, came, cause)
+    return Check(name, bool(found & domain), expected, came, cause)
 
 
 def resolved(site: Site, own: Sequence[str], there: Sequence[str], here: Sequence[str] | None) -> Check:
@@ -77,14 +75,9 @@ def resolved(site: Site, own: Sequence[str], there: Sequence[str], here: Sequenc
     name, expected = f"{site.domain} has a DNS record", "an address, seen from the server or from here"
     if not found:
         return Check(name, False, expected, "no address", record_to_set(site.domain, own))
-    came = f"it is {', '.join(found)}"
-    if set(found) & set(own):
-        came += ", this server's own"
-    else:
-        came += (
-            f", not one of this server's own ({', '.join(own) or 'none known'}): this is right behind a provider's NAT"
-        )
-    return Check(name, True, expected, came)
+    nat = f"not one of this server's own ({', '.join(own) or 'none known'}): this is right behind a provider's NAT"
+    whose = "this server's own" if set(found) & set(own) else nat
+    return Check(name, True, expected, f"it is {', '.join(found)}, {whose}")
 
 
 def token(server: Server) -> File:
@@ -128,20 +121,15 @@ def reached(site: Site, wanted: str, seen: Mapping[str, str], own: Sequence[str]
     """Judge what came for "ADDRESS from WHERE": the token `wanted`, another text, or "" for no answer."""
     name, expected = f"http://{site.domain} leads to this server", "the file that was put there"
     says = {wanted: "the file", "": "no answer"}
-    came = (
-        "; ".join(f"{where}: {says.get(body, 'something else')}" for where, body in seen.items()) or "no address to ask"
-    )
+    came = "; ".join(f"{where}: {says.get(body, 'something else')}" for where, body in seen.items())
     right = {where.split()[0] for where, body in seen.items() if body == wanted}
     wrong = sorted({where.split()[0] for where, body in seen.items() if body not in says} - right)
     if wrong:
-        cause = (
-            f"{', '.join(wrong)} is another machine, or another program has port 80. {record_to_set(site.domain, own)}"
-        )
-        return Check(name, False, expected, came, cause)
-    if not right:
-        cause = f"Open TCP port 80 in the provider's firewall (security group). {record_to_set(site.domain, own)}"
-        return Check(name, False, expected, came, cause)
-    return Check(name, True, expected, came)
+        cause = f"{', '.join(wrong)} is another machine, or another program has port 80."
+    else:
+        cause = "Open TCP port 80 in the provider's firewall (security group)."
+    ok = bool(right) and not wrong
+    return Check(name, ok, expected, came or "no address to ask", f"{cause} {record_to_set(site.domain, own)}")
 
 
 def record_to_set(domain: str, own: Sequence[str]) -> str:

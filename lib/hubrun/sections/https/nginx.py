@@ -35,6 +35,7 @@ VALID = """out=$(nginx -t 2>&1) || { printf '%s\\n' "$out" | sed '/ test failed$
 
 # Debian's numbers, 768 and the system's 1024: each open websocket takes two connections, and so two files.
 _NUMBERS = r"""sed -nE 's/^[^#]*\b(worker_connections|worker_rlimit_nofile)[[:space:]]+([0-9]+).*/\1=\2/p' {}"""
+_LEAST = {"worker_connections": 8192, "worker_rlimit_nofile": 16384}
 _RAISE = r"""
 path={} connections={} files={}
 cp -a "$path" "$path.hubrun"
@@ -124,18 +125,8 @@ class WorkerLimits(Resource):
     it. A file for each connection, and as many for the rest. Both hold from a reload on.
     """
 
-    connections: int = 8192
-    files: int = 16384
-
-    @property
-    @override
-    def label(self) -> str:
-        return f"limits in {MAIN_FILE}"
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (MAIN_FILE,)
+    label_format = f"limits in {MAIN_FILE}"
+    event = MAIN_FILE
 
     @override
     def probe(self) -> str:
@@ -144,16 +135,12 @@ class WorkerLimits(Resource):
     @override
     def plan(self, found: str) -> list[Action]:
         now = {name: int(number) for name, number in facts(found).items()}
-        wanted = {"worker_connections": self.connections, "worker_rlimit_nofile": self.files}
-        raised = {name: max(number, now.get(name, 0)) for name, number in wanted.items()}
+        raised = {name: max(number, now.get(name, 0)) for name, number in _LEAST.items()}
         if raised == now:
             return []
-        said = ", ".join(
-            f"{name} {now.get(name, 'not set')} → {raised[name]}" for name in raised if raised[name] != now.get(name)
-        )
-        return [
-            Action(f"raise limits of nginx ({said})", quote(_RAISE, MAIN_FILE, *raised.values()), f"editor {MAIN_FILE}")
-        ]
+        said = [f"{name} {now.get(name, 'not set')} → {to}" for name, to in raised.items() if to != now.get(name)]
+        script = quote(_RAISE, MAIN_FILE, *raised.values())
+        return [Action(f"raise limits of nginx ({', '.join(said)})", script, f"editor {MAIN_FILE}")]
 
 
 @dataclass(frozen=True)
@@ -168,15 +155,8 @@ class NoDeadHttpsSite(Resource):
     certificate: str
     key: str
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"no {HTTPS_FILE} that keeps nginx from starting"
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (HTTPS_FILE,)
+    label_format = f"no {HTTPS_FILE} that keeps nginx from starting"
+    event = HTTPS_FILE
 
     @override
     def probe(self) -> str:
@@ -186,11 +166,8 @@ class NoDeadHttpsSite(Resource):
     def plan(self, found: str) -> list[Action]:
         if "dead" not in facts(found):
             return []
-        return [
-            Action(
-                f"remove {HTTPS_FILE} until its certificate is repaired (see Port 443)", quote("rm -f {}", HTTPS_FILE)
-            )
-        ]
+        title = f"remove {HTTPS_FILE} until its certificate is repaired (see Port 443)"
+        return [Action(title, quote("rm -f {}", HTTPS_FILE))]
 
 
 def port_80(server: Server) -> list[Resource]:
@@ -273,20 +250,12 @@ def https_tests(site: Site) -> list[Test]:
         ),
     ]  # fmt: skip
     if not site.subdomains:
+        title = "a person who is not logged in is sent from anybody's server to the gate"
         shown = curl + quote("-o /dev/null -w '%{http_code} %{redirect_url}\n' {}", f"{root}/user/somebody/lab")
-        tests.append(
-            Test(
-                "a person who is not logged in is sent from anybody's server to the gate",
-                shown,
-                prints="^302 https://[^/]*/hub/gate/user/somebody/lab$",
-                remedy="503: the hub does not know /hub/gate-check. Run 02_hub_lti",
-            )
-        )
+        gate = "^302 https://[^/]*/hub/gate/user/somebody/lab$"
+        tests.append(Test(title, shown, gate, remedy="503: the hub does not know /hub/gate-check. Run 02_hub_lti"))
     if site.hsts_seconds:
+        shown = curl + quote("-D - -o /dev/null {}", root)
         header = rf"(?i)^strict-transport-security: max-age={site.hsts_seconds}\s*$"
-        tests.append(
-            Test(
-                "browsers are told to use only HTTPS", curl + quote("-D - -o /dev/null {}", root), header, remedy=fault
-            )
-        )
+        tests.append(Test("browsers are told to use only HTTPS", shown, header, remedy=fault))
     return tests

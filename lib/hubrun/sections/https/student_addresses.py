@@ -38,10 +38,7 @@ class OneAddress(Resource):
     logs in to a server that knows the one address to where it is now.
     """
 
-    @property
-    @override
-    def label(self) -> str:
-        return "students' servers with addresses that no longer exist"
+    label_format = "students' servers with addresses that no longer exist"
 
     @override
     def probe(self) -> str:

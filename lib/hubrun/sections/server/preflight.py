@@ -50,7 +50,7 @@ class ClockTest(Test):
         skew = int(text) - int(at or time.time())
         ok = abs(skew) <= CLOCK_SECONDS
         expected = f"within {CLOCK_SECONDS} s of this machine's"
-        return Check(self.title, ok, expected, f"{skew} s off", "" if ok else self.remedy)
+        return Check(self.title, ok, expected, f"{skew} s off", self.remedy)
 
 
 def preflight(site: Site) -> list[Test]:

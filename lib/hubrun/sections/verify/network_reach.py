@@ -187,18 +187,18 @@ def judge(found: Survey, tried: Sequence[Group], answer: dict[str, Any], user: s
     )
     return [
         *checks,
-        _check("a container can look up names", all(known), "an address for each", f"{sum(map(bool, known))} of {len(known)}",
-               "The name servers do not answer it: `nft list set inet hubrun resolvers`, and the server's /etc/resolv.conf"),
-        _check("a container cannot find out who else is there", not any(told), "no name of another student",
-               ", ".join(filter(None, told)) or "none", "Docker's DNS tells containers' names: run 04 again"),
-        _check("a container has no Docker socket", not answer["sockets"], "none", ", ".join(answer["sockets"]) or "none",
-               "A volume in 90-local.py mounts it, and with it anybody can become root on the server"),
-        _check("a container has no IPv6", set(answer["ipv6"]) <= {"lo"}, "none", ", ".join(answer["ipv6"]) or "none",
-               "The rules for students' containers are for IPv4 only: make the network without --ipv6"),
-        _check("a container writes only to its home and to a /tmp of limited size", bounded, "no other folder", space,
-               "90-local.py may replace c.DockerSpawner.extra_host_config: add to it"),
-        _check("when memory runs out, a student's process is killed before the hub", answer["oom"] > 0, "a score above 0",
-               str(answer["oom"]), "90-local.py may replace c.DockerSpawner.extra_host_config: add to it"),
+        Check("a container can look up names", all(known), "an address for each", f"{sum(map(bool, known))} of {len(known)}",
+              "The name servers do not answer it: `nft list set inet hubrun resolvers`, and the server's /etc/resolv.conf"),
+        Check("a container cannot find out who else is there", not any(told), "no name of another student",
+              ", ".join(filter(None, told)) or "none", "Docker's DNS tells containers' names: run 04 again"),
+        Check("a container has no Docker socket", not answer["sockets"], "none", ", ".join(answer["sockets"]) or "none",
+              "A volume in 90-local.py mounts it, and with it anybody can become root on the server"),
+        Check("a container has no IPv6", set(answer["ipv6"]) <= {"lo"}, "none", ", ".join(answer["ipv6"]) or "none",
+              "The rules for students' containers are for IPv4 only: make the network without --ipv6"),
+        Check("a container writes only to its home and to a /tmp of limited size", bounded, "no other folder", space,
+              "90-local.py may replace c.DockerSpawner.extra_host_config: add to it"),
+        Check("when memory runs out, a student's process is killed before the hub", answer["oom"] > 0, "a score above 0",
+              str(answer["oom"]), "90-local.py may replace c.DockerSpawner.extra_host_config: add to it"),
     ]  # fmt: skip
 
 
@@ -218,16 +218,12 @@ def _judge_group(group: Group, came: list[str]) -> Check:
     if group.open:
         opened = [where for where, how in reached if how == "open"]
         shown = ", ".join(f"{address}:{port} {how}" for (address, port), how in zip(group.targets, came, strict=True))
-        return _check(
+        return Check(
             f"a container reaches {group.what}", len(opened) == len(group.targets), "open", shown,
             "A firewall on the server blocks it: allow the containers' network",
         )  # fmt: skip
-    return _check(
+    return Check(
         f"a container does not reach {group.what}", not reached, f"0 of {len(group.targets)}",
         f"{len(reached)} of {len(group.targets)}" + "".join(f", {where} {how}" for where, how in reached[:5]),
         "The rules for students' containers are not in force (`/usr/local/lib/hubrun/student-network state`): run 04 again",
     )  # fmt: skip
-
-
-def _check(name: str, ok: bool, expected: str, came: str, cause: str) -> Check:
-    return Check(name, ok, expected, came, "" if ok else cause)

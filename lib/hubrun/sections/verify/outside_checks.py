@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 import httpx
 from cryptography import x509
@@ -21,21 +19,8 @@ from hubrun.lms.lti11 import LAUNCH_PATH
 from hubrun.lms.lti11_cases import Wanted, judge
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """The leaf certificate that a site presents, after the chain was verified.
-
-    `sha256` is the fingerprint in lower-case hex without colons; `days_left` counts from now.
-    """
-
-    sha256: str
-    subject: str
-    issuer: str
-    days_left: int
-
-
-def presented_certificate(route: Route) -> Certificate:
-    """Return the certificate that the site presents. Raises CheckFailed when its chain does not verify."""
+def _presented_certificate(route: Route) -> x509.Certificate:
+    """The site's own certificate, as it presents it. Raises CheckFailed when its chain does not verify."""
     try:
         with route.client() as client, client.stream("GET", route.url) as response:
             tls = response.extensions["network_stream"].get_extra_info("ssl_object")
@@ -46,13 +31,7 @@ def presented_certificate(route: Route) -> Certificate:
         raise unanswered(route, error, "The TLS handshake") from error
     if tls is None:
         raise CheckFailed("no certificate is presented: the URL is plain http", route.url)
-    leaf = x509.load_der_x509_certificate(tls.getpeercert(True))
-    return Certificate(
-        leaf.fingerprint(hashes.SHA256()).hex(),
-        leaf.subject.rfc4514_string(),
-        leaf.issuer.rfc4514_string(),
-        (leaf.not_valid_after_utc - datetime.now(UTC)).days,
-    )
+    return x509.load_der_x509_certificate(tls.getpeercert(True))
 
 
 def check_certificate(route: Route, file_sha256: str, min_days: int = 7) -> Check:
@@ -62,14 +41,16 @@ def check_certificate(route: Route, file_sha256: str, min_days: int = 7) -> Chec
     """
     expected = f"a verified chain, the certificate on the server, {min_days} days or more left"
     try:
-        leaf = presented_certificate(route)
+        leaf = _presented_certificate(route)
     except CheckFailed as failure:
         return Check("certificate", False, expected, failure.what, failure.remedy)
-    came = f"a verified chain from {leaf.issuer}, {leaf.days_left} days left, sha256 {leaf.sha256[:16]}…"
+    issuer, sha256 = leaf.issuer.rfc4514_string(), leaf.fingerprint(hashes.SHA256()).hex()
+    days_left = (leaf.not_valid_after_utc - datetime.now(UTC)).days
+    came = f"a verified chain from {issuer}, {days_left} days left, sha256 {sha256[:16]}…"
     cause = ""
-    if leaf.sha256 != file_sha256.strip().rpartition("=")[2].replace(":", "").lower():
+    if sha256 != file_sha256.strip().rpartition("=")[2].replace(":", "").lower():
         cause = "nginx presents a certificate other than the one in the file: reload it (`systemctl reload nginx`)."
-    elif leaf.days_left < min_days:
+    elif days_left < min_days:
         cause = "The certificate was not renewed: `systemctl list-timers`, `certbot renew --dry-run`."
     return Check("certificate", not cause, expected, came, cause)
 
@@ -83,11 +64,7 @@ def check_redirect(route: Route, http_port: int = 80) -> Check:
         return Check("redirect to https", False, expected, answer.what, answer.remedy)
     location = answer.headers.get("location", "")
     ok = answer.status_code in (301, 302, 307, 308) and _same_url(location, f"{route.url}/hub/health")
-    cause = (
-        ""
-        if ok
-        else "nginx's server block for port 80 does not redirect, or redirects to a URL without the public port."
-    )
+    cause = "nginx's server block for port 80 does not redirect, or redirects to a URL without the public port."
     return Check("redirect to https", ok, expected, f"{answer.status_code} {location}".rstrip(), cause)
 
 
@@ -109,7 +86,7 @@ def check_launch_get(route: Route) -> Check:
     if isinstance(answer, CheckFailed):
         return Check("launch URL", False, "405", answer.what, answer.remedy)
     ok = answer.status_code == 405
-    cause = "" if ok else launch_cause(answer.status_code, False, page_reason(answer.text))
+    cause = launch_cause(answer.status_code, False, page_reason(answer.text))
     return Check("launch URL", ok, "405", str(answer.status_code), cause)
 
 
@@ -125,7 +102,7 @@ def check_closed(address: str, port: int, timeout_s: float = 3.0) -> Check:
     except OSError as error:
         # a router's or firewall's ICMP answer says that the port is filtered; anything else says nothing about it
         filtered = error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPERM)
-        cause = "" if filtered else f"{address} cannot be reached from here at all: the port was not tested."
+        cause = f"{address} cannot be reached from here at all: the port was not tested."
         return Check(name, filtered, expected, f"no connection ({error})", cause)
     cause = f"A service listens beyond loopback (`ss -ltnp 'sport = :{port}'`), or Docker publishes the port past ufw."
     return Check(name, False, expected, "open", cause)
@@ -145,7 +122,7 @@ def check_private(browser: Browser, owner: str, path: str, root: str = "") -> Ch
     pages = [browser.get(address) for address in addresses]
     came = ", ".join(str(page.status_code) for page in pages)
     ok = bool(browser.user) and all(page.status_code in (403, 404) for page in pages)
-    cause = "" if ok else "A role gives students access:servers, or both launches became the same user."
+    cause = "A role gives students access:servers, or both launches became the same user."
     return Check(name, ok, expected, came, cause)
 
 
@@ -163,12 +140,6 @@ def _answer(route: Route, url: str) -> httpx.Response | CheckFailed:
 
 
 def _same_url(one: str, other: str) -> bool:
-    # the default port may be written out
-    a, b = urlsplit(one), urlsplit(other)
-    port = {"https": 443, "http": 80}
-    return (a.scheme, a.hostname, a.port or port.get(a.scheme), a.path) == (
-        b.scheme,
-        b.hostname,
-        b.port or port.get(b.scheme),
-        b.path,
-    )
+    # The default port may be written out; httpx leaves it away.
+    a, b = httpx.URL(one), httpx.URL(other)
+    return (a.scheme, a.host, a.port, a.path) == (b.scheme, b.host, b.port, b.path)

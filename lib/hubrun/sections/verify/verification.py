@@ -198,6 +198,6 @@ class Verification:
             Check(
                 "test users, containers, volumes and the test's LMS are removed", not left, "nothing",
                 ", ".join(left) or "nothing", "90-local.py may replace c.Authenticator.post_auth_hook or "
-                "c.JupyterHub.load_roles of 20-hub.py, by which 06_verify may remove its test users: add to them" if left else "",
+                "c.JupyterHub.load_roles of 20-hub.py, by which 06_verify may remove its test users: add to them",
             )
         ]  # fmt: skip
