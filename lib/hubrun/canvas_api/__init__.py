@@ -9,7 +9,7 @@ from hubrun.canvas_api.answers import CanvasFailed, CanvasRefused
 from hubrun.canvas_api.forms import Context
 from hubrun.canvas_api.instance import Canvas
 from hubrun.canvas_api.modules import ModuleItem
-from hubrun.canvas_api.tools import ExternalTool, Navigation, ToolDeployment
+from hubrun.canvas_api.tools import ExternalTool, Navigation, Tool, ToolDeployment
 
 __all__ = [
     "Canvas",
@@ -19,5 +19,6 @@ __all__ = [
     "ExternalTool",
     "ModuleItem",
     "Navigation",
+    "Tool",
     "ToolDeployment",
 ]

@@ -10,8 +10,7 @@ from typing_extensions import override
 
 from hubrun.canvas_api.canvas_resource import CanvasResource, Change, change, field_diff, surplus
 from hubrun.canvas_api.forms import Context, Form
-from hubrun.canvas_api.tools import ExternalTool, ToolDeployment
-from hubrun.errors import BadInput
+from hubrun.canvas_api.tools import Tool
 
 if TYPE_CHECKING:
     from hubrun.canvas_api.api import Api
@@ -35,15 +34,7 @@ class ModuleItem(CanvasResource):
     module: str
     title: str
     url: str
-    tool: ExternalTool | ToolDeployment
-
-    def __post_init__(self) -> None:
-        Context.course(self.course)
-        if not self.module.strip() or not self.title.strip():
-            raise BadInput("a module item needs a title and the name of its module", "canvas_module")
-        tool_url = getattr(self.tool, "url", "")
-        if tool_url and self.url.partition("?")[0] != tool_url.partition("?")[0]:
-            raise BadInput(f"{self.url} is not at {tool_url}: Canvas would find no tool for it", self.label)
+    tool: Tool
 
     @property
     @override

@@ -13,11 +13,16 @@ from typing import Any
 
 import click
 
+from hubrun import atomic_write
 from hubrun.environment import PROJECT, RECORDS
 from hubrun.errors import BadInput
-from hubrun.records.ledger import history, manifest, signature
+from hubrun.records.ledger import close, history, manifest, signature
+from hubrun.records.ledger import export as exporting
+from hubrun.records.ledger import prune as pruning
+from hubrun.records.ledger import verify_history as verification
 from hubrun.records.ledger.history import History
 from hubrun.records.ledger.report import Report
+from hubrun.records.pages import compare, terminal_tables
 from hubrun.terminal import Terminal, echo
 
 # Who may sign, in the format of ssh-keygen(1), ALLOWED SIGNERS; beside the sites' files, where it is reviewed.
@@ -52,8 +57,6 @@ def _sites(records: Path, wanted: str | None = None) -> list[History]:
 
 
 def _close_killed(site: History) -> None:
-    from hubrun.records.ledger import close  # nbformat takes a second to import
-
     # Somebody runs something now, or the records are only there to be read: then they are shown as they are.
     with contextlib.suppress(BadInput, OSError):
         if any(_runs_on(run) for run in site.runs()):
@@ -94,8 +97,6 @@ def records() -> None:
 @_options
 def list_(site: str | None, records: Path) -> None:
     """List the runs, the newest last."""
-    from hubrun.records.pages import terminal_tables
-
     _console().print(terminal_tables.list_table(_sites(records, site)))
 
 
@@ -105,8 +106,6 @@ def list_(site: str | None, records: Path) -> None:
 @_options
 def show(run: str, as_json: bool, records: Path) -> None:
     """Show one run: who, when, what was done, what failed and why. Default: the last run."""
-    from hubrun.records.pages import terminal_tables
-
     found = _find(records, run)
     if as_json:
         echo(json.dumps(found.manifest().model_dump(by_alias=True), indent=2))
@@ -123,21 +122,16 @@ def verify(site: str | None, allowed_signers: Path | None, records: Path) -> int
 
     Of an exported run, its files and signatures.
     """
-    from hubrun.records.ledger import export
-    from hubrun.records.ledger import verify_history as verification
-
     if site and site.endswith((".tar", ".tar.gz")):  # no site has a dot in its name
         with tempfile.TemporaryDirectory() as folder:
-            run = export.unpack(Path(site), Path(folder))
+            run = exporting.unpack(Path(site), Path(folder))
             return _tell({run.name: verification.verify_run(run, allowed_signers)})
     return _tell({each.site: verification.verify(each, allowed_signers) for each in _sites(records, site)})
 
 
 def _tell(reports: dict[str, Report]) -> int:
     """Print what verifying found of each site, or run; the exit code."""
-    bad = False
     for name, report in reports.items():
-        bad = bad or not report.ok
         for note in report.notes:
             echo(f"note: {note}")
         for finding in report.findings:
@@ -147,7 +141,7 @@ def _tell(reports: dict[str, Report]) -> int:
         newest = f"; newest {report.head.run}, manifest {report.head.sha256}" if report.head else ""
         verdict = "verified" if report.ok else f"{len(report.findings)} findings"
         echo(f"{name}: {verdict}: {report.text}{newest}")
-    return 1 if bad else 0
+    return 0 if all(report.ok for report in reports.values()) else 1
 
 
 @records.command()
@@ -157,8 +151,7 @@ def _tell(reports: dict[str, Report]) -> int:
 @_options
 def diff(a: str, b: str, page: Path | None, records: Path) -> int:
     """Show what differs between two runs, without times and ids. Ends with 0 when nothing does, else with 1."""
-    from hubrun import atomic_write
-    from hubrun.records.pages import compare, rendering
+    from hubrun.records.pages import rendering  # slow to import: `hubrun --help` must not wait for it
 
     one, other = _find(records, a).manifest(), history.find(records, b).manifest()
     differences = compare.compare(one, other)
@@ -178,7 +171,6 @@ def diff(a: str, b: str, page: Path | None, records: Path) -> int:
 @_options
 def open_(run: str, no_browser: bool, allowed_signers: Path | None, records: Path) -> None:
     """Make pages of all records, and open them: of one run, or the index. They need no network."""
-    from hubrun.records.ledger import verify_history as verification
     from hubrun.records.pages import website
 
     found = _find(records, run) if run else None
@@ -198,8 +190,6 @@ def open_(run: str, no_browser: bool, allowed_signers: Path | None, records: Pat
 @_options
 def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Path) -> int:
     """Remove old runs. A record of that takes their place in the chain, so that it can still be verified."""
-    from hubrun.records.ledger import close
-    from hubrun.records.ledger import prune as pruning
     from hubrun.records.pages import website
 
     limit = pruning.parse_retention(keep)
@@ -230,7 +220,5 @@ def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Pat
 @_options
 def export(run: str, target: Path | None, records: Path) -> None:
     """Make one .tar of a run, with how to verify it. The same run gives the same bytes."""
-    from hubrun.records.ledger import export as exporting
-
     path = exporting.export(_find(records, run), target)
     echo(f"{path}  sha256 {manifest.sha256(path.read_bytes())}")
