@@ -6,10 +6,9 @@ canvas.ensure(tool, ModuleItem("101", "JupyterHub", "Open JupyterHub", site.laun
 """
 
 from hubrun.canvas_api.answers import CanvasFailed, CanvasRefused
-from hubrun.canvas_api.forms import Context
 from hubrun.canvas_api.instance import Canvas
 from hubrun.canvas_api.modules import ModuleItem
-from hubrun.canvas_api.tools import ExternalTool, Navigation, Tool, ToolDeployment
+from hubrun.canvas_api.tools import Context, ExternalTool, Navigation, Tool, ToolDeployment
 
 __all__ = [
     "Canvas",

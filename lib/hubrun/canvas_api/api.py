@@ -7,15 +7,16 @@ import ssl
 import time
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import httpx
 
 from hubrun.canvas_api.answers import judge, said_of
-from hubrun.canvas_api.forms import Form, flat
 from hubrun.errors import BadInput, HubrunError
 from hubrun.redaction.secret import Secret
 
+Form = dict[str, Any]
 # Seconds to connect, and seconds between two bytes of an answer.
 TIME_LIMIT = (10, 60)
 # How long to wait before each further try, in seconds. Throttled: doc/api/throttling.md says to try again "at a later
@@ -127,3 +128,21 @@ def _asked_to_wait(response: httpx.Response | None) -> float:
     """Seconds that a Retry-After asks for (RFC 9110, 10.2.3), at most 60; 0 for none, or a date."""
     said = response.headers.get("Retry-After", "") if response is not None else ""
     return min(float(said), 60) if said.isdigit() else 0
+
+
+def text(value: object) -> str:
+    """A field's value as forms have it."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def flat(form: Form) -> dict[str, str]:
+    """Fields in fields as NAME[FIELD], the form in which Canvas's documentation has them."""
+    fields: dict[str, str] = {}
+    for name, value in form.items():
+        if isinstance(value, dict):
+            for inner, each in flat(value).items():
+                first, bracket, rest = inner.partition("[")
+                fields[f"{name}[{first}]{bracket}{rest}"] = each
+        else:
+            fields[name] = text(value)
+    return fields

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from typing_extensions import override
 
+from hubrun.canvas_api.api import Api, Form
 from hubrun.canvas_api.canvas_resource import CanvasResource, Change, change, field_diff, surplus
-from hubrun.canvas_api.forms import Context, Form
-from hubrun.canvas_api.tools import Tool
-
-if TYPE_CHECKING:
-    from hubrun.canvas_api.api import Api
+from hubrun.canvas_api.tools import Context, Tool
 
 
 @dataclass(frozen=True)

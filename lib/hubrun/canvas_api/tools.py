@@ -2,24 +2,67 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+from urllib.parse import quote
 
 from typing_extensions import override
 
+from hubrun.canvas_api.api import Api, Form, flat, text
 from hubrun.canvas_api.canvas_resource import CanvasResource, Change, change, field_diff, surplus
-from hubrun.canvas_api.forms import Context, Form, flat, text
 from hubrun.errors import BadInput
 from hubrun.redaction.secret import Secret
-
-if TYPE_CHECKING:
-    from hubrun.canvas_api.api import Api
 
 # ten trillion ids a shard: instructure/switchman, lib/switchman/shard.rb (IDS_PER_SHARD)
 _PER_SHARD = 10**13
 _HIDDEN = "(fetched from where it is and sent; not shown)"
+
+
+# A number, also of another shard ("2~34"), or the name of a SIS field with a value, or a special name:
+# instructure/canvas-lms, doc/api/object_ids.md and lib/api.rb (ID).
+_ID = re.compile(r"(?:\d+~)?\d+|(?:sis|lti)_[a-z_]+:[^\s\x00-\x1f]+|self|default|site_admin")
+
+
+@dataclass(frozen=True)
+class Context:
+    """A course or an account of Canvas, where a tool is installed.
+
+    id: the number in the page's address (…/courses/101), or a form of doc/api/object_ids.md, such as
+    "sis_course_id:BIO101", or "self" for the root account. Raises BadInput for anything else.
+    """
+
+    kind: Literal["course", "account"]
+    id: str
+
+    def __post_init__(self) -> None:
+        if not _ID.fullmatch(self.id):
+            raise BadInput(
+                f"{self.id!r} names no {self.kind}",
+                f"canvas_{self.kind}",
+                f"Give the number in the {self.kind}'s address, as in …/{self.kind}s/101, or sis_{self.kind}_id:…",
+            )
+
+    @classmethod
+    def course(cls, id: str) -> Context:
+        """The course that the API calls `id`: a number, or "sis_course_id:…"."""
+        return cls("course", id)
+
+    @classmethod
+    def account(cls, id: str) -> Context:
+        """The account that the API calls `id`: a number, "self", or "sis_account_id:…"."""
+        return cls("account", id)
+
+    @property
+    def path(self) -> str:
+        """Where it is below /api/v1/: doc/api/object_ids.md, "Encoding and Escaping"."""
+        return f"{self.kind}s/{quote(self.id, safe=':~')}"
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
 
 
 @dataclass(frozen=True)
