@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -29,19 +28,14 @@ from hubrun.terminal import Terminal, echo
 SIGNERS = PROJECT / "params" / "allowed_signers"
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    place = click.Path(path_type=Path, file_okay=False)
-    option = click.option(
-        "--records", type=place, default=RECORDS, show_default="records", help="Folder of the records."
-    )
-    return option(command)
-
-
-def _signers(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--allowed-signers", type=click.Path(path_type=Path), default=SIGNERS if SIGNERS.exists() else None,
-        show_default="params/allowed_signers, if it is there", help="Who may sign: ssh-keygen(1), ALLOWED SIGNERS.",
-    )(command)  # fmt: skip
+_folder = click.option(
+    "--records", type=click.Path(path_type=Path, file_okay=False), default=RECORDS, show_default="records",
+    help="Folder of the records.",
+)  # fmt: skip
+_signers = click.option(
+    "--allowed-signers", type=click.Path(path_type=Path), default=SIGNERS if SIGNERS.exists() else None,
+    show_default="params/allowed_signers, if it is there", help="Who may sign: ssh-keygen(1), ALLOWED SIGNERS.",
+)  # fmt: skip
 
 
 def _sites(records: Path, wanted: str | None = None) -> list[History]:
@@ -94,7 +88,7 @@ def records() -> None:
 
 @records.command("list")
 @click.argument("site", required=False)
-@_options
+@_folder
 def list_(site: str | None, records: Path) -> None:
     """List the runs, the newest last."""
     _console().print(terminal_tables.list_table(_sites(records, site)))
@@ -103,7 +97,7 @@ def list_(site: str | None, records: Path) -> None:
 @records.command()
 @click.argument("run", default="")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest, for scripts.")
-@_options
+@_folder
 def show(run: str, as_json: bool, records: Path) -> None:
     """Show one run: who, when, what was done, what failed and why. Default: the last run."""
     found = _find(records, run)
@@ -116,7 +110,7 @@ def show(run: str, as_json: bool, records: Path) -> None:
 @records.command()
 @click.argument("site", metavar="[SITE | FILE.tar]", required=False)
 @_signers
-@_options
+@_folder
 def verify(site: str | None, allowed_signers: Path | None, records: Path) -> int:
     """Verify that nothing was changed, removed, added or reordered since. Ends with 1 and names the place if it was.
 
@@ -148,7 +142,7 @@ def _tell(reports: dict[str, Report]) -> int:
 @click.argument("a")
 @click.argument("b")
 @click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write it as a page.")
-@_options
+@_folder
 def diff(a: str, b: str, page: Path | None, records: Path) -> int:
     """Show what differs between two runs, without times and ids. Ends with 0 when nothing does, else with 1."""
     from hubrun.records.pages import rendering  # slow to import: `hubrun --help` must not wait for it
@@ -168,7 +162,7 @@ def diff(a: str, b: str, page: Path | None, records: Path) -> int:
 @click.argument("run", default="")
 @click.option("--no-browser", is_flag=True, help="Only print where the pages are.")
 @_signers
-@_options
+@_folder
 def open_(run: str, no_browser: bool, allowed_signers: Path | None, records: Path) -> None:
     """Make pages of all records, and open them: of one run, or the index. They need no network."""
     from hubrun.records.pages import website
@@ -187,7 +181,7 @@ def open_(run: str, no_browser: bool, allowed_signers: Path | None, records: Pat
 @click.option("--keep", required=True, metavar="N|Nd", help="How many runs, or how many days (90d), are kept.")
 @click.option("--yes", is_flag=True, help="Remove them; without it they are only named, and it ends with 2.")
 @click.option("--signing-key", default="", help="Key that signs the note of it: as record_signing_key.")
-@_options
+@_folder
 def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Path) -> int:
     """Remove old runs. A record of that takes their place in the chain, so that it can still be verified."""
     from hubrun.records.pages import website
@@ -217,7 +211,7 @@ def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Pat
 @records.command()
 @click.argument("run", default="")
 @click.option("--to", "target", type=click.Path(path_type=Path), help="File or folder.  [default: the current folder]")
-@_options
+@_folder
 def export(run: str, target: Path | None, records: Path) -> None:
     """Make one .tar of a run, with how to verify it. The same run gives the same bytes."""
     path = exporting.export(_find(records, run), target)

@@ -80,7 +80,7 @@ def _host_config(host: _Fields, settings: Settings) -> dict[str, Any]:
     more_memory = raised % "memory_mb"
     kept: dict[str, Any] = {
         "NetworkMode": host.take("NetworkMode", _one_of((settings.network,))),
-        "CapDrop": host.take("CapDrop", _exactly(["ALL"])),
+        "CapDrop": host.take("CapDrop", _no_capabilities),
         "SecurityOpt": host.take("SecurityOpt", _no_new_privileges),
         "Memory": host.take("Memory", _number(1, memory, more_memory)),
         "MemorySwap": host.take("MemorySwap", _number(1, memory, more_memory)),
@@ -212,13 +212,10 @@ def _one_of(known: tuple[str, ...], how: str = "") -> Check:
     return check
 
 
-def _exactly(wanted: list[str]) -> Check:
-    def check(path: str, value: Any) -> list[str]:
-        if value != wanted:
-            raise Refused(f"{path} must be {wanted}, not {value!r}")
-        return wanted
-
-    return check
+def _no_capabilities(path: str, value: Any) -> list[str]:
+    if value != ["ALL"]:
+        raise Refused(f"{path} must be ['ALL'], not {value!r}")
+    return ["ALL"]
 
 
 def _no_new_privileges(path: str, value: Any) -> list[str]:
@@ -293,12 +290,9 @@ def _log(path: str, value: Any) -> dict[str, Any]:
     return {"Type": kind, "Config": kept}
 
 
-def _storage(path: str, value: Any) -> dict[str, str]:
-    return {"size": _Fields(value, f"{path}.", ("size",)).take("size", _pattern(_SIZE))}
-
-
-def _restart(path: str, value: Any) -> dict[str, Any]:
-    return {"Name": _Fields(value, f"{path}.", ("Name",)).take("Name", _one_of(("", "no")))}
+def _only(name: str, check: Check) -> Check:
+    """An object with this field alone."""
+    return lambda path, value: {name: _Fields(value, f"{path}.", (name,)).take(name, check)}
 
 
 _NEEDED = (
@@ -315,6 +309,7 @@ _HOST_CONFIG: dict[str, Check] = {
     "AutoRemove": _flag, "Init": _flag, "ReadonlyRootfs": _flag, "Tmpfs": _tmpfs, "Ulimits": _ulimits,
     "OomScoreAdj": _number(0, 1000), "CpuShares": _number(2, 1024),
     "MemoryReservation": _number(1, _MOST), "Dns": _each(_pattern(_DNS)), "DnsOptions": _each(_pattern(_DNS)),
-    "DnsSearch": _each(_pattern(_DNS)), "LogConfig": _log, "StorageOpt": _storage, "RestartPolicy": _restart,
+    "DnsSearch": _each(_pattern(_DNS)), "LogConfig": _log, "StorageOpt": _only("size", _pattern(_SIZE)),
+    "RestartPolicy": _only("Name", _one_of(("", "no"))),
     "IpcMode": _one_of(("private", "none")), "CgroupnsMode": _one_of(("private",)),
 }  # fmt: skip
