@@ -167,7 +167,7 @@ def git_links(site: Site) -> Markdown:
         # Spaces that do not break: beside a long address the first column would be a word wide.
         rows = [
             ("URL\u00a0in\u00a0Canvas", f"`{link.launch_url}`"),
-            ("custom\u00a0field\u00a0`next`", f"`{link.custom_fields['next']}`"),
+            ("custom\u00a0field\u00a0`next`", f"`{link.next}`"),
             ("at\u00a0the\u00a0hub", f"`{link.url}`"),
         ]
         branch = f", branch `{each.branch}`" if each.branch else ""

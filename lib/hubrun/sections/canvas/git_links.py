@@ -48,9 +48,9 @@ class GitLink:
 
     @property
     def next(self) -> str:
-        """Where on the hub the launch goes on: the value of `custom_next`, a path with its query.
+        """Where on the hub the launch goes on, a path with its query: the value of the launch field `custom_next`.
 
-        The authenticator redirects to it as it is (ltiauthenticator 1.6.3, lti11/handlers.py).
+        For a tool of its own it is the custom field `next`: Canvas puts custom_ before the name. The authenticator redirects to it as it is (ltiauthenticator 1.6.3, lti11/handlers.py).
         """
         # As a URL, since nbgitpuller sends the browser to it: a # or ? in a file's name would end it.
         opened = f"lab/tree/{quote(self.directory, safe='')}/{quote(self.path.strip('/'))}".rstrip("/")
@@ -73,8 +73,3 @@ class GitLink:
         Canvas copies what the query says into the launch's form (external_tools_controller.rb, oauth_compliant).
         """
         return f"{self.hub.rstrip('/')}{LAUNCH_PATH}?custom_next={quote(self.next, safe='')}"
-
-    @property
-    def custom_fields(self) -> dict[str, str]:
-        """The same as a custom field of a tool of its own; Canvas puts custom_ before the name."""
-        return {"next": self.next}
