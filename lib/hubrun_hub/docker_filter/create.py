@@ -28,7 +28,6 @@ _ULIMITS = ("core", "data", "fsize", "memlock", "msgqueue", "nofile", "nproc", "
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _DNS = re.compile(r"[A-Za-z0-9:._-]{1,253}")
 _EXPOSED = re.compile(r"\d{1,5}/tcp")
-_SIZE = re.compile(r"\d{1,3}[kmg]", re.IGNORECASE)
 _MOST = 2**40
 
 
@@ -278,23 +277,6 @@ def _ulimits(path: str, value: Any) -> list[dict[str, Any]]:
     return kept
 
 
-def _log(path: str, value: Any) -> dict[str, Any]:
-    """Others than `local` send a container's output to wherever it says; without a size it is not bounded."""
-    log = _Fields(value, f"{path}.", ("Type", "Config"))
-    kind = log.take("Type", _one_of(("local", "none")))
-    options = _Fields(log.take("Config", _object), f"{path}.Config.", ("max-size", "max-file", "compress"))
-    kept: dict[str, str] = {}
-    options.keep(kept, "max-size", _pattern(_SIZE))
-    options.keep(kept, "max-file", _pattern(re.compile(r"[1-9]")))
-    options.keep(kept, "compress", _one_of(("true", "false")))
-    return {"Type": kind, "Config": kept}
-
-
-def _only(name: str, check: Check) -> Check:
-    """An object with this field alone."""
-    return lambda path, value: {name: _Fields(value, f"{path}.", (name,)).take(name, check)}
-
-
 _NEEDED = (
     "Binds", "NetworkMode", "CapDrop", "SecurityOpt", "Memory", "MemorySwap", "PidsLimit", "CpuPeriod", "CpuQuota", "ShmSize",
 )  # fmt: skip
@@ -307,9 +289,6 @@ _TOP: dict[str, Check] = {
 }  # fmt: skip
 _HOST_CONFIG: dict[str, Check] = {
     "AutoRemove": _flag, "Init": _flag, "ReadonlyRootfs": _flag, "Tmpfs": _tmpfs, "Ulimits": _ulimits,
-    "OomScoreAdj": _number(0, 1000), "CpuShares": _number(2, 1024),
-    "MemoryReservation": _number(1, _MOST), "Dns": _each(_pattern(_DNS)), "DnsOptions": _each(_pattern(_DNS)),
-    "DnsSearch": _each(_pattern(_DNS)), "LogConfig": _log, "StorageOpt": _only("size", _pattern(_SIZE)),
-    "RestartPolicy": _only("Name", _one_of(("", "no"))),
-    "IpcMode": _one_of(("private", "none")), "CgroupnsMode": _one_of(("private",)),
+    "OomScoreAdj": _number(0, 1000), "CpuShares": _number(2, 1024), "MemoryReservation": _number(1, _MOST),
+    "Dns": _each(_pattern(_DNS)), "DnsOptions": _each(_pattern(_DNS)), "DnsSearch": _each(_pattern(_DNS)),
 }  # fmt: skip
