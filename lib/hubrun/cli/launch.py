@@ -91,7 +91,10 @@ def launch(
             say("Open this address, once, in a browser on this machine.")
         elif not webbrowser.open(page.url):
             say("No browser was found: open this address in one on this machine.")
-        return wait(page, plan, log_reader(server))
+        since = server.probe("date +%s")[0].stdout.strip()
+        return wait(
+            page, plan, lambda: server.probe(f"journalctl -u jupyterhub -o cat --no-pager --since @{since}")[0].stdout
+        )
 
 
 def make_plan(site: Site, identity: str, role: str, course: str, consumer: str, lti: Version | None) -> Plan:
@@ -176,12 +179,6 @@ def prepare(server: Server, plan: Plan, stack: ExitStack) -> LaunchPage:
     )
     lms.append(stack.enter_context(consumer))
     return page
-
-
-def log_reader(server: Server) -> Callable[[], str]:
-    """A function that returns what the hub has logged since now."""
-    since = server.probe("date +%s")[0].stdout.strip()
-    return lambda: server.probe(f"journalctl -u jupyterhub -o cat --no-pager --since @{since}")[0].stdout
 
 
 def wait(page: LaunchPage, plan: Plan, read_log: Callable[[], str], seconds: float = WAIT_S) -> int:
