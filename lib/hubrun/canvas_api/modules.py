@@ -48,7 +48,7 @@ class ModuleItem(CanvasResource):
 
     @property
     def _path(self) -> str:
-        return f"{Context.course(self.course).path}/modules"
+        return f"{Context('course', self.course).path}/modules"
 
     def _items(self, module: Form) -> list[Form]:
         """The items of a module that are this one, the best first."""

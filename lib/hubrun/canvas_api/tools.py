@@ -45,16 +45,6 @@ class Context:
                 f"Give the number in the {self.kind}'s address, as in …/{self.kind}s/101, or sis_{self.kind}_id:…",
             )
 
-    @classmethod
-    def course(cls, id: str) -> Context:
-        """The course that the API calls `id`: a number, or "sis_course_id:…"."""
-        return cls("course", id)
-
-    @classmethod
-    def account(cls, id: str) -> Context:
-        """The account that the API calls `id`: a number, "self", or "sis_account_id:…"."""
-        return cls("account", id)
-
     @property
     def path(self) -> str:
         """Where it is below /api/v1/: doc/api/object_ids.md, "Encoding and Escaping"."""

@@ -40,11 +40,6 @@ GRACE_S = 3
 _POLL_S = 1.0
 
 
-def say(text: str) -> None:
-    """Print a line to standard error: on standard output there is only the address."""
-    echo(text, err=True)
-
-
 @dataclass(frozen=True)
 class Plan:
     """Whom to launch, as what, and how. `user` is their name on the hub."""
@@ -84,13 +79,13 @@ def launch(
     plan = make_plan(site, identity, role, course, consumer, lti)
     with Server.connect(site) as server, ExitStack() as stack:
         page = prepare(server, plan, stack)
-        say(announcement(site, plan, known(server, plan.user)))
+        echo(announcement(site, plan, known(server, plan.user)), err=True)
         stack.enter_context(page.serving())
-        click.echo(page.url)
+        click.echo(page.url)  # on standard output there is nothing but the address
         if no_browser:
-            say("Open this address, once, in a browser on this machine.")
+            echo("Open this address, once, in a browser on this machine.", err=True)
         elif not webbrowser.open(page.url):
-            say("No browser was found: open this address in one on this machine.")
+            echo("No browser was found: open this address in one on this machine.", err=True)
         since = server.probe("date +%s")[0].stdout.strip()
         return wait(
             page, plan, lambda: server.probe(f"journalctl -u jupyterhub -o cat --no-pager --since @{since}")[0].stdout
@@ -190,13 +185,13 @@ def wait(page: LaunchPage, plan: Plan, read_log: Callable[[], str], seconds: flo
             continue
         log = read_log()
         if logged_in(log, plan.user):
-            say(f"{plan.user} is logged in.")
+            echo(f"{plan.user} is logged in.", err=True)
             time.sleep(GRACE_S)
             return 0
         for line, reason in refusals(log):
             if line not in told:
                 told.add(line)
-                say(f"The hub's log: {line}\n    {launch_cause(0, False, reason)}")
+                echo(f"The hub's log: {line}\n    {launch_cause(0, False, reason)}", err=True)
         time.sleep(_POLL_S)
     what = "the hub's log tells of no login" if page.opened.is_set() else "nobody opened the page"
     raise CheckFailed(f"{what} within {seconds / 60:.0f} minutes", page.root, "Run it again")

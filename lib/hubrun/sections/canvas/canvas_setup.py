@@ -121,7 +121,7 @@ def tools(server: Server) -> list[ExternalTool | ToolDeployment]:
     """The tools of the default consumer: one by key and secret (LTI 1.1), one for each client id (LTI 1.3)."""
     site = server.site
     found: list[ExternalTool | ToolDeployment] = []
-    context = Context.account(site.canvas_account) if site.canvas_account else Context.course(site.canvas_course)
+    context = Context("account", site.canvas_account) if site.canvas_account else Context("course", site.canvas_course)
     if site.all_consumers[0].has("1.1"):
         level, custom = canvas_forms.privacy(site)
         found.append(
