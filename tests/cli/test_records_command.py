@@ -111,7 +111,7 @@ def test_several_sites_and_a_launch(capsys: pytest.CaptureFixture[str]) -> None:
     many_sites._hear(job, f"hubrun: failed {HOSTILE}", console)
     console.print(many_sites._progress([job]))
     console.print(many_sites._table([job]))
-    launch.say(HOSTILE)
+    launch.echo(HOSTILE, err=True)
     assert harmless(file.getvalue() + capsys.readouterr().err) and "owned" in file.getvalue()
 
 
