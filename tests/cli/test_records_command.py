@@ -54,7 +54,7 @@ def test_the_line_of_progress_is_text() -> None:
     show = progress.Progress(Site(site="bio", domain="hub.example.edu"))
     show.console = Terminal(file=file, force_terminal=True, color_system=None, width=200)
     with show.waiting(HOSTILE):
-        show._progress(HOSTILE)
+        show._now(HOSTILE)
     show.warn(HOSTILE)
     # What moves the cursor is the program's own.
     own = (
@@ -111,7 +111,7 @@ def test_several_sites_and_a_launch(capsys: pytest.CaptureFixture[str]) -> None:
     many_sites._hear(job, f"hubrun: failed {HOSTILE}", console)
     console.print(many_sites._progress([job]))
     console.print(many_sites._table([job]))
-    launch.say(HOSTILE)
+    launch.echo(HOSTILE, err=True)
     assert harmless(file.getvalue() + capsys.readouterr().err) and "owned" in file.getvalue()
 
 

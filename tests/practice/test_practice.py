@@ -118,12 +118,11 @@ def test_the_services_certificate_is_made_once(state: Path) -> None:
     assert practice.chain().ca != made.ca
 
 
-def test_the_acme_server_validates_on_the_real_ports_and_binds_accounts_that_ask() -> None:
+def test_the_acme_server_validates_on_the_real_ports() -> None:
     chain = acme.make_chain("test CA", ["acme.a.test"])
-    files = acme.configuration(chain, "hub.a.localhost", {"hub.a.localhost": "10.213.1.3"}, "key", "c2VjcmV0")
+    files = acme.configuration(chain, "hub.a.localhost", {"hub.a.localhost": "10.213.1.3"}, "c2VjcmV0")
     pebble = json.loads(files[f"{acme.ETC}/pebble.json"][0])["pebble"]
     assert (pebble["httpPort"], pebble["tlsPort"]) == (80, 443)
-    assert pebble["externalAccountMACKeys"] == {acme.EAB_KEY_ID: "key"}
     assert pebble["externalAccountBindingRequired"] is False
     assert "address=/hub.a.localhost/10.213.1.3\n" in files[f"{acme.ETC}/dnsmasq.conf"][0]
     assert {mode for path, (_, mode) in files.items() if path.endswith((".key", "pebble.json"))} == {0o600}
@@ -131,7 +130,7 @@ def test_the_acme_server_validates_on_the_real_ports_and_binds_accounts_that_ask
 
 def test_one_record_of_the_zone_may_be_updated_by_whoever_has_the_key() -> None:
     chain = acme.make_chain("test CA", ["acme.a.test"])
-    files = acme.configuration(chain, "hub.a.localhost", {"hub.a.localhost": "10.213.1.3"}, "key", "c2VjcmV0")
+    files = acme.configuration(chain, "hub.a.localhost", {"hub.a.localhost": "10.213.1.3"}, "c2VjcmV0")
     knot, mode = files[f"{acme.ETC}/knot.conf"]
     assert mode == 0o600 and "secret: c2VjcmV0\n" in knot and "domain: hub.a.localhost\n" in knot
     assert "update-type: TXT\n" in knot and "update-owner-name: _acme-challenge\n" in knot

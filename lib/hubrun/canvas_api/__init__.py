@@ -1,15 +1,14 @@
 """Canvas brought to a desired state through its REST API.
 
 canvas = Canvas(site.canvas_url, token, check_mode=check)
-tool = ExternalTool(Context.course("101"), "JupyterHub", site.launch_url, key, fetch_secret, navigation=Navigation())
+tool = ExternalTool(Context("course", "101"), "JupyterHub", site.launch_url, key, fetch_secret, navigation=Navigation())
 canvas.ensure(tool, ModuleItem("101", "JupyterHub", "Open JupyterHub", site.launch_url, tool))
 """
 
 from hubrun.canvas_api.answers import CanvasFailed, CanvasRefused
-from hubrun.canvas_api.forms import Context
 from hubrun.canvas_api.instance import Canvas
 from hubrun.canvas_api.modules import ModuleItem
-from hubrun.canvas_api.tools import ExternalTool, Navigation, ToolDeployment
+from hubrun.canvas_api.tools import Context, ExternalTool, Navigation, Tool, ToolDeployment
 
 __all__ = [
     "Canvas",
@@ -19,5 +18,6 @@ __all__ = [
     "ExternalTool",
     "ModuleItem",
     "Navigation",
+    "Tool",
     "ToolDeployment",
 ]

@@ -5,25 +5,24 @@ from __future__ import annotations
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import httpx
 
 from hubrun.canvas_api.answers import judge, said_of
-from hubrun.canvas_api.forms import Form, flat
 from hubrun.errors import BadInput, HubrunError
 from hubrun.redaction.secret import Secret
 
+Form = dict[str, Any]
 # Seconds to connect, and seconds between two bytes of an answer.
 TIME_LIMIT = (10, 60)
 # How long to wait before each further try, in seconds. Throttled: doc/api/throttling.md says to try again "at a later
 # time" and names none; in app/middleware/request_throttle.rb a bucket of 600 leaks 10 a second.
 THROTTLED = (1, 2, 4, 8, 16)
 FAILED = (1, 3)
-# A request is counted as 50 until it has ended (request_throttle.rb, up_front_cost): with less left, wait for it.
-_UP_FRONT, _LEAK = 50.0, 10.0
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
@@ -51,18 +50,16 @@ class Api:
         )
         self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._sleep = sleep
-        self._left = _UP_FRONT
 
     def all(self, path: str) -> list[Form]:
         """What is listed at `path` below /api/v1/, all pages (doc/api/pagination.md)."""
-        return [thing for page in self._pages(path) for thing in page]
-
-    def _pages(self, path: str) -> Iterator[list[Form]]:
+        found: list[Form] = []
         following = f"{self._base}{path}"
         while following:
             response = self._request("GET", following, "")
-            yield response.json()
+            found += response.json()
             following = str(response.links.get("next", {}).get("url", ""))
+        return found
 
     def send(self, method: str, path: str, form: Form) -> None:
         """POST or PUT a form to `path` below /api/v1/."""
@@ -88,8 +85,6 @@ class Api:
 
     def _once(self, method: str, url: str, body: str) -> tuple[httpx.Response | None, HubrunError | None, str]:
         """One try: the answer, what is wrong, and why another try may help ("throttled", "failed", or "" for not)."""
-        if self._left < _UP_FRONT:
-            self._sleep(min((_UP_FRONT - self._left) / _LEAK, 5))
         where = f"{self.url}, {method} {url.removeprefix(self._base).partition('?')[0]}"
         connect, read = TIME_LIMIT
         try:
@@ -99,7 +94,6 @@ class Api:
             # What may have reached Canvas is not sent again when that could make a second tool or item.
             return None, no_answer, "failed" if sent and method != "POST" else ""
         problem, again = judge(response, where, self._base)
-        self._left = _UP_FRONT if again == "throttled" else _left(response)
         return response, problem, "" if again == "failed" and method == "POST" else again
 
 
@@ -122,23 +116,33 @@ def origin(url: str) -> str:
 
 
 def _trusting(ca_file: str) -> ssl.SSLContext:
-    problem = ""
     try:
         return ssl.create_default_context(cafile=ca_file or None)
-    except (OSError, ssl.SSLError) as error:
-        problem = str(error)
-    raise BadInput(f"no certificate can be read from {ca_file!r}", "canvas_ca_file", "It is a PEM file", problem)
-
-
-def _left(response: httpx.Response) -> float:
-    """What is left of the quota (X-Rate-Limit-Remaining: doc/api/throttling.md); enough where Canvas does not say."""
-    try:
-        return float(response.headers["X-Rate-Limit-Remaining"])
-    except (KeyError, ValueError):
-        return _UP_FRONT
+    except OSError as error:  # ssl.SSLError is one
+        raise BadInput(
+            f"no certificate can be read from {ca_file!r}", "canvas_ca_file", "It is a PEM file", str(error)
+        ) from None
 
 
 def _asked_to_wait(response: httpx.Response | None) -> float:
     """Seconds that a Retry-After asks for (RFC 9110, 10.2.3), at most 60; 0 for none, or a date."""
     said = response.headers.get("Retry-After", "") if response is not None else ""
     return min(float(said), 60) if said.isdigit() else 0
+
+
+def text(value: object) -> str:
+    """A field's value as forms have it."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def flat(form: Form) -> dict[str, str]:
+    """Fields in fields as NAME[FIELD], the form in which Canvas's documentation has them."""
+    fields: dict[str, str] = {}
+    for name, value in form.items():
+        if isinstance(value, dict):
+            for inner, each in flat(value).items():
+                first, bracket, rest = inner.partition("[")
+                fields[f"{name}[{first}]{bracket}{rest}"] = each
+        else:
+            fields[name] = text(value)
+    return fields

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hubrun.canvas_api.api import Api
-from hubrun.canvas_api.forms import Form, text
+from hubrun.canvas_api.api import Api, Form, text
 from hubrun.desired.resource import Action, unified
 from hubrun.errors import BadInput
 from hubrun.redaction.secret import Secret

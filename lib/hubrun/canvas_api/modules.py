@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from typing_extensions import override
 
+from hubrun.canvas_api.api import Api, Form
 from hubrun.canvas_api.canvas_resource import CanvasResource, Change, change, field_diff, surplus
-from hubrun.canvas_api.forms import Context, Form
-from hubrun.canvas_api.tools import ExternalTool, ToolDeployment
-from hubrun.errors import BadInput
-
-if TYPE_CHECKING:
-    from hubrun.canvas_api.api import Api
+from hubrun.canvas_api.tools import Context, Tool
 
 
 @dataclass(frozen=True)
@@ -35,15 +31,7 @@ class ModuleItem(CanvasResource):
     module: str
     title: str
     url: str
-    tool: ExternalTool | ToolDeployment
-
-    def __post_init__(self) -> None:
-        Context.course(self.course)
-        if not self.module.strip() or not self.title.strip():
-            raise BadInput("a module item needs a title and the name of its module", "canvas_module")
-        tool_url = getattr(self.tool, "url", "")
-        if tool_url and self.url.partition("?")[0] != tool_url.partition("?")[0]:
-            raise BadInput(f"{self.url} is not at {tool_url}: Canvas would find no tool for it", self.label)
+    tool: Tool
 
     @property
     @override
@@ -60,7 +48,7 @@ class ModuleItem(CanvasResource):
 
     @property
     def _path(self) -> str:
-        return f"{Context.course(self.course).path}/modules"
+        return f"{Context('course', self.course).path}/modules"
 
     def _items(self, module: Form) -> list[Form]:
         """The items of a module that are this one, the best first."""

@@ -2,27 +2,57 @@
 
 from __future__ import annotations
 
+import re
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal
+from urllib.parse import quote
 
 from typing_extensions import override
 
+from hubrun.canvas_api.api import Api, Form, flat, text
 from hubrun.canvas_api.canvas_resource import CanvasResource, Change, change, field_diff, surplus
-from hubrun.canvas_api.forms import Context, Form, flat, text
 from hubrun.errors import BadInput
 from hubrun.redaction.secret import Secret
 
-if TYPE_CHECKING:
-    from hubrun.canvas_api.api import Api
-
-# app/models/context_external_tool.rb: other values are dropped without a word (privacy_level=, STANDARD_EXTENSION_KEYS).
-_PRIVACY = ("anonymous", "name_only", "email_only", "public")
-_VISIBILITY = ("public", "members", "admins")
 # ten trillion ids a shard: instructure/switchman, lib/switchman/shard.rb (IDS_PER_SHARD)
 _PER_SHARD = 10**13
 _HIDDEN = "(fetched from where it is and sent; not shown)"
+
+
+# A number, also of another shard ("2~34"), or the name of a SIS field with a value, or a special name:
+# instructure/canvas-lms, doc/api/object_ids.md and lib/api.rb (ID).
+_ID = re.compile(r"(?:\d+~)?\d+|(?:sis|lti)_[a-z_]+:[^\s\x00-\x1f]+|self|default|site_admin")
+
+
+@dataclass(frozen=True)
+class Context:
+    """A course or an account of Canvas, where a tool is installed.
+
+    id: the number in the page's address (…/courses/101), or a form of doc/api/object_ids.md, such as
+    "sis_course_id:BIO101", or "self" for the root account. Raises BadInput for anything else.
+    """
+
+    kind: Literal["course", "account"]
+    id: str
+
+    def __post_init__(self) -> None:
+        if not _ID.fullmatch(self.id):
+            raise BadInput(
+                f"{self.id!r} names no {self.kind}",
+                f"canvas_{self.kind}",
+                f"Give the number in the {self.kind}'s address, as in …/{self.kind}s/101, or sis_{self.kind}_id:…",
+            )
+
+    @property
+    def path(self) -> str:
+        """Where it is below /api/v1/: doc/api/object_ids.md, "Encoding and Escaping"."""
+        return f"{self.kind}s/{quote(self.id, safe=':~')}"
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +83,31 @@ class Navigation:
 
 
 @dataclass(frozen=True)
-class ExternalTool(CanvasResource):
+class Tool(CanvasResource):
+    """A tool that is installed in a course or an account."""
+
+    context: Context
+
+    @property
+    def path(self) -> str:
+        """Where the tools of its course or account are below /api/v1/."""
+        return f"{self.context.path}/external_tools"
+
+    @abstractmethod
+    def matches(self, found: Mapping[str, Any]) -> list[Form]:
+        """The tools that are this one, the best first."""
+
+    @override
+    def probe(self, api: Api) -> Mapping[str, Any]:
+        return {"tools": api.all(self.path)}
+
+    @override
+    def notes(self, found: Mapping[str, Any]) -> list[str]:
+        return surplus(self.label, self.matches(found))
+
+
+@dataclass(frozen=True)
+class ExternalTool(Tool):
     """A tool for LTI 1.1. Fields: instructure/canvas-lms, app/controllers/external_tools_controller.rb (create).
 
     The tool that is there already is the one that agrees in two of name, key and URL, in this context itself: so
@@ -65,7 +119,6 @@ class ExternalTool(CanvasResource):
     made so, others are left alone. navigation: None leaves it as it is.
     """
 
-    context: Context
     name: str
     url: str
     consumer_key: str
@@ -75,30 +128,13 @@ class ExternalTool(CanvasResource):
     navigation: Navigation | None = None
     send_secret: bool = False
 
-    def __post_init__(self) -> None:
-        where = "tool in Canvas"
-        if not 0 < len(self.name.strip()) <= 255:
-            raise BadInput("its name must have 1 to 255 characters", where)
-        if not self.consumer_key:
-            raise BadInput("it needs a consumer key", where, "Run 02_hub_lti")
-        if urlsplit(self.url).scheme != "https":
-            raise BadInput(f"{self.url!r} is not an https address", where)
-        if self.privacy_level not in _PRIVACY:
-            raise BadInput(f"privacy level {self.privacy_level!r} is none of {', '.join(_PRIVACY)}", where)
-        if self.navigation and self.navigation.visibility not in _VISIBILITY:
-            raise BadInput(f"visibility {self.navigation.visibility!r} is none of {', '.join(_VISIBILITY)}", where)
-
     @property
     @override
     def label(self) -> str:
         return f"tool {self.name} in {self.context}"
 
     @override
-    def probe(self, api: Api) -> Mapping[str, Any]:
-        return {"tools": api.all(f"{self.context.path}/external_tools")}
-
     def matches(self, found: Mapping[str, Any]) -> list[Form]:
-        """The tools that are this one, the best first."""
         return sorted(
             (tool for tool in found["tools"] if _is_1_1(tool) and sum(self._agrees(tool)) >= 2),
             key=lambda tool: (-sum(self._agrees(tool)), [not each for each in self._agrees(tool)], int(tool["id"])),
@@ -111,11 +147,10 @@ class ExternalTool(CanvasResource):
     @override
     def plan(self, found: Mapping[str, Any], done: Sequence[Change] = ()) -> list[Change]:
         there = self.matches(found)
-        path = f"{self.context.path}/external_tools"
         if not there:
             wanted = self._wanted({})
             diff = field_diff(self.label, {}, {**flat(wanted), "shared_secret": _HIDDEN})
-            return [change(f"add the tool {self.name}", f"POST {path}", wanted, diff, secret=self.secret)]
+            return [change(f"add the tool {self.name}", f"POST {self.path}", wanted, diff, secret=self.secret)]
         now, wanted = there[0], self._wanted(there[0])
         form = {name: value for name, value in wanted.items() if _differs(now.get(name), value)}
         sent = any(each.secret for each in done)
@@ -126,7 +161,7 @@ class ExternalTool(CanvasResource):
         if secret:
             shown["shared_secret"] = _HIDDEN
         title, diff = f"change the tool {self.name}: {', '.join(shown)}", field_diff(self.label, flat(now), shown)
-        return [change(title, f"PUT {path}/{now['id']}", form, diff, secret=secret)]
+        return [change(title, f"PUT {self.path}/{now['id']}", form, diff, secret=secret)]
 
     def _wanted(self, now: Form) -> Form:
         wanted: Form = {
@@ -142,20 +177,15 @@ class ExternalTool(CanvasResource):
             wanted["course_navigation"] = self.navigation.fields(self.name)
         return wanted
 
-    @override
-    def notes(self, found: Mapping[str, Any]) -> list[str]:
-        return surplus(self.label, self.matches(found))
-
 
 @dataclass(frozen=True)
-class ToolDeployment(CanvasResource):
+class ToolDeployment(Tool):
     """A tool for LTI 1.3, installed by the client id of its developer key: doc/lti/02_tool_installation.md.
 
     All else comes from the developer key, which overrides what is changed in the tool (external_tools_controller.rb,
     update, NOTE): so there is nothing here to put right but its absence.
     """
 
-    context: Context
     client_id: str
 
     def __post_init__(self) -> None:
@@ -172,11 +202,7 @@ class ToolDeployment(CanvasResource):
         return f"tool with client id {self.client_id} in {self.context}"
 
     @override
-    def probe(self, api: Api) -> Mapping[str, Any]:
-        return {"tools": api.all(f"{self.context.path}/external_tools")}
-
     def matches(self, found: Mapping[str, Any]) -> list[Form]:
-        """The tools of this developer key, the oldest first."""
         ours = [tool for tool in found["tools"] if _same_key(tool.get("developer_key_id"), self.client_id)]
         return sorted(ours, key=lambda tool: int(tool["id"]))
 
@@ -186,11 +212,7 @@ class ToolDeployment(CanvasResource):
             return []
         form = {"client_id": self.client_id}
         title = f"install the tool with client id {self.client_id}"
-        return [change(title, f"POST {self.context.path}/external_tools", form, field_diff(self.label, {}, form))]
-
-    @override
-    def notes(self, found: Mapping[str, Any]) -> list[str]:
-        return surplus(self.label, self.matches(found))
+        return [change(title, f"POST {self.path}", form, field_diff(self.label, {}, form))]
 
 
 def _is_1_1(tool: Form) -> bool:

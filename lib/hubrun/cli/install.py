@@ -1,34 +1,97 @@
-"""`./hubrun install`: runs the runbooks against a server, or several."""
+"""`./hubrun install` runs the runbooks against a server, or several; `./hubrun plan` says what it would do."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+from typing_extensions import override
 
-from hubrun.cli.plan import errors_end_with_1
-from hubrun.cli.run_options import run_options
 from hubrun.cli.sites import run_sites
-from hubrun.errors import BadInput
+from hubrun.environment import RECORDS
+from hubrun.errors import BadInput, HubrunError
+
+
+def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    for value in values:
+        if "=" not in value:
+            raise click.BadParameter(f"{value!r} is not of the form name=value")
+    return {name: text for name, _, text in (value.partition("=") for value in values)}
+
+
+_OPTIONS = [
+    click.argument("site_files", metavar="params/SITE.yaml...", nargs=-1, required=True, type=click.Path(path_type=Path)),
+    click.option("--from", "first", default="", metavar="NN", help="Begin with this runbook, such as 03."),
+    click.option("--only", default="", metavar="NN", help="Run this runbook alone."),
+    click.option(
+        "--set", "overrides", multiple=True, metavar="NAME=VALUE", callback=_assignments,
+        help="Another value for a parameter; may be given more than once.",
+    ),
+    click.option(
+        "--records", type=click.Path(path_type=Path), default=RECORDS, show_default="records",
+        help="Folder that keeps the records.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print the run's manifest as JSON at the end."),
+    click.option(
+        "--jobs", type=click.IntRange(1, 64), default=8, show_default=True, help="Of several sites, how many at once."
+    ),
+]  # fmt: skip
+
+
+def _run_options(command: Any) -> Any:
+    """Decorate a click command with what `install` and `plan` share."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@contextlib.contextmanager
+def _errors_end_with_1() -> Iterator[None]:
+    """Any error ends a plan with 1: 2 says that there is something to do, and monitors must tell the two apart."""
+    try:
+        yield
+    except (HubrunError, click.ClickException) as error:
+        error.exit_code = 1  # type: ignore[misc]  # click has it on the class
+        raise
+
+
+class _Plan(click.Command):
+    @override
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _errors_end_with_1():
+            return super().make_context(*args, **kwargs)
+
+
+@click.command(cls=_Plan)
+@_run_options
+def plan(**options: Any) -> int:
+    """Show what `install` would do, and change nothing. Ends with 0 when nothing is to be done, 2 when something is, 1
+    after any error.
+
+    On a server that is set up it is the drift report: what was changed by hand, and by which run it had been set.
+    """
+    with _errors_end_with_1():
+        return run_sites("check", **options)
 
 
 @click.command()
-@run_options
+@_run_options
 @click.option("--check", is_flag=True, help="Show what would change, and touch nothing (the same as `plan`).")
 @click.option("--resume", is_flag=True, help="A new run that goes on where the site's last one failed.")
 @click.option("--confirm", is_flag=True, help="Show the plan first, and wait for a yes.")
 def install(check: bool, confirm: bool, **options: Any) -> int:
     """Run the runbooks against a server, or several, and keep the record."""
     if confirm:
-        return run_confirmed(check, **options)
-    with errors_end_with_1() if check else contextlib.nullcontext():
+        return _run_confirmed(check, **options)
+    with _errors_end_with_1() if check else contextlib.nullcontext():
         return run_sites("check" if check else "install", **options)
 
 
-def run_confirmed(check: bool, site_files: tuple[Path, ...], resume: bool, **options: Any) -> int:
+def _run_confirmed(check: bool, site_files: tuple[Path, ...], resume: bool, **options: Any) -> int:
     """Plan, ask, and install. Nothing is done without a terminal, where nobody could say yes."""
     if check or resume or len(site_files) > 1:
         raise BadInput("is for one site, without --check and --resume", "--confirm", "Leave one of them out")

@@ -9,20 +9,28 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
 
-from hubrun import params
+from hubrun import params, server_paths
+from hubrun.desired.diagnosis import launch_cause
+from hubrun.desired.server import Server
 from hubrun.errors import BadInput, CheckFailed
-from hubrun.lms.lti11 import ROLES
+from hubrun.lms.launch_page import Form, LaunchPage
+from hubrun.lms.lti11 import ROLES, LaunchRequest, canvas_launch, check_username_key
+from hubrun.lms.platform13 import Lms, Person
+from hubrun.lms.signing import sign
+from hubrun.lms.temporary_consumer import temporary_consumer
+from hubrun.params import Site
+from hubrun.params.consumers import ConsumerParams
+from hubrun.sections.verify.test_users import TEST_USERS
+from hubrun.shell import quote
 from hubrun.terminal import echo
-
-if TYPE_CHECKING:
-    from hubrun.desired.server import Server
-    from hubrun.lms.launch_page import LaunchPage
-    from hubrun.params import Site
-    from hubrun.params.consumers import ConsumerParams
+from hubrun_hub.lti.people import EXACT_KEYS, KEYS
+from hubrun_hub.lti.user_hosts import host
+from hubrun_hub.lti.user_names import NoIdentity, hub_name
+from hubrun_hub.student_volume import volume
 
 Version = Literal["1.1", "1.3"]
 # How long the page waits to be opened, and what is there for it on the server, in seconds.
@@ -30,15 +38,6 @@ WAIT_S = 600
 # After a login the page stays for so long, for a browser that loads it twice.
 GRACE_S = 3
 _POLL_S = 1.0
-
-# Whether the hub knows the user, and whether there is a home of theirs.
-_KNOWN = "{program} {} {}\ndocker volume inspect {} >/dev/null 2>&1 && echo home\ntrue"
-_SINCE = "journalctl -u jupyterhub -o cat --no-pager --since @{}"
-
-
-def say(text: str) -> None:
-    """Print a line to standard error: on standard output there is only the address."""
-    echo(text, err=True)
 
 
 @dataclass(frozen=True)
@@ -76,29 +75,25 @@ def launch(
     ./hubrun launch params/bio.yaml --as student1
     ./hubrun launch params/bio.yaml --as teacher1 --role Instructor --course "BIO 101"
     """
-    from hubrun.desired.server import Server  # slow to import: `hubrun --help` must not wait for it
-
     site = params.load(site_file)
     plan = make_plan(site, identity, role, course, consumer, lti)
     with Server.connect(site) as server, ExitStack() as stack:
         page = prepare(server, plan, stack)
-        say(announcement(site, plan, known(server, plan.user)))
+        echo(announcement(site, plan, known(server, plan.user)), err=True)
         stack.enter_context(page.serving())
-        click.echo(page.url)
+        click.echo(page.url)  # on standard output there is nothing but the address
         if no_browser:
-            say("Open this address, once, in a browser on this machine.")
+            echo("Open this address, once, in a browser on this machine.", err=True)
         elif not webbrowser.open(page.url):
-            say("No browser was found: open this address in one on this machine.")
-        return wait(page, plan, log_reader(server))
+            echo("No browser was found: open this address in one on this machine.", err=True)
+        since = server.probe("date +%s")[0].stdout.strip()
+        return wait(
+            page, plan, lambda: server.probe(f"journalctl -u jupyterhub -o cat --no-pager --since @{since}")[0].stdout
+        )
 
 
 def make_plan(site: Site, identity: str, role: str, course: str, consumer: str, lti: Version | None) -> Plan:
     """Whom to launch and how. Raises BadInput for what the hub would refuse, and for what the site does not have."""
-    from hubrun.lms.lti11 import check_username_key
-    from hubrun.sections.verify.test_users import TEST_USERS
-    from hubrun_hub.lti.people import EXACT_KEYS
-    from hubrun_hub.lti.user_names import NoIdentity, hub_name
-
     found = next((each for each in site.all_consumers if each.name == consumer), None)
     if found is None:
         names = ", ".join(each.name for each in site.all_consumers)
@@ -119,22 +114,15 @@ def make_plan(site: Site, identity: str, role: str, course: str, consumer: str, 
 
 def known(server: Server, user: str) -> set[str]:
     """ "user" when the hub knows the user, "home" when there are files of theirs."""
-    from hubrun import server_paths
-    from hubrun.shell import quote
-    from hubrun_hub.student_volume import volume
-
-    database = f"{server_paths.STATE}/jupyterhub.sqlite"
-    return set(
-        server.probe(quote(_KNOWN.replace("{program}", server_paths.program("is_user")), database, user, volume(user)))[
-            0
-        ].stdout.split()
-    )
+    script = quote(
+        f"{server_paths.program('is_user')} {{}} {{}}\ndocker volume inspect {{}} >/dev/null 2>&1 && echo home\ntrue",
+        f"{server_paths.STATE}/jupyterhub.sqlite", user, volume(user),
+    )  # fmt: skip
+    return set(server.probe(script)[0].stdout.split())
 
 
 def announcement(site: Site, plan: Plan, there: set[str]) -> str:
     """What will happen, before it does."""
-    from hubrun_hub.lti.user_hosts import host
-
     course = f"in the course {plan.course!r}" if plan.course else "outside a course"
     lines = [
         f"{plan.identity} will be logged in to {site.url} as the hub's user {plan.user} "
@@ -156,14 +144,6 @@ def announcement(site: Site, plan: Plan, there: set[str]) -> str:
 
 def prepare(server: Server, plan: Plan, stack: ExitStack) -> LaunchPage:
     """The page; what it needs on the server is there until `stack` ends. Raises HubrunError."""
-    from hubrun.lms.launch_page import Form, LaunchPage
-    from hubrun.lms.lti11 import LaunchRequest, canvas_launch
-    from hubrun.lms.platform13 import Lms, Person
-    from hubrun.lms.signing import sign
-    from hubrun.lms.temporary_consumer import temporary_consumer
-    from hubrun.server_paths import secret_path
-    from hubrun_hub.lti.people import KEYS
-
     site = server.site
     title = f"Launching {plan.identity} on {site.domain}"
     if plan.version == "1.1":
@@ -173,7 +153,7 @@ def prepare(server: Server, plan: Plan, stack: ExitStack) -> LaunchPage:
         )  # fmt: skip
         # Whatever else says who somebody is would be untrue, and the hub keeps it for the person (hubrun_hub/lti/people.py).
         form = {name: value for name, value in form.items() if name == site.lti_username_key or name not in KEYS}
-        request = LaunchRequest(site.launch_url, form, env_file=secret_path(plan.consumer.name))
+        request = LaunchRequest(site.launch_url, form, env_file=server_paths.secret_path(plan.consumer.name))
         sign(server, [request])  # what is wrong is said before a browser opens
         page = LaunchPage(title, lambda hint: Form(site.launch_url, sign(server, [request])[0]))
         # The hub compares where the form comes from with what the launch says of its LMS (hubrun_hub/lti/cross_site.py).
@@ -196,16 +176,8 @@ def prepare(server: Server, plan: Plan, stack: ExitStack) -> LaunchPage:
     return page
 
 
-def log_reader(server: Server) -> Callable[[], str]:
-    """A function that returns what the hub has logged since now."""
-    since = server.probe("date +%s")[0].stdout.strip()
-    return lambda: server.probe(_SINCE.format(since))[0].stdout
-
-
 def wait(page: LaunchPage, plan: Plan, read_log: Callable[[], str], seconds: float = WAIT_S) -> int:
     """Wait for the login of a launch, and say what becomes of it. Raises CheckFailed when nothing does in time."""
-    from hubrun.desired.diagnosis import launch_cause
-
     deadline = time.monotonic() + seconds
     told: set[str] = set()
     while time.monotonic() < deadline:
@@ -213,13 +185,13 @@ def wait(page: LaunchPage, plan: Plan, read_log: Callable[[], str], seconds: flo
             continue
         log = read_log()
         if logged_in(log, plan.user):
-            say(f"{plan.user} is logged in.")
+            echo(f"{plan.user} is logged in.", err=True)
             time.sleep(GRACE_S)
             return 0
         for line, reason in refusals(log):
             if line not in told:
                 told.add(line)
-                say(f"The hub's log: {line}\n    {launch_cause(0, False, reason)}")
+                echo(f"The hub's log: {line}\n    {launch_cause(0, False, reason)}", err=True)
         time.sleep(_POLL_S)
     what = "the hub's log tells of no login" if page.opened.is_set() else "nobody opened the page"
     raise CheckFailed(f"{what} within {seconds / 60:.0f} minutes", page.root, "Run it again")
@@ -232,7 +204,4 @@ def logged_in(log: str, user: str) -> bool:
 
 def refusals(log: str) -> list[tuple[str, str]]:
     """What the hub's log says of launches that it refused (hubrun_hub/lti/refusals.py), each with the reason."""
-    return [
-        (found[0], found[1])
-        for found in re.findall(r"(LTI launch(?: by consumer \S+)? refused \(([a-z-]+)\): .*)", log)
-    ]
+    return re.findall(r"(LTI launch(?: by consumer \S+)? refused \(([a-z-]+)\): .*)", log)

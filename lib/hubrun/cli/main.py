@@ -6,11 +6,10 @@ import sys
 
 import click
 
-from hubrun.cli.install import install
+from hubrun.cli.install import install, plan
 from hubrun.cli.lab import lab
 from hubrun.cli.launch import launch
 from hubrun.cli.params import params_command
-from hubrun.cli.plan import plan
 from hubrun.cli.practice import practice
 from hubrun.cli.records import records
 from hubrun.errors import BadInput, HubrunError

@@ -50,14 +50,11 @@ class Progress:
         """The listener for one runbook; its heading is printed."""
         self.console.print(Text(book.name, style="bold"))
         self._now("starting the notebook's kernel", first=True)
-        return Listener(self._started, self._progress, self._ended, lambda nb, counts: None)
+        return Listener(self._started, self._now, self._ended, lambda nb, counts: None)
 
     def _started(self, title: str) -> None:
         self._began = time.monotonic()
         self._now(title, first=True)
-
-    def _progress(self, line: str) -> None:
-        self._now(line)
 
     def _ended(self, step: Step) -> None:
         self._stop()

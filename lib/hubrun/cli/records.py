@@ -9,34 +9,33 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
+from hubrun import atomic_write
 from hubrun.environment import PROJECT, RECORDS
 from hubrun.errors import BadInput
-from hubrun.records.ledger import history, manifest, signature
+from hubrun.records.ledger import close, history, manifest, signature
+from hubrun.records.ledger import export as exporting
+from hubrun.records.ledger import prune as pruning
+from hubrun.records.ledger import verify_history as verification
 from hubrun.records.ledger.history import History
 from hubrun.records.ledger.report import Report
+from hubrun.records.pages import compare, terminal_tables
 from hubrun.terminal import Terminal, echo
 
 # Who may sign, in the format of ssh-keygen(1), ALLOWED SIGNERS; beside the sites' files, where it is reviewed.
 SIGNERS = PROJECT / "params" / "allowed_signers"
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    place = click.Path(path_type=Path, file_okay=False)
-    option = click.option(
-        "--records", type=place, default=RECORDS, show_default="records", help="Folder of the records."
-    )
-    return option(command)
-
-
-def _signers(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--allowed-signers", type=click.Path(path_type=Path), default=SIGNERS if SIGNERS.exists() else None,
-        show_default="params/allowed_signers, if it is there", help="Who may sign: ssh-keygen(1), ALLOWED SIGNERS.",
-    )(command)  # fmt: skip
+_folder = click.option(
+    "--records", type=click.Path(path_type=Path, file_okay=False), default=RECORDS, show_default="records",
+    help="Folder of the records.",
+)  # fmt: skip
+_signers = click.option(
+    "--allowed-signers", type=click.Path(path_type=Path), default=SIGNERS if SIGNERS.exists() else None,
+    show_default="params/allowed_signers, if it is there", help="Who may sign: ssh-keygen(1), ALLOWED SIGNERS.",
+)  # fmt: skip
 
 
 def _sites(records: Path, wanted: str | None = None) -> list[History]:
@@ -52,8 +51,6 @@ def _sites(records: Path, wanted: str | None = None) -> list[History]:
 
 
 def _close_killed(site: History) -> None:
-    from hubrun.records.ledger import close  # nbformat takes a second to import
-
     # Somebody runs something now, or the records are only there to be read: then they are shown as they are.
     with contextlib.suppress(BadInput, OSError):
         if any(_runs_on(run) for run in site.runs()):
@@ -91,22 +88,18 @@ def records() -> None:
 
 @records.command("list")
 @click.argument("site", required=False)
-@_options
+@_folder
 def list_(site: str | None, records: Path) -> None:
     """List the runs, the newest last."""
-    from hubrun.records.pages import terminal_tables
-
     _console().print(terminal_tables.list_table(_sites(records, site)))
 
 
 @records.command()
 @click.argument("run", default="")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest, for scripts.")
-@_options
+@_folder
 def show(run: str, as_json: bool, records: Path) -> None:
     """Show one run: who, when, what was done, what failed and why. Default: the last run."""
-    from hubrun.records.pages import terminal_tables
-
     found = _find(records, run)
     if as_json:
         echo(json.dumps(found.manifest().model_dump(by_alias=True), indent=2))
@@ -117,27 +110,22 @@ def show(run: str, as_json: bool, records: Path) -> None:
 @records.command()
 @click.argument("site", metavar="[SITE | FILE.tar]", required=False)
 @_signers
-@_options
+@_folder
 def verify(site: str | None, allowed_signers: Path | None, records: Path) -> int:
     """Verify that nothing was changed, removed, added or reordered since. Ends with 1 and names the place if it was.
 
     Of an exported run, its files and signatures.
     """
-    from hubrun.records.ledger import export
-    from hubrun.records.ledger import verify_history as verification
-
     if site and site.endswith((".tar", ".tar.gz")):  # no site has a dot in its name
         with tempfile.TemporaryDirectory() as folder:
-            run = export.unpack(Path(site), Path(folder))
+            run = exporting.unpack(Path(site), Path(folder))
             return _tell({run.name: verification.verify_run(run, allowed_signers)})
     return _tell({each.site: verification.verify(each, allowed_signers) for each in _sites(records, site)})
 
 
 def _tell(reports: dict[str, Report]) -> int:
     """Print what verifying found of each site, or run; the exit code."""
-    bad = False
     for name, report in reports.items():
-        bad = bad or not report.ok
         for note in report.notes:
             echo(f"note: {note}")
         for finding in report.findings:
@@ -147,18 +135,17 @@ def _tell(reports: dict[str, Report]) -> int:
         newest = f"; newest {report.head.run}, manifest {report.head.sha256}" if report.head else ""
         verdict = "verified" if report.ok else f"{len(report.findings)} findings"
         echo(f"{name}: {verdict}: {report.text}{newest}")
-    return 1 if bad else 0
+    return 0 if all(report.ok for report in reports.values()) else 1
 
 
 @records.command()
 @click.argument("a")
 @click.argument("b")
 @click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write it as a page.")
-@_options
+@_folder
 def diff(a: str, b: str, page: Path | None, records: Path) -> int:
     """Show what differs between two runs, without times and ids. Ends with 0 when nothing does, else with 1."""
-    from hubrun import atomic_write
-    from hubrun.records.pages import compare, rendering
+    from hubrun.records.pages import rendering  # slow to import: `hubrun --help` must not wait for it
 
     one, other = _find(records, a).manifest(), history.find(records, b).manifest()
     differences = compare.compare(one, other)
@@ -175,10 +162,9 @@ def diff(a: str, b: str, page: Path | None, records: Path) -> int:
 @click.argument("run", default="")
 @click.option("--no-browser", is_flag=True, help="Only print where the pages are.")
 @_signers
-@_options
+@_folder
 def open_(run: str, no_browser: bool, allowed_signers: Path | None, records: Path) -> None:
     """Make pages of all records, and open them: of one run, or the index. They need no network."""
-    from hubrun.records.ledger import verify_history as verification
     from hubrun.records.pages import website
 
     found = _find(records, run) if run else None
@@ -195,11 +181,9 @@ def open_(run: str, no_browser: bool, allowed_signers: Path | None, records: Pat
 @click.option("--keep", required=True, metavar="N|Nd", help="How many runs, or how many days (90d), are kept.")
 @click.option("--yes", is_flag=True, help="Remove them; without it they are only named, and it ends with 2.")
 @click.option("--signing-key", default="", help="Key that signs the note of it: as record_signing_key.")
-@_options
+@_folder
 def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Path) -> int:
     """Remove old runs. A record of that takes their place in the chain, so that it can still be verified."""
-    from hubrun.records.ledger import close
-    from hubrun.records.ledger import prune as pruning
     from hubrun.records.pages import website
 
     limit = pruning.parse_retention(keep)
@@ -227,10 +211,8 @@ def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Pat
 @records.command()
 @click.argument("run", default="")
 @click.option("--to", "target", type=click.Path(path_type=Path), help="File or folder.  [default: the current folder]")
-@_options
+@_folder
 def export(run: str, target: Path | None, records: Path) -> None:
     """Make one .tar of a run, with how to verify it. The same run gives the same bytes."""
-    from hubrun.records.ledger import export as exporting
-
     path = exporting.export(_find(records, run), target)
     echo(f"{path}  sha256 {manifest.sha256(path.read_bytes())}")

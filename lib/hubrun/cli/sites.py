@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -18,9 +17,6 @@ from hubrun.records.ledger import mirror, signature
 from hubrun.records.ledger.manifest import Mode
 from hubrun.records.run import site_run
 from hubrun.records.run.signals import at_once, on_signal
-
-if TYPE_CHECKING:
-    from hubrun.records.run import kernels
 
 
 def run_sites(
@@ -43,15 +39,6 @@ def run_sites(
     return code
 
 
-def _kernel() -> kernels.SharedKernel:
-    """The run's kernel, which starts while we connect."""
-    from hubrun.records.run import kernels  # slow to import: `hubrun --help` must not wait for it
-
-    shared = kernels.SharedKernel()
-    shared.take()
-    return shared
-
-
 def run_site(
     site_file: Path, mode: Mode, first: str = "", only: str = "", overrides: dict[str, str] | None = None,
     records: Path = RECORDS, as_json: bool = False, resume: bool = False,
@@ -68,7 +55,10 @@ def run_site(
     with contextlib.ExitStack() as stack:
         stack.enter_context(on_signal(at_once))  # so that the kernel never outlives us
         with show.waiting(f"connecting to {site.ssh_user}@{site.host}:{site.ssh_port}"):
-            kernel = stack.enter_context(_kernel())
+            from hubrun.records.run.kernels import SharedKernel  # slow to import: `--help` must not wait for it
+
+            kernel = stack.enter_context(SharedKernel())
+            kernel.take()  # it starts while we connect
             # what keeps us out is said here, before a runbook begins
             server = stack.enter_context(Server.connect(site))
         run = stack.enter_context(site_run.opened(site, mode, records.absolute(), books, key, signer, resume))

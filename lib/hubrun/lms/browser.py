@@ -33,20 +33,15 @@ class Launch:
     status: int
     cookie: bool
     user: str
-    location: str
-    text: str
+    location: str = ""
+    text: str = ""
     reason: str = ""
 
     @property
     def came(self) -> str:
         """Status, reason, cookie and user on one line, such as "401 (expired), no login cookie, nobody"."""
-        return came(self.status, self.reason, self.user, self.cookie)
-
-
-def came(status: int, reason: str, user: str, cookie: bool) -> str:
-    """What came of a launch, or should have, on one line."""
-    why = f" ({reason})" if reason else ""
-    return f"{status}{why}, {'login cookie' if cookie else 'no login cookie'}, {user or 'nobody'}"
+        why = f" ({self.reason})" if self.reason else ""
+        return f"{self.status}{why}, {'login cookie' if self.cookie else 'no login cookie'}, {self.user or 'nobody'}"
 
 
 class Browser:

@@ -32,9 +32,9 @@ def execute(route: Route, url: str, headers: Mapping[str, str], code: str, timeo
     """Execute `code` and return what it printed, then the text of its last value, stripped at the end.
 
     `url` is the kernel's channels (wss://…/api/kernels/<id>/channels), `headers` the browser's cookies.
-    A cell whose answer is lost on the way is executed once more. Messages are those of https://jupyter-client.readthedocs.io/en/stable/messaging.html, in the JSON form
-    that Jupyter Server speaks when no subprotocol is asked for. Raises CheckFailed when the websocket is
-    refused or closes, the code raises, or `timeout_s` seconds go by.
+    A cell whose answer is lost on the way is executed once more. Raises CheckFailed when the websocket is refused or
+    closes, the code raises, or `timeout_s` seconds go by. The messages are those of
+    https://jupyter-client.readthedocs.io/en/stable/messaging.html, as JSON, since no subprotocol is asked for.
     """
     deadline = time.monotonic() + timeout_s
     try:
@@ -66,17 +66,14 @@ def _open(route: Route, url: str, headers: Mapping[str, str], deadline: float) -
     """
     limit = max(1.0, min(_RELOAD_S, deadline - time.monotonic()))
     secure = route.ssl_context() if url.startswith("wss:") else None
-    sock = socket.create_connection(route.target(_http(url)), timeout=limit) if route.is_direct else None
+    target = route.target("http" + url.removeprefix("ws"))
+    sock = socket.create_connection(target, timeout=limit) if route.is_direct else None
     try:
         return connect(
             url, sock=sock, ssl=secure, additional_headers=headers, open_timeout=limit, close_timeout=2, max_size=None
         )
     except (TimeoutError, InvalidMessage) as error:
         raise _Silent from error
-
-
-def _http(url: str) -> str:
-    return "http" + url.removeprefix("ws")
 
 
 def _await_kernel(channels: ClientConnection, deadline: float) -> None:
@@ -105,7 +102,8 @@ def _await_kernel(channels: ClientConnection, deadline: float) -> None:
 
 
 def _execute(channels: ClientConnection, code: str, deadline: float) -> str:
-    request = _execute_request(code)
+    content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+    request = _request("execute_request", content)
     channels.send(json.dumps(request))
     printed: list[str] = []
     value = ""
@@ -146,28 +144,17 @@ def _execute(channels: ClientConnection, code: str, deadline: float) -> str:
     return ("".join(printed) + value).rstrip()
 
 
-def _execute_request(code: str) -> dict[str, Any]:
-    content = {
-        "code": code,
-        "silent": False,
-        "store_history": True,
-        "user_expressions": {},
-        "allow_stdin": False,
-        "stop_on_error": True,
-    }
-    return _request("execute_request", content)
-
-
 def _request(kind: str, content: dict[str, Any]) -> dict[str, Any]:
+    header = {
+        "msg_id": uuid.uuid4().hex,
+        "msg_type": kind,
+        "session": uuid.uuid4().hex,
+        "username": "",
+        "version": "5.3",
+    }
     return {
         "channel": "shell",
-        "header": {
-            "msg_id": uuid.uuid4().hex,
-            "msg_type": kind,
-            "session": uuid.uuid4().hex,
-            "username": "",
-            "version": "5.3",
-        },
+        "header": header,
         "parent_header": {},
         "metadata": {},
         "content": content,

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from hubrun.desired.checks import Check
 from hubrun.desired.diagnosis import launch_cause
-from hubrun.lms.browser import Browser, Launch, came
+from hubrun.lms.browser import Browser, Launch
 from hubrun.lms.connect_to import Route
 from hubrun.lms.lti11 import LAUNCH_PATH, LaunchRequest
 
@@ -43,7 +43,7 @@ class Wanted:
 
     @override
     def __str__(self) -> str:
-        return came(self.status, self.reason, self.user, bool(self.user))
+        return Launch(self.status, bool(self.user), self.user, reason=self.reason).came
 
 
 NOT_TRUSTED = Wanted(401, "not-trusted")

@@ -7,11 +7,9 @@ domain, and takes the updates (RFC 2136) by which a wildcard certificate is prov
 
 from __future__ import annotations
 
-import base64
 import datetime
 import ipaddress
 import json
-import secrets
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -23,7 +21,6 @@ ETC = "/etc/practice"
 ROOTS = "/var/lib/practice/roots.pem"
 READY = "/run/practice-ready"
 REGISTRY_DATA = "/var/lib/registry"
-EAB_KEY_ID = "practice-1"
 UPDATES_PORT = 5353
 TSIG_NAME = "practice"
 
@@ -97,11 +94,8 @@ def make_chain(common_name: str, names: list[str]) -> Chain:
         certificate(ca_name, ca_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(ca_identifier, critical=False)
-        .add_extension(
-            # keyCertSign and cRLSign, nothing else
-            x509.KeyUsage(False, False, False, False, False, True, True, False, False),
-            critical=True,
-        )
+        # keyCertSign and cRLSign, nothing else
+        .add_extension(x509.KeyUsage(False, False, False, False, False, True, True, False, False), critical=True)
         .sign(ca_key, hashes.SHA256())
     )
     alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in [*names, "localhost"]]
@@ -114,21 +108,9 @@ def make_chain(common_name: str, names: list[str]) -> Chain:
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ca_identifier), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
     pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return Chain(ca.public_bytes(pem).decode(), leaf.public_bytes(pem).decode(), private.decode())
-
-
-def make_eab_key() -> str:
-    """A key for external account binding (RFC 8555, 7.3.4), base64url as ACME servers hand it out."""
-    return secrets.token_urlsafe(36)
-
-
-def make_tsig_key() -> str:
-    """A key that signs updates of the zone (RFC 8945), base64 as DNS servers write it."""
-    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def credentials(server: str, tsig_key: str) -> str:
@@ -137,12 +119,9 @@ def credentials(server: str, tsig_key: str) -> str:
     return "".join(f"dns_rfc2136_{name} = {value}\n" for name, value in values.items())
 
 
-def configuration(
-    chain: Chain, domain: str, addresses: dict[str, str], eab_key: str, tsig_key: str
-) -> dict[str, tuple[str, int]]:
+def configuration(chain: Chain, domain: str, addresses: dict[str, str], tsig_key: str) -> dict[str, tuple[str, int]]:
     """The files of the container: path → (text, mode). `addresses`: DNS name → IPv4 address.
 
-    An account may be bound with key id EAB_KEY_ID and `eab_key`; one that is not bound is accepted too.
     Below `domain`, the TXT record of the ACME challenge, and that alone, may be updated with `tsig_key`.
     """
     pebble = {
@@ -155,7 +134,6 @@ def configuration(
         "ocspResponderURL": "",
         "certificateValidityPeriod": 90 * 24 * 3600,  # as Let's Encrypt's; Debian 12's pebble gives five years
         "externalAccountBindingRequired": False,
-        "externalAccountMACKeys": {EAB_KEY_ID: eab_key},
     }
     # 127.0.0.11 is Docker's resolver, which passes on to this machine's. The server cannot use it directly:
     # the engine inside the server would find a loopback address, and give its containers 8.8.8.8 instead.

@@ -116,24 +116,23 @@ _ROOT_PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr
 
 def install_packages(*names: str, optional: Sequence[str] = ()) -> None:
     """Install Debian packages without recommended ones; `optional` ones only where they exist."""
-    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    wait = ["-o", "DPkg::Lock::Timeout=120"]
-    _apt(["apt-get", "update", "-qq", *wait], env)
+    _apt("update")
     known = [
         name
         for name in optional
         if subprocess.run(["apt-cache", "show", name], capture_output=True, check=False).returncode == 0
     ]
-    _apt(["apt-get", "install", "-qq", "-y", "--no-install-recommends", *wait, *names, *known], env)
+    _apt("install", "-y", "--no-install-recommends", *names, *known)
 
 
-def _apt(command: list[str], env: Mapping[str, str]) -> None:
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+def _apt(command: str, *options: str) -> None:
+    done = subprocess.run(
+        ["apt-get", command, "-qq", "-o", "DPkg::Lock::Timeout=120", *options],
+        env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if done.returncode:
         text = (done.stdout + done.stderr).strip()
-        raise HubrunError(
-            f"{' '.join(command[:2])} failed", "this machine", "Repair it, then run the command again", text
-        )
+        raise HubrunError(f"apt-get {command} failed", "this machine", "Repair it, then run the command again", text)
 
 
 def _start(state: Path) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -160,12 +162,10 @@ def _place(docker: Engine, name: str, os_name: str) -> Practice:
 
 
 def _make_services(docker: Engine, practice: Practice, image_name: str, digest: str) -> None:
-    eab = practice.folder / "eab_hmac"
-    if not eab.exists():
-        practice_server.write(eab, acme.make_eab_key())
     tsig = practice.folder / "tsig_key"
     if not tsig.exists():
-        practice_server.write(tsig, acme.make_tsig_key())
+        # base64, as DNS servers write the key that signs updates of a zone (RFC 8945)
+        practice_server.write(tsig, base64.b64encode(secrets.token_bytes(32)).decode())
     practice_server.write(practice.dns_file, acme.credentials(practice.services_address, tsig.read_text()))
     # All servers share what their registries hold, while it is the same: it is compressed and pushed once.
     registry = f"hubrun-practice-registry-{practice.os}-{digest}"
@@ -177,7 +177,7 @@ def _make_services(docker: Engine, practice: Practice, image_name: str, digest: 
         "--volume", f"{registry}:{acme.REGISTRY_DATA}",
         image_name,
     )  # fmt: skip
-    files = acme.configuration(practice.chain(), practice.domain, practice.names(), eab.read_text(), tsig.read_text())
+    files = acme.configuration(practice.chain(), practice.domain, practice.names(), tsig.read_text())
     container.put_files(docker, practice.services, files)
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import ssl
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,40 +39,26 @@ def mirror(etc_apt: Path = Path("/etc/apt")) -> Mirror:
     suites after a Debian release are passed over that way. Ubuntu's are told apart by their addresses.
     """
     found: dict[str, str] = {}
-    for uri, suite in _entries(etc_apt):
+    targets = ["indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"]
+    for line in _asked("apt-get", "-o", f"Dir::Etc={etc_apt}", *targets).splitlines():
+        uri, _, suite = line.partition(" ")
         kind = suite.rpartition("-")[2]
         if kind in ("updates", "security") and uri.startswith("http") and "ubuntu" not in uri:
             found.setdefault(kind, uri.rstrip("/"))
     return Mirror(found.get("updates", ""), found.get("security", ""))
 
 
-def _entries(etc_apt: Path) -> Iterator[tuple[str, str]]:
-    """(address, suite) of each binary source in one-line (`*.list`) and deb822 (`*.sources`) files."""
-    folder = etc_apt / "sources.list.d"
-    for path in [etc_apt / "sources.list", *sorted(folder.glob("*.list"))]:
-        for line in path.read_text().splitlines() if path.exists() else ():
-            match = re.match(r"deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)\s+(.*\bmain\b)", line)
-            if match:
-                yield match[1], match[2]
-    for path in sorted(folder.glob("*.sources")):
-        text = "\n".join(line for line in path.read_text().splitlines() if not line.startswith("#"))
-        for stanza in re.split(r"\n\s*\n", text):
-            fields = {
-                key.lower(): value.split()
-                for key, value in re.findall(r"^(\S+):(.*(?:\n[ \t].*)*)", stanza, re.MULTILINE)
-            }
-            if "deb" in fields.get("types", ()) and fields.get("enabled", ["yes"]) != ["no"]:
-                yield from ((u, s) for u in fields.get("uris", ()) for s in fields.get("suites", ()))
+def _asked(*command: str) -> str:
+    """What one of apt's programs prints; nothing where there is no apt."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return ""
 
 
 def proxies(environ: Mapping[str, str] = os.environ, apt_config: str | None = None) -> dict[str, str]:
     """The proxies for `http` and `https` that apt uses here: apt's configuration, else the environment."""
-    if apt_config is None:
-        try:
-            done = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False)
-            apt_config = done.stdout
-        except OSError:
-            apt_config = ""
+    apt_config = _asked("apt-config", "dump") if apt_config is None else apt_config
     found = {}
     for scheme in ("http", "https"):
         match = re.search(rf'^Acquire::{scheme}::proxy "([^"]+)";', apt_config, re.MULTILINE | re.IGNORECASE)

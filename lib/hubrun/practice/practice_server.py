@@ -22,7 +22,7 @@ PARAMS = PROJECT / "params" / "practice.yaml"
 BASE_IMAGE = "jupyter/scipy-notebook:2026-11-02"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Practice:
     """A practice server. `index` gives it its addresses and ports; `made` says that it has booted once."""
 
@@ -31,67 +31,29 @@ class Practice:
     index: int
     made: bool = False
 
-    @property
-    def folder(self) -> Path:
-        """Where it keeps its files on this machine."""
-        return STATE / self.name
-
-    @property
-    def site_file(self) -> Path:
-        """The parameters of its site, for `papermill -f` and `./hubrun install`."""
-        return self.folder / "site.yaml"
-
-    @property
-    def dns_file(self) -> Path:
-        """Credentials for updates of its zone (acme_dns: rfc2136)."""
-        return self.folder / "dns.ini"
-
-    @property
-    def container(self) -> str:
-        """The name of its container."""
-        return f"hubrun-{self.name}"
-
-    @property
-    def services(self) -> str:
-        """The container beside it, with ACME server, DNS and image registry."""
-        return f"hubrun-{self.name}-acme"
-
-    @property
-    def label(self) -> str:
-        """The label of everything that belongs to it in the engine, as NAME=VALUE."""
-        return f"hubrun.practice={self.name}"
-
-    @property
-    def subnet(self) -> str:
-        """Its network, in CIDR notation."""
+    def __post_init__(self) -> None:
+        self.folder = STATE / self.name
+        # The parameters of its site, for `papermill -f` and `./hubrun install`.
+        self.site_file = self.folder / "site.yaml"
+        # Credentials for updates of its zone (acme_dns: rfc2136).
+        self.dns_file = self.folder / "dns.ini"
+        self.container = f"hubrun-{self.name}"
+        # The container beside it, with ACME server, DNS and image registry.
+        self.services = f"hubrun-{self.name}-acme"
+        # On everything that belongs to it in the engine.
+        self.label = f"hubrun.practice={self.name}"
         # Outside 172.16.0.0/12, where the Docker engine inside the server makes its own networks.
-        return f"10.213.{self.index}.0/24"
-
-    @property
-    def services_address(self) -> str:
-        """The address of the container `services` in its network."""
-        return f"10.213.{self.index}.2"
-
-    @property
-    def address(self) -> str:
-        """The server's own address, as the domain resolves on the server and for the ACME server."""
-        return f"10.213.{self.index}.3"
-
-    @property
-    def ports(self) -> dict[str, int]:
-        """Published ports on 127.0.0.1. Below 32768, where Linux begins to give ports to clients (ip(7))."""
+        self.subnet = f"10.213.{self.index}.0/24"
+        self.services_address = f"10.213.{self.index}.2"
+        # The server's own, as the domain resolves on the server and for the ACME server.
+        self.address = f"10.213.{self.index}.3"
+        # Published on 127.0.0.1. Below 32768, where Linux begins to give ports to clients (ip(7)).
         first = 20000 + 100 * self.index
-        return {"ssh": first + 22, "http": first + 80, "https": first + 43, "registry": first + 50}
-
-    @property
-    def domain(self) -> str:
-        """Under .localhost (RFC 6761, 6.3): browsers resolve that to this machine, with no entry in /etc/hosts."""
-        return f"hub.{self.name}.localhost"
-
-    @property
-    def url(self) -> str:
-        """The address of its hub, as this machine's browsers open it."""
-        return f"https://{self.domain}:{self.ports['https']}/"
+        self.ports = {"ssh": first + 22, "http": first + 80, "https": first + 43, "registry": first + 50}
+        # Under .localhost (RFC 6761, 6.3): browsers resolve that to this machine, with no entry in /etc/hosts.
+        self.domain = f"hub.{self.name}.localhost"
+        # The address of its hub, as this machine's browsers open it.
+        self.url = f"https://{self.domain}:{self.ports['https']}/"
 
     def host(self, service: str) -> str:
         """DNS name of a service beside the server."""
@@ -178,14 +140,13 @@ def write(path: Path, text: str) -> None:
 
 def check_name(name: str) -> None:
     """BadInput unless `name` can be part of container and domain names (a DNS label, RFC 1123)."""
-    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?", name):
+    # "-acme" is how the container beside a server ends.
+    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?", name) or name.endswith("-acme"):
         raise BadInput(
             f"{name!r} is not a name for a practice server",
             "--name",
-            "Use at most 30 lower-case letters, digits and hyphens, a letter first",
+            "Use at most 30 lower-case letters, digits and hyphens, a letter first, and no -acme at the end",
         )
-    if name.endswith("-acme"):
-        raise BadInput(f"{name!r} is how the container beside a server ends", "--name", "Choose another name")
 
 
 def check_os(os_name: str) -> None:

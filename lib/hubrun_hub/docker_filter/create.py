@@ -28,7 +28,6 @@ _ULIMITS = ("core", "data", "fsize", "memlock", "msgqueue", "nofile", "nproc", "
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _DNS = re.compile(r"[A-Za-z0-9:._-]{1,253}")
 _EXPOSED = re.compile(r"\d{1,5}/tcp")
-_SIZE = re.compile(r"\d{1,3}[kmg]", re.IGNORECASE)
 _MOST = 2**40
 
 
@@ -80,7 +79,7 @@ def _host_config(host: _Fields, settings: Settings) -> dict[str, Any]:
     more_memory = raised % "memory_mb"
     kept: dict[str, Any] = {
         "NetworkMode": host.take("NetworkMode", _one_of((settings.network,))),
-        "CapDrop": host.take("CapDrop", _exactly(["ALL"])),
+        "CapDrop": host.take("CapDrop", _no_capabilities),
         "SecurityOpt": host.take("SecurityOpt", _no_new_privileges),
         "Memory": host.take("Memory", _number(1, memory, more_memory)),
         "MemorySwap": host.take("MemorySwap", _number(1, memory, more_memory)),
@@ -212,13 +211,10 @@ def _one_of(known: tuple[str, ...], how: str = "") -> Check:
     return check
 
 
-def _exactly(wanted: list[str]) -> Check:
-    def check(path: str, value: Any) -> list[str]:
-        if value != wanted:
-            raise Refused(f"{path} must be {wanted}, not {value!r}")
-        return wanted
-
-    return check
+def _no_capabilities(path: str, value: Any) -> list[str]:
+    if value != ["ALL"]:
+        raise Refused(f"{path} must be ['ALL'], not {value!r}")
+    return ["ALL"]
 
 
 def _no_new_privileges(path: str, value: Any) -> list[str]:
@@ -281,26 +277,6 @@ def _ulimits(path: str, value: Any) -> list[dict[str, Any]]:
     return kept
 
 
-def _log(path: str, value: Any) -> dict[str, Any]:
-    """Others than `local` send a container's output to wherever it says; without a size it is not bounded."""
-    log = _Fields(value, f"{path}.", ("Type", "Config"))
-    kind = log.take("Type", _one_of(("local", "none")))
-    options = _Fields(log.take("Config", _object), f"{path}.Config.", ("max-size", "max-file", "compress"))
-    kept: dict[str, str] = {}
-    options.keep(kept, "max-size", _pattern(_SIZE))
-    options.keep(kept, "max-file", _pattern(re.compile(r"[1-9]")))
-    options.keep(kept, "compress", _one_of(("true", "false")))
-    return {"Type": kind, "Config": kept}
-
-
-def _storage(path: str, value: Any) -> dict[str, str]:
-    return {"size": _Fields(value, f"{path}.", ("size",)).take("size", _pattern(_SIZE))}
-
-
-def _restart(path: str, value: Any) -> dict[str, Any]:
-    return {"Name": _Fields(value, f"{path}.", ("Name",)).take("Name", _one_of(("", "no")))}
-
-
 _NEEDED = (
     "Binds", "NetworkMode", "CapDrop", "SecurityOpt", "Memory", "MemorySwap", "PidsLimit", "CpuPeriod", "CpuQuota", "ShmSize",
 )  # fmt: skip
@@ -313,8 +289,6 @@ _TOP: dict[str, Check] = {
 }  # fmt: skip
 _HOST_CONFIG: dict[str, Check] = {
     "AutoRemove": _flag, "Init": _flag, "ReadonlyRootfs": _flag, "Tmpfs": _tmpfs, "Ulimits": _ulimits,
-    "OomScoreAdj": _number(0, 1000), "CpuShares": _number(2, 1024),
-    "MemoryReservation": _number(1, _MOST), "Dns": _each(_pattern(_DNS)), "DnsOptions": _each(_pattern(_DNS)),
-    "DnsSearch": _each(_pattern(_DNS)), "LogConfig": _log, "StorageOpt": _storage, "RestartPolicy": _restart,
-    "IpcMode": _one_of(("private", "none")), "CgroupnsMode": _one_of(("private",)),
+    "OomScoreAdj": _number(0, 1000), "CpuShares": _number(2, 1024), "MemoryReservation": _number(1, _MOST),
+    "Dns": _each(_pattern(_DNS)), "DnsOptions": _each(_pattern(_DNS)), "DnsSearch": _each(_pattern(_DNS)),
 }  # fmt: skip

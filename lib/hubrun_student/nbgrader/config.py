@@ -6,10 +6,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nbgrader.auth import BaseAuthPlugin
 from nbgrader.exchange.default.exchange import Exchange
 
 from . import courses
 from .grading import autograde_preprocessors
+
+
+class MountedCourses(BaseAuthPlugin):
+    """Everybody's courses are this container's. Who is in a course is decided in the LMS, never here."""
+
+    def get_student_courses(self, student_id: str) -> list[str]:
+        return courses.all_courses()
+
+    def add_student_to_course(self, student_id: str, course_id: str) -> None:
+        pass
+
+    def remove_student_from_course(self, student_id: str, course_id: str) -> None:
+        pass
 
 
 def configure(c: Any) -> None:
@@ -22,7 +36,7 @@ def configure(c: Any) -> None:
     Exchange.ensure_root = _exchange_is_there
     # Two courses may both have a "ps1".
     c.Exchange.path_includes_course = True
-    c.Authenticator.plugin_class = "hubrun_student.nbgrader.plugin.MountedCourses"
+    c.Authenticator.plugin_class = "hubrun_student.nbgrader.config.MountedCourses"
     c.ExchangeFactory.release_assignment = "hubrun_student.nbgrader.exchange.ReleaseAssignment"
     c.ExchangeFactory.collect = "hubrun_student.nbgrader.exchange.Collect"
     c.ExchangeFactory.release_feedback = "hubrun_student.nbgrader.exchange.ReleaseFeedback"

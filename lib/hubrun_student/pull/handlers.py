@@ -1,4 +1,4 @@
-"""The pages /git-pull (asks, then shows the progress) and /git-pull/api (pulls), and the two old addresses of the first."""
+"""The pages /git-pull (asks, then shows the progress) and /git-pull/api (pulls)."""
 
 # mypy: disable-error-code="import-not-found,misc,attr-defined"
 from __future__ import annotations
@@ -164,19 +164,6 @@ class Sync(_Page):
             self.log.debug("nobody listens to the pull any more")
 
 
-class OldAddress(JupyterHandler):
-    """/git-sync, with the same arguments, and /interact, of DataHub's first years: nbgitpuller 1.3, handlers.py."""
-
-    @web.authenticated
-    def get(self) -> None:
-        query = self.request.query
-        if self.request.path.endswith("/interact"):
-            old = {name: self.get_argument(name, "") for name in ("account", "repo", "branch", "path")}
-            repo = f"https://github.com/{old['account'] or 'data-8'}/{old['repo']}"
-            query = urlencode({"repo": repo, "branch": old["branch"] or "gh-pages", "subPath": old["path"] or "."})
-        self.redirect(f"{self.base_url}git-pull?{query}")
-
-
 def _failure(why: str) -> dict[str, Any]:
     error = {"code": "refused", "message": why, "traceback": ""}
     return {"phase": "error", "message": why, "error": error, "output": why + "\n"}
@@ -193,7 +180,5 @@ def add_handlers(app: Any) -> None:
             (url_path_join(base, "git-pull"), Link, shared),
             (url_path_join(base, "git-pull/api"), Sync, shared),
             (url_path_join(base, "git-pull/static/(.*)"), web.StaticFileHandler, static),
-            (url_path_join(base, "git-sync"), OldAddress),
-            (url_path_join(base, "interact"), OldAddress),
         ],
     )

@@ -14,7 +14,7 @@ import pytest
 
 from books import forget
 from canvas_double import CanvasDouble
-from hubrun import server_paths
+from hubrun import params, server_paths
 from hubrun.canvas_api import CanvasRefused
 from hubrun.desired.server import Server
 from hubrun.errors import BadInput, CheckFailed, HubrunError
@@ -25,6 +25,8 @@ from hubrun.ssh.session import Session
 from sshd import Sshd, serve
 
 HUB = {"site": "here", "domain": "hub.example.edu"}
+# Of the IMS common cartridge, and of its extensions: Canvas documentation, "LTI 1.1: Tool XML".
+NAMES = {"blti": "http://www.imsglobal.org/xsd/imsbasiclti_v1p0", "lticm": "http://www.imsglobal.org/xsd/imslticm_v1p0"}
 JWK = {"kty": "RSA", "kid": "0123456789abcdef", "n": "x" * 342, "e": "AQAB"}
 KEY, SECRET = "0f1e2d3c" * 8, "5ec7e7" * 10 + "aaaa"
 TOKEN = "7~DoubleTokenDoubleTokenDoubleTokenDoXq9Z"
@@ -59,19 +61,22 @@ def test_the_privacy_level_is_the_lowest_that_still_sends_the_name(
     here = site(lti_username_key=key)
     values = canvas_forms.values(here)
     assert values["Privacy Level"] == in_form and values.get("Custom Fields", "") == custom
-    names = {prefix or "top": uri for prefix, uri in canvas_forms.NAMESPACES.items()}
     tool = ET.fromstring(canvas_forms.xml(here))
-    assert [each.text for each in tool.findall(".//lticm:property[@name='privacy_level']", names)] == [level]
-    fields = tool.findall("blti:custom/lticm:property", names)
+    assert [each.text for each in tool.findall(".//lticm:property[@name='privacy_level']", NAMES)] == [level]
+    fields = tool.findall("blti:custom/lticm:property", NAMES)
     assert "".join(f"{each.get('name')}={each.text}" for each in fields) == custom
 
 
 @pytest.mark.parametrize(("navigation", "wanted"), [("off", []), ("members", ["members"]), ("admins", ["admins"])])
 def test_the_xml_has_the_navigation_that_is_wanted(navigation: str, wanted: list[str]) -> None:
-    names = {prefix or "top": uri for prefix, uri in canvas_forms.NAMESPACES.items()}
     tool = ET.fromstring(canvas_forms.xml(site(canvas_navigation=navigation)))
-    found = tool.findall(".//lticm:options[@name='course_navigation']/lticm:property[@name='visibility']", names)
+    found = tool.findall(".//lticm:options[@name='course_navigation']/lticm:property[@name='visibility']", NAMES)
     assert [each.text for each in found] == wanted
+
+
+def test_what_people_called_the_tool_is_text_in_the_xml() -> None:
+    tool = ET.fromstring(canvas_forms.xml(site(canvas_tool_name='Bio & <lab> "1"')))
+    assert [each.text for each in tool.findall("blti:title", NAMES)] == ['Bio & <lab> "1"']
 
 
 def test_each_consumer_has_its_own_place_for_key_and_secret() -> None:
@@ -171,6 +176,21 @@ def test_a_link_into_a_repository_is_shown_with_its_launch_url_and_custom_field(
         assert f"| `{value}` |" in shown and "|" not in value
     assert "**`week 1/a|b.ipynb`** of https://git.example.edu/school/course.git, branch `main`" in shown
     assert "None" in text(canvas_forms.git_links(site()))
+
+
+# -- what the parameters refuse, so that it never reaches Canvas ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"canvas_tool_name": ""}, {"canvas_tool_name": "x" * 256}, {"canvas_navigation": "all"},
+        {"canvas_item_title": ""}, {"canvas_item_title": "x" * 256}, {"canvas_course": "Biology 101"},
+    ],
+)  # fmt: skip
+def test_what_canvas_would_not_take_is_refused_before_anything_is_sent(wrong: dict[str, str]) -> None:
+    with pytest.raises(BadInput):
+        params.build({**HUB, **wrong}, "here")
 
 
 # -- what must be there --------------------------------------------------------------------------------------------

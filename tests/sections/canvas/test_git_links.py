@@ -8,11 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hubrun import params
 from hubrun.errors import BadInput
+from hubrun.params import Site
+from hubrun.sections.canvas import canvas_forms
 from hubrun.sections.canvas.git_links import GitLink
 
 HUB = "https://hub.example.edu"
 REPO = "https://github.com/school/course"
+
+
+def site(link: dict[str, str]) -> Site:
+    return params.build({"site": "here", "domain": "hub.example.edu", "git_links": [link]}, "here")
 
 
 def pulled(link: GitLink) -> dict[str, str]:
@@ -65,7 +72,6 @@ def test_a_launch_goes_on_to_the_link() -> None:
     url = urlsplit(link.launch_url)
     assert (url.scheme, url.netloc, url.path) == ("https", "hub.example.edu", "/hub/lti/launch")
     assert parse_qsl(url.query, strict_parsing=True) == [("custom_next", link.next)]
-    assert link.custom_fields == {"next": link.next}
 
 
 @given(
@@ -81,43 +87,40 @@ def test_any_file_name_arrives_as_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hub", "repo", "branch", "path", "said"),
+    ("repo", "branch", "path", "said"),
     [
-        ("http://hub.example.edu", REPO, "", "", "not the address of a hub"),
-        ("https://hub.example.edu/hub", REPO, "", "", "not the address of a hub"),
-        ("hub.example.edu", REPO, "", "", "not the address of a hub"),
-        (HUB, "", "", "", "http or https"),
-        (HUB, "git@github.com:school/course.git", "", "", "http or https"),
-        (HUB, "ssh://git.example.edu/course", "", "", "http or https"),
-        (HUB, "file:///srv/course", "", "", "http or https"),
-        (HUB, "https://[bad/course", "", "", "http or https"),
-        (HUB, "https://git.example.edu/course?x=1", "", "", "query"),
-        (HUB, "https://git.example.edu/my course", "", "", "space"),
-        (HUB, "https://git.example.edu", "", "", "does not end in a name"),
-        (HUB, "https://git.example.edu/..", "", "", "does not end in a name"),
-        (HUB, "https://git.example.edu/%2E%2E", "", "", "does not end in a name"),
-        (HUB, "https://git.example.edu/a%2Fb", "", "", "does not end in a name"),
-        (HUB, "https://git.example.edu/.git", "", "", "does not end in a name"),
-        (HUB, REPO, "my branch", "", "no branch"),
-        (HUB, REPO, "--upload-pack=x", "", "no branch"),
-        (HUB, REPO, "a..b", "", "no branch"),
-        (HUB, REPO, "a/.b", "", "no branch"),
-        (HUB, REPO, "a.lock", "", "no branch"),
-        (HUB, REPO, "a@{1}", "", "no branch"),
-        (HUB, REPO, "a/", "", "no branch"),
-        (HUB, REPO, "@", "", "no branch"),
-        (HUB, REPO, "", "../other", "not a path"),
-        (HUB, REPO, "", "a/../b", "not a path"),
-        (HUB, REPO, "", "a//b", "not a path"),
-        (HUB, REPO, "", "a\nb", "not a path"),
+        ("", "", "", "at least 1"),
+        ("git@github.com:school/course.git", "", "", "http or https"),
+        ("ssh://git.example.edu/course", "", "", "http or https"),
+        ("file:///srv/course", "", "", "http or https"),
+        ("https://[bad/course", "", "", "http or https"),
+        ("https://git.example.edu/course?x=1", "", "", "query"),
+        ("https://git.example.edu/my course", "", "", "space"),
+        ("https://git.example.edu", "", "", "does not end in a name"),
+        ("https://git.example.edu/..", "", "", "does not end in a name"),
+        ("https://git.example.edu/%2E%2E", "", "", "does not end in a name"),
+        ("https://git.example.edu/a%2Fb", "", "", "does not end in a name"),
+        ("https://git.example.edu/.git", "", "", "does not end in a name"),
+        (REPO, "my branch", "", "name of a branch"),
+        (REPO, "--upload-pack=x", "", "name of a branch"),
+        (REPO, "a..b", "", "name of a branch"),
+        (REPO, "a/.b", "", "name of a branch"),
+        (REPO, "a.lock", "", "name of a branch"),
+        (REPO, "a@{1}", "", "name of a branch"),
+        (REPO, "a/", "", "name of a branch"),
+        (REPO, "@", "", "name of a branch"),
+        (REPO, "", "../other", "a path in a repository"),
+        (REPO, "", "a/../b", "a path in a repository"),
+        (REPO, "", "a//b", "a path in a repository"),
+        (REPO, "", "a\nb", "a path in a repository"),
     ],
 )
-def test_what_cannot_be_right_is_refused(hub: str, repo: str, branch: str, path: str, said: str) -> None:
+def test_what_cannot_be_right_in_a_sites_links_is_refused(repo: str, branch: str, path: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        GitLink(hub, repo, branch, path)
+        canvas_forms.git_links(site({"repo": repo, "branch": branch, "path": path}))
 
 
 def test_a_password_in_the_repositorys_address_is_refused_and_not_repeated() -> None:
     with pytest.raises(BadInput) as refused:
-        GitLink(HUB, "https://prof:hunter2-very-secret@git.example.edu/course")
+        site({"repo": "https://prof:hunter2-very-secret@git.example.edu/course"})
     assert "password" in str(refused.value) and "hunter2" not in str(refused.value)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any
-from xml.etree import ElementTree as ET
 
 from IPython.display import Markdown
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hubrun import server_paths
 from hubrun.errors import BadInput
@@ -20,13 +20,9 @@ from hubrun.sections.canvas.git_links import GitLink
 from hubrun_hub.lti import registration
 from hubrun_hub.lti.consumers import CLIENT_KEY, CLIENT_SECRET
 
-# Names of the IMS common cartridge for LTI links, and of Canvas's extensions: Canvas documentation, "LTI 1.1: Tool XML".
-NAMESPACES = {
-    "": "http://www.imsglobal.org/xsd/imslticc_v1p0",
-    "blti": "http://www.imsglobal.org/xsd/imsbasiclti_v1p0",
-    "lticm": "http://www.imsglobal.org/xsd/imslticm_v1p0",
-    "lticp": "http://www.imsglobal.org/xsd/imslticp_v1p0",
-}
+_TEMPLATES = Environment(
+    loader=PackageLoader("hubrun.sections.canvas"), autoescape=True, trim_blocks=True, undefined=StrictUndefined
+)
 # How Canvas's form names the levels.
 _LEVELS = {
     "anonymous": "Anonymous",
@@ -95,43 +91,8 @@ def form(site: Site) -> Markdown:
 
 def xml(site: Site) -> str:
     """The tool as Canvas's "Paste XML" takes it. Key and secret are typed into the form beside it."""
-    for prefix, uri in NAMESPACES.items():
-        ET.register_namespace(prefix, uri)
     level, custom = privacy(site)
-    link = ET.Element(f"{{{NAMESPACES['']}}}cartridge_basiclti_link")
-    _add(link, "blti:title", site.canvas_tool_name)
-    _add(link, "blti:description", "JupyterLab for each student")
-    _add(link, "blti:launch_url", site.launch_url)
-    if custom:
-        fields = _add(link, "blti:custom")
-        for name, value in custom.items():
-            _property(fields, name, value)
-    extensions = _add(link, "blti:extensions")
-    extensions.set("platform", "canvas.instructure.com")
-    _property(extensions, "domain", site.domain)
-    # With a lower one Canvas does not send what the hub names people by, and every launch is refused.
-    _property(extensions, "privacy_level", level)
-    if site.canvas_navigation != "off":
-        options = _add(extensions, "lticm:options")
-        options.set("name", "course_navigation")
-        _property(options, "enabled", "true")
-        _property(options, "text", site.canvas_tool_name)
-        _property(options, "visibility", site.canvas_navigation)
-        # The hub refuses to be shown inside another site's page, for good reason; so it opens in a tab of its own.
-        _property(options, "windowTarget", "_blank")
-    ET.indent(link)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(link, encoding="unicode") + "\n"
-
-
-def _add(parent: ET.Element, name: str, text: str = "") -> ET.Element:
-    prefix, _, local = name.partition(":")
-    element = ET.SubElement(parent, f"{{{NAMESPACES[prefix]}}}{local}")
-    element.text = text or None
-    return element
-
-
-def _property(parent: ET.Element, name: str, value: str) -> None:
-    _add(parent, "lticm:property", value).set("name", name)
+    return _TEMPLATES.get_template("tool.xml.j2").render(site=site, level=level, custom=custom) + "\n"
 
 
 # -- LTI 1.3 -------------------------------------------------------------------------------------------------------
@@ -206,7 +167,7 @@ def git_links(site: Site) -> Markdown:
         # Spaces that do not break: beside a long address the first column would be a word wide.
         rows = [
             ("URL\u00a0in\u00a0Canvas", f"`{link.launch_url}`"),
-            ("custom\u00a0field\u00a0`next`", f"`{link.custom_fields['next']}`"),
+            ("custom\u00a0field\u00a0`next`", f"`{link.next}`"),
             ("at\u00a0the\u00a0hub", f"`{link.url}`"),
         ]
         branch = f", branch `{each.branch}`" if each.branch else ""

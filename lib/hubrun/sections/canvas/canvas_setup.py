@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 from IPython.display import Markdown
 
 from hubrun import server_paths
@@ -13,7 +12,7 @@ from hubrun.canvas_api import Canvas, Context, ExternalTool, ModuleItem, Navigat
 from hubrun.desired.checks import Check, Test
 from hubrun.desired.server import Server
 from hubrun.errors import BadInput, CheckFailed
-from hubrun.lms.browser import unanswered
+from hubrun.lms.browser import Browser
 from hubrun.lms.connect_to import Route
 from hubrun.params import Site
 from hubrun.redaction.secret import Secret
@@ -76,13 +75,8 @@ def public_jwk(server: Server) -> dict[str, Any] | None:
 
 def _get(site: Site, path: str) -> dict[str, Any]:
     """The JSON at a path of the hub, from outside. Raises CheckFailed."""
-    route = Route(site.url, site.public_address, trust_ca_file=site.trust_ca_file)
-    url = f"{site.url}/hub/{path}"
-    try:
-        with route.client() as client:
-            answer = client.get(url)
-    except httpx.HTTPError as error:
-        raise unanswered(route, error, f"GET /hub/{path}") from None
+    with Browser(Route(site.url, site.public_address, trust_ca_file=site.trust_ca_file)) as browser:
+        answer = browser.get(f"/hub/{path}")
     try:
         data = answer.json() if answer.is_success else None
     except ValueError:
@@ -118,7 +112,7 @@ def by_api(server: Server) -> Markdown | None:
             pending=server.pending,
         )
         there.ensure(*wanted)
-    if _default_has(site, "1.3") and not site.lti_client_ids:
+    if site.all_consumers[0].has("1.3") and not site.lti_client_ids:
         return Markdown("*LTI 1.3 waits for `lti_client_ids`: make the developer key above, then run 02 and 05 again.*")
     return None
 
@@ -127,8 +121,8 @@ def tools(server: Server) -> list[ExternalTool | ToolDeployment]:
     """The tools of the default consumer: one by key and secret (LTI 1.1), one for each client id (LTI 1.3)."""
     site = server.site
     found: list[ExternalTool | ToolDeployment] = []
-    context = Context.account(site.canvas_account) if site.canvas_account else Context.course(site.canvas_course)
-    if _default_has(site, "1.1"):
+    context = Context("account", site.canvas_account) if site.canvas_account else Context("course", site.canvas_course)
+    if site.all_consumers[0].has("1.1"):
         level, custom = canvas_forms.privacy(site)
         found.append(
             ExternalTool(
@@ -143,7 +137,7 @@ def tools(server: Server) -> list[ExternalTool | ToolDeployment]:
                 send_secret=site.canvas_renew_key,
             )
         )
-    if _default_has(site, "1.3"):
+    if site.all_consumers[0].has("1.3"):
         found += [ToolDeployment(context, client_id) for client_id in site.lti_client_ids]
     return found
 
@@ -194,7 +188,3 @@ def _there(value: str, name: str) -> str:
     if not value:
         raise BadInput(f"there is no {name}", server_paths.secret_path(server_paths.DEFAULT_CONSUMER), "Run 02_hub_lti")
     return value
-
-
-def _default_has(site: Site, version: str) -> bool:
-    return site.lti_version in (version, "both")
