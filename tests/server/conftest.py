@@ -15,9 +15,11 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Page, Response
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))  # for aptrepo and lti_platform, also when these tests are run alone
@@ -104,6 +106,28 @@ def server(name: str, *options: str) -> Iterator[Machine]:
 def practice_domains() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", resolve_localhost(socket.getaddrinfo))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def networks_change() -> Iterator[None]:
+    """Chromium gives up what it loads when a network interface comes or goes, and containers do so all the time.
+
+    https://github.com/microsoft/playwright/issues/13062
+    """
+    go = Page.goto
+
+    def goto(page: Page, url: str, **options: Any) -> Response | None:
+        for left in range(9, -1, -1):
+            try:
+                return go(page, url, **options)
+            except PlaywrightError as error:
+                if not left or "ERR_NETWORK_CHANGED" not in error.message:
+                    raise
+        raise AssertionError("not reached")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Page, "goto", goto)
         yield
 
 
