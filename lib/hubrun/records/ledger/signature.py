@@ -38,14 +38,6 @@ class Key:
     file: Path | None = None
 
 
-@dataclass(frozen=True)
-class Signed:
-    """Who signed. principal: the name in allowed_signers; empty where no such file was given."""
-
-    fingerprint: str
-    principal: str = ""
-
-
 class BadSignature(HubrunError):
     """A signature that does not hold, or is by somebody who may not sign."""
 
@@ -74,8 +66,8 @@ def sign(key: Key, path: Path) -> None:
     atomic_write.write(path.with_name(path.name + ".sig"), _signature(key, path.read_bytes()))
 
 
-def check(content: bytes, signature: Path, allowed: Path | None = None, at: str = "") -> Signed:
-    """Who signed `content`, by the signature in the file `signature`.
+def check(content: bytes, signature: Path, allowed: Path | None = None, at: str = "") -> tuple[str, str]:
+    """Who signed `content`, by the signature in the file `signature`: the key's fingerprint, and its name in `allowed`.
 
     allowed: a file of allowed signers (ssh-keygen(1)), one of whom it must be. at: when, ISO 8601 (UTC where no zone
     is given), for keys that were valid only for a time; empty: now. Raises BadSignature; HubrunError when ssh-keygen
@@ -85,7 +77,7 @@ def check(content: bytes, signature: Path, allowed: Path | None = None, at: str 
     fingerprint = _fingerprint(blob)
     _verify("check-novalidate", content, signature)
     if not allowed:
-        return Signed(fingerprint)
+        return fingerprint, ""
     refusal = f"the key {fingerprint} is not in {allowed.name}"
     for principal in _principals(allowed, base64.b64encode(blob).decode()):
         try:
@@ -93,7 +85,7 @@ def check(content: bytes, signature: Path, allowed: Path | None = None, at: str 
         except BadSignature as error:
             refusal = f"{principal} with the key {fingerprint} may not sign: {error.what}"
         else:
-            return Signed(fingerprint, principal)
+            return fingerprint, principal
     raise BadSignature(refusal)
 
 
