@@ -50,7 +50,7 @@ class Progress:
         """The listener for one runbook; its heading is printed."""
         self.console.print(Text(book.name, style="bold"))
         self._now("starting the notebook's kernel", first=True)
-        return Listener(self._started, self._progress, self._ended, lambda nb, counts: None)
+        return Listener(self._started, self._progress, self._ended)
 
     def _started(self, title: str) -> None:
         self._began = time.monotonic()

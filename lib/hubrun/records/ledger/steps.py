@@ -26,15 +26,11 @@ _ORDER: tuple[StepStatus, ...] = ("failed", "interrupted", "running", "changed",
 
 @dataclass
 class Listener:
-    """Gets each step's title when it begins, lines of progress within it, and the step when it has ended.
-
-    kept: after each save, the notebook as it was written (without secrets), and how often each secret was taken out.
-    """
+    """Gets each step's title when it begins, lines of progress within it, and the step when it has ended."""
 
     started: Callable[[str], None]
     progress: Callable[[str], None]
     ended: Callable[[Step], None]
-    kept: Callable[[NotebookNode, dict[str, int]], None]
 
 
 def now() -> str:
@@ -46,11 +42,8 @@ def seconds_between(started: str, ended: str) -> float:
     """Seconds from one ISO 8601 time to another; 0 where one is missing."""
     if not (started and ended):
         return 0.0
-    return round((_time(ended) - _time(started)).total_seconds(), 3)
-
-
-def _time(text: str) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(text)
+    begin, end = datetime.datetime.fromisoformat(started), datetime.datetime.fromisoformat(ended)
+    return round((end - begin).total_seconds(), 3)
 
 
 def titles(nb: NotebookNode) -> list[str]:
