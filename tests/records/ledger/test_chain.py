@@ -29,7 +29,7 @@ from hubrun.records.ledger.export import export, unpack
 from hubrun.records.ledger.history import HEAD, LOCK, History, Run
 from hubrun.records.ledger.manifest import Link, Manifest, Signer
 from hubrun.records.ledger.mirror import check_target, mirror
-from hubrun.records.ledger.prune import Retention, parse_retention, prune
+from hubrun.records.ledger.prune import parse_retention, prune
 from hubrun.records.ledger.report import Report
 from hubrun.records.ledger.verify_history import verify, verify_run
 from sshd import make_key, serve
@@ -550,7 +550,7 @@ def modes(site: Site) -> list[str]:
 
 
 def test_a_pruned_history_verifies_and_lists_what_was_removed(site: Site) -> None:
-    removed = prune(site.history, Retention(runs=2), closing(site))
+    removed = prune(site.history, 2, closing(site))
     assert [run.name[6:8] for run in removed] == ["01", "02", "03", "04", "05"]
     assert modes(site) == ["06", "07", "prune"]
     report = verify(site.history, site.allowed)
@@ -562,15 +562,15 @@ def test_a_pruned_history_verifies_and_lists_what_was_removed(site: Site) -> Non
         "04",
         "05",
     ]
-    assert prune(site.history, Retention(runs=2), closing(site)) == []
+    assert prune(site.history, 2, closing(site)) == []
     assert modes(site) == ["06", "07", "prune"]
 
 
 def test_pruning_again_and_again_keeps_the_chain_and_the_last_install_that_ended_well(site: Site) -> None:
-    prune(site.history, Retention(runs=5), closing(site))
+    prune(site.history, 5, closing(site))
     for day in (8, 9):
         make_run(site.records, day=day, mode="check", status="ok", key=site.key)
-    prune(site.history, Retention(runs=1), closing(site))
+    prune(site.history, 1, closing(site))
     assert modes(site) == ["07", "09", "prune", "prune"]
     head = site.history.head() or UNKNOWN
     last = Run(site.history.folder / head.run).manifest().predicate
@@ -582,19 +582,21 @@ def test_pruning_again_and_again_keeps_the_chain_and_the_last_install_that_ended
 
 
 def test_a_pruned_run_that_is_put_in_the_place_of_one_that_was_kept_is_found(site: Site) -> None:
-    prune(site.history, Retention(runs=2), closing(site))
+    prune(site.history, 2, closing(site))
     edit(site.run(2), lambda data: data["predicate"].update(status="ok"))
     assert places(verify(site.history)) == ["practice/day07/manifest.json"]
 
 
 def test_runs_are_kept_by_days(site: Site) -> None:
-    assert len(pruning.too_old(site.history, Retention(days=1))) == 6  # all are old; the last that ended well stays
-    assert pruning.too_old(site.history, Retention(days=36500)) == []
+    assert (
+        len(pruning.too_old(site.history, datetime.timedelta(days=1))) == 6
+    )  # all are old; the last that ended well stays
+    assert pruning.too_old(site.history, datetime.timedelta(days=36500)) == []
 
 
 @pytest.mark.parametrize("text", ["", "0", "-3", "3w", "d", "0d", "1.5", "9999999"])
 def test_what_is_kept_must_be_a_number_of_runs_or_days(text: str) -> None:
-    assert parse_retention("20") == Retention(runs=20) and parse_retention("90d") == Retention(days=90)
+    assert parse_retention("20") == 20 and parse_retention("90d") == datetime.timedelta(days=90)
     with pytest.raises(BadInput, match="--keep"):
         parse_retention(text)
 
@@ -610,11 +612,11 @@ def test_pruning_that_was_killed_is_said_and_done_again(site: Site, monkeypatch:
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(pruning.shutil, "rmtree", killed)
-        prune(site.history, Retention(runs=5), closing(site))
+        prune(site.history, 5, closing(site))
     report = verify(site.history)
     assert places(report) == ["practice/day01", "practice/day02"]
     assert "is still there" in report.findings[0].what and "prune" in report.findings[0].remedy
-    assert len(prune(site.history, Retention(runs=5), closing(site))) == 2
+    assert len(prune(site.history, 5, closing(site))) == 2
     assert verify(site.history).ok and modes(site) == ["03", "04", "05", "06", "07", "prune"]
 
 
@@ -623,7 +625,7 @@ def test_a_prune_run_that_could_not_be_closed_removes_nothing(site: Site) -> Non
         raise OSError(28, "No space left on device")
 
     with pytest.raises(HubrunError, match="No space left"):
-        prune(site.history, Retention(runs=2), full)
+        prune(site.history, 2, full)
     close.recover(site.history)
     report = verify(site.history)
     assert report.ok and report.runs == 8
@@ -631,10 +633,10 @@ def test_a_prune_run_that_could_not_be_closed_removes_nothing(site: Site) -> Non
 
 def test_nothing_is_pruned_while_a_run_goes_on_or_something_is_wrong(site: Site) -> None:
     with site.history.alone(), pytest.raises(BadInput, match="goes on"):
-        prune(site.history, Retention(runs=2), closing(site))
+        prune(site.history, 2, closing(site))
     flip(site.run(4) / "01_server.ipynb")
     with pytest.raises(BadInput, match=r"01_server.ipynb.*Nothing was pruned"):
-        prune(site.history, Retention(runs=2), closing(site))
+        prune(site.history, 2, closing(site))
     assert len(site.history.runs()) == 7
 
 
@@ -642,7 +644,7 @@ def test_nothing_is_pruned_before_a_killed_run_is_closed(site: Site) -> None:
     edit(make_run(site.records, day=8).folder, running)
     site.history.set_head(site.history.runs()[-1].manifest().predicate.previous or UNKNOWN)
     with pytest.raises(BadInput, match="killed"):
-        prune(site.history, Retention(runs=2), closing(site))
+        prune(site.history, 2, closing(site))
 
 
 # -- archives --------------------------------------------------------------------------------------------------
@@ -728,7 +730,7 @@ def test_the_archive_of_an_unsigned_run_says_that_it_proves_less(tmp_path: Path)
 
 
 def test_the_archive_of_a_run_that_made_no_notebook_verifies(site: Site, tmp_path: Path) -> None:
-    prune(site.history, Retention(runs=2), closing(site))
+    prune(site.history, 2, closing(site))
     assert follow(unpacked(export(site.history.runs()[-1], tmp_path), tmp_path))[0] == 0
 
 

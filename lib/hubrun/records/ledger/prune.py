@@ -6,7 +6,6 @@ import datetime
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
@@ -16,21 +15,16 @@ from hubrun.records.ledger.manifest import FILE, Link, Manifest, Pruned, Record
 from hubrun.records.ledger.steps import now
 from hubrun.records.ledger.verify_history import verify
 
-
-@dataclass(frozen=True)
-class Retention:
-    """What stays: that many of the newest runs, or the runs of that many days. One of the two is 0."""
-
-    runs: int = 0
-    days: int = 0
+# What stays: so many of the newest runs, or the runs of such a time.
+Retention = int | datetime.timedelta
 
 
 def parse_retention(text: str) -> Retention:
     """ "20" for twenty runs, "90d" for ninety days. Raises BadInput for anything else."""
-    match = re.fullmatch(r"([1-9]\d{0,5})(d?)", text.strip())
+    match = re.fullmatch(r"([1-9]\d{0,4})(d?)", text.strip())
     if not match:
         raise BadInput(f"{text!r} is neither a number of runs nor of days", "--keep", "Such as 20, or 90d")
-    return Retention(days=int(match[1])) if match[2] else Retention(runs=int(match[1]))
+    return datetime.timedelta(days=int(match[1])) if match[2] else int(match[1])
 
 
 def too_old(history: History, keep: Retention) -> list[Run]:
@@ -43,8 +37,11 @@ def too_old(history: History, keep: Retention) -> list[Run]:
     records = {run: run.manifest().predicate for run in every if run.name not in gone}
     runs = [run for run, record in records.items() if record.mode != "prune"]
     good = [run for run in runs if records[run].mode == "install" and records[run].status in ("ok", "changed")]
-    oldest = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=keep.days)
-    left_out = runs[: -keep.runs] if keep.runs else [run for run in runs if _started(records[run]) < oldest]
+    if isinstance(keep, int):
+        left_out = runs[:-keep]
+    else:
+        oldest = datetime.datetime.now(datetime.UTC) - keep
+        left_out = [run for run in runs if _started(records[run]) < oldest]
     return [run for run in left_out if run not in good[-1:]]
 
 
@@ -116,9 +113,9 @@ def _begun(history: History, removed: list[Run]) -> Manifest:
         raise
     names = {run.name for run in removed}
     record.pruned = [
-        Pruned(run=knot.run, attempt=knot.attempt, sha256=knot.sha256, previous=knot.previous)
-        for knot in listed
-        if knot.run in names
+        Pruned(run=entry.run, attempt=entry.attempt, sha256=entry.sha256, previous=entry.previous)
+        for entry in listed
+        if entry.run in names
     ]
     record.status, record.ended = "changed", now()
     return statement

@@ -115,10 +115,9 @@ def _step(title: str, cells: list[NotebookNode]) -> Step:
 
 
 def _decisive(marks: list[dict[str, Any]]) -> dict[str, Any]:
-    for status in _ORDER:
-        for each in marks:
-            if each["status"] == status:
-                return each
+    decisive = next((each for status in _ORDER for each in marks if each["status"] == status), None)
+    if decisive:
+        return decisive
     left = [each for each in marks if each["status"] == "not run"]
     if left and len(left) < len(marks):  # it ended between two cells of this step
         return left[0] | {"status": "interrupted"}
