@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from histories import edit, make_history, make_run, new_key, resume_run
+from histories import edit, make_history, make_run, new_key, resume_run, sign
 from hubrun.cli.records import records
 from hubrun.errors import BadInput, HubrunError
 from hubrun.records.ledger import close, manifest, signature
@@ -137,7 +137,7 @@ def swap_and_rename(site: Site) -> None:
 
 def resign(site: Site, day: int, key: signature.Key, says: signature.Key) -> None:
     edit(site.run(day), lambda data: data["predicate"].update(signer=says.signer.model_dump()))
-    signature.sign(key, site.run(day) / "manifest.json")
+    sign(key, site.run(day) / "manifest.json")
 
 
 def forge_run(site: Site, name: str, previous: Link | None) -> None:
@@ -260,7 +260,7 @@ CHANGES: dict[str, tuple[Callable[[Site], object], list[str]]] = {
         lambda site: [(site.history.folder / HEAD).unlink(), os.mkfifo(site.history.folder / HEAD)],
         ["practice/head.json"]),
     "a signature was added to a manifest that says it has none": (
-        lambda site: signature.sign(site.key, make_run(site.records, day=8).folder / "manifest.json"),
+        lambda site: sign(site.key, make_run(site.records, day=8).folder / "manifest.json"),
         ["practice/day08/manifest.json.sig"]),
     "the newest manifest was made again without a signature": (
         lambda site: [
@@ -268,7 +268,7 @@ CHANGES: dict[str, tuple[Callable[[Site], object], list[str]]] = {
             (site.run(6) / "manifest.json.sig").unlink()],
         ["practice/day06/manifest.json"]),
     "a run was signed again by another key": (
-        lambda site: signature.sign(site.other, site.run(2) / "manifest.json"), ["practice/day02/manifest.json"]),
+        lambda site: sign(site.other, site.run(2) / "manifest.json"), ["practice/day02/manifest.json"]),
     "a run was made again by another key": (
         lambda site: resign(site, 2, site.other, site.other), ["practice/day02/manifest.json"]),
     "a manifest names another key than the one that signed": (
@@ -353,7 +353,7 @@ def test_a_manifest_that_shows_another_key_than_its_own_is_refused(tmp_path: Pat
     run = make_run(tmp_path / "records", key=key)
     shown = Signer(fingerprint=key.signer.fingerprint, public_key=other.signer.public_key)
     edit(run.folder, lambda data: data["predicate"].update(signer=shown.model_dump()))
-    signature.sign(key, run.folder / "manifest.json")
+    sign(key, run.folder / "manifest.json")
     assert "another key's fingerprint" in verify_run(run).findings[0].what
 
 
@@ -453,7 +453,7 @@ def no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
 def signs(key: signature.Key | None, folder: Path) -> bool:
     assert key
     (folder / "file").write_bytes(b"content")
-    signature.sign(key, folder / "file")
+    sign(key, folder / "file")
     return signature.check(b"content", folder / "file.sig")[0] == key.signer.fingerprint
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import shutil
 from pathlib import Path
 
@@ -31,26 +30,18 @@ def close(history: History, folder: Path, statement: Manifest, key: signature.Ke
     ]
     statement.predicate.previous = history.head()
     statement.predicate.signer = key.signer if key else statement.predicate.signer
-    _signed(folder, statement, key)
-    content = (folder / manifest.FILE).read_bytes()
+    if key:
+        try:
+            # It comes first: a manifest that says it is signed always has one.
+            atomic_write.write(folder / SIGNATURE, signature.sign(key, statement.encoded()))
+        except HubrunError as error:
+            statement.predicate.signer = Signer(unsigned=str(error))
+    content = statement.encoded()
+    atomic_write.write(folder / manifest.FILE, content)
     record = statement.predicate
     link = Link(run=record.run, attempt=record.attempt, sha256=manifest.sha256(content))
     history.set_head(link)
     return link
-
-
-def _signed(folder: Path, statement: Manifest, key: signature.Key | None) -> None:
-    """The signature comes first: a manifest that says it is signed always has one."""
-    path = folder / manifest.FILE
-    if key:
-        draft = path.with_name(path.name + atomic_write.BESIDE)
-        draft.write_bytes(statement.encoded())
-        try:
-            signature.sign(key, draft)
-            os.replace(draft.with_name(draft.name + ".sig"), folder / SIGNATURE)
-        except HubrunError as error:
-            statement.predicate.signer = Signer(unsigned=str(error))
-    atomic_write.write(path, statement.encoded())
 
 
 def recover(history: History, key: signature.Key | None = None) -> list[Run]:

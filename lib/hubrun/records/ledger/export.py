@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import shlex
 import tarfile
 from collections.abc import Sequence
@@ -88,9 +87,8 @@ def _readme(every: Sequence[Attempt], records: Sequence[Record]) -> str:
 
 
 def _archive(name: str, files: dict[str, bytes], started: str) -> bytes:
-    when = datetime.datetime.fromisoformat(started)
-    when = when if when.tzinfo else when.replace(tzinfo=datetime.UTC)
-    return packed({f"{name}/{path}": files[path] for path in sorted(files)}, int(when.timestamp()))
+    when = int(manifest.moment(started).timestamp())
+    return packed({f"{name}/{path}": files[path] for path in sorted(files)}, when)
 
 
 def unpack(archive: Path, folder: Path) -> Run:

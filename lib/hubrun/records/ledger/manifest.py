@@ -7,6 +7,7 @@ Source: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from pathlib import Path
@@ -221,6 +222,12 @@ def parse(content: bytes, path: Path) -> Manifest:
 
 
 _BROKEN = "It was damaged, or not made by hubrun; `./hubrun records verify` names what else is wrong"
+
+
+def moment(text: str) -> datetime.datetime:
+    """A time of a manifest: ISO 8601, UTC where no zone is given. Raises ValueError."""
+    when = datetime.datetime.fromisoformat(text)
+    return when if when.tzinfo else when.replace(tzinfo=datetime.UTC)
 
 
 def sha256(content: bytes) -> str:

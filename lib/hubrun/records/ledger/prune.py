@@ -11,7 +11,7 @@ from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
 from hubrun.records.ledger import chain, provenance
 from hubrun.records.ledger.history import History, Run, new_name
-from hubrun.records.ledger.manifest import FILE, Link, Manifest, Pruned, Record
+from hubrun.records.ledger.manifest import FILE, Link, Manifest, Pruned, Record, moment
 from hubrun.records.ledger.steps import now
 from hubrun.records.ledger.verify_history import verify
 
@@ -41,7 +41,7 @@ def too_old(history: History, keep: Retention) -> list[Run]:
         left_out = runs[:-keep]
     else:
         oldest = datetime.datetime.now(datetime.UTC) - keep
-        left_out = [run for run in runs if _started(records[run]) < oldest]
+        left_out = [run for run in runs if moment(records[run].started) < oldest]
     return [run for run in left_out if run not in good[-1:]]
 
 
@@ -119,8 +119,3 @@ def _begun(history: History, removed: list[Run]) -> Manifest:
     ]
     record.status, record.ended = "changed", now()
     return statement
-
-
-def _started(record: Record) -> datetime.datetime:
-    when = datetime.datetime.fromisoformat(record.started)
-    return when if when.tzinfo else when.replace(tzinfo=datetime.UTC)

@@ -19,9 +19,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
-from hubrun.records.ledger.manifest import Signer
+from hubrun.records.ledger.manifest import Signer, moment
 
 # What a signature is for is part of it: one made for git or a file transfer does not hold here.
 NAMESPACE = "record@hubrun"
@@ -53,7 +52,7 @@ def find_signer(wanted: str, ssh_key_file: str) -> tuple[Key | None, Signer]:
         return None, Signer(unsigned="record_signing_key says none")
     try:
         key = _choose(wanted or ssh_key_file)
-        _signature(key, b"")
+        sign(key, b"")
     except HubrunError as error:
         if wanted:
             raise BadInput(str(error), "parameter record_signing_key", "Name a key that can sign, or none") from None
@@ -61,9 +60,17 @@ def find_signer(wanted: str, ssh_key_file: str) -> tuple[Key | None, Signer]:
     return key, key.signer
 
 
-def sign(key: Key, path: Path) -> None:
-    """Sign the file `path` into the file `path`.sig. Raises HubrunError when the key does not sign, OSError."""
-    atomic_write.write(path.with_name(path.name + ".sig"), _signature(key, path.read_bytes()))
+def sign(key: Key, content: bytes) -> bytes:
+    """The signature of `content`, as a file holds it. Raises HubrunError when the key does not sign, OSError."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = key.file
+        if not file:
+            file = Path(folder, "key.pub")
+            file.write_text(key.signer.public_key + "\n")
+        done = _run("ssh-keygen", "-Y", "sign", "-n", NAMESPACE, "-f", str(file), content=content, agent=not key.file)
+    if done.returncode != 0 or not done.stdout:
+        raise HubrunError(f"the key does not sign: {_said(done)}", str(key.file or "the SSH agent"))
+    return done.stdout
 
 
 def check(content: bytes, signature: Path, allowed: Path | None = None, at: str = "") -> tuple[str, str]:
@@ -170,18 +177,6 @@ def _key(public: str, file: Path | None = None) -> Key:
 # -- ssh-keygen ------------------------------------------------------------------------------------------------
 
 
-def _signature(key: Key, content: bytes) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        file = key.file
-        if not file:
-            file = Path(folder, "key.pub")
-            file.write_text(key.signer.public_key + "\n")
-        done = _run("ssh-keygen", "-Y", "sign", "-n", NAMESPACE, "-f", str(file), content=content, agent=not key.file)
-    if done.returncode != 0 or not done.stdout:
-        raise HubrunError(f"the key does not sign: {_said(done)}", str(key.file or "the SSH agent"))
-    return done.stdout
-
-
 def _verify(how: str, content: bytes, signature: Path, *args: str) -> None:
     done = _run("ssh-keygen", "-Y", how, "-n", NAMESPACE, "-s", str(signature), *args, content=content)
     if done.returncode != 0:
@@ -228,13 +223,13 @@ def _principals(allowed: Path, blob: str) -> list[str]:
 
 
 def _time(at: str) -> list[str]:
+    if not at:
+        return []
     try:
-        when = datetime.datetime.fromisoformat(at) if at else None
-    except ValueError:
+        when = moment(at).astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
         raise BadSignature(f"{at} is not a time in ISO 8601") from None
-    if when and when.tzinfo:
-        when = when.astimezone(datetime.UTC)
-    return ["-O", f"verify-time={when:%Y%m%d%H%M%S}"] if when else []
+    return ["-O", f"verify-time={when:%Y%m%d%H%M%S}"]
 
 
 def _fingerprint(blob: bytes) -> str:

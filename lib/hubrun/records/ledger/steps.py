@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubrun.desired.cards import MIME
-from hubrun.records.ledger.manifest import Cause, Step, StepStatus
+from hubrun.records.ledger.manifest import Cause, Step, StepStatus, moment
 
 if TYPE_CHECKING:  # nbformat takes a second to import, and the command line must not wait for it
     from nbformat import NotebookNode
@@ -42,8 +42,7 @@ def seconds_between(started: str, ended: str) -> float:
     """Seconds from one ISO 8601 time to another; 0 where one is missing."""
     if not (started and ended):
         return 0.0
-    begin, end = datetime.datetime.fromisoformat(started), datetime.datetime.fromisoformat(ended)
-    return round((end - begin).total_seconds(), 3)
+    return round((moment(ended) - moment(started)).total_seconds(), 3)
 
 
 def titles(nb: NotebookNode) -> list[str]:
