@@ -198,23 +198,14 @@ def open_(run: str, no_browser: bool, allowed_signers: Path | None, records: Pat
 @_options
 def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Path) -> int:
     """Remove old runs. A record of that takes their place in the chain, so that it can still be verified."""
-    from hubrun.records.ledger import close
     from hubrun.records.ledger import prune as pruning
     from hubrun.records.pages import website
 
     limit = pruning.parse_retention(keep)
     key, signer = signature.find_signer(signing_key, "")
-
-    def closing(site: History) -> Callable[[manifest.Manifest], manifest.Link]:
-        def closed(statement: manifest.Manifest) -> manifest.Link:
-            statement.predicate.signer = signer
-            return close.close(site, site.folder / statement.predicate.run, statement, key)
-
-        return closed
-
     count = 0
     for each in _sites(records, site):
-        found = pruning.prune(each, limit, closing(each)) if yes else pruning.too_old(each, limit)
+        found = pruning.prune(each, limit, key, signer) if yes else pruning.too_old(each, limit)
         for run in found:
             echo(f"{'removed' if yes else 'would be removed'}: {each.site}/{run.name}")
         count += len(found)

@@ -147,9 +147,7 @@ class Session:
         sudo = "sudo -k -S -p '' -- "
         if self._channel(sudo + "true", password.reveal().encode() + b"\n", 30).exit_code != 0:
             raise Unreachable(
-                "sudo refused the password, or the user",
-                where,
-                "Check sudo_password_env / sudo_password_file",
+                "sudo refused the password, or the user", where, "Check sudo_password_env / sudo_password_file"
             )
         self._sudo, self._password = sudo, password
 

@@ -27,7 +27,7 @@ from hubrun.records.ledger import close, manifest, signature
 from hubrun.records.ledger import prune as pruning
 from hubrun.records.ledger.export import export, unpack
 from hubrun.records.ledger.history import HEAD, LOCK, History, Run
-from hubrun.records.ledger.manifest import Link, Manifest, Signer
+from hubrun.records.ledger.manifest import Link, Signer
 from hubrun.records.ledger.mirror import check_target, mirror
 from hubrun.records.ledger.prune import parse_retention, prune
 from hubrun.records.ledger.report import Report
@@ -537,12 +537,6 @@ def test_an_agent_that_does_not_answer_holds_nothing_up(tmp_path: Path, monkeypa
 # -- pruning ---------------------------------------------------------------------------------------------------
 
 
-def closing(site: Site) -> Callable[[Manifest], Link]:
-    return lambda statement: close.close(
-        site.history, site.history.folder / statement.predicate.run, statement, site.key
-    )
-
-
 def modes(site: Site) -> list[str]:
     """What is left: the day of each run, or "prune"."""
     records = [run.manifest().predicate for run in site.history.runs()]
@@ -550,7 +544,7 @@ def modes(site: Site) -> list[str]:
 
 
 def test_a_pruned_history_verifies_and_lists_what_was_removed(site: Site) -> None:
-    removed = prune(site.history, 2, closing(site))
+    removed = prune(site.history, 2, site.key, site.key.signer)
     assert [run.name[6:8] for run in removed] == ["01", "02", "03", "04", "05"]
     assert modes(site) == ["06", "07", "prune"]
     report = verify(site.history, site.allowed)
@@ -562,15 +556,15 @@ def test_a_pruned_history_verifies_and_lists_what_was_removed(site: Site) -> Non
         "04",
         "05",
     ]
-    assert prune(site.history, 2, closing(site)) == []
+    assert prune(site.history, 2, site.key, site.key.signer) == []
     assert modes(site) == ["06", "07", "prune"]
 
 
 def test_pruning_again_and_again_keeps_the_chain_and_the_last_install_that_ended_well(site: Site) -> None:
-    prune(site.history, 5, closing(site))
+    prune(site.history, 5, site.key, site.key.signer)
     for day in (8, 9):
         make_run(site.records, day=day, mode="check", status="ok", key=site.key)
-    prune(site.history, 1, closing(site))
+    prune(site.history, 1, site.key, site.key.signer)
     assert modes(site) == ["07", "09", "prune", "prune"]
     head = site.history.head() or UNKNOWN
     last = Run(site.history.folder / head.run).manifest().predicate
@@ -582,7 +576,7 @@ def test_pruning_again_and_again_keeps_the_chain_and_the_last_install_that_ended
 
 
 def test_a_pruned_run_that_is_put_in_the_place_of_one_that_was_kept_is_found(site: Site) -> None:
-    prune(site.history, 2, closing(site))
+    prune(site.history, 2, site.key, site.key.signer)
     edit(site.run(2), lambda data: data["predicate"].update(status="ok"))
     assert places(verify(site.history)) == ["practice/day07/manifest.json"]
 
@@ -612,20 +606,21 @@ def test_pruning_that_was_killed_is_said_and_done_again(site: Site, monkeypatch:
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(pruning.shutil, "rmtree", killed)
-        prune(site.history, 5, closing(site))
+        prune(site.history, 5, site.key, site.key.signer)
     report = verify(site.history)
     assert places(report) == ["practice/day01", "practice/day02"]
     assert "is still there" in report.findings[0].what and "prune" in report.findings[0].remedy
-    assert len(prune(site.history, 5, closing(site))) == 2
+    assert len(prune(site.history, 5, site.key, site.key.signer)) == 2
     assert verify(site.history).ok and modes(site) == ["03", "04", "05", "06", "07", "prune"]
 
 
-def test_a_prune_run_that_could_not_be_closed_removes_nothing(site: Site) -> None:
-    def full(_: Manifest) -> Link:
+def test_a_prune_run_that_could_not_be_closed_removes_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> Link:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(HubrunError, match="No space left"):
-        prune(site.history, 2, full)
+    with monkeypatch.context() as patch, pytest.raises(HubrunError, match="No space left"):
+        patch.setattr(pruning, "close", full)
+        prune(site.history, 2, site.key, site.key.signer)
     close.recover(site.history)
     report = verify(site.history)
     assert report.ok and report.runs == 8
@@ -633,10 +628,10 @@ def test_a_prune_run_that_could_not_be_closed_removes_nothing(site: Site) -> Non
 
 def test_nothing_is_pruned_while_a_run_goes_on_or_something_is_wrong(site: Site) -> None:
     with site.history.alone(), pytest.raises(BadInput, match="goes on"):
-        prune(site.history, 2, closing(site))
+        prune(site.history, 2, site.key, site.key.signer)
     flip(site.run(4) / "01_server.ipynb")
     with pytest.raises(BadInput, match=r"01_server.ipynb.*Nothing was pruned"):
-        prune(site.history, 2, closing(site))
+        prune(site.history, 2, site.key, site.key.signer)
     assert len(site.history.runs()) == 7
 
 
@@ -644,7 +639,7 @@ def test_nothing_is_pruned_before_a_killed_run_is_closed(site: Site) -> None:
     edit(make_run(site.records, day=8).folder, running)
     site.history.set_head(site.history.runs()[-1].manifest().predicate.previous or UNKNOWN)
     with pytest.raises(BadInput, match="killed"):
-        prune(site.history, 2, closing(site))
+        prune(site.history, 2, site.key, site.key.signer)
 
 
 # -- archives --------------------------------------------------------------------------------------------------
@@ -730,7 +725,7 @@ def test_the_archive_of_an_unsigned_run_says_that_it_proves_less(tmp_path: Path)
 
 
 def test_the_archive_of_a_run_that_made_no_notebook_verifies(site: Site, tmp_path: Path) -> None:
-    prune(site.history, 2, closing(site))
+    prune(site.history, 2, site.key, site.key.signer)
     assert follow(unpacked(export(site.history.runs()[-1], tmp_path), tmp_path))[0] == 0
 
 

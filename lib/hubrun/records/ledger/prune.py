@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 import re
 import shutil
-from collections.abc import Callable
 
 from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
-from hubrun.records.ledger import chain, provenance
+from hubrun.records.ledger import chain, provenance, signature
+from hubrun.records.ledger.close import close
 from hubrun.records.ledger.history import History, Run, new_name
-from hubrun.records.ledger.manifest import FILE, Link, Manifest, Pruned, Record, moment
+from hubrun.records.ledger.manifest import FILE, Manifest, Pruned, Record, Signer, moment
 from hubrun.records.ledger.steps import now
 from hubrun.records.ledger.verify_history import verify
 
@@ -45,11 +45,11 @@ def too_old(history: History, keep: Retention) -> list[Run]:
     return [run for run in left_out if run not in good[-1:]]
 
 
-def prune(history: History, keep: Retention, close: Callable[[Manifest], Link]) -> list[Run]:
+def prune(history: History, keep: Retention, key: signature.Key | None, signer: Signer) -> list[Run]:
     """Remove the runs that `keep` leaves out; the runs that were removed, oldest first.
 
-    First a run of mode prune that lists them is closed: `close` gets its manifest, adds who signs and closes it in
-    the folder that was made for it. Killed between the two, `verify` says so, and pruning again goes on.
+    First a run of mode prune that lists them is signed and closed (key, signer: see `signature.find_signer`). Killed
+    between the two, `verify` says so, and pruning again goes on.
 
     Raises BadInput while a run goes on, or when the history does not verify: pruning would hide what is wrong.
     HubrunError when the records cannot be written.
@@ -59,7 +59,8 @@ def prune(history: History, keep: Retention, close: Callable[[Manifest], Link]) 
             left = _left_over(history)
             removed = too_old(history, keep)
             if removed:
-                close(_begun(history, removed))
+                statement = _begun(history, removed, signer)
+                close(history, history.folder / statement.predicate.run, statement, key)
             for run in [*left, *removed]:
                 shutil.rmtree(run.folder)
             atomic_write.sync_folder(history.folder)
@@ -92,7 +93,7 @@ def _running(run: Run) -> bool:
         return True  # its manifest is missing, as while a run begins
 
 
-def _begun(history: History, removed: list[Run]) -> Manifest:
+def _begun(history: History, removed: list[Run], signer: Signer) -> Manifest:
     """The manifest of a run that prunes, in a folder of its own. On disk it lists nothing before it is closed."""
     listed = chain.order(history)
     record = Record(
@@ -102,6 +103,7 @@ def _begun(history: History, removed: list[Run]) -> Manifest:
         started=now(),
         operator=provenance.operator(),
         software=provenance.software(),
+        signer=signer,
     )
     statement = Manifest(predicate=record)
     folder = history.folder / record.run

@@ -117,7 +117,12 @@ def allowed_line(signer: Signer, login: str, host: str) -> str:
 def _choose(path: str) -> Key:
     """The key in the file `path`, or the agent's first. Raises HubrunError that says why there is none."""
     if not path:
-        return _agents_first()
+        # A security key waits for a touch that nobody knows of; whoever wants it names it.
+        for key in _agent():
+            if not key.signer.public_key.startswith("sk-"):
+                return key
+        agent = "the SSH agent holds no key" if os.environ.get("SSH_AUTH_SOCK") else "there is no SSH agent"
+        raise HubrunError(f"no key file is named, and {agent}")
     file = Path(path).expanduser()
     try:
         with file.open(errors="replace") as text:
@@ -126,8 +131,8 @@ def _choose(path: str) -> Key:
         raise HubrunError(f"the key file cannot be read: {error.strerror}", path) from None
     if not public:
         return _private(file)
-    if key := _held(fingerprint(public[0])):
-        return key
+    if held := _held(fingerprint(public[0])):
+        return held
     if file.suffix == ".pub" and file.with_suffix("").is_file():
         return _private(file.with_suffix(""))
     raise HubrunError("no SSH agent holds the private half of this public key", path)
@@ -147,15 +152,6 @@ def _private(file: Path) -> Key:
     if shown and (key := _held(shown[0])):
         return key
     raise HubrunError("the key has a passphrase, and no SSH agent holds it", str(file))
-
-
-def _agents_first() -> Key:
-    # A security key waits for a touch that nobody knows of; whoever wants it names it.
-    for key in _agent():
-        if not key.signer.public_key.startswith("sk-"):
-            return key
-    agent = "the SSH agent holds no key" if os.environ.get("SSH_AUTH_SOCK") else "there is no SSH agent"
-    raise HubrunError(f"no key file is named, and {agent}")
 
 
 def _held(wanted: str) -> Key | None:

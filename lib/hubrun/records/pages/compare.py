@@ -118,10 +118,8 @@ def _outcome(where: str, status: str, cause: str, reason: str) -> Line:
 def _result(where: str, result: dict[str, Any]) -> Iterator[Line]:
     where = f"{where} › {result.get('resource')}"
     yield _line(where, str(result.get("status")))
-    for action in result.get("actions", []):
-        yield _line(where, str(action), without_digests(str(action)))
-    for line in str(result.get("diff", "")).splitlines():
-        yield _line(where, line, without_digests(line))
+    for line in [*result.get("actions", []), *str(result.get("diff", "")).splitlines()]:
+        yield _line(where, str(line), without_digests(str(line)))
 
 
 def _check(where: str, check: dict[str, Any]) -> Line:

@@ -111,7 +111,6 @@ class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]
         self.kept = HERE.data(self.nb, self.counts)
         self.dirty = False
         self._saved = time.monotonic()
-        self.last_save_time = self.now()
         if self.output_path:
             self.unsaved = nbformat.writes(self.kept)
             try:
