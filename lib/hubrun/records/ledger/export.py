@@ -41,7 +41,8 @@ def export(run: Run, target: Path | None = None) -> Path:
     name = f"{found.site}-{found.run}"
     target = target or Path()
     path = target / f"{name}.tar" if target.is_dir() else target
-    content = _archive(name, _files(run), found.started)
+    files = {f"{name}/{place}": content for place, content in sorted(_files(run).items())}
+    content = packed(files, int(manifest.moment(found.started).timestamp()))
     try:
         if not path.exists():
             atomic_write.write(path, content)
@@ -84,11 +85,6 @@ def _readme(every: Sequence[Attempt], records: Sequence[Record]) -> str:
     return templates.get_template("export_readme.txt.j2").render(
         attempts=shown, last=records[-1], sha256=every[-1].sha256, namespace=signature.NAMESPACE
     )
-
-
-def _archive(name: str, files: dict[str, bytes], started: str) -> bytes:
-    when = int(manifest.moment(started).timestamp())
-    return packed({f"{name}/{path}": files[path] for path in sorted(files)}, when)
 
 
 def unpack(archive: Path, folder: Path) -> Run:

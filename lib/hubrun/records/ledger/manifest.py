@@ -187,12 +187,12 @@ def encode(data: dict[str, Any]) -> bytes:
     return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def read(folder: Path, name: str = FILE) -> Manifest:
+def read(folder: Path) -> Manifest:
     """The manifest of the run in `folder`.
 
     Raises BadInput for one that is not there, broken, not ours, or of a newer hubrun.
     """
-    path = folder / name
+    path = folder / FILE
     try:
         return parse(path.read_bytes(), path)
     except FileNotFoundError:

@@ -29,19 +29,18 @@ class Failure:
 
 @dataclass(frozen=True)
 class Change:
-    """What was done to one resource, or would be; `failed` ones too, as they may be half done.
+    """What was done to one resource, or would be; `failed` ones too, as they may be half done. place: runbook and step.
 
-    set_by, right_in: of what would be, the runs that last set it and last saw it right; empty where none has.
+    origin: of what would be done, in words, where the state came from that the server should have; empty when no run has
+    seen it.
     """
 
-    book: RunbookRecord
-    step: Step
+    place: str
     resource: str
     status: str
-    actions: tuple[str, ...]
+    actions: list[str]
     diff: str
-    set_by: str = ""
-    right_in: str = ""
+    origin: str
 
 
 def latest(record: Record) -> list[RunbookRecord]:
@@ -76,9 +75,8 @@ def changes(record: Record) -> list[Change]:
     """What was done in all attempts, in order, or would be done (check mode)."""
     return [
         Change(
-            book, step, str(result.get("resource", "")), str(result.get("status", "")),
-            tuple(str(action) for action in result.get("actions", [])), str(result.get("diff", "")),
-            str(result.get("set_by", "")), str(result.get("right_in", "")),
+            f"{book.name} › {step.title}", str(result.get("resource", "")), str(result.get("status", "")),
+            [str(action) for action in result.get("actions", [])], str(result.get("diff", "")), _origin(result),
         )
         for book in record.runbooks for step in book.steps for result in step.results
         if result.get("status") != "ok"
@@ -97,11 +95,10 @@ def package_changes(packages: Packages) -> list[tuple[str, str, str]]:
     return [(name, before.get(name, ""), after.get(name, "")) for name in names]
 
 
-def origin(change: Change) -> str:
-    """Where the state came from that a server should have and has not; empty when no run has seen it."""
-    if change.set_by:
-        return f"it had been set by run {change.set_by}"
-    return f"it was right in run {change.right_in}" if change.right_in else ""
+def _origin(result: dict[str, Any]) -> str:
+    if result.get("set_by"):
+        return f"it had been set by run {result['set_by']}"
+    return f"it was right in run {result['right_in']}" if result.get("right_in") else ""
 
 
 def what_changed(record: Record) -> str:

@@ -110,13 +110,11 @@ def _steps(record: Record) -> Table:
 
 
 def _change(change: Change) -> Text:
-    text = Text.assemble(
-        status(change.status), f"  {change.resource}  ", (f"{change.book.name} › {change.step.title}", "dim")
-    )
+    text = Text.assemble(status(change.status), f"  {change.resource}  ", (change.place, "dim"))
     for action in change.actions:
         text.append(f"\n    {action}")
-    if origin := summary.origin(change):
-        text.append(f"\n    {origin}", "dim")
+    if change.origin:
+        text.append(f"\n    {change.origin}", "dim")
     return text
 
 
