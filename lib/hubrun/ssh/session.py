@@ -32,8 +32,8 @@ PROBE_SECONDS = 120
 class Session:
     """One SSH connection, with root's rights. Made by `Session.open(site)`.
 
-    fingerprint: of the server's host key. ahead: the answers that are known already. foreseen: what would be written by
-    now, in check mode (see `Resource.writes`).
+    fingerprint: of the server's host key. prefetched: the answers that are known already. foreseen: what would be
+    written by now, in check mode (see `Resource.writes`).
     """
 
     def __init__(self, site: Site) -> None:

@@ -138,9 +138,10 @@ class Record(_Part):
     """The predicate: what was done, by whom, with what, to which server, and what came of it.
 
     attempt: 1; earlier versions kept a resumed run in its own folder, and counted here. resumes: the failed run that this
-    one goes on with. previous: the manifest that was closed before this one for the same site; null for the first. redactions: how often each secret was taken out, by name.
-    pruned: mode prune only, the manifests that were removed, in the chain's order. asked_ahead: scripts that were run on
-    the server because an earlier run had asked so, and that no step of this one is known to have asked.
+    one goes on with. previous: the manifest that was closed before this one for the same site; null for the first.
+    redactions: how often each secret was taken out, by name. pruned: mode prune only, the manifests that were removed, in
+    the chain's order. asked_ahead: scripts that were run on the server because an earlier run had asked so, and that no
+    step of this one is known to have asked.
     """
 
     version: int = VERSION
