@@ -10,8 +10,8 @@ from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
 from hubrun.records.ledger import chain, provenance, signature
 from hubrun.records.ledger.close import close
-from hubrun.records.ledger.history import History, Run, new_name
-from hubrun.records.ledger.manifest import FILE, Manifest, Pruned, Record, Signer, moment
+from hubrun.records.ledger.history import History, Run
+from hubrun.records.ledger.manifest import FILE, Manifest, Pruned, Signer, moment
 from hubrun.records.ledger.steps import now
 from hubrun.records.ledger.verify_history import verify
 
@@ -96,15 +96,7 @@ def _running(run: Run) -> bool:
 def _begun(history: History, removed: list[Run], signer: Signer) -> Manifest:
     """The manifest of a run that prunes, in a folder of its own. On disk it lists nothing before it is closed."""
     listed = chain.order(history)
-    record = Record(
-        run=new_name(),
-        site=history.site,
-        mode="prune",
-        started=now(),
-        operator=provenance.operator(),
-        software=provenance.software(),
-        signer=signer,
-    )
+    record = provenance.new_record(history.site, "prune", signer)
     statement = Manifest(predicate=record)
     folder = history.folder / record.run
     folder.mkdir()

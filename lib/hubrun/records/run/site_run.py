@@ -21,7 +21,7 @@ from hubrun.environment import PROJECT, SITE_FILE
 from hubrun.errors import BadInput
 from hubrun.params import Site
 from hubrun.records.ledger import close, drift, inventory, manifest, provenance, signature
-from hubrun.records.ledger.history import ASKED, History, new_name
+from hubrun.records.ledger.history import ASKED, History
 from hubrun.records.ledger.history import Run as Kept
 from hubrun.records.ledger.manifest import Cause, Link, Manifest, Mode, Packages, Record, RunbookRecord, Signer, Status
 from hubrun.records.ledger.steps import Listener, derive, now, seconds_between
@@ -271,7 +271,10 @@ def opened(
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             recovered = close.recover(history, key)
             resumes, left = resume.failed_run(history, books) if again else (None, list(books))
-            record = _record(site, mode, signer, left, resumes)
+            record = provenance.new_record(
+                site.site, mode, signer, resumes=resumes,
+                parameters=site.model_dump(exclude_unset=True), runbooks=[_entry(path) for path in left],
+            )  # fmt: skip
             run = Run(site, history, history.folder / record.run, Manifest(predicate=record), left, key, recovered)
             run.folder.mkdir()
             atomic_write.write(run.folder / manifest.FILE, manifest.encode(run.data()))
@@ -281,21 +284,6 @@ def opened(
             ) from None  # fmt: skip
         stack.enter_context(on_signal(at_once))
         yield run
-
-
-def _record(site: Site, mode: Mode, signer: Signer, books: Sequence[Path], resumes: Link | None) -> Record:
-    return Record(
-        run=new_name(),
-        site=site.site,
-        mode=mode,
-        started=now(),
-        operator=provenance.operator(),
-        software=provenance.software(),
-        parameters=site.model_dump(exclude_unset=True),
-        runbooks=[_entry(path) for path in books],
-        resumes=resumes,
-        signer=signer,
-    )
 
 
 def _entry(path: Path) -> RunbookRecord:
