@@ -26,6 +26,11 @@ def new_key(path: Path) -> signature.Key:
     return key
 
 
+def sign(key: signature.Key, path: Path) -> None:
+    """Sign the file `path` into the file `path`.sig."""
+    path.with_name(path.name + ".sig").write_bytes(signature.sign(key, path.read_bytes()))
+
+
 def make_run(
     records: Path, site: str = "practice", day: int = 1, status: Status = "changed", key: signature.Key | None = None,
     **record: Any,

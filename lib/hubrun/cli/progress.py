@@ -15,7 +15,7 @@ from rich.text import Text
 from hubrun.params import Site
 from hubrun.records.ledger.manifest import RunbookRecord, Step
 from hubrun.records.ledger.steps import Listener
-from hubrun.records.ledger.summary import Change, changes, origin, seen
+from hubrun.records.ledger.summary import Change, changes, seen
 from hubrun.records.pages.terminal_tables import STYLE
 from hubrun.records.run.site_run import Run
 from hubrun.redaction.secret import Secret
@@ -50,7 +50,7 @@ class Progress:
         """The listener for one runbook; its heading is printed."""
         self.console.print(Text(book.name, style="bold"))
         self._now("starting the notebook's kernel", first=True)
-        return Listener(self._started, self._now, self._ended, lambda nb, counts: None)
+        return Listener(self._started, self._now, self._ended)
 
     def _started(self, title: str) -> None:
         self._began = time.monotonic()
@@ -136,12 +136,11 @@ class Progress:
 
     def _change(self, change: Change) -> None:
         """One thing that would change, and where its present state came from."""
-        where = f"{change.book.name} › {change.step.title}: {change.resource}"
-        self._say(f"{change.status}: {where}", STYLE[change.status])
+        self._say(f"{change.status}: {change.place}: {change.resource}", STYLE[change.status])
         for action in change.actions:
             self._say(f"    {action}")
-        if text := origin(change):
-            self._say(f"    {text}", "dim")
+        if change.origin:
+            self._say(f"    {change.origin}", "dim")
 
     def warn(self, text: str) -> None:
         """A line that must not be missed."""

@@ -7,7 +7,6 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -188,17 +187,9 @@ def prune(site: str | None, keep: str, yes: bool, signing_key: str, records: Pat
 
     limit = pruning.parse_retention(keep)
     key, signer = signature.find_signer(signing_key, "")
-
-    def closing(site: History) -> Callable[[manifest.Manifest], manifest.Link]:
-        def closed(statement: manifest.Manifest) -> manifest.Link:
-            statement.predicate.signer = signer
-            return close.close(site, site.folder / statement.predicate.run, statement, key)
-
-        return closed
-
     count = 0
     for each in _sites(records, site):
-        found = pruning.prune(each, limit, closing(each)) if yes else pruning.too_old(each, limit)
+        found = pruning.prune(each, limit, key, signer) if yes else pruning.too_old(each, limit)
         for run in found:
             echo(f"{'removed' if yes else 'would be removed'}: {each.site}/{run.name}")
         count += len(found)

@@ -106,7 +106,7 @@ class Redactor:
         if isinstance(value, dict):
             copy = type(value)()
             # not copy[key] = …: a NotebookNode would look through every value again
-            dict.update(copy, {self._key(key, counts): self._field(key, each, counts) for key, each in value.items()})
+            dict.update(copy, {self.data(key, counts): self._field(key, each, counts) for key, each in value.items()})
             return copy
         if isinstance(value, list):
             texts = len(value) > 1 and all(isinstance(each, str) for each in value)
@@ -118,9 +118,6 @@ class Redactor:
         if isinstance(value, tuple):
             return tuple(self.data(each, counts) for each in value)
         return value
-
-    def _key(self, key: Any, counts: Counter[str] | None) -> Any:
-        return self.text(key, counts) if isinstance(key, str) else key
 
     def _field(self, key: Any, value: Any, counts: Counter[str] | None) -> Any:
         redacted = self.data(value, counts)

@@ -96,16 +96,12 @@ def _credentials(header: str, value: str) -> bool:
     value = value.strip()
     if header.lower().endswith("cookie"):
         pair = re.compile(r"(?:^|;[ \t]*)[\w.!#$%&'*+^`|~-]+=\"?[^\s;\"<$&{]{6,}")
-        return bool(
-            pair.search(value) if header.lower() == "cookie" else pair.match(value)
-        )  # attributes follow the pair
+        find = pair.search if header.lower() == "cookie" else pair.match  # in Set-Cookie attributes follow the pair
+        return bool(find(value))
     scheme = re.match(r"(?:basic|bearer|token|digest|negotiate|ntlm|apikey|oauth|aws4-hmac-sha256)[ \t]+", value, re.I)
-    rest = value[scheme.end() :] if scheme else value
-    return (
-        _literal(rest.split(" ")[0])
-        if scheme
-        else bool(re.search("[0-9]", rest)) and " " not in rest and _literal(rest)
-    )
+    if scheme:
+        return _literal(value[scheme.end() :].split(" ")[0])
+    return bool(re.search("[0-9]", value)) and " " not in value and _literal(value)
 
 
 _BREAK = r"(?:[\r\n\"',|>]|\\+[nrt]|<br\s*/?>|%0[AaDd])"

@@ -91,16 +91,12 @@ def _lost(reason: str, where: str) -> ConnectionLost:
 
 
 def _feed(channel: Channel, data: bytes) -> None:
-    # Paramiko's sendall, not a file: invoke writes a string's bytes one by one.
+    # Not through a file: invoke writes a string's bytes one by one.
+    sent = 0
     with contextlib.suppress(OSError, SSHException):
-        for start in range(0, len(data), 1 << 15):
-            piece = data[start : start + (1 << 15)]
-            while piece:
-                try:
-                    piece = piece[channel.send(piece) :]
-                except TimeoutError:
-                    if channel.closed:
-                        return
+        while sent < len(data) and not channel.closed:
+            with contextlib.suppress(TimeoutError):
+                sent += channel.send(data[sent : sent + (1 << 15)])
         channel.shutdown_write()
 
 

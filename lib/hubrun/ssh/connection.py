@@ -64,11 +64,7 @@ def open(site: Site) -> tuple[Any, str]:
             raise BadInput(f"there is no key file {key}", "parameter ssh_key_file")
         kwargs |= {"key_filename": str(key), "look_for_keys": False, "allow_agent": False}
     connection = Connection(
-        site.host,
-        user=site.ssh_user,
-        port=site.ssh_port,
-        connect_timeout=CONNECT_SECONDS,
-        connect_kwargs=kwargs,
+        site.host, user=site.ssh_user, port=site.ssh_port, connect_timeout=CONNECT_SECONDS, connect_kwargs=kwargs
     )
     _trust(connection.client, site)
     try:
@@ -81,9 +77,7 @@ def open(site: Site) -> tuple[Any, str]:
         ) from None
     except PasswordRequiredException:
         raise Unreachable(
-            "the key file has a passphrase",
-            where,
-            "Load it into an agent (ssh-add), leave ssh_key_file empty",
+            "the key file has a passphrase", where, "Load it into an agent (ssh-add), leave ssh_key_file empty"
         ) from None
     except AuthenticationException:
         raise Unreachable(

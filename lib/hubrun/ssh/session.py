@@ -32,8 +32,8 @@ PROBE_SECONDS = 120
 class Session:
     """One SSH connection, with root's rights. Made by `Session.open(site)`.
 
-    fingerprint: of the server's host key. ahead: the answers that are known already. foreseen: what would be written by
-    now, in check mode (see `Resource.writes`).
+    fingerprint: of the server's host key. prefetched: the answers that are known already. foreseen: what would be
+    written by now, in check mode (see `Resource.writes`).
     """
 
     def __init__(self, site: Site) -> None:
@@ -147,9 +147,7 @@ class Session:
         sudo = "sudo -k -S -p '' -- "
         if self._channel(sudo + "true", password.reveal().encode() + b"\n", 30).exit_code != 0:
             raise Unreachable(
-                "sudo refused the password, or the user",
-                where,
-                "Check sudo_password_env / sudo_password_file",
+                "sudo refused the password, or the user", where, "Check sudo_password_env / sudo_password_file"
             )
         self._sudo, self._password = sudo, password
 

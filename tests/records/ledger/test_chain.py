@@ -20,16 +20,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from histories import edit, make_history, make_run, new_key, resume_run
+from histories import edit, make_history, make_run, new_key, resume_run, sign
 from hubrun.cli.records import records
 from hubrun.errors import BadInput, HubrunError
 from hubrun.records.ledger import close, manifest, signature
 from hubrun.records.ledger import prune as pruning
 from hubrun.records.ledger.export import export, unpack
 from hubrun.records.ledger.history import HEAD, LOCK, History, Run
-from hubrun.records.ledger.manifest import Link, Manifest, Signer
+from hubrun.records.ledger.manifest import Link, Signer
 from hubrun.records.ledger.mirror import check_target, mirror
-from hubrun.records.ledger.prune import Retention, parse_retention, prune
+from hubrun.records.ledger.prune import parse_retention, prune
 from hubrun.records.ledger.report import Report
 from hubrun.records.ledger.verify_history import verify, verify_run
 from sshd import make_key, serve
@@ -137,7 +137,7 @@ def swap_and_rename(site: Site) -> None:
 
 def resign(site: Site, day: int, key: signature.Key, says: signature.Key) -> None:
     edit(site.run(day), lambda data: data["predicate"].update(signer=says.signer.model_dump()))
-    signature.sign(key, site.run(day) / "manifest.json")
+    sign(key, site.run(day) / "manifest.json")
 
 
 def forge_run(site: Site, name: str, previous: Link | None) -> None:
@@ -260,7 +260,7 @@ CHANGES: dict[str, tuple[Callable[[Site], object], list[str]]] = {
         lambda site: [(site.history.folder / HEAD).unlink(), os.mkfifo(site.history.folder / HEAD)],
         ["practice/head.json"]),
     "a signature was added to a manifest that says it has none": (
-        lambda site: signature.sign(site.key, make_run(site.records, day=8).folder / "manifest.json"),
+        lambda site: sign(site.key, make_run(site.records, day=8).folder / "manifest.json"),
         ["practice/day08/manifest.json.sig"]),
     "the newest manifest was made again without a signature": (
         lambda site: [
@@ -268,7 +268,7 @@ CHANGES: dict[str, tuple[Callable[[Site], object], list[str]]] = {
             (site.run(6) / "manifest.json.sig").unlink()],
         ["practice/day06/manifest.json"]),
     "a run was signed again by another key": (
-        lambda site: signature.sign(site.other, site.run(2) / "manifest.json"), ["practice/day02/manifest.json"]),
+        lambda site: sign(site.other, site.run(2) / "manifest.json"), ["practice/day02/manifest.json"]),
     "a run was made again by another key": (
         lambda site: resign(site, 2, site.other, site.other), ["practice/day02/manifest.json"]),
     "a manifest names another key than the one that signed": (
@@ -353,7 +353,7 @@ def test_a_manifest_that_shows_another_key_than_its_own_is_refused(tmp_path: Pat
     run = make_run(tmp_path / "records", key=key)
     shown = Signer(fingerprint=key.signer.fingerprint, public_key=other.signer.public_key)
     edit(run.folder, lambda data: data["predicate"].update(signer=shown.model_dump()))
-    signature.sign(key, run.folder / "manifest.json")
+    sign(key, run.folder / "manifest.json")
     assert "another key's fingerprint" in verify_run(run).findings[0].what
 
 
@@ -453,8 +453,8 @@ def no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
 def signs(key: signature.Key | None, folder: Path) -> bool:
     assert key
     (folder / "file").write_bytes(b"content")
-    signature.sign(key, folder / "file")
-    return signature.check(b"content", folder / "file.sig").fingerprint == key.signer.fingerprint
+    sign(key, folder / "file")
+    return signature.check(b"content", folder / "file.sig")[0] == key.signer.fingerprint
 
 
 @pytest.mark.usefixtures("no_agent")
@@ -537,12 +537,6 @@ def test_an_agent_that_does_not_answer_holds_nothing_up(tmp_path: Path, monkeypa
 # -- pruning ---------------------------------------------------------------------------------------------------
 
 
-def closing(site: Site) -> Callable[[Manifest], Link]:
-    return lambda statement: close.close(
-        site.history, site.history.folder / statement.predicate.run, statement, site.key
-    )
-
-
 def modes(site: Site) -> list[str]:
     """What is left: the day of each run, or "prune"."""
     records = [run.manifest().predicate for run in site.history.runs()]
@@ -550,7 +544,7 @@ def modes(site: Site) -> list[str]:
 
 
 def test_a_pruned_history_verifies_and_lists_what_was_removed(site: Site) -> None:
-    removed = prune(site.history, Retention(runs=2), closing(site))
+    removed = prune(site.history, 2, site.key, site.key.signer)
     assert [run.name[6:8] for run in removed] == ["01", "02", "03", "04", "05"]
     assert modes(site) == ["06", "07", "prune"]
     report = verify(site.history, site.allowed)
@@ -562,15 +556,15 @@ def test_a_pruned_history_verifies_and_lists_what_was_removed(site: Site) -> Non
         "04",
         "05",
     ]
-    assert prune(site.history, Retention(runs=2), closing(site)) == []
+    assert prune(site.history, 2, site.key, site.key.signer) == []
     assert modes(site) == ["06", "07", "prune"]
 
 
 def test_pruning_again_and_again_keeps_the_chain_and_the_last_install_that_ended_well(site: Site) -> None:
-    prune(site.history, Retention(runs=5), closing(site))
+    prune(site.history, 5, site.key, site.key.signer)
     for day in (8, 9):
         make_run(site.records, day=day, mode="check", status="ok", key=site.key)
-    prune(site.history, Retention(runs=1), closing(site))
+    prune(site.history, 1, site.key, site.key.signer)
     assert modes(site) == ["07", "09", "prune", "prune"]
     head = site.history.head() or UNKNOWN
     last = Run(site.history.folder / head.run).manifest().predicate
@@ -582,19 +576,21 @@ def test_pruning_again_and_again_keeps_the_chain_and_the_last_install_that_ended
 
 
 def test_a_pruned_run_that_is_put_in_the_place_of_one_that_was_kept_is_found(site: Site) -> None:
-    prune(site.history, Retention(runs=2), closing(site))
+    prune(site.history, 2, site.key, site.key.signer)
     edit(site.run(2), lambda data: data["predicate"].update(status="ok"))
     assert places(verify(site.history)) == ["practice/day07/manifest.json"]
 
 
 def test_runs_are_kept_by_days(site: Site) -> None:
-    assert len(pruning.too_old(site.history, Retention(days=1))) == 6  # all are old; the last that ended well stays
-    assert pruning.too_old(site.history, Retention(days=36500)) == []
+    assert (
+        len(pruning.too_old(site.history, datetime.timedelta(days=1))) == 6
+    )  # all are old; the last that ended well stays
+    assert pruning.too_old(site.history, datetime.timedelta(days=36500)) == []
 
 
 @pytest.mark.parametrize("text", ["", "0", "-3", "3w", "d", "0d", "1.5", "9999999"])
 def test_what_is_kept_must_be_a_number_of_runs_or_days(text: str) -> None:
-    assert parse_retention("20") == Retention(runs=20) and parse_retention("90d") == Retention(days=90)
+    assert parse_retention("20") == 20 and parse_retention("90d") == datetime.timedelta(days=90)
     with pytest.raises(BadInput, match="--keep"):
         parse_retention(text)
 
@@ -610,20 +606,21 @@ def test_pruning_that_was_killed_is_said_and_done_again(site: Site, monkeypatch:
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(pruning.shutil, "rmtree", killed)
-        prune(site.history, Retention(runs=5), closing(site))
+        prune(site.history, 5, site.key, site.key.signer)
     report = verify(site.history)
     assert places(report) == ["practice/day01", "practice/day02"]
     assert "is still there" in report.findings[0].what and "prune" in report.findings[0].remedy
-    assert len(prune(site.history, Retention(runs=5), closing(site))) == 2
+    assert len(prune(site.history, 5, site.key, site.key.signer)) == 2
     assert verify(site.history).ok and modes(site) == ["03", "04", "05", "06", "07", "prune"]
 
 
-def test_a_prune_run_that_could_not_be_closed_removes_nothing(site: Site) -> None:
-    def full(_: Manifest) -> Link:
+def test_a_prune_run_that_could_not_be_closed_removes_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> Link:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(HubrunError, match="No space left"):
-        prune(site.history, Retention(runs=2), full)
+    with monkeypatch.context() as patch, pytest.raises(HubrunError, match="No space left"):
+        patch.setattr(pruning, "close", full)
+        prune(site.history, 2, site.key, site.key.signer)
     close.recover(site.history)
     report = verify(site.history)
     assert report.ok and report.runs == 8
@@ -631,10 +628,10 @@ def test_a_prune_run_that_could_not_be_closed_removes_nothing(site: Site) -> Non
 
 def test_nothing_is_pruned_while_a_run_goes_on_or_something_is_wrong(site: Site) -> None:
     with site.history.alone(), pytest.raises(BadInput, match="goes on"):
-        prune(site.history, Retention(runs=2), closing(site))
+        prune(site.history, 2, site.key, site.key.signer)
     flip(site.run(4) / "01_server.ipynb")
     with pytest.raises(BadInput, match=r"01_server.ipynb.*Nothing was pruned"):
-        prune(site.history, Retention(runs=2), closing(site))
+        prune(site.history, 2, site.key, site.key.signer)
     assert len(site.history.runs()) == 7
 
 
@@ -642,7 +639,7 @@ def test_nothing_is_pruned_before_a_killed_run_is_closed(site: Site) -> None:
     edit(make_run(site.records, day=8).folder, running)
     site.history.set_head(site.history.runs()[-1].manifest().predicate.previous or UNKNOWN)
     with pytest.raises(BadInput, match="killed"):
-        prune(site.history, Retention(runs=2), closing(site))
+        prune(site.history, 2, site.key, site.key.signer)
 
 
 # -- archives --------------------------------------------------------------------------------------------------
@@ -728,7 +725,7 @@ def test_the_archive_of_an_unsigned_run_says_that_it_proves_less(tmp_path: Path)
 
 
 def test_the_archive_of_a_run_that_made_no_notebook_verifies(site: Site, tmp_path: Path) -> None:
-    prune(site.history, Retention(runs=2), closing(site))
+    prune(site.history, 2, site.key, site.key.signer)
     assert follow(unpacked(export(site.history.runs()[-1], tmp_path), tmp_path))[0] == 0
 
 

@@ -62,5 +62,5 @@ def test_people_see_where_it_came_from(tmp_path: Path) -> None:
     record = Record(run="now", site="practice", mode="check", started="", software=Software(version="0"), runbooks=saw(file="would change"))  # fmt: skip
     drift.trace(make_history(tmp_path, 0), record)
     (change,) = summary.changes(record)
-    assert summary.origin(change) == f"it had been set by run {first}"
+    assert change.origin == f"it had been set by run {first}"
     assert f"set by run {first}" in terminal_tables._change(change).plain

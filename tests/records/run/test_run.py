@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import hashlib
 import json
@@ -33,6 +32,7 @@ from hubrun.records.ledger.steps import Listener, mark, titles
 from hubrun.records.ledger.verify_history import verify
 from hubrun.records.run import kernels, resume
 from hubrun.records.run import site_run as record
+from hubrun.records.run.notebook_saver import NotebookSaver
 from hubrun.records.run.signals import Stopped
 from hubrun.records.run.site_run import Run, runbooks
 
@@ -293,7 +293,7 @@ def test_a_run_that_is_told_to_end_is_closed_with_what_it_had_done(tmp_path: Pat
 def test_a_run_that_is_stopped_while_a_kernel_starts_did_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels.Kernel, "start", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(kernels.SharedKernel, "take", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
     kept = install(tmp_path / "records", [book(tmp_path, "01_a", ("A", ["1"]))]).record
     assert (kept.status, kept.cause, kept.runbooks[0].status) == ("interrupted", "SIGTERM", "interrupted")
     assert [step.status for step in kept.runbooks[0].steps] == ["not run", "not run"]
@@ -542,8 +542,15 @@ def test_no_secret_is_in_a_record_nor_in_what_is_said_while_it_is_made(
 
     def listen(entry: RunbookRecord) -> Listener:
         look()  # not even before the first runbook
-        return dataclasses.replace(show.listen(entry), kept=look)
+        return show.listen(entry)
 
+    save = NotebookSaver.save
+
+    def saved(saver: NotebookSaver, **_: object) -> None:
+        save(saver)
+        look()
+
+    monkeypatch.setattr(NotebookSaver, "save", saved)
     run = install(tmp_path / "records", [path], site=site, listen=listen)
     show.end(run, Path("site.yaml"))
     out, err = capfd.readouterr()
@@ -600,5 +607,7 @@ def test_an_interrupted_runbook_always_says_by_what(
     entry = RunbookRecord(name="01_server", status="running", file="01_server.ipynb")
     predicate = Record(run="x", site="biology", mode="install", started="", software=Software(version="0"), runbooks=[])
     run = Run(SITE, History(tmp_path, "x"), tmp_path, Manifest(predicate=predicate), [])
-    run._conclude(entry, [new_notebook(cells=[new_markdown_cell("## Parameters"), cell])], [], failure)
+    saver = NotebookSaver(new_notebook())
+    saver.kept = new_notebook(cells=[new_markdown_cell("## Parameters"), cell])
+    run._conclude(entry, saver, failure)
     assert (entry.status, entry.cause) == ("interrupted", cause)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import shutil
 from pathlib import Path
 
@@ -31,37 +30,35 @@ def close(history: History, folder: Path, statement: Manifest, key: signature.Ke
     ]
     statement.predicate.previous = history.head()
     statement.predicate.signer = key.signer if key else statement.predicate.signer
-    _signed(folder, statement, key)
-    content = (folder / manifest.FILE).read_bytes()
+    if key:
+        try:
+            # It comes first: a manifest that says it is signed always has one.
+            atomic_write.write(folder / SIGNATURE, signature.sign(key, statement.encoded()))
+        except HubrunError as error:
+            statement.predicate.signer = Signer(unsigned=str(error))
+    content = statement.encoded()
+    atomic_write.write(folder / manifest.FILE, content)
     record = statement.predicate
     link = Link(run=record.run, attempt=record.attempt, sha256=manifest.sha256(content))
     history.set_head(link)
     return link
 
 
-def _signed(folder: Path, statement: Manifest, key: signature.Key | None) -> None:
-    """The signature comes first: a manifest that says it is signed always has one."""
-    path = folder / manifest.FILE
-    if key:
-        draft = path.with_name(path.name + atomic_write.BESIDE)
-        draft.write_bytes(statement.encoded())
-        try:
-            signature.sign(key, draft)
-            os.replace(draft.with_name(draft.name + ".sig"), folder / SIGNATURE)
-        except HubrunError as error:
-            statement.predicate.signer = Signer(unsigned=str(error))
-    atomic_write.write(path, statement.encoded())
-
-
 def recover(history: History, key: signature.Key | None = None) -> list[Run]:
     """Close the runs that were killed: the kernel has freed their lock, and their manifest still says "running".
 
-    Call it inside `history.alone()`. The runs that were closed. Raises OSError; a manifest that cannot be read is left
-    for `records verify` to name.
+    Call it inside `history.alone()`. The runs that were closed. Raises OSError, and BadInput when head.json is gone; a
+    manifest that cannot be read is left for `records verify` to name.
     """
-    _has_head(history)
+    runs = history.runs()
+    if history.head() is None and sum((path / manifest.FILE).exists() for run in runs for path in run.attempts()) > 1:
+        # Made again from what is there, it would hide what is not.
+        raise BadInput(
+            f"{HEAD} is missing, though there were runs before", str(history.folder),
+            "Put it back from a copy (records_mirror keeps one), or move the folder away to begin again",
+        )  # fmt: skip
     closed = []
-    for run in history.runs():
+    for run in runs:
         try:
             statement = run.manifest()
         except BadInput:
@@ -75,16 +72,6 @@ def recover(history: History, key: signature.Key | None = None) -> list[Run]:
         else:
             _advance(history, run, statement)
     return closed
-
-
-def _has_head(history: History) -> None:
-    """Raises BadInput when head.json is gone: made again from what is there, it would hide what is not."""
-    manifests = [path for run in history.runs() for path in run.attempts() if (path / manifest.FILE).exists()]
-    if history.head() is None and len(manifests) > 1:
-        raise BadInput(
-            f"{HEAD} is missing, though there were runs before", str(history.folder),
-            "Put it back from a copy (records_mirror keeps one), or move the folder away to begin again",
-        )  # fmt: skip
 
 
 def _advance(history: History, run: Run, statement: Manifest) -> None:

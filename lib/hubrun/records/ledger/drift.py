@@ -17,10 +17,10 @@ def trace(history: History, record: Record) -> None:
     cannot be read is passed over: `records verify` names it.
     """
     planned = [result for result in _results(record) if result.get("status") == "would change"]
-    wanted: dict[str, dict[str, str]] = {str(result["resource"]): {} for result in planned}
-    left = set(wanted)
+    origins: dict[str, dict[str, str]] = {str(result["resource"]): {} for result in planned}
     for run in reversed(history.runs()):
-        if not left:
+        wanted = [name for name, origin in origins.items() if "set_by" not in origin]
+        if not wanted:
             break
         if run.name == record.run:
             continue
@@ -28,21 +28,16 @@ def trace(history: History, record: Record) -> None:
             earlier = run.manifest().predicate
         except BadInput:
             continue
-        for name, status in _statuses(earlier).items():
-            if name in left:
-                if status in ("ok", "changed"):
-                    wanted[name].setdefault("right_in", run.name)
-                if status == "changed":
-                    wanted[name]["set_by"] = run.name
-                    left.discard(name)
+        # The last of a run counts.
+        statuses = {str(result.get("resource")): result.get("status") for result in _results(earlier)}
+        for name in wanted:
+            if statuses.get(name) in ("ok", "changed"):
+                origins[name].setdefault("right_in", run.name)
+            if statuses.get(name) == "changed":
+                origins[name]["set_by"] = run.name
     for result in planned:
-        result.update(wanted[str(result["resource"])])
+        result.update(origins[str(result["resource"])])
 
 
 def _results(record: Record) -> Iterator[dict[str, Any]]:
     return (result for book in record.runbooks for step in book.steps for result in step.results)
-
-
-def _statuses(record: Record) -> dict[str, str]:
-    """What a run last said of each resource."""
-    return {str(result.get("resource")): str(result.get("status")) for result in _results(record)}

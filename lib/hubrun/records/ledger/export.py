@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import datetime
+import shlex
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
-from hubrun.records.ledger import manifest
-from hubrun.records.ledger.contents import attempts
-from hubrun.records.ledger.export_readme import ALLOWED, README, SUMS, allowed_line, readme
+from hubrun.records.ledger import manifest, signature
+from hubrun.records.ledger.contents import Attempt, attempts
 from hubrun.records.ledger.history import Run
+from hubrun.records.ledger.manifest import Record
 from hubrun.records.ledger.verify_history import verify_run
 from hubrun.tarball import packed
+
+README = "README.txt"
+SUMS = "SHA256SUMS"
+ALLOWED = "allowed_signers.example"
 
 
 def export(run: Run, target: Path | None = None) -> Path:
@@ -34,7 +41,8 @@ def export(run: Run, target: Path | None = None) -> Path:
     name = f"{found.site}-{found.run}"
     target = target or Path()
     path = target / f"{name}.tar" if target.is_dir() else target
-    content = _archive(name, _files(run), found.started)
+    files = {f"{name}/{place}": content for place, content in sorted(_files(run).items())}
+    content = packed(files, int(manifest.moment(found.started).timestamp()))
     try:
         if not path.exists():
             atomic_write.write(path, content)
@@ -51,17 +59,32 @@ def _files(run: Run) -> dict[str, bytes]:
     files = {f"{run.name}/{path.relative_to(run.folder)}": path.read_bytes() for path in own}
     every = attempts(run)
     records = [attempt.statement.predicate for attempt in every if attempt.statement]
-    if lines := sorted({allowed_line(record) + "\n" for record in records if record.signer.fingerprint}):
+    if lines := sorted({_allowed_line(record) + "\n" for record in records if record.signer.fingerprint}):
         files[ALLOWED] = "".join(lines).encode()
-    files[README] = readme(every, records).encode()
+    files[README] = _readme(every, records).encode()
     sums = "".join(f"{manifest.sha256(files[name])}  {name}\n" for name in sorted(files))
     return files | {SUMS: sums.encode()}
 
 
-def _archive(name: str, files: dict[str, bytes], started: str) -> bytes:
-    when = datetime.datetime.fromisoformat(started)
-    when = when if when.tzinfo else when.replace(tzinfo=datetime.UTC)
-    return packed({f"{name}/{path}": files[path] for path in sorted(files)}, int(when.timestamp()))
+def _allowed_line(record: Record) -> str:
+    return signature.allowed_line(record.signer, record.operator.login, record.operator.host)
+
+
+def _readme(every: Sequence[Attempt], records: Sequence[Record]) -> str:
+    """How to verify the run with `ssh-keygen` and `sha256sum` alone, from its manifests, first attempt first."""
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    shown = [
+        (record, attempt.place.partition("/")[2], shlex.quote(_allowed_line(record).partition(" ")[0]))
+        for record, attempt in zip(records, every, strict=True)
+    ]
+    return templates.get_template("export_readme.txt.j2").render(
+        attempts=shown, last=records[-1], sha256=every[-1].sha256, namespace=signature.NAMESPACE
+    )
 
 
 def unpack(archive: Path, folder: Path) -> Run:

@@ -7,6 +7,7 @@ Source: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from pathlib import Path
@@ -137,9 +138,10 @@ class Record(_Part):
     """The predicate: what was done, by whom, with what, to which server, and what came of it.
 
     attempt: 1; earlier versions kept a resumed run in its own folder, and counted here. resumes: the failed run that this
-    one goes on with. previous: the manifest that was closed before this one for the same site; null for the first. redactions: how often each secret was taken out, by name.
-    pruned: mode prune only, the manifests that were removed, in the chain's order. asked_ahead: scripts that were run on
-    the server because an earlier run had asked so, and that no step of this one is known to have asked.
+    one goes on with. previous: the manifest that was closed before this one for the same site; null for the first.
+    redactions: how often each secret was taken out, by name. pruned: mode prune only, the manifests that were removed, in
+    the chain's order. asked_ahead: scripts that were run on the server because an earlier run had asked so, and that no
+    step of this one is known to have asked.
     """
 
     version: int = VERSION
@@ -186,12 +188,12 @@ def encode(data: dict[str, Any]) -> bytes:
     return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def read(folder: Path, name: str = FILE) -> Manifest:
+def read(folder: Path) -> Manifest:
     """The manifest of the run in `folder`.
 
     Raises BadInput for one that is not there, broken, not ours, or of a newer hubrun.
     """
-    path = folder / name
+    path = folder / FILE
     try:
         return parse(path.read_bytes(), path)
     except FileNotFoundError:
@@ -221,6 +223,12 @@ def parse(content: bytes, path: Path) -> Manifest:
 
 
 _BROKEN = "It was damaged, or not made by hubrun; `./hubrun records verify` names what else is wrong"
+
+
+def moment(text: str) -> datetime.datetime:
+    """A time of a manifest: ISO 8601, UTC where no zone is given. Raises ValueError."""
+    when = datetime.datetime.fromisoformat(text)
+    return when if when.tzinfo else when.replace(tzinfo=datetime.UTC)
 
 
 def sha256(content: bytes) -> str:

@@ -63,18 +63,8 @@ def mirror(history: History, folder: Path, target: str) -> None:
     if far:
         place = far["path"].removeprefix("~/") or "."  # a login begins at home; quoted, ~ would be a name
         login = far["login"].replace("[", "").replace("]", "")
-        command = [
-            "ssh",
-            "-T",
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "ConnectTimeout=10",
-            "-o",
-            "ServerAliveInterval=10",
-            "--",
-            login,
-        ]
+        options = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=10")
+        command = ["ssh", "-T", *(f"-o{option}" for option in options), "--", login]
     run, remedy = folder.name, f"The run is kept in {folder}; copy it by hand, or repair records_mirror"
     try:
         done = subprocess.run(

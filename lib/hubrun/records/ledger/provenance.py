@@ -7,12 +7,29 @@ import os
 import pwd
 import socket
 import subprocess
+from typing import Any
 
 from hubrun.environment import PROJECT
-from hubrun.records.ledger.manifest import Operator, Software
+from hubrun.records.ledger.history import new_name
+from hubrun.records.ledger.manifest import Mode, Operator, Record, Signer, Software
+from hubrun.records.ledger.steps import now
 
 # What decides about a run. Files of the operator's own, such as those in params/, do not make it dirty.
 _DECISIVE = ("hubrun", "lib", "runbooks", "requirements", "pyproject.toml", "Dockerfile.singleuser")
+
+
+def new_record(site: str, mode: Mode, signer: Signer, **more: Any) -> Record:
+    """The record of a run that begins now, in this process. more: further fields of it."""
+    return Record(
+        run=new_name(),
+        site=site,
+        mode=mode,
+        started=now(),
+        operator=operator(),
+        software=software(),
+        signer=signer,
+        **more,
+    )
 
 
 def operator() -> Operator:

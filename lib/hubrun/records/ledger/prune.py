@@ -5,32 +5,26 @@ from __future__ import annotations
 import datetime
 import re
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
-from hubrun.records.ledger import chain, provenance
-from hubrun.records.ledger.history import History, Run, new_name
-from hubrun.records.ledger.manifest import FILE, Link, Manifest, Pruned, Record
+from hubrun.records.ledger import chain, provenance, signature
+from hubrun.records.ledger.close import close
+from hubrun.records.ledger.history import History, Run
+from hubrun.records.ledger.manifest import FILE, Manifest, Pruned, Signer, moment
 from hubrun.records.ledger.steps import now
 from hubrun.records.ledger.verify_history import verify
 
-
-@dataclass(frozen=True)
-class Retention:
-    """What stays: that many of the newest runs, or the runs of that many days. One of the two is 0."""
-
-    runs: int = 0
-    days: int = 0
+# What stays: so many of the newest runs, or the runs of such a time.
+Retention = int | datetime.timedelta
 
 
 def parse_retention(text: str) -> Retention:
     """ "20" for twenty runs, "90d" for ninety days. Raises BadInput for anything else."""
-    match = re.fullmatch(r"([1-9]\d{0,5})(d?)", text.strip())
+    match = re.fullmatch(r"([1-9]\d{0,4})(d?)", text.strip())
     if not match:
         raise BadInput(f"{text!r} is neither a number of runs nor of days", "--keep", "Such as 20, or 90d")
-    return Retention(days=int(match[1])) if match[2] else Retention(runs=int(match[1]))
+    return datetime.timedelta(days=int(match[1])) if match[2] else int(match[1])
 
 
 def too_old(history: History, keep: Retention) -> list[Run]:
@@ -43,16 +37,19 @@ def too_old(history: History, keep: Retention) -> list[Run]:
     records = {run: run.manifest().predicate for run in every if run.name not in gone}
     runs = [run for run, record in records.items() if record.mode != "prune"]
     good = [run for run in runs if records[run].mode == "install" and records[run].status in ("ok", "changed")]
-    oldest = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=keep.days)
-    left_out = runs[: -keep.runs] if keep.runs else [run for run in runs if _started(records[run]) < oldest]
+    if isinstance(keep, int):
+        left_out = runs[:-keep]
+    else:
+        oldest = datetime.datetime.now(datetime.UTC) - keep
+        left_out = [run for run in runs if moment(records[run].started) < oldest]
     return [run for run in left_out if run not in good[-1:]]
 
 
-def prune(history: History, keep: Retention, close: Callable[[Manifest], Link]) -> list[Run]:
+def prune(history: History, keep: Retention, key: signature.Key | None, signer: Signer) -> list[Run]:
     """Remove the runs that `keep` leaves out; the runs that were removed, oldest first.
 
-    First a run of mode prune that lists them is closed: `close` gets its manifest, adds who signs and closes it in
-    the folder that was made for it. Killed between the two, `verify` says so, and pruning again goes on.
+    First a run of mode prune that lists them is signed and closed (key, signer: see `signature.find_signer`). Killed
+    between the two, `verify` says so, and pruning again goes on.
 
     Raises BadInput while a run goes on, or when the history does not verify: pruning would hide what is wrong.
     HubrunError when the records cannot be written.
@@ -62,7 +59,8 @@ def prune(history: History, keep: Retention, close: Callable[[Manifest], Link]) 
             left = _left_over(history)
             removed = too_old(history, keep)
             if removed:
-                close(_begun(history, removed))
+                statement = _begun(history, removed, signer)
+                close(history, history.folder / statement.predicate.run, statement, key)
             for run in [*left, *removed]:
                 shutil.rmtree(run.folder)
             atomic_write.sync_folder(history.folder)
@@ -95,17 +93,10 @@ def _running(run: Run) -> bool:
         return True  # its manifest is missing, as while a run begins
 
 
-def _begun(history: History, removed: list[Run]) -> Manifest:
+def _begun(history: History, removed: list[Run], signer: Signer) -> Manifest:
     """The manifest of a run that prunes, in a folder of its own. On disk it lists nothing before it is closed."""
     listed = chain.order(history)
-    record = Record(
-        run=new_name(),
-        site=history.site,
-        mode="prune",
-        started=now(),
-        operator=provenance.operator(),
-        software=provenance.software(),
-    )
+    record = provenance.new_record(history.site, "prune", signer)
     statement = Manifest(predicate=record)
     folder = history.folder / record.run
     folder.mkdir()
@@ -116,14 +107,9 @@ def _begun(history: History, removed: list[Run]) -> Manifest:
         raise
     names = {run.name for run in removed}
     record.pruned = [
-        Pruned(run=knot.run, attempt=knot.attempt, sha256=knot.sha256, previous=knot.previous)
-        for knot in listed
-        if knot.run in names
+        Pruned(run=entry.run, attempt=entry.attempt, sha256=entry.sha256, previous=entry.previous)
+        for entry in listed
+        if entry.run in names
     ]
     record.status, record.ended = "changed", now()
     return statement
-
-
-def _started(record: Record) -> datetime.datetime:
-    when = datetime.datetime.fromisoformat(record.started)
-    return when if when.tzinfo else when.replace(tzinfo=datetime.UTC)

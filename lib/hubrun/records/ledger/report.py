@@ -59,17 +59,6 @@ class Report:
         if all(finding.place != place for finding in self.findings):
             self.findings.append(Finding(place, what, remedy, leftover))
 
-    def add(self, other: Report) -> None:
-        """Take over what was found elsewhere."""
-        for finding in other.findings:
-            self.find(finding.place, finding.what, finding.remedy, finding.leftover)
-        self.notes += other.notes
-        self.runs += other.runs
-        self.files += other.files
-        self.signed += other.signed
-        self.unsigned += other.unsigned
-        self.signers |= other.signers
-
     def note(self, place: str, what: str) -> None:
         """Add something that the reader should know and that is not a fault. place: the file or run that it is about."""
         self.notes.append(Finding(place, what))

@@ -19,9 +19,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
-from hubrun.records.ledger.manifest import Signer
+from hubrun.records.ledger.manifest import Signer, moment
 
 # What a signature is for is part of it: one made for git or a file transfer does not hold here.
 NAMESPACE = "record@hubrun"
@@ -36,14 +35,6 @@ class Key:
 
     signer: Signer
     file: Path | None = None
-
-
-@dataclass(frozen=True)
-class Signed:
-    """Who signed. principal: the name in allowed_signers; empty where no such file was given."""
-
-    fingerprint: str
-    principal: str = ""
 
 
 class BadSignature(HubrunError):
@@ -61,7 +52,7 @@ def find_signer(wanted: str, ssh_key_file: str) -> tuple[Key | None, Signer]:
         return None, Signer(unsigned="record_signing_key says none")
     try:
         key = _choose(wanted or ssh_key_file)
-        _signature(key, b"")
+        sign(key, b"")
     except HubrunError as error:
         if wanted:
             raise BadInput(str(error), "parameter record_signing_key", "Name a key that can sign, or none") from None
@@ -69,13 +60,21 @@ def find_signer(wanted: str, ssh_key_file: str) -> tuple[Key | None, Signer]:
     return key, key.signer
 
 
-def sign(key: Key, path: Path) -> None:
-    """Sign the file `path` into the file `path`.sig. Raises HubrunError when the key does not sign, OSError."""
-    atomic_write.write(path.with_name(path.name + ".sig"), _signature(key, path.read_bytes()))
+def sign(key: Key, content: bytes) -> bytes:
+    """The signature of `content`, as a file holds it. Raises HubrunError when the key does not sign, OSError."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = key.file
+        if not file:
+            file = Path(folder, "key.pub")
+            file.write_text(key.signer.public_key + "\n")
+        done = _run("ssh-keygen", "-Y", "sign", "-n", NAMESPACE, "-f", str(file), content=content, agent=not key.file)
+    if done.returncode != 0 or not done.stdout:
+        raise HubrunError(f"the key does not sign: {_said(done)}", str(key.file or "the SSH agent"))
+    return done.stdout
 
 
-def check(content: bytes, signature: Path, allowed: Path | None = None, at: str = "") -> Signed:
-    """Who signed `content`, by the signature in the file `signature`.
+def check(content: bytes, signature: Path, allowed: Path | None = None, at: str = "") -> tuple[str, str]:
+    """Who signed `content`, by the signature in the file `signature`: the key's fingerprint, and its name in `allowed`.
 
     allowed: a file of allowed signers (ssh-keygen(1)), one of whom it must be. at: when, ISO 8601 (UTC where no zone
     is given), for keys that were valid only for a time; empty: now. Raises BadSignature; HubrunError when ssh-keygen
@@ -85,7 +84,7 @@ def check(content: bytes, signature: Path, allowed: Path | None = None, at: str 
     fingerprint = _fingerprint(blob)
     _verify("check-novalidate", content, signature)
     if not allowed:
-        return Signed(fingerprint)
+        return fingerprint, ""
     refusal = f"the key {fingerprint} is not in {allowed.name}"
     for principal in _principals(allowed, base64.b64encode(blob).decode()):
         try:
@@ -93,7 +92,7 @@ def check(content: bytes, signature: Path, allowed: Path | None = None, at: str 
         except BadSignature as error:
             refusal = f"{principal} with the key {fingerprint} may not sign: {error.what}"
         else:
-            return Signed(fingerprint, principal)
+            return fingerprint, principal
     raise BadSignature(refusal)
 
 
@@ -118,7 +117,12 @@ def allowed_line(signer: Signer, login: str, host: str) -> str:
 def _choose(path: str) -> Key:
     """The key in the file `path`, or the agent's first. Raises HubrunError that says why there is none."""
     if not path:
-        return _agents_first()
+        # A security key waits for a touch that nobody knows of; whoever wants it names it.
+        for key in _agent():
+            if not key.signer.public_key.startswith("sk-"):
+                return key
+        agent = "the SSH agent holds no key" if os.environ.get("SSH_AUTH_SOCK") else "there is no SSH agent"
+        raise HubrunError(f"no key file is named, and {agent}")
     file = Path(path).expanduser()
     try:
         with file.open(errors="replace") as text:
@@ -127,8 +131,8 @@ def _choose(path: str) -> Key:
         raise HubrunError(f"the key file cannot be read: {error.strerror}", path) from None
     if not public:
         return _private(file)
-    if key := _held(fingerprint(public[0])):
-        return key
+    if held := _held(fingerprint(public[0])):
+        return held
     if file.suffix == ".pub" and file.with_suffix("").is_file():
         return _private(file.with_suffix(""))
     raise HubrunError("no SSH agent holds the private half of this public key", path)
@@ -150,15 +154,6 @@ def _private(file: Path) -> Key:
     raise HubrunError("the key has a passphrase, and no SSH agent holds it", str(file))
 
 
-def _agents_first() -> Key:
-    # A security key waits for a touch that nobody knows of; whoever wants it names it.
-    for key in _agent():
-        if not key.signer.public_key.startswith("sk-"):
-            return key
-    agent = "the SSH agent holds no key" if os.environ.get("SSH_AUTH_SOCK") else "there is no SSH agent"
-    raise HubrunError(f"no key file is named, and {agent}")
-
-
 def _held(wanted: str) -> Key | None:
     return next((key for key in _agent() if key.signer.fingerprint == wanted), None)
 
@@ -176,18 +171,6 @@ def _key(public: str, file: Path | None = None) -> Key:
 
 
 # -- ssh-keygen ------------------------------------------------------------------------------------------------
-
-
-def _signature(key: Key, content: bytes) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        file = key.file
-        if not file:
-            file = Path(folder, "key.pub")
-            file.write_text(key.signer.public_key + "\n")
-        done = _run("ssh-keygen", "-Y", "sign", "-n", NAMESPACE, "-f", str(file), content=content, agent=not key.file)
-    if done.returncode != 0 or not done.stdout:
-        raise HubrunError(f"the key does not sign: {_said(done)}", str(key.file or "the SSH agent"))
-    return done.stdout
 
 
 def _verify(how: str, content: bytes, signature: Path, *args: str) -> None:
@@ -236,13 +219,13 @@ def _principals(allowed: Path, blob: str) -> list[str]:
 
 
 def _time(at: str) -> list[str]:
+    if not at:
+        return []
     try:
-        when = datetime.datetime.fromisoformat(at) if at else None
-    except ValueError:
+        when = moment(at).astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
         raise BadSignature(f"{at} is not a time in ISO 8601") from None
-    if when and when.tzinfo:
-        when = when.astimezone(datetime.UTC)
-    return ["-O", f"verify-time={when:%Y%m%d%H%M%S}"] if when else []
+    return ["-O", f"verify-time={when:%Y%m%d%H%M%S}"]
 
 
 def _fingerprint(blob: bytes) -> str:

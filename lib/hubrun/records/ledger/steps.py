@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubrun.desired.cards import MIME
-from hubrun.records.ledger.manifest import Cause, Step, StepStatus
+from hubrun.records.ledger.manifest import Cause, Step, StepStatus, moment
 
 if TYPE_CHECKING:  # nbformat takes a second to import, and the command line must not wait for it
     from nbformat import NotebookNode
@@ -26,15 +26,11 @@ _ORDER: tuple[StepStatus, ...] = ("failed", "interrupted", "running", "changed",
 
 @dataclass
 class Listener:
-    """Gets each step's title when it begins, lines of progress within it, and the step when it has ended.
-
-    kept: after each save, the notebook as it was written (without secrets), and how often each secret was taken out.
-    """
+    """Gets each step's title when it begins, lines of progress within it, and the step when it has ended."""
 
     started: Callable[[str], None]
     progress: Callable[[str], None]
     ended: Callable[[Step], None]
-    kept: Callable[[NotebookNode, dict[str, int]], None]
 
 
 def now() -> str:
@@ -46,11 +42,7 @@ def seconds_between(started: str, ended: str) -> float:
     """Seconds from one ISO 8601 time to another; 0 where one is missing."""
     if not (started and ended):
         return 0.0
-    return round((_time(ended) - _time(started)).total_seconds(), 3)
-
-
-def _time(text: str) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(text)
+    return round((moment(ended) - moment(started)).total_seconds(), 3)
 
 
 def titles(nb: NotebookNode) -> list[str]:
@@ -122,10 +114,9 @@ def _step(title: str, cells: list[NotebookNode]) -> Step:
 
 
 def _decisive(marks: list[dict[str, Any]]) -> dict[str, Any]:
-    for status in _ORDER:
-        for each in marks:
-            if each["status"] == status:
-                return each
+    decisive = next((each for status in _ORDER for each in marks if each["status"] == status), None)
+    if decisive:
+        return decisive
     left = [each for each in marks if each["status"] == "not run"]
     if left and len(left) < len(marks):  # it ended between two cells of this step
         return left[0] | {"status": "interrupted"}

@@ -29,29 +29,18 @@ class Failure:
 
 @dataclass(frozen=True)
 class Change:
-    """What was done to one resource, or would be; `failed` ones too, as they may be half done.
+    """What was done to one resource, or would be; `failed` ones too, as they may be half done. place: runbook and step.
 
-    set_by, right_in: of what would be, the runs that last set it and last saw it right; empty where none has.
+    origin: of what would be done, in words, where the state came from that the server should have; empty when no run has
+    seen it.
     """
 
-    book: RunbookRecord
-    step: Step
+    place: str
     resource: str
     status: str
-    actions: tuple[str, ...]
+    actions: list[str]
     diff: str
-    seconds: float
-    set_by: str = ""
-    right_in: str = ""
-
-
-@dataclass(frozen=True)
-class PackageChange:
-    """A package's version before and after; empty: it was not there."""
-
-    name: str
-    before: str
-    after: str
+    origin: str
 
 
 def latest(record: Record) -> list[RunbookRecord]:
@@ -86,47 +75,51 @@ def changes(record: Record) -> list[Change]:
     """What was done in all attempts, in order, or would be done (check mode)."""
     return [
         Change(
-            book, step, str(result.get("resource", "")), str(result.get("status", "")),
-            tuple(str(action) for action in result.get("actions", [])), str(result.get("diff", "")),
-            float(result.get("seconds", 0)), str(result.get("set_by", "")), str(result.get("right_in", "")),
+            f"{book.name} › {step.title}", str(result.get("resource", "")), str(result.get("status", "")),
+            [str(action) for action in result.get("actions", [])], str(result.get("diff", "")), _origin(result),
         )
         for book in record.runbooks for step in book.steps for result in step.results
         if result.get("status") != "ok"
     ]  # fmt: skip
 
 
-def package_changes(packages: Packages) -> list[PackageChange]:
-    """The packages that came, went or got another version; empty also when they could not be read."""
+def package_changes(packages: Packages) -> list[tuple[str, str, str]]:
+    """The packages that came, went or got another version: name, version before and after, "" where it was not there.
+
+    Empty also when they could not be read.
+    """
     if packages.before is None or packages.after is None:
         return []
     before, after = packages.before, packages.after
     names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-    return [PackageChange(name, before.get(name, ""), after.get(name, "")) for name in names]
+    return [(name, before.get(name, ""), after.get(name, "")) for name in names]
 
 
-def origin(change: Change) -> str:
-    """Where the state came from that a server should have and has not; empty when no run has seen it."""
-    if change.set_by:
-        return f"it had been set by run {change.set_by}"
-    return f"it was right in run {change.right_in}" if change.right_in else ""
+def _origin(result: dict[str, Any]) -> str:
+    if result.get("set_by"):
+        return f"it had been set by run {result['set_by']}"
+    return f"it was right in run {result['right_in']}" if result.get("right_in") else ""
 
 
 def what_changed(record: Record) -> str:
     """Counts of changes in words: "3 changed, 1 failed"; "nothing" when there is none."""
-    count = Counter(change.status for change in changes(record))
-    return ", ".join(f"{count[status]} {status}" for status in ("changed", "would change", "failed") if count[status]) or "nothing"  # fmt: skip
+    return _counts(Counter(change.status for change in changes(record))) or "nothing"
 
 
 def seen(step: Step) -> str:
     """What came of a step's resources and checks, in words."""
-    parts = [(status, sum(result.get("status") == status for result in step.results)) for status in ("changed", "would change", "failed", "ok")]  # fmt: skip
-    words = [f"{count} {status}" for status, count in parts if count]
-    if step.checks:
-        good = sum(bool(check.get("ok")) for check in step.checks)
-        words.append(f"{good} of {len(step.checks)} checks")
-    if step.unchecked:
-        words.append(f"{len(step.unchecked)} left for later")
-    return ", ".join(words)
+    good = sum(bool(check.get("ok")) for check in step.checks)
+    words = (
+        _counts(Counter(str(result.get("status")) for result in step.results)),
+        f"{good} of {len(step.checks)} checks" if step.checks else "",
+        f"{len(step.unchecked)} left for later" if step.unchecked else "",
+    )
+    return ", ".join(filter(None, words))
+
+
+def _counts(count: Counter[str]) -> str:
+    order = ("changed", "would change", "failed", "ok")
+    return ", ".join(f"{count[status]} {status}" for status in order if count[status])
 
 
 def local(time: str) -> datetime | None:

@@ -16,16 +16,18 @@ from pathlib import Path
 from hubrun import atomic_write
 from hubrun.errors import BadInput
 from hubrun.records.ledger import chain
-from hubrun.records.ledger.contents import Attempt, Folder
+from hubrun.records.ledger.contents import Attempt, Folder, attempts
 from hubrun.records.ledger.history import ASKED, HEAD, LOCK, RUN, History, Run
 from hubrun.records.ledger.report import Report
+
+_GOES_ON = "goes on now, and was not checked"
 
 
 def verify(history: History, allowed_signers: Path | None = None) -> Report:
     """What differs from what was recorded, oldest run first. Raises BadInput when `allowed_signers` cannot be read."""
     _readable(allowed_signers)
     report = Report()
-    attempts: list[Attempt] = []
+    closed: list[Attempt] = []
     runs = history.runs()
     _strangers(history, runs, report)
     pruned = chain.pruned(runs)
@@ -38,9 +40,9 @@ def verify(history: History, allowed_signers: Path | None = None) -> Report:
         elif run.folder.is_symlink():
             report.find(place, "is a symbolic link, which no run makes")
         else:
-            attempts += _one(run, report, allowed_signers, of_site=True, going_on=going_on)
-    chain.check(history, attempts, report)
-    _unsigned(attempts, report, allowed_signers)
+            closed += _one(run, report, allowed_signers, of_site=True, going_on=going_on)
+    chain.check(history, closed, report)
+    _unsigned(closed, report, allowed_signers)
     report.findings.sort(key=lambda finding: _age(finding.place))
     report.notes.sort(key=lambda note: _age(note.place))
     return report
@@ -50,25 +52,31 @@ def verify_run(run: Run, allowed_signers: Path | None = None) -> Report:
     """One run alone: its files, digests and signatures, wherever its folder is. Raises BadInput as `verify` does."""
     _readable(allowed_signers)
     report = Report()
-    attempts = _one(run, report, allowed_signers, of_site=False, going_on=_held(run.folder.parent))
-    _unsigned(attempts, report, allowed_signers)
+    closed = _one(run, report, allowed_signers, of_site=False, going_on=_held(run.folder.parent))
+    _unsigned(closed, report, allowed_signers)
     return report
 
 
 def _one(run: Run, report: Report, allowed: Path | None, of_site: bool, going_on: bool) -> list[Attempt]:
     """Check one run's folder, unless it goes on now; its closed manifests."""
-    now = Report()
-    attempts = Folder(run, now, allowed).check(of_site)
-    last = attempts[-1] if attempts else None
-    unfinished = last is None or last.statement is None or last.running
-    if unfinished and going_on:
-        report.note(f"{run.site}/{run.name}", "goes on now, and was not checked")
-        report.runs += 1
-        return [attempt for attempt in attempts if attempt.statement and not attempt.running]
-    if last and last.running:
-        now.find(last.place, "the run was killed, and nobody has closed it", "The next run or `records list` does")
-    report.add(now)
-    return [attempt for attempt in attempts if not attempt.running]
+    place = f"{run.site}/{run.name}"
+    report.runs += 1
+    try:
+        found = attempts(run)
+        if going_on and (found[-1].running or not found[-1].statement):
+            report.note(place, _GOES_ON)
+            return [attempt for attempt in found if attempt.statement and not attempt.running]
+        Folder(run, report, allowed).check(found, of_site)
+    except OSError as error:
+        if going_on:
+            report.note(place, _GOES_ON)
+        else:
+            report.find(place, f"cannot be read: {error.strerror}")
+        return []
+    if found[-1].running:
+        what = "the run was killed, and nobody has closed it"
+        report.find(found[-1].place, what, "The next run or `records list` does")
+    return [attempt for attempt in found if not attempt.running]
 
 
 def _readable(allowed_signers: Path | None) -> None:
@@ -112,13 +120,13 @@ def _strangers(history: History, runs: list[Run], report: Report) -> None:
             report.find(place, "was added: it is not a run, and hubrun makes nothing else here")
 
 
-def _unsigned(attempts: list[Attempt], report: Report, allowed_signers: Path | None) -> None:
+def _unsigned(closed: list[Attempt], report: Report, allowed_signers: Path | None) -> None:
     if report.unsigned and not report.signed:
-        place = attempts[0].place.partition("/")[0]
+        place = closed[0].place.partition("/")[0]
         report.note(place, "nothing is signed: whoever may write here could have made all of it again")
         return
     signed = False
-    for attempt in attempts:
+    for attempt in closed:
         signer = attempt.statement.predicate.signer if attempt.statement else None
         if signer and not signer.fingerprint and (signed or allowed_signers):
             report.note(attempt.place, f"is not signed: {signer.unsigned or 'no reason given'}")

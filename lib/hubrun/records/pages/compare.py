@@ -44,7 +44,7 @@ def compare(a: Manifest, b: Manifest) -> list[str]:
     """
     packages = _installed(a.predicate), _installed(b.predicate)
     one, other = (
-        [*_of_run(record), *_packages(found, None not in packages), *_of_runbooks(record)]
+        [*_of_run(record, found, None not in packages), *_of_runbooks(record)]
         for record, found in zip((a.predicate, b.predicate), packages, strict=True)
     )
     differences: list[str] = []
@@ -70,32 +70,27 @@ def _head(letter: str, record: Record) -> str:
     return f"{letter}  {record.site}/{record.run}  {summary.when(record.started)}  {record.mode}  {record.status}"
 
 
-def _of_run(record: Record) -> Iterator[Line]:
+def _of_run(record: Record, packages: dict[str, str] | None, each: bool) -> Iterator[Line]:
+    """What there is once in a run. each: every package; only how many, where one of the two runs could not read them."""
     lasting = {name: fact for name, fact in record.server.items() if name not in WOBBLES}
     parts: dict[str, Mapping[str, Any]] = {
         "parameters": record.parameters,
         "software": record.software.model_dump(),
         "server": lasting,
         "run": {"mode": record.mode, "status": record.status},
+        "packages": dict(sorted(packages.items())) if packages and each else {},
     }
     for part, values in parts.items():
         for name, value in values.items():
             yield _line(f"{part} › {name}", shown(value))
+    if not each:
+        yield _line("packages", "could not be read" if packages is None else f"{len(packages)} packages")
 
 
 def _installed(record: Record) -> dict[str, str] | None:
     packages = record.packages
     # A check changes nothing, so what was there before is what is there after it.
     return packages.before if record.mode == "check" and packages.after is None else packages.after
-
-
-def _packages(found: dict[str, str] | None, each: bool) -> Iterator[Line]:
-    """Each package; only how many, where one of the two runs could not read them."""
-    if found is None or not each:
-        yield _line("packages", "could not be read" if found is None else f"{len(found)} packages")
-        return
-    for name, version in sorted(found.items()):
-        yield _line(f"packages › {name}", version)
 
 
 def _of_runbooks(record: Record) -> Iterator[Line]:
@@ -118,10 +113,8 @@ def _outcome(where: str, status: str, cause: str, reason: str) -> Line:
 def _result(where: str, result: dict[str, Any]) -> Iterator[Line]:
     where = f"{where} › {result.get('resource')}"
     yield _line(where, str(result.get("status")))
-    for action in result.get("actions", []):
-        yield _line(where, str(action), without_digests(str(action)))
-    for line in str(result.get("diff", "")).splitlines():
-        yield _line(where, line, without_digests(line))
+    for line in [*result.get("actions", []), *str(result.get("diff", "")).splitlines()]:
+        yield _line(where, str(line), without_digests(str(line)))
 
 
 def _check(where: str, check: dict[str, Any]) -> Line:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
@@ -30,7 +29,7 @@ def page(template: str, **data: object) -> str:
 def comparison(a: Record, b: Record, differences: list[str]) -> str:
     """The page of what differs between two runs: what `compare.compare` found."""
     text = "\n".join(differences)
-    return page("compare.html", a=a, b=b, differences=text, verdict=compare.verdict(differences), root="")
+    return page("compare.html", a=a, b=b, differences=text, verdict=compare.verdict(differences))
 
 
 def status(word: str) -> Markup:
@@ -63,14 +62,9 @@ def anchor(title: str) -> str:
     return quote(title.replace(" ", "-"), safe="?/:@!$&'()*+,;=")
 
 
-def slug(*parts: object) -> str:
-    """An id for a place of a page."""
-    return re.sub(r"[^a-z0-9]+", "-", "-".join(map(str, parts)).lower()).strip("-")
-
-
 @cache
 def _environment() -> Environment:
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
-    made.filters.update(status=status, at=at, diff=diff, anchor=anchor, slug=slug, shown=summary.shown, duration=summary.duration)  # fmt: skip
+    made.filters.update(status=status, at=at, diff=diff, anchor=anchor, shown=summary.shown, duration=summary.duration)  # fmt: skip
     made.globals.update(style=Markup((TEMPLATES / "style.css").read_text()), summary=summary)
     return made

@@ -11,7 +11,7 @@ from rich.text import Text
 from hubrun.errors import BadInput
 from hubrun.records.ledger import summary
 from hubrun.records.ledger.history import History, Run
-from hubrun.records.ledger.manifest import Record, RunbookRecord
+from hubrun.records.ledger.manifest import Record
 from hubrun.records.ledger.summary import Change, Failure, shown
 
 STYLE = {
@@ -50,8 +50,7 @@ def status(word: str) -> Text:
 
 def show(run: Run) -> RenderableType:
     """A run in full. Raises BadInput when its manifest cannot be read."""
-    record = run.manifest().predicate
-    return Group(*_parts(record))
+    return Group(*_parts(run.manifest().predicate))
 
 
 def _parts(record: Record) -> Iterator[RenderableType]:
@@ -82,12 +81,8 @@ def _head(record: Record) -> Iterator[tuple[str, str]]:
         yield "goes on with", record.resumes.run
     if record.attempt > 1:
         yield "attempts", str(record.attempt)
-    yield (
-        "before it",
-        f"{record.previous.run}, attempt {record.previous.attempt}"
-        if record.previous
-        else "nothing: the first run of this site",
-    )
+    before = record.previous
+    yield "before it", f"{before.run}, attempt {before.attempt}" if before else "nothing: the first run of this site"
     yield "secrets taken out", ", ".join(f"{name} {count} ×" for name, count in record.redactions.items()) or "none"
 
 
@@ -105,7 +100,8 @@ def _failure(failure: Failure, attempts: int) -> Text:
 def _steps(record: Record) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for book in record.runbooks:
-        table.add_row(*_book(book, record.attempt))
+        name = book.name + (f" (attempt {book.attempt})" if record.attempt > 1 else "")
+        table.add_row(Text(name, "bold"), status(book.status), summary.duration(book.seconds), "")
         for step in book.steps:
             seen = summary.seen(step) + (f"  {step.reason}" if step.reason else "")
             took = summary.duration(step.seconds) if step.started else ""
@@ -113,29 +109,23 @@ def _steps(record: Record) -> Table:
     return table
 
 
-def _book(book: RunbookRecord, attempts: int) -> tuple[RenderableType, ...]:
-    name = book.name + (f" (attempt {book.attempt})" if attempts > 1 else "")
-    return Text(name, "bold"), status(book.status), summary.duration(book.seconds), ""
-
-
 def _change(change: Change) -> Text:
-    text = Text.assemble(
-        status(change.status), f"  {change.resource}  ", (f"{change.book.name} › {change.step.title}", "dim")
-    )
+    text = Text.assemble(status(change.status), f"  {change.resource}  ", (change.place, "dim"))
     for action in change.actions:
         text.append(f"\n    {action}")
-    if origin := summary.origin(change):
-        text.append(f"\n    {origin}", "dim")
+    if change.origin:
+        text.append(f"\n    {change.origin}", "dim")
     return text
 
 
 def _packages(record: Record) -> RenderableType:
-    if record.packages.before is None or record.packages.after is None:
-        return Text("versions were not read " + ("before and after" if record.packages.before is record.packages.after else "before" if record.packages.before is None else "after") + " the run")  # fmt: skip
+    unread = [when for when, found in record.packages.model_dump().items() if found is None]
+    if unread:
+        return Text(f"versions were not read {' and '.join(unread)} the run")
     changed = summary.package_changes(record.packages)
     if not changed:
-        return Text(f"all {len(record.packages.after)} are as they were")
-    return _pairs((each.name, f"{each.before or 'not there'} → {each.after or 'gone'}") for each in changed)
+        return Text(f"all {len(record.packages.after or ())} are as they were")
+    return _pairs((name, f"{before or 'not there'} → {after or 'gone'}") for name, before, after in changed)
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> Table:

@@ -26,16 +26,6 @@ INDEX = "index.html"
 
 
 @dataclass(frozen=True)
-class _Verified:
-    """What verification says of a site or a run, for people."""
-
-    ok: bool
-    text: str
-    findings: Sequence[Finding]
-    notes: Sequence[Finding]
-
-
-@dataclass(frozen=True)
 class _Row:
     """A run in a table: its record, or why there is none."""
 
@@ -43,26 +33,19 @@ class _Row:
     record: Record | None
     problem: str = ""
 
-    @property
-    def failures(self) -> list[Failure]:
-        return summary.failures(self.record) if self.record else []
-
 
 @dataclass(frozen=True)
 class _Site:
-    """What the pages say of a site. rows: newest first."""
+    """What the pages say of a site. rows: newest first. report: None where it was not verified."""
 
     name: str
     rows: Sequence[_Row]
-    report: _Verified | None
-
-    @property
-    def last(self) -> Record | None:
-        return self.rows[0].record if self.rows else None
+    report: Report | None
 
     @property
     def failures(self) -> list[Failure]:
-        return self.rows[0].failures if self.rows else []
+        last = self.rows[0].record if self.rows else None
+        return summary.failures(last) if last else []
 
 
 def write_site(records: Path, reports: Mapping[str, Report]) -> Path:
@@ -92,25 +75,23 @@ def _write_runs(site: History, out: Path, report: Report | None) -> _Site:
     names = {run.name for run in runs}
     rows = [_write_run(run, out / run.name, names, report) for run in reversed(runs)]
     _remove_others(out, names)
-    shown = _Site(site.site, rows, _of_site(report) if report else None)
+    shown = _Site(site.site, rows, report)
     _write(out / INDEX, rendering.page("site.html", site=shown))
     return shown
 
 
 def _write_run(run: Run, out: Path, runs: set[str], report: Report | None) -> _Row:
-    about = _of_run(run, report) if report else None
+    verified: dict[str, object] = {"report": report and _of_run(run, report), "of_site": report}
     try:
         record = run.manifest().predicate
     except BadInput as error:
-        _write(
-            out / INDEX, rendering.page("broken.html", name=run.name, site=run.site, problem=str(error), report=about)
-        )
+        text = rendering.page("broken.html", name=run.name, site=run.site, problem=str(error), **verified)
+        _write(out / INDEX, text)
         return _Row(run.name, None, str(error))
     earlier = [failure for attempt in range(1, record.attempt) for failure in summary.failures(record, attempt)]
     text = rendering.page(
         "run.html",
         record=record,
-        report=about,
         failures=summary.failures(record),
         earlier=earlier,
         changes=summary.changes(record),
@@ -118,34 +99,19 @@ def _write_run(run: Run, out: Path, runs: set[str], report: Report | None) -> _R
         before=record.previous is not None and record.previous.run in runs,
         pages=[_write_notebook(run, record, book, out) for book in record.runbooks],
         longest=max((step.seconds for book in record.runbooks for step in book.steps), default=0) or 1,
+        **verified,
     )
     _write(out / INDEX, text)
     return _Row(run.name, record)
 
 
-def _of_site(report: Report) -> _Verified:
-    names = ", ".join(report.signers.get(fingerprint) or fingerprint for fingerprint in report.signers)
-    parts = [
-        f"{report.runs} runs, {report.files} files",
-        f"{report.signed} signed" + (f" by {names}" if names else ""),
-        f"{report.unsigned} not signed" if report.unsigned else "",
-    ]
-    return _Verified(report.ok, ", ".join(filter(None, parts)), report.findings, report.notes)
+def _of_run(run: Run, report: Report) -> Report:
+    """What the site's report says of one run."""
 
+    def about(findings: Sequence[Finding]) -> list[Finding]:
+        return [each for each in findings if run.name in PurePosixPath(each.place).parts]
 
-def _of_run(run: Run, report: Report) -> _Verified:
-    findings, notes = ([each for each in some if run.name in PurePosixPath(each.place).parts] for some in (report.findings, report.notes))  # fmt: skip
-    others = len(report.findings) - len(findings)
-    text = (
-        "its files and its place in the chain are as recorded" if not findings else "this run is not as it was recorded"
-    )
-    if others:
-        text += (
-            f"; elsewhere in the records of {run.site} there are {others} faults"
-            if others > 1
-            else f"; elsewhere in the records of {run.site} there is a fault"
-        )
-    return _Verified(not findings, text, findings, notes)
+    return Report(about(report.findings), about(report.notes))
 
 
 def _write_notebook(run: Run, record: Record, book: RunbookRecord, out: Path) -> str:

@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from hubrun import atomic_write
 from hubrun.records.ledger.manifest import Cause
-from hubrun.records.ledger.steps import Listener, is_code, mark, outcome
+from hubrun.records.ledger.steps import is_code, mark, outcome
 from hubrun.redaction.redact import HERE
 
 # Seconds that what is on disk may be behind.
@@ -29,15 +29,17 @@ BEHIND = 0.5
 
 
 class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]
-    """The state of one notebook while it runs. `listener` hears of each save.
+    """The state of one notebook while it runs.
 
-    A save that fails (a full disk) is tried again later and never stops the run: `error` says why, `unsaved` holds
-    what should be on disk.
+    kept: the notebook as it was saved last, without secrets; counts: how often each was taken out of it. A save that
+    fails (a full disk) is tried again later and never stops the run: `error` says why, `unsaved` holds what should be
+    on disk.
     """
 
-    def __init__(self, nb: NotebookNode, listener: Listener | None = None, **kwargs: Any) -> None:
+    def __init__(self, nb: NotebookNode, **kwargs: Any) -> None:
         super().__init__(nb, **kwargs)
-        self.listener = listener
+        self.kept: NotebookNode | None = None
+        self.counts: Counter[str] = Counter()
         self.dirty = True
         self.error: OSError | None = None
         self.unsaved = ""
@@ -105,20 +107,17 @@ class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]
 
     def save(self, **kwargs: Any) -> None:
         """Write the notebook without secrets, whole."""
-        counts = self._taken_out.copy()
-        clean = HERE.data(self.nb, counts)
+        self.counts = self._taken_out.copy()
+        self.kept = HERE.data(self.nb, self.counts)
         self.dirty = False
         self._saved = time.monotonic()
-        self.last_save_time = self.now()
         if self.output_path:
-            self.unsaved = nbformat.writes(clean)
+            self.unsaved = nbformat.writes(self.kept)
             try:
                 papermill_io.write(self.unsaved, self.output_path)
                 self.error, self.unsaved = None, ""
             except OSError as error:
                 self.error, self.dirty = error, True
-        if self.listener:
-            self.listener.kept(clean, dict(counts))
 
 
 def patch_papermill() -> None:

@@ -18,7 +18,7 @@ from hubrun.desired.cards import MIME
 from hubrun.environment import MESSAGE
 from hubrun.records.ledger.manifest import Cause
 from hubrun.records.ledger.steps import Listener, derive, is_code, titles
-from hubrun.records.run.kernels import Kernel, SharedKernel
+from hubrun.records.run.kernels import SharedKernel
 from hubrun.records.run.notebook_saver import BEHIND, NotebookSaver, patch_papermill
 from hubrun.records.run.signals import REASONS, Stopped, on_signal
 from hubrun.redaction.redact import HERE
@@ -195,15 +195,13 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
         """
         patch_papermill()
         HERE.learn_environment(os.environ)
-        saver = NotebookSaver(nb, listener, output_path=output_path, log_output=log_output, progress_bar=progress_bar)
+        saver = NotebookSaver(nb, output_path=output_path, log_output=log_output, progress_bar=progress_bar)
         if savers is not None:
             savers.append(saver)
         with contextlib.ExitStack() as stack:
             saver.notebook_start()
             stack.callback(saver.notebook_complete)
-            taken = kernel.take(kernel_name) if kernel else Kernel.start(kernel_name)
-            if not kernel:
-                stack.callback(taken.close)
+            kernel = kernel or stack.enter_context(SharedKernel())
             client = _Client(
                 saver,
                 startup_timeout=start_timeout,
@@ -212,7 +210,7 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
                 log_output=log_output,
                 stdout_file=stdout_file,
                 stderr_file=stderr_file,
-                km=taken.manager,
+                km=kernel.take(kernel_name),
             )
             client.listener, client.asked = listener, asked
             stack.callback(lambda: client.kc and client.kc.stop_channels())

@@ -21,7 +21,7 @@ from hubrun.environment import PROJECT, SITE_FILE
 from hubrun.errors import BadInput
 from hubrun.params import Site
 from hubrun.records.ledger import close, drift, inventory, manifest, provenance, signature
-from hubrun.records.ledger.history import ASKED, History, new_name
+from hubrun.records.ledger.history import ASKED, History
 from hubrun.records.ledger.history import Run as Kept
 from hubrun.records.ledger.manifest import Cause, Link, Manifest, Mode, Packages, Record, RunbookRecord, Signer, Status
 from hubrun.records.ledger.steps import Listener, derive, now, seconds_between
@@ -31,8 +31,6 @@ from hubrun.redaction.redact import HERE
 from hubrun.ssh.prefetch_store import ProbeStore, RunbookProbes, left_over
 
 if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
     from hubrun.records.run.kernels import SharedKernel
     from hubrun.records.run.notebook_saver import NotebookSaver
 
@@ -59,7 +57,7 @@ class Run:
     closed: Link | None = None
     rescued: Path | None = None
     _unsaved: dict[str, str] = field(default_factory=dict)
-    _counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    _counts: dict[str, Counter[str]] = field(default_factory=dict)
 
     @property
     def record(self) -> Record:
@@ -109,14 +107,7 @@ class Run:
         asked.pending = ", ".join(before)
         entry.status, entry.started, entry.file = "running", now(), f"{entry.name}.ipynb"
         self._write()
-        kept: list[NotebookNode] = []
         savers: list[NotebookSaver] = []
-
-        def keep(nb: NotebookNode, counts: dict[str, int]) -> None:
-            kept[:] = [nb]
-            self._counts[entry.file] = counts
-            listener.kept(nb, counts)
-
         failure: BaseException | None = None
         try:
             papermill.execute_notebook(
@@ -126,7 +117,7 @@ class Run:
                 engine_name="hubrun",
                 progress_bar=False,
                 cwd=str(PROJECT),
-                listener=Listener(listener.started, listener.progress, listener.ended, keep),
+                listener=listener,
                 savers=savers,
                 kernel=kernel,
                 asked=asked,
@@ -137,21 +128,21 @@ class Run:
         except Exception as error:  # of the cell, the kernel, nbclient or papermill: what is kept says which
             failure = error
         finally:
-            self._conclude(entry, kept, savers, failure)
+            self._conclude(entry, savers[0] if savers else None, failure)
             self._write()
 
-    def _conclude(
-        self, entry: RunbookRecord, kept: list[NotebookNode], savers: list[NotebookSaver], failure: BaseException | None
-    ) -> None:
+    def _conclude(self, entry: RunbookRecord, saver: NotebookSaver | None, failure: BaseException | None) -> None:
         """The entry of a runbook that has ended, from the notebook that was kept of it."""
         executed = self.folder / entry.file
-        if kept:
-            close.summarize(entry, kept[0])
+        kept = saver.kept if saver else None
+        if saver and kept:
+            self._counts[entry.file] = saver.counts
+            close.summarize(entry, kept)
         entry.ended = now()
         entry.seconds = seconds_between(entry.started, entry.ended)
-        if savers and savers[0].error:
-            self._unsaved[entry.file] = savers[0].unsaved
-            entry.sha256 = manifest.sha256(savers[0].unsaved.encode())
+        if saver and saver.error:
+            self._unsaved[entry.file] = saver.unsaved
+            entry.sha256 = manifest.sha256(saver.unsaved.encode())
         elif executed.exists():
             entry.sha256 = manifest.sha256(executed.read_bytes())
         else:
@@ -280,7 +271,10 @@ def opened(
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             recovered = close.recover(history, key)
             resumes, left = resume.failed_run(history, books) if again else (None, list(books))
-            record = _record(site, mode, signer, left, resumes)
+            record = provenance.new_record(
+                site.site, mode, signer, resumes=resumes,
+                parameters=site.model_dump(exclude_unset=True), runbooks=[_entry(path) for path in left],
+            )  # fmt: skip
             run = Run(site, history, history.folder / record.run, Manifest(predicate=record), left, key, recovered)
             run.folder.mkdir()
             atomic_write.write(run.folder / manifest.FILE, manifest.encode(run.data()))
@@ -290,21 +284,6 @@ def opened(
             ) from None  # fmt: skip
         stack.enter_context(on_signal(at_once))
         yield run
-
-
-def _record(site: Site, mode: Mode, signer: Signer, books: Sequence[Path], resumes: Link | None) -> Record:
-    return Record(
-        run=new_name(),
-        site=site.site,
-        mode=mode,
-        started=now(),
-        operator=provenance.operator(),
-        software=provenance.software(),
-        parameters=site.model_dump(exclude_unset=True),
-        runbooks=[_entry(path) for path in books],
-        resumes=resumes,
-        signer=signer,
-    )
 
 
 def _entry(path: Path) -> RunbookRecord:
