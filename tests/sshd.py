@@ -45,7 +45,8 @@ class Sshd:
         self.port: int = self._socket.getsockname()[1]
         self.known_hosts = folder / "known_hosts"
         self.known_hosts.write_text(self.known(self.host_key))
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def known(self, key: PKey) -> str:
         """The line of a known_hosts file that says that this server has `key`."""
@@ -64,8 +65,11 @@ class Sshd:
             transport.close()
 
     def close(self) -> None:
-        self._socket.close()
+        # The thread ends before the descriptor is free: it accepted the next server's connections otherwise.
+        self._socket.shutdown(socket.SHUT_RDWR)
         self.drop()
+        self._accepting.join(10)
+        self._socket.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
