@@ -52,13 +52,17 @@ class Platform:
 
 @dataclass(frozen=True)
 class Consumer:
-    """One LMS or course with its key. `key` is "" where it has no LTI 1.1, `platform` None where it has no LTI 1.3."""
+    """One LMS or course with its key. `key` is "" where it has no LTI 1.1, `platform` None where it has no LTI 1.3.
+
+    `lms` says which LMS it is (`presets`).
+    """
 
     name: str
     prefix: str
     key: str = ""
     secret: str = field(default="", repr=False)
     platform: Platform | None = None
+    lms: str = "canvas"
 
 
 def read(folder: Path, default_file: Path | None) -> tuple[list[Consumer], list[str]]:
