@@ -10,6 +10,7 @@ from hubrun.cli.install import install
 from hubrun.cli.lab import lab
 from hubrun.cli.launch import launch
 from hubrun.cli.params import params_command
+from hubrun.cli.people import people
 from hubrun.cli.plan import plan
 from hubrun.cli.practice import practice
 from hubrun.cli.records import records
@@ -31,7 +32,7 @@ def hubrun() -> None:
     """
 
 
-for command in (install, lab, launch, params_command, plan, practice, records):
+for command in (install, lab, launch, params_command, people, plan, practice, records):
     hubrun.add_command(command)
 
 

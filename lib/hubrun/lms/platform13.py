@@ -80,14 +80,14 @@ class Key:
 class Person:
     """Somebody in a course of the LMS. `identity` is what it says in the field `username_key`; None: it says nothing.
 
-    It says nothing else of who they are (LTI 1.3, 5.3.6.1: it may keep even `sub` to itself). The hub would note it for
-    the person whose name this is (hubrun_hub/lti/people.py), and it would not be true.
+    `id` is the LMS's own id of them (`sub`); "": one that is ours, and only theirs who has this identity.
     """
 
     identity: str | None
     username_key: str = "lis_person_sourcedid"
     role: str = "Learner"
     course: str = ""
+    id: str = ""
 
     def claims(self) -> dict[str, Any]:
         """What the LMS says of the person. Raises BadInput for a field that Canvas does not send, or another role."""
@@ -112,6 +112,7 @@ class Person:
         if self.identity is None:
             said.pop(name, None)
         else:
+            said["sub"] = self.id or (self.identity and f"hubrun-{self.identity}")
             said[name] = {member: self.identity} if member else self.identity
         return said
 

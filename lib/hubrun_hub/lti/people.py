@@ -154,9 +154,10 @@ def can_be_kept(value: str) -> bool:
 
 def marks(seen: Seen) -> dict[str, str]:
     """Digest → kind of each thing by which a launch's person is known again, for the hub's database."""
+    ids = [(seen.version, name, value) for name, value in seen.ids]
+    ids += [("1.1", "user_id", seen.id_11)] if seen.id_11 else []
     found = {
-        _mark(seen.consumer, f"id {seen.version} {name}", value): f"id {seen.version} {name}"
-        for name, value in seen.ids
+        _mark(seen.consumer, f"id {version} {name}", value): f"id {version} {name}" for version, name, value in ids
     }
     for name, value in seen.fields.items():
         if is_vouched(name, seen.version) and can_be_kept(value):
@@ -303,11 +304,10 @@ class _Resolution:
         for name, value in seen.ids:
             if person := self._with_id(seen.version, name, value):
                 return person
-        if seen.version != "1.3":
-            return None
         if seen.id_11:
             return self._with_id("1.1", "user_id", seen.id_11)
-        person = self._with_id("1.1", "user_id", seen.ids[0][1])
+        other = ("1.3", "sub") if seen.version == "1.1" else ("1.1", "user_id")
+        person = self._with_id(*other, seen.ids[0][1])
         return person if person and not self._has_id(person) else None
 
     def _with_id(self, version: str, name: str, value: str) -> int | None:

@@ -107,7 +107,9 @@ def test_nonces_outlive_the_process_and_a_damaged_file_is_begun_anew(tmp_path: P
 @pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.value)
 def test_every_refusal_has_a_page_that_says_what_to_do(reason: Reason) -> None:
     page = PAGES[reason]
-    assert 400 <= page.status < 500 or (page.status == 503 and reason in (Reason.NO_KEYS, Reason.DISK_FULL))
+    assert 400 <= page.status < 500 or (
+        page.status == 503 and reason in (Reason.NO_KEYS, Reason.DISK_FULL, Reason.NO_PEOPLE)
+    )
     assert page.title and page.what.endswith(".") and page.advice.endswith(".")
 
 
