@@ -371,8 +371,10 @@ class _Resolution:
         if marked:
             possible = [each for each in map(self._person_of, sorted(marked)) if not self._is_another(each)]
             return possible[0] if len(possible) == 1 else None
-        with suppress(user_names.NoIdentity):
-            name = user_names.hub_name(self.value, self.seen.prefix, exact=self.seen.key in EXACT_KEYS)
+        names = [user_names.hub_name(self.value, self.seen.prefix, exact=self.seen.key in EXACT_KEYS)]
+        # On a hub that was set up by the guide the name was what the LMS said, in lower case.
+        names += [self.value.lower()] if self.rules.adopt and not self.seen.prefix else []
+        for name in names:
             if self.hub.exists(name) and not self._owned(name) and self._may_take(name):
                 self.db.execute("DELETE FROM unclaimed WHERE user = ?", (name,))
                 self.notes.append(f"{name} was nobody's, and is now the person whose {self.seen.key} has this value")

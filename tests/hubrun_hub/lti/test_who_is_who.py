@@ -103,13 +103,14 @@ def test_a_lost_file_loses_nobody(door: Door, consumer: str) -> None:
 
 
 def test_a_user_whom_nobody_owns_is_told_apart_or_taken_once_by_name(tmp_path: Path) -> None:
-    guide = {"ada": True, "ben": True, "new": False}
+    guide = {"ada": True, "ben": True, "new": False, "cho@example.edu": True}
     door = Door(tmp_path / "one", FakeHub(dict(guide)))
     assert door.launch("1", sis="ada").startswith("ada--")
     assert door.launch("2", sis="new") == "new", "an account that nobody ever used, such as one of load_groups"
     adopting = Door(tmp_path / "two", FakeHub(dict(guide)), adopt=True)
     assert adopting.launch("1", sis="ada") == "ada" and "ada was nobody's" in adopting.notes[0]
     assert adopting.launch("2", sis="ada").startswith("ada--"), "once"
+    assert adopting.launch("5", sis="Cho@Example.edu") == "cho@example.edu", "the guide's names were what the LMS said"
     assert adopting.launch("3", mail="ben", key=MAIL).startswith("ben--"), "an address may be written by anybody"
     assert adopting.launch("4", "1.3", key=LOGIN, login="ben").startswith("ben--"), "a link may have set it"
 
