@@ -26,6 +26,8 @@ CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
 # LTI 1.3, appendix A.2.
 _MEMBERSHIP = "http://purl.imsglobal.org/vocab/lis/v2/membership#"
 _PERSON = "http://purl.imsglobal.org/vocab/lis/v2/institution/person#"
+# How an id begins that we give to people whom no LMS has named.
+OURS = "hubrun-"
 # Seconds that a token is good for, as Canvas's are (lib/lti/messages/jwt_message.rb).
 _GOOD_FOR_S = 3600
 
@@ -112,8 +114,9 @@ class Person:
         if self.identity is None:
             said.pop(name, None)
         else:
-            said["sub"] = self.id or (self.identity and f"hubrun-{self.identity}")
             said[name] = {member: self.identity} if member else self.identity
+            own = f"{OURS}{self.identity}" if self.identity else ""
+            said["sub"] = self.id or (self.identity if name == "sub" else own)
         return said
 
 

@@ -284,7 +284,11 @@ class Site(BaseModel):
     @classmethod
     def _without_former(cls, values: object) -> object:
         # Their notebooks and files go on working.
-        return {name: value for name, value in values.items() if name not in FORMER} if isinstance(values, dict) else values
+        return (
+            {name: value for name, value in values.items() if name not in FORMER}
+            if isinstance(values, dict)
+            else values
+        )
 
     @field_validator("admin_users")
     @classmethod

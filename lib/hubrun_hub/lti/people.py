@@ -437,8 +437,8 @@ class _Resolution:
         )
         known = {name: rest for name, *rest in rows}
         for name, value in seen.fields.items():
-            if not can_be_kept(value):
-                continue
+            if not can_be_kept(value) or (name == "user_id" and name != seen.key):
+                continue  # a stable id is kept as one
             vouched, form = is_vouched(name, seen.version), compared(name, value)
             if name in known and known[name][0] == value and bool(known[name][1]) >= vouched:
                 if self.now - known[name][2] > _SEEN_S:

@@ -380,8 +380,8 @@ def test_the_same_name_from_two_consumers_is_two_people_with_courses_of_their_ow
 
 
 def test_two_keys_of_one_lms_share_their_people_when_their_files_say_so(hub: Hub, browser: Browser) -> None:
-    hub.consumer("bio", "key-of-bio", "secret-of-bio", prefix="")
-    browser.post("/hub/lti/launch", form("ada", key="key-of-bio", secret="secret-of-bio"))
+    hub.consumer("more", "key-of-more", "secret-of-more", prefix="")
+    browser.post("/hub/lti/launch", form("ada", key="key-of-more", secret="secret-of-more"))
     assert browser.user == "ada"
 
 

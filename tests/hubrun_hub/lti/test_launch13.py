@@ -112,7 +112,7 @@ BAD_13: list[tuple[str, dict[str, Any], str]] = [
     ("no roles", {"roles": None}, "no-launch"),
     ("nobody's id", {"sub": None}, "no-name"),
     ("empty id", {"sub": " "}, "no-name"),
-    ("id of another type", {"sub": ["ada"]}, "no-name"),
+    ("id of another type", {"sub": ["ada"]}, "not-trusted"),
     ("half of a surrogate pair for an id", {"sub": "a\ud800"}, "no-name"),
     ("an id without end", {"sub": "x" * 2000}, "no-name"),
     ("a variable for an id", {"sub": "$User.id"}, "no-name"),
