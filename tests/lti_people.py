@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hubrun_hub.lti.people import People, Rules, Seen, marks
+from hubrun_hub.lti.people import People, Rules, Seen
 
 SIS, LOGIN, MAIL = "lis_person_sourcedid", "custom_canvas_user_login_id", "lis_person_contact_email_primary"
 NOW = 1_800_000_000.0
@@ -60,16 +60,16 @@ class Door:
     ) -> str:
         said = {SIS: fields.pop("sis", ""), LOGIN: fields.pop("login", ""), MAIL: fields.pop("mail", ""), **fields}
         name = "user_id" if version == "1.1" else "sub"
+        username = [("lis_person_sourcedid", fields.pop("username"))] if "username" in fields else []
         seen = Seen(
-            consumer, self.prefixes[consumer], version, [(name, id)], {k: v for k, v in said.items() if v},
+            consumer, self.prefixes[consumer], version, [*username, (name, id)], {k: v for k, v in said.items() if v},
             key or self.key, id_11,
         )  # fmt: skip
         self.now += 1
         found = self.people.resolve(seen, Rules(self.prefixes, **self.rules), self.hub, self.now)
-        for user, theirs in self.people.inherited.items():
-            self.hub.keep(user, theirs)
-        self.people.inherited = {}
         self.hub.users[found.user] = True
-        self.hub.keep(found.user, marks(seen))
+        for user, theirs in self.people.pending.items():
+            self.hub.keep(user, theirs)
+        self.people.pending = {}
         self.notes, self.administers = found.notes, found.administers
         return found.user

@@ -20,7 +20,7 @@ from .hub_users import DatabaseUsers
 from .jwks import KeySets
 from .launch import Launch
 from .nonces import Nonces
-from .people import People, Rules, Seen, Unusable, marks
+from .people import People, Rules, Seen, Unusable
 from .refusals import RateLimit
 
 
@@ -152,14 +152,13 @@ class LaunchAuthenticator(Authenticator):
             self.log.warning("LTI launch by consumer %s: %s", launch.consumer.name, note)
         return replace(launch, user=found.user, administers=found.administers)
 
-    def keep(self, launch: Launch, db: Any) -> None:
-        """Keep, in the hub's database, by what the person of a launch is known again; and those whom an upgrade found."""
+    def keep(self, db: Any) -> None:
+        """Keep, in the hub's database, by what people are known again: whoever came, and those whom an upgrade found."""
         users = self.hub_users(db)
-        for name, theirs in self.people.inherited.items():
-            users.keep(name, theirs)
-        users.keep(launch.user, marks(self._seen(launch)))
+        for name, marks in self.people.pending.items():
+            users.keep(name, marks)
         db.commit()
-        self.people.inherited = {}
+        self.people.pending = {}
 
     def _seen(self, launch: Launch) -> Seen:
         consumer = launch.consumer

@@ -97,7 +97,7 @@ class LaunchHandler(BaseHandler):
         user = await super().auth_to_user(authenticated, user)
         if self._launch is not None:
             groups.enrol(self.db, user.orm_user, self._launch)
-            self.authenticator.keep(self._launch, self.db)
+            self.authenticator.keep(self.db)
         return user
 
     def set_login_cookie(self, user: Any) -> None:

@@ -1,6 +1,6 @@
 """The hub's own users, for `people`: and in the hub's database, beside them, the marks by which people are known again.
 
-A mark is a digest (`people.marks`), and says nothing to who does not know the value already.
+A mark is a digest of what a person is known by, and says nothing to who does not know the value already.
 """
 
 # mypy: disable-error-code="import-not-found,misc,no-any-return"

@@ -52,6 +52,7 @@ _VOUCHED = {
     },
     "1.3": {"lis_person_sourcedid", "user_id"},
 }  # fmt: skip
+_UNWRITABLE = ("user_id", "sub")
 LONGEST = 1000  # characters of a value that is kept; LTI 1.3, 5.3.6.1: `sub` has 255 at most
 
 VERSION = 2
@@ -84,7 +85,7 @@ class Unusable(sqlite3.Error):
 
 
 class HubUsers(Protocol):
-    """The users of the hub, and the marks of people (`marks`) that its database keeps."""
+    """The users of the hub, and the marks of people (`People.pending`) that its database keeps."""
 
     def names(self) -> Iterable[str]:
         """Of all users."""
@@ -106,7 +107,7 @@ class HubUsers(Protocol):
 class Seen:
     """What a launch says of its person.
 
-    ids: field → value of the LMS's own stable ids, the first counts most. fields: whatever else may say who they are.
+    ids: field and value of the LMS's own stable ids; the first is the person's, the others may be one for each course. fields: whatever else may say who they are.
     key: lti_username_key. id_11: the id of LTI 1.1 that a launch of 1.3 names.
     """
 
@@ -152,18 +153,14 @@ def can_be_kept(value: str) -> bool:
     return len(value) <= LONGEST and not any(each == "\0" or "\ud800" <= each <= "\udfff" for each in value)
 
 
-def marks(seen: Seen) -> dict[str, str]:
-    """Digest → kind of each thing by which a launch's person is known again, for the hub's database."""
-    ids = [(seen.version, name, value) for name, value in seen.ids]
-    ids += [("1.1", "user_id", seen.id_11)] if seen.id_11 else []
-    found = {
-        _mark(seen.consumer, f"id {version} {name}", value): f"id {version} {name}" for version, name, value in ids
+def _marks_of(db: sqlite3.Connection, person: int) -> dict[str, str]:
+    """Digest → kind of each thing by which a person is known again, for the hub's database."""
+    asks = "SELECT consumer, 'id ' || version || ' ' || field, value FROM stable_id WHERE person = ?"
+    found = {_mark(consumer, kind, value): kind for consumer, kind, value in db.execute(asks, (person,))}
+    asks = "SELECT consumer, 'field ' || field, compared FROM field WHERE person = ? AND vouched"
+    return found | {
+        _mark(consumer, kind, form): f"{kind} {consumer}" for consumer, kind, form in db.execute(asks, (person,))
     }
-    for name, value in seen.fields.items():
-        if is_vouched(name, seen.version) and can_be_kept(value):
-            kind = f"field {name}"
-            found[_mark(seen.consumer, kind, compared(name, value))] = f"{kind} {seen.consumer}"
-    return found
 
 
 def _mark(consumer: str, kind: str, value: str) -> str:
@@ -174,12 +171,12 @@ class People:
     """The file `path`; it is made, readable for its owner alone, when it is not there.
 
     It stays open, and is opened again when another file is in its place: one that was restored counts at once.
-    inherited: user → marks of people whom the version before knew, until the hub's database has them.
+    pending: user → marks (digest → kind) by which people are known again, until the hub's database has them.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.inherited: dict[str, dict[str, str]] = {}
+        self.pending: dict[str, dict[str, str]] = {}
         self._db: sqlite3.Connection | None = None
         self._file = (0, 0)
 
@@ -188,20 +185,22 @@ class People:
 
         Raises Unusable, and then nothing is written.
         """
-        with self._transaction(hub, now) as db:
-            return _Resolution(db, seen, rules, hub, now).found()
+        with self._transaction(hub) as db:
+            found, marks = _Resolution(db, seen, rules, hub, now).found()
+        self.pending[found.user] = marks
+        return found
 
     def forget(self, user: str, hub: HubUsers) -> None:
         """Remove what is kept of the person of a hub user. Raises Unusable."""
-        self.inherited.pop(user, None)
-        with self._transaction(hub, 0) as db:
+        self.pending.pop(user, None)
+        with self._transaction(hub) as db:
             db.execute("DELETE FROM person WHERE user = ?", (user,))
             db.execute("DELETE FROM unclaimed WHERE user = ?", (user,))
 
     @contextmanager
-    def _transaction(self, hub: HubUsers, now: float) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, hub: HubUsers) -> Iterator[sqlite3.Connection]:
         try:
-            db = self._open(hub, now)
+            db = self._open(hub)
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
@@ -213,7 +212,7 @@ class People:
             self._close()
             raise Unusable(f"{self.path} cannot be used: {error}") from error
 
-    def _open(self, hub: HubUsers, now: float) -> sqlite3.Connection:
+    def _open(self, hub: HubUsers) -> sqlite3.Connection:
         with suppress(FileNotFoundError):
             if self._db and _place(os.stat(self.path)) == self._file:
                 return self._db
@@ -223,7 +222,7 @@ class People:
         os.close(file)
         db = connect(self.path)
         try:
-            self._prepare(db, hub, now)
+            self._prepare(db, hub)
         except BaseException:
             db.close()
             raise
@@ -235,7 +234,7 @@ class People:
             self._db.close()
         self._db = None
 
-    def _prepare(self, db: sqlite3.Connection, hub: HubUsers, now: float) -> None:
+    def _prepare(self, db: sqlite3.Connection, hub: HubUsers) -> None:
         tables = check(db)
         if "schema_version" in tables and "identity" not in tables:
             return
@@ -245,7 +244,7 @@ class People:
                 db.execute(statement)
             db.execute("INSERT INTO schema_version VALUES (?)", (VERSION,))
         if "identity" in tables:
-            self.inherited = _inherit(db, hub, now)
+            self.pending |= _inherit(db, hub)
         db.execute("COMMIT")
 
 
@@ -290,18 +289,20 @@ class _Resolution:
         others = sorted(name for name, prefix in known.items() if prefix == seen.prefix and name != seen.consumer)
         self.consumers = [seen.consumer, *others]
 
-    def found(self) -> Found:
+    def found(self) -> tuple[Found, dict[str, str]]:
         person = self._by_ids() or self._by_value() or self._new()
         self._write(person)
         ((user,),) = self.db.execute("SELECT user FROM person WHERE number = ?", (person,)).fetchall()
         self._compare(person, user)
-        return Found(user, self._administers(person, user), self.notes)
+        return Found(user, self._administers(person, user), self.notes), _marks_of(self.db, person)
 
     # -- who it is
 
     def _by_ids(self) -> int | None:
         seen = self.seen
-        for name, value in seen.ids:
+        # The last one first: where an LMS's preset names another field than user_id, whoever makes a link may write that
+        # (openedx/xblock-lti-consumer, lti_1p1/consumer.py: custom parameters go over LTI_PARAMETERS), and never user_id.
+        for name, value in reversed(seen.ids):
             if person := self._with_id(seen.version, name, value):
                 return person
         if seen.id_11:
@@ -429,7 +430,9 @@ class _Resolution:
         if not db.execute("SELECT 1 FROM consumer WHERE (name, prefix) = (?, ?)", row).fetchone():
             db.execute("INSERT OR REPLACE INTO consumer VALUES (?, ?)", row)
         for name, value in seen.ids:
-            self._write_id(person, seen.version, name, value)
+            # A second one that a link's maker may have written would be somebody else's.
+            if name in _UNWRITABLE or not self._has_id(person, seen.version, name):
+                self._write_id(person, seen.version, name, value)
         if seen.id_11:
             self._write_id(person, "1.1", "user_id", seen.id_11)
         rows = db.execute(
@@ -483,13 +486,12 @@ class _Resolution:
         return self._holders()[:1] == [person] and self._marked_by_value() <= {user}
 
 
-def _inherit(db: sqlite3.Connection, hub: HubUsers, now: float) -> dict[str, dict[str, str]]:
+def _inherit(db: sqlite3.Connection, hub: HubUsers) -> dict[str, dict[str, str]]:
     """Take over what the version before noted: user, field, version, value, consumer, prefix, at. Returns user → marks.
 
     Where two users were noted with the same id or value, it is the last one's. Users of whom nothing was noted came
     before there were notes: whoever has the name that the old rule made, by a field that the LMS vouches for, takes them.
     """
-    found: dict[str, dict[str, str]] = {}
     # In 1.3 a custom field is a link's to set. Which version a field came with was not noted.
     by_11 = {user for (user,) in db.execute("SELECT user FROM identity WHERE (field, version) = ('user_id', '1.1')")}
     notes = "SELECT user, field, version, value, consumer, prefix, at FROM identity ORDER BY at, user"
@@ -498,24 +500,16 @@ def _inherit(db: sqlite3.Connection, hub: HubUsers, now: float) -> dict[str, dic
         ((person,),) = db.execute("SELECT number FROM person WHERE user = ?", (user,)).fetchall()
         db.execute("INSERT OR REPLACE INTO consumer VALUES (?, ?)", (consumer, prefix))
         if name == "user_id" and version:
-            name = "sub" if version == "1.3" else name
-            db.execute(
-                "INSERT OR REPLACE INTO stable_id VALUES (?, ?, ?, ?, ?)", (consumer, version, name, value, person)
-            )
-            kind, form = f"id {version} {name}", value
-        elif not user_names.is_somebody(value):
-            continue
-        else:
+            row = (consumer, version, "sub" if version == "1.3" else name, value, person)
+            db.execute("INSERT OR REPLACE INTO stable_id VALUES (?, ?, ?, ?, ?)", row)
+        elif user_names.is_somebody(value):
             form, vouched = compared(name, value), is_vouched(name, "1.1" if user in by_11 else "1.3")
             db.execute("DELETE FROM field WHERE (consumer, field, compared) = (?, ?, ?)", (consumer, name, form))
             db.execute(
                 "INSERT OR REPLACE INTO field VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (person, consumer, name, value, form, vouched, at, at),
             )
-            kind = f"field {name}" if vouched else ""
-        if kind:
-            known = f"{kind} {consumer}" if kind.startswith("field") else kind
-            found.setdefault(user, {})[_mark(consumer, kind, form)] = known
+    found = {user: _marks_of(db, number) for user, number in db.execute("SELECT user, number FROM person").fetchall()}
     for user in hub.names():
         if _OF_OUR_MAKING.fullmatch(user) and not db.execute("SELECT 1 FROM person WHERE user = ?", (user,)).fetchone():
             db.execute("INSERT OR IGNORE INTO unclaimed VALUES (?)", (user,))

@@ -99,6 +99,18 @@ def test_a_lost_file_loses_nobody(door: Door, consumer: str) -> None:
     assert door.launch("3", consumer=consumer, sis="s2") not in homes, "s2 was given to somebody else"
 
 
+def test_an_lms_with_an_id_for_each_course_knows_people_by_their_shared_username(door: Door) -> None:
+    """Open edX; and a course's author, who can write the username, is who they were when they came from there before."""
+    home = door.launch("ada-in-one", username="ada", sis="ada")
+    assert door.launch("ada-in-two", username="ada") == home
+    assert door.launch("ada-in-three") != home, "where the username is not shared each course is a home of its own"
+    author = door.launch("author-in-one", username="author", sis="author")
+    assert door.launch("author-in-one", username="ada", sis="ada") == author
+    assert door.launch("author-in-one", username="ben") == author
+    assert door.launch("ben-in-two", username="ben") != author, "whose name was written before he came"
+    assert door.launch("ada-in-one", username="ada") == home == door.launch("ada-in-four", username="ada")
+
+
 # -- a hub that another hand set up
 
 
