@@ -6,6 +6,7 @@ again. It prints how long a launch took, how long of that the file of who is who
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 import sys
@@ -20,10 +21,10 @@ from lti_platform import Lms
 # The hub's own clock for what the file costs: around `resolve`.
 _TIMED = """
 import time
-from hubrun_hub.lti import people
+from hubrun_hub.lti import people_file
 
 
-class Timed(people.People):
+class Timed(people_file.People):
     def resolve(self, *args):
         began = time.perf_counter()
         try:
@@ -40,6 +41,13 @@ door.People = Timed
 def percentile(times: list[float], part: float) -> float:
     """The time within which this part of them was done."""
     return sorted(times)[min(len(times) - 1, int(len(times) * part))]
+
+
+def cpu_s(hub: Hub) -> float:
+    """Seconds of a core that the hub's process has used (proc(5), /proc/PID/stat)."""
+    assert hub._process
+    fields = Path(f"/proc/{hub._process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def arrive(hub: Hub, lms: Lms, people: int, seconds: float) -> tuple[list[float], int]:
@@ -77,13 +85,13 @@ def main(people: int = 200, seconds: float = 10.0) -> int:
         lms = Lms()
         lms.write(hub.folder / "consumers.d")
         for what in ("new people", "the same again"):
-            before = len(hub.log)
+            before, cpu = len(hub.log), cpu_s(hub)
             took, came = arrive(hub, lms, people, seconds)
             cost = [float(each) for each in re.findall(r"RESOLVED ([\d.]+) ms", hub.log[before:])]
             print(
                 f"{what}: {came} of {people} logged in; a launch {statistics.median(took):.3f} s, p95 "
                 f"{percentile(took, 0.95):.3f} s, longest {max(took):.3f} s; who is who {statistics.median(cost):.2f} ms, "
-                f"p95 {percentile(cost, 0.95):.2f} ms, longest {max(cost):.2f} ms"
+                f"p95 {percentile(cost, 0.95):.2f} ms, longest {max(cost):.2f} ms; the hub's CPU {cpu_s(hub) - cpu:.1f} s"
             )
             failed = failed or came < people
         traces = hub.log.count("Traceback")

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hubrun_hub.lti.people import People, Rules, Seen
+from hubrun_hub.lti.people import Rules, Seen
+from hubrun_hub.lti.people_file import People
 
 SIS, LOGIN, MAIL = "lis_person_sourcedid", "custom_canvas_user_login_id", "lis_person_contact_email_primary"
 NOW = 1_800_000_000.0

@@ -19,7 +19,8 @@ import pytest
 
 from hubrun_hub.joining import homes
 from hubrun_hub.joining.failed import Failed
-from hubrun_hub.lti.people import People, Rules, Seen
+from hubrun_hub.lti.people import Rules, Seen
+from hubrun_hub.lti.people_file import People
 from hubrun_hub.programs import people as program
 from hubrun_hub.student_volume import volume
 from lti_hub import hub_python

@@ -288,7 +288,9 @@ def test_a_parameters_cell_is_python_whose_values_are_the_defaults(runbook: str)
     assert site(**given) == site()
 
 
-def test_a_parameter_of_a_version_before_goes_on_with_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_parameter_of_a_version_before_goes_on_with_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "site.yaml"
     file.write_text(HEAD + "new_names: rename\n")
     assert params.load(file, {"new_names": "leave"}) == site()

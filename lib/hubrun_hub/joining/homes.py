@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from hubrun_hub.joining.confined import as_owner
 from hubrun_hub.joining.failed import Failed
-from hubrun_hub.lti import people
+from hubrun_hub.lti import people_file
 from hubrun_hub.student_volume import volume
 
 HUB = "jupyterhub.service"
@@ -46,7 +46,7 @@ def look(places: Places, one: str, into: str) -> Look:
         users = {name for (name,) in db.execute("SELECT name FROM users WHERE name IN (?, ?)", (one, into))}
         groups = [name for (name,) in db.execute(_GROUPS, (one,))] if one in users else []
     with closing(_read_only(places.people)) as db:
-        people.check(db)
+        people_file.check(db)
         known = {name for (name,) in db.execute("SELECT user FROM person WHERE user IN (?, ?)", (one, into))}
     problems += [f"{name} is not a user of the hub" for name in (one, into) if name not in users]
     problems += [f"nobody is known to come as {into}"] if into not in known else []

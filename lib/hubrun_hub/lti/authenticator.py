@@ -20,7 +20,8 @@ from .hub_users import DatabaseUsers
 from .jwks import KeySets
 from .launch import Launch
 from .nonces import Nonces
-from .people import People, Rules, Seen, Unusable
+from .people import Rules, Seen, Unusable
+from .people_file import People
 from .refusals import RateLimit
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hubrun_hub.joining import homes
 from hubrun_hub.joining.failed import Failed
-from hubrun_hub.lti import people
+from hubrun_hub.lti import people_file
 
 
 def everybody(places: homes.Places) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def everybody(places: homes.Places) -> dict[str, Any]:
     found: dict[int, dict[str, Any]] = {}
     if places.people.exists():
         with closing(sqlite3.connect(f"{places.people.as_uri()}?mode=ro", uri=True, timeout=10)) as db:
-            if "identity" in people.check(db):
+            if "identity" in people_file.check(db):
                 raise sqlite3.DatabaseError("it is of the version before: it is taken over at the next launch")
             for number, user, since in db.execute("SELECT number, user, since FROM person"):
                 found[number] = {"user": user, "since": since, "ids": [], "fields": []}

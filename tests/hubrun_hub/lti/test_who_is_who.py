@@ -21,8 +21,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from hubrun_hub.lti import people as module
-from hubrun_hub.lti.people import People, Rules, Seen, Unusable
+from hubrun_hub.lti import people_file as module
+from hubrun_hub.lti.people import Rules, Seen, Unusable
+from hubrun_hub.lti.people_file import People
 from hubrun_hub.lti.user_names import admin_names, hub_name
 from lti_people import LOGIN, MAIL, NOW, SIS, Door, FakeHub
 
