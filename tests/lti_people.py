@@ -30,8 +30,8 @@ class FakeHub:
     def came(self, name: str) -> bool:
         return self.users.get(name, False)
 
-    def owners(self, mark: str) -> Collection[str]:
-        return [user for digest, user in self.kept if digest == mark and user in self.users]
+    def owners(self, marks: Collection[str]) -> dict[str, set[str]]:
+        return {mark: {user for digest, user in self.kept if digest == mark and user in self.users} for mark in marks}
 
     def kinds(self, name: str) -> Collection[str]:
         return {kind for (_, user), kind in self.kept.items() if user == name}

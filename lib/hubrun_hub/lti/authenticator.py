@@ -154,12 +154,13 @@ class LaunchAuthenticator(Authenticator):
         return replace(launch, user=found.user, administers=found.administers)
 
     def keep(self, db: Any) -> None:
-        """Keep, in the hub's database, by what people are known again: whoever came, and those whom an upgrade found."""
+        """Keep, in the hub's database, by what people are known again: whoever came, and those whom an upgrade found.
+
+        Whoever calls this commits, and then calls `People.pending.clear`.
+        """
         users = self.hub_users(db)
         for name, marks in self.people.pending.items():
             users.keep(name, marks)
-        db.commit()
-        self.people.pending = {}
 
     def _seen(self, launch: Launch) -> Seen:
         consumer = launch.consumer

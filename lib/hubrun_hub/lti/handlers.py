@@ -96,8 +96,10 @@ class LaunchHandler(BaseHandler):
         """Make the user, as JupyterHub does, and put them into their course's groups before the cookie is set."""
         user = await super().auth_to_user(authenticated, user)
         if self._launch is not None:
-            groups.enrol(self.db, user.orm_user, self._launch)
             self.authenticator.keep(self.db)
+            groups.enrol(self.db, user.orm_user, self._launch)
+            self.db.commit()
+            self.authenticator.people.pending.clear()
         return user
 
     def set_login_cookie(self, user: Any) -> None:

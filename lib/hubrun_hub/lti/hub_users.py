@@ -48,9 +48,14 @@ class DatabaseUsers:
         user = self._user(name)
         return user is not None and (user.last_activity is not None or bool(user.orm_spawners))
 
-    def owners(self, mark: str) -> Collection[str]:
-        users = [user for (user,) in self.db.execute(select(MARKS.c.user).where(MARKS.c.mark == mark))]
-        return [user for user in users if self.exists(user)]
+    def owners(self, marks: Collection[str]) -> dict[str, set[str]]:
+        from jupyterhub import orm
+
+        there = MARKS.c.user.in_(select(orm.User.name))
+        found: dict[str, set[str]] = {}
+        for mark, user in self.db.execute(select(MARKS.c.mark, MARKS.c.user).where(MARKS.c.mark.in_(marks), there)):
+            found.setdefault(mark, set()).add(user)
+        return found
 
     def kinds(self, name: str) -> Collection[str]:
         return {kind for (kind,) in self.db.execute(select(MARKS.c.kind).where(MARKS.c.user == name))}

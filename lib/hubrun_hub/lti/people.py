@@ -68,8 +68,8 @@ class HubUsers(Protocol):
     def came(self, name: str) -> bool:
         """Whether anybody was ever logged in as this user, and so may have left files."""
 
-    def owners(self, mark: str) -> Collection[str]:
-        """The users whose people have this mark."""
+    def owners(self, marks: Collection[str]) -> dict[str, set[str]]:
+        """Of these marks each that is kept → the users whose people have it."""
 
     def kinds(self, name: str) -> Collection[str]:
         """The kinds of marks that this user's person has."""

@@ -46,6 +46,7 @@ class Resolution:
         known = {**dict(db.execute("SELECT name, prefix FROM consumer")), **rules.prefixes, seen.consumer: seen.prefix}
         others = sorted(name for name, prefix in known.items() if prefix == seen.prefix and name != seen.consumer)
         self.consumers = [seen.consumer, *others]
+        self._kept: dict[str, set[str]] | None = None
 
     def found(self) -> tuple[Found, dict[str, str]]:
         person = self._by_ids() or self._by_value() or self._new()
@@ -65,23 +66,39 @@ class Resolution:
                 return person
         if seen.id_11:
             return self._with_id("1.1", "user_id", seen.id_11)
-        other = ("1.3", "sub") if seen.version == "1.1" else ("1.1", "user_id")
-        person = self._with_id(*other, seen.ids[0][1])
+        person = self._with_id(*self._other_id(), seen.ids[0][1])
         return person if person and not self._has_id(person) else None
 
+    def _other_id(self) -> tuple[str, str]:
+        """Version and field of what the other version calls the id."""
+        return ("1.3", "sub") if self.seen.version == "1.1" else ("1.1", "user_id")
+
     def _with_id(self, version: str, name: str, value: str) -> int | None:
+        return self._noted_with_id(version, name, value) or self._marked(f"id {version} {name}", value)
+
+    def _noted_with_id(self, version: str, name: str, value: str) -> int | None:
         asks = "SELECT person FROM stable_id WHERE (consumer, version, field, value) = (?, ?, ?, ?)"
         for consumer in self.consumers:
             if row := self.db.execute(asks, (consumer, version, name, value)).fetchone():
                 return int(row[0])
-        return self._marked(f"id {version} {name}", value)
+        return None
 
     def _marked(self, kind: str, value: str) -> int | None:
         """The person of whom the hub's database has this mark: the file was lost, or is an older one."""
         for consumer in self.consumers:
-            if len(users := self.hub.owners(mark(consumer, kind, value))) == 1:
+            if len(users := self._owners(mark(consumer, kind, value))) == 1:
                 return self._person_of(*users)
         return None
+
+    def _owners(self, wanted: str) -> set[str]:
+        """The users whose people have a mark of this launch. The hub's database is asked once, for all of them."""
+        if self._kept is None:
+            seen = self.seen
+            known = [(f"id {seen.version} {name}", value) for name, value in seen.ids]
+            known += [(f"id {' '.join(self._other_id())}", seen.ids[0][1]), ("id 1.1 user_id", seen.id_11)]
+            known.append((f"field {seen.key}", self.value))
+            self._kept = self.hub.owners({mark(each, kind, value) for each in self.consumers for kind, value in known})
+        return self._kept.get(wanted, set())
 
     def _has_id(self, person: int, version: str = "", name: str = "") -> bool:
         """Whether an id of the person is known, of the launch's own kind where no other is named."""
@@ -142,7 +159,7 @@ class Resolution:
 
     def _marked_by_value(self) -> set[str]:
         kind = f"field {self.seen.key}"
-        return {user for each in self.consumers for user in self.hub.owners(mark(each, kind, self.value))}
+        return {user for each in self.consumers for user in self._owners(mark(each, kind, self.value))}
 
     def _may_take(self, name: str) -> bool:
         kinds = set(self.hub.kinds(name))
@@ -214,7 +231,7 @@ class Resolution:
             )
 
     def _write_id(self, person: int, version: str, name: str, value: str) -> None:
-        there = self._with_id(version, name, value)
+        there = self._noted_with_id(version, name, value)
         if there is None or there == person:
             row = (self.seen.consumer, version, name, value, person)
             if not self.db.execute(
