@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from . import launch_targets, user_names
@@ -11,6 +14,7 @@ from .consumers import Consumer
 from .people import KEYS, can_be_kept
 from .refusals import Reason, Refusal
 
+CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
 # How far apart the clocks of the LMS and of the hub may be, and how old a launch of LTI 1.1 may be, in seconds.
 CLOCK_S = 30
 
@@ -64,6 +68,33 @@ def ids_of(read: Callable[[str], object], fields: Sequence[str], consumer: Consu
     if not ids or not all(can_be_kept(text) for _, text in ids):
         raise Refusal(Reason.NO_NAME, f"no {' and no '.join(name for name, _ in said)}", consumer.name)
     return ids
+
+
+def id_11_of(claims: dict[str, Any], consumer: Consumer, client_id: str) -> str:
+    """What LTI 1.1 called the person (IMS LTI 1.3 migration guide, "LTI 1.1 Migration Claim"); "" for no word of it.
+
+    Where it is signed with the key of this consumer, the signature must be right. The claim is the LMS's own, as `sub` is.
+    """
+    said = claims.get(f"{CLAIM}lti1p1")
+    said = said if isinstance(said, dict) else {}
+    signature = said.get("oauth_consumer_key_sign")
+    if signature and consumer.secret and said.get("oauth_consumer_key") == consumer.key:
+        parts = (
+            consumer.key,
+            claims.get(f"{CLAIM}deployment_id"),
+            claims["iss"],
+            client_id,
+            claims["exp"],
+            claims["nonce"],
+        )
+        signed = hmac.digest(
+            consumer.secret.encode(), "&".join(map(str, parts)).encode("utf-8", "surrogatepass"), "sha256"
+        )
+        if not hmac.compare_digest(base64.b64encode(signed), str(signature).encode("utf-8", "surrogatepass")):
+            return ""
+    # Canvas says the same where a tool has no key of LTI 1.1 (lib/lti/messages/jwt_message.rb, add_lti11_legacy_user_id!).
+    found = text_of(said.get("user_id")) or text_of(claims.get(f"{CLAIM}lti11_legacy_user_id"))
+    return found if user_names.is_somebody(found) and can_be_kept(found) else ""
 
 
 def text_of(value: object) -> str:

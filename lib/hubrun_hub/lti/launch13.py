@@ -9,7 +9,6 @@ whoever sends them.
 # mypy: disable-error-code="import-not-found"
 from __future__ import annotations
 
-import base64
 import hmac
 import math
 from collections.abc import Sequence
@@ -20,12 +19,10 @@ import jwt
 from ltiauthenticator.lti13.error import ValidationError
 from ltiauthenticator.lti13.validator import LTI13LaunchValidator
 
-from . import user_names
 from .consumers import Consumer, Platform
 from .jwks import KeySets
-from .launch import CLOCK_S, Course, Launch, check_age, deep_link, identities_of, ids_of, target_of, text_of
+from .launch import CLOCK_S, Course, Launch, check_age, deep_link, id_11_of, identities_of, ids_of, target_of
 from .nonces import Nonces
-from .people import can_be_kept
 from .refusals import Reason, Refusal
 
 _CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
@@ -122,40 +119,13 @@ async def verify(
         ),
         # A link's custom fields win over the tool's (`identity`); `sub` is nobody's to write.
         ids_of(claims.get, ["sub"], consumer),
-        id_11=_id_11(claims, consumer, client_id),
+        id_11=id_11_of(claims, consumer, client_id),
     )
     if not nonces.use(f"1.3 {consumer.name}", nonce, now, now + 2 * CLOCK_S + KEEP_STATE_S):
         raise Refusal(
             Reason.REPLAYED, f"its nonce was used before, signed {now - claims['iat']:.0f} s ago", consumer.name
         )
     return launch
-
-
-def _id_11(claims: dict[str, Any], consumer: Consumer, client_id: str) -> str:
-    """What LTI 1.1 called the person (IMS LTI 1.3 migration guide, "LTI 1.1 Migration Claim"); "" for no word of it.
-
-    Where it is signed with the key of this consumer, the signature must be right. The claim is the LMS's own, as `sub` is.
-    """
-    said = claims.get(f"{_CLAIM}lti1p1")
-    said = said if isinstance(said, dict) else {}
-    signature = said.get("oauth_consumer_key_sign")
-    if signature and consumer.secret and said.get("oauth_consumer_key") == consumer.key:
-        parts = (
-            consumer.key,
-            claims.get(f"{_CLAIM}deployment_id"),
-            claims["iss"],
-            client_id,
-            claims["exp"],
-            claims["nonce"],
-        )
-        signed = hmac.digest(
-            consumer.secret.encode(), "&".join(map(str, parts)).encode("utf-8", "surrogatepass"), "sha256"
-        )
-        if not hmac.compare_digest(base64.b64encode(signed), str(signature).encode("utf-8", "surrogatepass")):
-            return ""
-    # Canvas says the same where a tool has no key of LTI 1.1 (lib/lti/messages/jwt_message.rb, add_lti11_legacy_user_id!).
-    found = text_of(said.get("user_id")) or text_of(claims.get(f"{_CLAIM}lti11_legacy_user_id"))
-    return found if user_names.is_somebody(found) and can_be_kept(found) else ""
 
 
 def identity(claims: dict[str, Any], custom: dict[str, Any], username_key: str) -> object:

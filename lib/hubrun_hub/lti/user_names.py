@@ -13,6 +13,7 @@
    SHA-256 of the normalised identity in base32. That `ada@example.edu` is `ada-example-edu--4z…` can be recomputed with
    `printf %s ada@example.edu | sha256sum | xxd -r -p | base32 | cut -c1-26`, in lower case.
 4. A consumer with a prefix puts it in front with `__`: `bio__ada`.
+5. A name that another person has already (`people`) is made too, with the digest of the LMS's own id (`apart`).
 
 What follows, and is tested with made-up identities by the thousand:
 
