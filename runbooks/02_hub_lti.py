@@ -25,19 +25,25 @@
 #
 # They come from your file in `params/`.
 #
-# **`lti_username_key`** is the field of a launch that says who the person is, and so whose files they get. A launch without this field is refused, with a page that says what to do. Choose before the first launch:
+# **`lti_username_key`** is the field of a launch from which the name of a new person's user on the hub is made. Who somebody is, and so whose files they get, is said by the LMS's own stable id (LTI 1.1: `user_id`, LTI 1.3: `sub`), and the name is a label that their home keeps for life. So you can change this field, prefixes, the version of LTI and the tool's privacy at any time: nobody is moved, and nobody is locked out. If a launch does not have the field, the next one of this table that it has gives the name:
 #
 # | value | what it is | what to know |
 # | --- | --- | --- |
-# | `lis_person_sourcedid` | the student's SIS id | the same in all systems of the school; people without a SIS id (guests, Student View) cannot use the hub; LTI 1.1 sends it when the tool's privacy is *public* |
+# | `lis_person_sourcedid` | the student's SIS id | the same in all systems of the school; people without a SIS id (guests, Student View) are named by the next field; LTI 1.1 sends it when the tool's privacy is *public* |
 # | `custom_canvas_user_login_id` | the login | easy to read; changes when the person's login changes; LTI 1.1: privacy *public* |
 # | `lis_person_contact_email_primary` | the e-mail address | in some schools people can change it themselves: do not choose it there |
-# | `user_id` | an opaque id of the LMS | always present, says nothing about the person; LTI 1.1 and 1.3 send different ones, so do not use it if you will change from one to the other |
+# | `user_id` | an opaque id of the LMS | always present, says nothing about the person; choose it where the tool's privacy is *anonymous* |
 # | `custom_canvas_user_id` | Canvas's number for the person | never changes; LTI 1.1: privacy *public* |
 #
-# Take care with the `custom_…` fields. With LTI 1.3, everybody who may edit a link in a course (teachers, designers) can write these fields, and so log in under any name that nobody has yet. The hub remembers the LMS's own id of each person, and refuses a name that belongs to somebody else; a person who has never logged in does not have this protection. Nobody can write `user_id`, nor `lis_person_sourcedid` with LTI 1.3. With LTI 1.1, `lis_person_sourcedid` can be written for people who have no SIS id; the same memory protects there. The people in `admin_users` should log in once before you give the hub to courses.
+# **When you change the version of LTI**, a person is found again by the id of the other version, if the LMS sends it (Canvas does), or else by `lti_username_key`, if this is a field for which the LMS itself vouches: the SIS id, and with LTI 1.1 the login. An e-mail address is not such a field, because people can change it, nor is a `custom_…` field with LTI 1.3, because everybody who may edit a link in a course can write it. If a school gives a SIS id to another person, the stable id decides: each keeps their own home.
 #
-# **`lti_version`**: Canvas recommends 1.3; 1.1 does not need an administrator of Canvas. `both` is for the time of a change: with the same `lti_username_key` people keep their names.
+# **`adopt_users`**: a hub that was set up by hand has users of whom this hub does not know who they are. With `true`, the person whose `lti_username_key` says the name of such a user takes it, with its files, once. With `false`, they get a user of their own.
+#
+# **`admin_users`**: hub users, or people as the LMS names them in `lti_username_key` (`Ada@Example.edu`; for a consumer with a prefix `bio__Ada@Example.edu`). With LTI 1.1 and a tool that is not *public*, and with `custom_…` fields, somebody who may edit a link can write this value until the person has come for the first time: let administrators log in once before you give the hub to courses.
+#
+# **Another LMS** is another entry in `consumers`, also if it replaces the first one: the ids of two LMSs can be the same for different people. `./hubrun people params/SITE.yaml` says who is who, and joins two homes that were made for one person by mistake.
+#
+# **`lti_version`**: Canvas recommends 1.3; 1.1 does not need an administrator of Canvas. `both` is for the time of a change; people keep their homes.
 #
 # **`lti_deployment_ids`** (LTI 1.3): which installations of the tool may launch. Canvas and Moodle give each installation a client id or an issuer of its own: leave the list empty. Blackboard's issuer and client id are the same for every institution in the world, and only the deployment id says which one is yours: set it here, and in `deployment_ids` of the entry in `consumers`. Otherwise the administrator of any institution could let people in.
 #
@@ -58,8 +64,7 @@ sudo_password_file: str = ""  # file here that holds the sudo password; empty: n
 ca_certificates: list = []  # PEM files here with CAs that the server must trust (an institution's proxy or registry)
 hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
 lti_version: str = "1.1"  # version of LTI with which Canvas launches: 1.1, 1.3, or both while you change from one to the other
-lti_username_key: str = "lis_person_sourcedid"  # launch field that becomes the hub user's name (see 02 before you change it)
-new_names: str = "stop"  # what to do when people would get another name, and with it an empty home: stop, rename them with their files, leave
+lti_username_key: str = "lis_person_sourcedid"  # launch field that names new people's users on the hub; nobody who has a home is moved by it (see 02)
 lti_platform: str = "production"  # LTI 1.3: the Canvas that launches: production, beta, test, or https://… of your own
 lti_client_ids: list = []  # LTI 1.3: client ids of the developer keys that may launch
 lti_deployment_ids: list = []  # LTI 1.3: deployment ids that may launch; empty: all deployments of the client ids. Blackboard needs them (see 02)
@@ -67,7 +72,8 @@ lti_issuer: str = ""  # LTI 1.3: issuer, if it is not the platform's
 lti_authorize_url: str = ""  # LTI 1.3: authorize URL, if it is not the platform's
 lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, if it is not the platform's
 consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]
-admin_users: list = []  # hub users who administer the hub
+admin_users: list = []  # who administers the hub: hub users, or what the LMS says of them in lti_username_key
+adopt_users: bool = False  # a hub that was set up by hand: a person takes the hub user, with the files, whose name their lti_username_key says
 idle_minutes: int = 60  # stop a student's server after this many idle minutes; 0: never
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
 canvas_tool_name: str = "JupyterHub"  # name of the tool in Canvas
@@ -100,23 +106,14 @@ server.ensure(*config.hub_code(create_only=True))
 server.check(config.present_test(site))
 
 # %% [markdown]
-# ## Would anybody get another name?
+# ## Is a renaming of an earlier version half done?
 #
-# A person's name on the hub follows from `lti_username_key`, from the prefixes of the consumers, and from the rules for names. When one of these changes, people get another name and with it an empty home, and their files stay behind. This step finds that out before anything is changed. At each launch the hub notes what Canvas calls the person in each field of the table above (in `/var/lib/jupyterhub/lti_people.sqlite`, which only the hub can read). From that follows the name that each user would get, and it is compared with the name that they have. `new_names` says what to do about those who have files:
+# Earlier versions gave people another name when `lti_username_key` changed (`new_names`). If such a run was killed, the hub is stopped and some files are not in their places. Only that version can put them back.
 #
-# * `stop`: nothing is changed, and you see which names would change. Decide, and run this again with one of the others.
-# * `rename`: these people keep everything, under the new name (this happens below, before the new configuration is written).
-# * `leave`: they begin with an empty home. Their files stay on the server, under the old name.
-#
-# For a person who has not launched since the hub began to note these fields, the new name is not known. Let them launch once more before you change the key, or leave them.
-#
-# By hand: `sudo sqlite3 /var/lib/jupyterhub/jupyterhub.sqlite "SELECT name FROM users"`, and compare
+# By hand: `ls /var/lib/jupyterhub/renaming.json` (it must not be there)
 
 # %%
-from hubrun.sections.hub import renames
-
-server.ensure(renames.Interrupted())
-server.ensure(renames.names(site, asks=True))
+server.check(config.no_renaming_test())
 
 # %% [markdown]
 # ## JupyterHub
@@ -148,16 +145,6 @@ server.ensure(
         lock=config.pinned("proxy/package-lock.json"),
     )
 )
-
-# %% [markdown]
-# ## New names
-#
-# With `new_names: rename`, people keep what is theirs: the volume with their files, their folders in courses with their grades, their groups and their tokens. During this time the hub is stopped, and so are the servers of the people who are renamed; the proxy and all other servers go on. It takes some seconds, and less than one second more for each person, even if they have many files: files are moved, not copied. The hub starts again below, with the new configuration. If a step fails, everything is put back and the hub goes on as before. If the run is killed, the hub stays stopped: run this again. If nobody has to be renamed, nothing happens here.
-#
-# By hand, for each person: `sudo systemctl stop jupyterhub`, move the volume `jupyterhub-user-OLD` to `jupyterhub-user-NEW`, then `UPDATE users SET name = 'NEW' WHERE name = 'OLD'` in the hub's database
-
-# %%
-server.ensure(renames.names(site, asks=False))
 
 # %% [markdown]
 # ## Key and secret

@@ -59,6 +59,16 @@ class Visitor(Protocol):
     def post(self, url: str, form: dict[str, str]) -> Answer: ...
 
 
+def stable_id(username: str | None) -> str:
+    """The LMS's own id of somebody: who is called the same is one person, in capitals and in small letters."""
+    name = (username or "").strip().lower()
+    return (
+        name
+        if re.fullmatch("[a-z0-9]{1,40}", name)
+        else hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    )
+
+
 def signed_form(
     url: str, key: str, secret: str, username: str | None = "ada", *, age_s: int = 0, role: str = "Learner",
     course: str = "BIO 101", **fields: str | None,
@@ -71,7 +81,7 @@ def signed_form(
     says: dict[str, str | None] = {
         "lti_message_type": "basic-lti-launch-request", "lti_version": "LTI-1p0",
         "resource_link_id": "88391e1919bb3456", "resource_link_title": "JupyterHub",
-        "user_id": f"opaque-{(username or '').strip().lower()}", "roles": role, "ext_roles": f"urn:lti:role:ims/lis/{role}",
+        "user_id": f"opaque-{stable_id(username)}", "roles": role, "ext_roles": f"urn:lti:role:ims/lis/{role}",
         "lis_person_name_full": "Ada Lovelace", "lis_person_sourcedid": username,
         "lis_person_contact_email_primary": "somebody@example.edu", "custom_canvas_user_login_id": username,
         "custom_canvas_enrollment_state": "active", "context_id": course, "context_label": course,
@@ -162,7 +172,7 @@ class Platform:
         lis = {} if username is None else {"person_sourcedid": username}
         claims: dict[str, Any] = {
             "iss": self.issuer, "aud": self.client_id, "azp": self.client_id, "iat": now, "exp": now + 3600,
-            "nonce": question["nonce"], "sub": "a5f4cb2e-1d0e-4b55-9f2c-0c8ddd1f7ab3",
+            "nonce": question["nonce"], "sub": stable_id(username),
             f"{CLAIM}message_type": "LtiResourceLinkRequest", f"{CLAIM}version": "1.3.0",
             f"{CLAIM}deployment_id": "1:8865aa05b4b79b64a91a86042e43af5ea8ae79eb", f"{CLAIM}target_link_uri": self.launch_url,
             f"{CLAIM}roles": [f"{MEMBERSHIP}#Learner", "http://purl.imsglobal.org/vocab/lis/v2/system/person#User"],

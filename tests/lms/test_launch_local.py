@@ -41,6 +41,7 @@ from hubrun_hub.lti.consumers import Consumer
 from hubrun_hub.lti.nonces import Nonces
 from hubrun_hub.lti.pages import PAGES
 from hubrun_hub.lti.refusals import Reason, Refusal
+from hubrun_hub.lti.user_names import hub_name
 from hubrun_hub.programs import sign_launch
 
 pytestmark = pytest.mark.slow
@@ -82,10 +83,11 @@ class Hub:
 
     def verify(self, body: bytes) -> str:
         """The user of a launch with LTI 1.1. Raises Refusal."""
-        return launch11.verify(
+        launch = launch11.verify(
             body, "", url=self.url + LAUNCH_PATH, hub=urlsplit(self.url), consumers=self.consumers,
             username_key="lis_person_sourcedid", now=time.time(), nonces=Nonces(self.folder / "nonces.sqlite"),
-        ).user  # fmt: skip
+        )  # fmt: skip
+        return hub_name(launch.identities["lis_person_sourcedid"], launch.consumer.prefix)
 
     def form(self, username: str = "Ada") -> dict[str, str]:
         return canvas_launch(self.url + LAUNCH_PATH, username=username, user_id="opaque")

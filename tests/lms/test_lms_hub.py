@@ -25,6 +25,7 @@ from test_lti11_cases import NAME_KEY
 
 from hubrun import server_paths
 from hubrun.cli import launch as launch_cli
+from hubrun.cli.people import ask
 from hubrun.desired.diagnosis import launch_cause
 from hubrun.environment import PROJECT
 from hubrun.lms import lti11_cases, lti13_cases, temporary_consumer
@@ -180,6 +181,7 @@ def test_a_person_who_opens_the_page_is_logged_in_under_the_name_that_was_said(
 ) -> None:  # fmt: skip
     hub, route = real
     plan = launch_cli.make_plan(SITE, identity, "Instructor", "BIO 101", consumer, lti)
+    plan = launch_cli.with_person(plan, SITE, ask(server, "list"))
     assert plan.user == (user or plan.user)
     assert launch_cli.known(server, plan.user) == set()
     began = len(hub.log)
@@ -205,6 +207,7 @@ def test_a_launch_tells_the_hub_nothing_untrue_of_the_person(real: tuple[Hub, Ro
     hub, route = real
     for lti in ("1.1", "1.3"):
         plan = launch_cli.make_plan(SITE, "dan", "Learner", "", "default", lti)  # type: ignore[arg-type]
+        plan = launch_cli.with_person(plan, SITE, ask(server, "list"))
         with ExitStack() as stack, Browser(route) as browser:
             page = launch_cli.prepare(server, plan, stack)
             stack.enter_context(page.serving())
@@ -213,7 +216,9 @@ def test_a_launch_tells_the_hub_nothing_untrue_of_the_person(real: tuple[Hub, Ro
                 launch = browser.launch(*submit(httpx.get(launch.location).text))
             assert launch.user == "dan"
     with sqlite3.connect(hub.folder / "lti_people.sqlite") as people:
-        rows = people.execute("SELECT field, value FROM identity WHERE user = 'dan'").fetchall()
+        rows = people.execute(
+            "SELECT DISTINCT field, value FROM field JOIN person ON number = person WHERE user = 'dan'"
+        ).fetchall()
     assert rows == [(NAME_KEY, "dan")]
     assert hub.groups("dan") == set(), "outside a course"
 

@@ -223,7 +223,7 @@ def test_every_page_of_the_hub_has_a_cause_of_its_own_with_a_remedy(reason: Reas
         (401, "expired", "timedatectl"),
         (401, "clock", "timedatectl"),
         (401, "replayed", "twice"),
-        (400, "no-name", "privacy"),
+        (400, "no-name", "public course"),
         (400, "bad-link", "custom_next="),
         (400, "no-launch", "not a signed launch"),
         (400, "no-cookie", "removes cookies"),

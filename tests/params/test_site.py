@@ -286,3 +286,19 @@ def test_a_parameters_cell_is_python_whose_values_are_the_defaults(runbook: str)
     given = {name: values[name] for name, _ in params.fields(runbook)}
     assert given.pop("site") == given.pop("domain") == "" and values["check"] is False
     assert site(**given) == site()
+
+
+def test_a_parameter_of_a_version_before_goes_on_with_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(HEAD + "new_names: rename\n")
+    assert params.load(file, {"new_names": "leave"}) == site()
+    said = capsys.readouterr().err
+    assert said.count("new_names is without effect: nobody gets another name any more") == 1
+
+
+@pytest.mark.parametrize("value", ["$Person.sourcedId", " ", "\u200b"])
+def test_an_administrator_whom_nobody_can_launch_as_is_named(value: str) -> None:
+    with pytest.raises(BadInput, match="nobody can ever launch as"):
+        site(admin_users=["Ada@Example.edu", value])

@@ -236,7 +236,7 @@ HELP = [
     Help("expired", 401, AGAIN, form=lambda canvas: canvas.form(age_s=40)),
     Help("clock", 401, AGAIN, form=lambda canvas: canvas.form(age_s=-40)),
     Help("replayed", 401, AGAIN, form=lambda canvas: canvas.form(custom_next="/hub/home"), times=2),
-    Help("no-name", 400, "Nothing of yours is lost. Tell your teacher", form=lambda canvas: canvas.form("")),
+    Help("no-name", 400, "Log in to Canvas, go back to your course", form=lambda canvas: canvas.form(user_id="")),
     Help(
         "bad-link", 400, "Tell your teacher; trying again does not help.",
         form=lambda canvas: canvas.form(custom_next="https://evil.example/"),

@@ -112,6 +112,8 @@ class Case:
     location: str = "/hub/"
 
 
+# What Canvas sends with the privacy level "anonymous".
+NAMELESS = {"lis_person_contact_email_primary": None, "custom_canvas_user_login_id": None}
 CASES = [
     Case("good", user="mia"),
     *(Case(f"the name {name[:20]!a}", {"username": name}, user=user) for name, user in NAMES.items()),
@@ -132,10 +134,11 @@ CASES = [
     ),
     Case("40 s old", {"age_s": 40}, status=401, reason="expired"),
     Case("40 s ahead", {"age_s": -40}, status=401, reason="clock"),
-    Case("missing name", {"username": None}, status=400, reason="no-name"),
-    Case("empty name", {"username": ""}, status=400, reason="no-name"),
-    Case("blank name", {"username": " "}, status=400, reason="no-name"),
-    Case("a name that Canvas did not fill in", {"username": "$Person.sourcedId"}, status=400, reason="no-name"),
+    Case("missing name", {**NAMELESS, "username": None, "user_id": "id-1"}, user="id-1"),
+    Case("empty name", {**NAMELESS, "username": "", "user_id": "id-1"}, user="id-1"),
+    Case("a name that Canvas did not fill in", {**NAMELESS, "username": "$Person.sourcedId", "user_id": "id-2"}, user="id-2"),
+    Case("without an id of the person", {"user_id": None}, status=400, reason="no-name"),
+    Case("with an empty id of the person", {"user_id": " "}, status=400, reason="no-name"),
     Case("shut out by the operator", {"username": "ned"}, status=403, reason="not-admitted"),
     *(Case(f"off-site: {name}", {"custom_next": url}, status=400, reason="bad-link") for name, url in OFF_SITE.items()),
 ]  # fmt: skip
@@ -184,6 +187,8 @@ def test_one_user_id_from_two_lmss_is_two_people(canvas: Canvas, machine: Machin
 # ------------------------------------------------------------------------------------------------ LTI 1.3
 
 GOOD_13 = [
+    ("missing name", {"username": None, "sub": "id-3"}, "id-3"),
+    ("a name that Canvas did not fill in", {"username": "$Person.sourcedId", "sub": "id-4"}, "id-4"),
     ("good", {}, "mia"),
     *((f"the name {name[:20]!a}", {"username": name}, user) for name, user in NAMES.items()),
     ("shown in Canvas 40 minutes ago", {"iat": -2400}, "mia"),
@@ -196,9 +201,8 @@ BAD_13: list[tuple[str, dict[str, Any], int, str]] = [
     ("no nonce", {"nonce": None}, 401, "not-trusted"),
     ("expired", {"iat": -600, "exp": -1}, 401, "expired"),
     ("40 s ahead", {"iat": 40, "exp": 3600}, 401, "clock"),
-    ("missing name", {"username": None}, 400, "no-name"),
-    ("empty name", {"username": ""}, 400, "no-name"),
-    ("a name that Canvas did not fill in", {"username": "$Person.sourcedId"}, 400, "no-name"),
+    ("without an id of the person", {"sub": None}, 400, "no-name"),
+    ("with an empty id of the person", {"sub": ""}, 400, "no-name"),
     *((f"off-site: {name}", {"custom": {"next": url}}, 400, "bad-link") for name, url in OFF_SITE.items()),
 ]
 

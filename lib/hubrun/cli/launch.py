@@ -7,19 +7,20 @@ import time
 import webbrowser
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
 from hubrun import params, server_paths
+from hubrun.cli import people
 from hubrun.desired.diagnosis import launch_cause
 from hubrun.desired.server import Server
 from hubrun.errors import BadInput, CheckFailed
 from hubrun.lms.launch_page import Form, LaunchPage
 from hubrun.lms.lti11 import ROLES, LaunchRequest, canvas_launch, check_username_key
-from hubrun.lms.platform13 import Lms, Person
+from hubrun.lms.platform13 import OURS, Lms, Person
 from hubrun.lms.signing import sign
 from hubrun.lms.temporary_consumer import temporary_consumer
 from hubrun.params import Site
@@ -27,7 +28,7 @@ from hubrun.params.consumers import ConsumerParams
 from hubrun.sections.verify.test_users import TEST_USERS
 from hubrun.shell import quote
 from hubrun.terminal import echo
-from hubrun_hub.lti.people import EXACT_KEYS, KEYS
+from hubrun_hub.lti.people import EXACT_KEYS, KEYS, compared
 from hubrun_hub.lti.user_hosts import host
 from hubrun_hub.lti.user_names import NoIdentity, hub_name
 from hubrun_hub.student_volume import volume
@@ -42,7 +43,7 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Plan:
-    """Whom to launch, as what, and how. `user` is their name on the hub."""
+    """Whom to launch, as what, and how. `user` is their name on the hub, `id` what the LMS knows them by."""
 
     identity: str
     user: str
@@ -50,6 +51,7 @@ class Plan:
     course: str
     consumer: ConsumerParams
     version: Version
+    id: str = ""
 
 
 @click.command()
@@ -68,8 +70,9 @@ def launch(
     """Launch somebody as Canvas would, in your browser: see what a student sees.
 
     The page that opens posts a launch to the hub, signed at that moment. For LTI 1.3 the hub is told of an LMS that is
-    played here, until the launch is done. It is a real launch: the user is made if the hub has none of that name, and
-    if there is one, it is their own home that opens. The command ends after the login, or with Ctrl-C.
+    played here, until the launch is done. It is a real launch: it is their own home that opens if the hub knows the
+    person, and else one is made, which is not theirs whom the LMS may launch later under this name. The command ends
+    after the login, or with Ctrl-C.
 
     \b
     ./hubrun launch params/bio.yaml --as student1
@@ -78,6 +81,7 @@ def launch(
     site = params.load(site_file)
     plan = make_plan(site, identity, role, course, consumer, lti)
     with Server.connect(site) as server, ExitStack() as stack:
+        plan = with_person(plan, site, people.ask(server, "list"))
         page = prepare(server, plan, stack)
         echo(announcement(site, plan, known(server, plan.user)), err=True)
         stack.enter_context(page.serving())
@@ -110,6 +114,35 @@ def make_plan(site: Site, identity: str, role: str, course: str, consumer: str, 
     if identity in TEST_USERS:
         raise BadInput(f"{identity} is a test user of 06_verify, which removes it", "--as", "Choose another name")
     return Plan(identity, user, role, course, found, lti or versions[0])
+
+
+def with_person(plan: Plan, site: Site, said: dict[str, Any]) -> Plan:
+    """The plan for the person whom the hub knows by this name, or for a new one. said: by `people.ask`.
+
+    Raises BadInput for somebody who cannot be launched as who they are.
+    """
+    key, value = site.lti_username_key, compared(site.lti_username_key, plan.identity)
+    same = {each.name for each in site.all_consumers if each.prefix == plan.consumer.prefix} | {"hubruntest"}
+    name = "user_id" if plan.version == "1.1" else "sub"
+    ours = OURS + plan.identity
+    found = [
+        each for each in said["people"]
+        if [plan.version, name, plan.identity if key == "user_id" else ours] in [row[1:] for row in each["ids"]]
+        or any(row[0] in same and (row[1], row[3]) == (key, value) for row in each["fields"])
+        or each["user"] == plan.user
+    ]  # fmt: skip
+    if not found:
+        if plan.user in said["unowned"]:
+            what = f"the hub user {plan.user} is there, and nobody is known to own it"
+            raise BadInput(what, "--as", "Launch it from the LMS once (see adopt_users in 02), or choose another name")
+        return replace(plan, id=plan.identity if key == "user_id" else ours)
+    person = min(found, key=lambda each: float(each["since"]))
+    ids = [row[3] for row in person["ids"] if row[0] in same and row[1:3] == [plan.version, name]]
+    ids += [row[3] for row in person["ids"] if row[3].startswith(OURS)]
+    if not ids:
+        what = f"{person['user']} has not come with LTI {plan.version} yet"
+        raise BadInput(what, "--lti", "Use the other version, or let them come from the LMS once")
+    return replace(plan, user=person["user"], id=ids[0])
 
 
 def known(server: Server, user: str) -> set[str]:
@@ -148,18 +181,19 @@ def prepare(server: Server, plan: Plan, stack: ExitStack) -> LaunchPage:
     title = f"Launching {plan.identity} on {site.domain}"
     if plan.version == "1.1":
         form = canvas_launch(
-            site.launch_url, username=plan.identity, user_id="",
+            site.launch_url, username=plan.identity, user_id=plan.id,
             username_key=site.lti_username_key, course=plan.course, role=plan.role,
         )  # fmt: skip
         # Whatever else says who somebody is would be untrue, and the hub keeps it for the person (hubrun_hub/lti/people.py).
-        form = {name: value for name, value in form.items() if name == site.lti_username_key or name not in KEYS}
+        said = (site.lti_username_key, "user_id")
+        form = {name: value for name, value in form.items() if name in said or name not in KEYS}
         request = LaunchRequest(site.launch_url, form, env_file=server_paths.secret_path(plan.consumer.name))
         sign(server, [request])  # what is wrong is said before a browser opens
         page = LaunchPage(title, lambda hint: Form(site.launch_url, sign(server, [request])[0]))
         # The hub compares where the form comes from with what the launch says of its LMS (hubrun_hub/lti/cross_site.py).
         form["launch_presentation_return_url"] = page.root
         return page
-    person = Person(plan.identity, site.lti_username_key, plan.role, plan.course)
+    person = Person(plan.identity, site.lti_username_key, plan.role, plan.course, plan.id)
     lms: list[Lms] = []
     page = LaunchPage(
         title,

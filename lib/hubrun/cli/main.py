@@ -10,6 +10,7 @@ from hubrun.cli.install import install, plan
 from hubrun.cli.lab import lab
 from hubrun.cli.launch import launch
 from hubrun.cli.params import params_command
+from hubrun.cli.people import people
 from hubrun.cli.practice import practice
 from hubrun.cli.records import records
 from hubrun.errors import BadInput, HubrunError
@@ -30,7 +31,7 @@ def hubrun() -> None:
     """
 
 
-for command in (install, lab, launch, params_command, plan, practice, records):
+for command in (install, lab, launch, params_command, people, plan, practice, records):
     hubrun.add_command(command)
 
 

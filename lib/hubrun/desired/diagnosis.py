@@ -21,11 +21,10 @@ _BY_REASON = {
     Reason.CLOCK: "The hub's clock is slow, or the LMS's is fast, by more than 30 s: `timedatectl` on the server must say "
     "that it is synchronized.",
     Reason.REPLAYED: "The same launch was sent twice: the page was reloaded, or a proxy sent it again. Launch again.",
-    Reason.NO_NAME: "The launch does not have the field that lti_username_key names, or it is empty: the tool's privacy in Canvas "
-    "must be public (LTI 1.3: the developer key of 05), and the person must have that field; or choose another key.",
-    Reason.OTHER_PERSON: "The name was last used by another person of the same LMS: somebody who may edit a link in the "
-    "course may have written it (custom fields, the launch URL). If the LMS merged two accounts of one person, make the "
-    "hub forget the old one: README, Who comes in.",
+    Reason.NO_NAME: "The launch has no stable id of the person (LTI 1.1: user_id, or what `lms` of the consumer says; LTI "
+    "1.3: sub): nobody is logged in to the LMS, as in a public course.",
+    Reason.NO_PEOPLE: "The file of who is who (/var/lib/jupyterhub/lti_people.sqlite) cannot be used: the hub's log says "
+    "why. Repair it, or put back yesterday's; without a file people are known by the hub's database.",
     Reason.BAD_LINK: "The link leads to another site, or its address says who the person is: make it again, with a path of "
     "this hub after custom_next=, percent-encoded (05 shows how).",
     Reason.MALFORMED: "What arrived is not a signed launch; a redirect on the way may have lost the form. " + _LOG,

@@ -16,7 +16,7 @@ from hubrun.desired.checks import Check
 from hubrun.desired.diagnosis import launch_cause
 from hubrun.lms.browser import Browser, Launch
 from hubrun.lms.connect_to import Route
-from hubrun.lms.lti11 import LAUNCH_PATH, LaunchRequest
+from hubrun.lms.lti11 import KEYS, LAUNCH_PATH, LaunchRequest
 
 Sign = Callable[[Sequence[LaunchRequest]], list[dict[str, str]]]
 
@@ -83,7 +83,8 @@ def cases(url: str, form: dict[str, str], username_key: str, user: str, env_file
     def signed(name: str, wanted: Wanted, **changes: object) -> Case:
         return Case(name, LaunchRequest(**{**good.__dict__, **changes}), wanted)  # type: ignore[arg-type]
 
-    nameless = {name: value for name, value in form.items() if name != username_key}
+    # Whatever an LMS's stable id may be in (hubrun_hub/lti/presets.py).
+    nameless = {name: value for name, value in form.items() if name not in (*KEYS, username_key)}
     forged = {"X-Forwarded-Host": ELSEWHERE, "X-Forwarded-Proto": "http"}
     there = f"https://{ELSEWHERE}{LAUNCH_PATH}"
     return [
@@ -100,8 +101,8 @@ def cases(url: str, form: dict[str, str], username_key: str, user: str, env_file
             LaunchRequest(there, form, env_file=env_file), NOT_TRUSTED, headers={"X-Forwarded-Host": ELSEWHERE},
         ),
         signed("40 s old", EXPIRED, age_s=40),
-        signed("missing name", NO_NAME, form=nameless),
-        signed("empty name", NO_NAME, form={**form, username_key: ""}),
+        signed("without an id of the person", NO_NAME, form=nameless),
+        signed("with an empty id of the person", NO_NAME, form={**nameless, "user_id": ""}),
         *(signed(name, BAD_LINK, form={**form, "custom_next": link}) for name, link in OFF_SITE.items()),
     ]  # fmt: skip
 
@@ -150,7 +151,7 @@ def _cause(wanted: Wanted, launch: Launch) -> str:
     if launch.cookie and launch.user != wanted.user:
         return (
             "The hub gave another name: lti_username_key or the consumer's prefix was changed in the parameters, and not "
-            "yet on the server. Run 02 again"
+            "yet on the server (run 02 again); or somebody else has this name (./hubrun people shows who)"
         )
     if launch.cookie:
         return "The hub sends people to another site: does it use code that runbook 02 did not put there? Run 02 again"

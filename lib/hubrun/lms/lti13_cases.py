@@ -67,8 +67,8 @@ def cases(lms: Lms, identity: str, user: str) -> list[Case]:
         case("signed with the public key as a secret (HS256)", NOT_TRUSTED, alg="HS256"),
         case("signed with a key that the LMS does not publish", NOT_TRUSTED, key=stranger),
         case("signed with another key under a published name", NOT_TRUSTED, key=stranger, kid=lms.key.kid),
-        case("missing name", NO_NAME, identity=None),
-        case("empty name", NO_NAME, identity=""),
+        case("without an id of the person", NO_NAME, identity=None),
+        case("with an empty id of the person", NO_NAME, identity=""),
         case("off-site target", BAD_LINK, claims={f"{CLAIM}target_link_uri": f"https://{ELSEWHERE}/"}),
         case("without the cookie of its login", NO_COOKIE, cookies=False),
     ]

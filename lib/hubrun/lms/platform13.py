@@ -26,6 +26,8 @@ CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
 # LTI 1.3, appendix A.2.
 _MEMBERSHIP = "http://purl.imsglobal.org/vocab/lis/v2/membership#"
 _PERSON = "http://purl.imsglobal.org/vocab/lis/v2/institution/person#"
+# How an id begins that we give to people whom no LMS has named.
+OURS = "hubrun-"
 # Seconds that a token is good for, as Canvas's are (lib/lti/messages/jwt_message.rb).
 _GOOD_FOR_S = 3600
 
@@ -80,14 +82,14 @@ class Key:
 class Person:
     """Somebody in a course of the LMS. `identity` is what it says in the field `username_key`; None: it says nothing.
 
-    It says nothing else of who they are (LTI 1.3, 5.3.6.1: it may keep even `sub` to itself). The hub would note it for
-    the person whose name this is (hubrun_hub/lti/people.py), and it would not be true.
+    `id` is the LMS's own id of them (`sub`); "": one that is ours, and only theirs who has this identity.
     """
 
     identity: str | None
     username_key: str = "lis_person_sourcedid"
     role: str = "Learner"
     course: str = ""
+    id: str = ""
 
     def claims(self) -> dict[str, Any]:
         """What the LMS says of the person. Raises BadInput for a field that Canvas does not send, or another role."""
@@ -113,6 +115,8 @@ class Person:
             said.pop(name, None)
         else:
             said[name] = {member: self.identity} if member else self.identity
+            own = f"{OURS}{self.identity}" if self.identity else ""
+            said["sub"] = self.id or (self.identity if name == "sub" else own)
         return said
 
 

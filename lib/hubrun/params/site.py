@@ -26,10 +26,13 @@ from hubrun.params.consumers import (
     check_unlike,
 )
 from hubrun.redaction.secret import Secret
+from hubrun_hub.lti import user_names
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 # An entry of a list says something.
 Given = Field(min_length=1)
+# Parameters of versions before, which do nothing any more, and why.
+FORMER = {"new_names": "nobody gets another name any more, whatever is changed"}
 
 
 def _param(runbooks: str, help: str, default: Any = ..., **rules: Any) -> Any:
@@ -112,14 +115,9 @@ class Site(BaseModel):
     )
     lti_username_key: str = _param(
         "02 05 06",
-        "launch field that becomes the hub user's name (see 02 before you change it)",
+        "launch field that names new people's users on the hub; nobody who has a home is moved by it (see 02)",
         "lis_person_sourcedid",
         pattern=r"^[a-z][a-z0-9_]{0,99}$",
-    )
-    new_names: Literal["stop", "rename", "leave"] = _param(
-        "02",
-        "what to do when people would get another name, and with it an empty home: stop, rename them with their files, leave",
-        "stop",
     )
     lti_platform: str = _param(
         "02 05", "LTI 1.3: the Canvas that launches: production, beta, test, or https://… of your own", "production"
@@ -140,7 +138,14 @@ class Site(BaseModel):
         "further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]",
         [],
     )
-    admin_users: list[Annotated[kinds.HubName, Given]] = _param("02", "hub users who administer the hub", [])
+    admin_users: list[Annotated[kinds.HubName, Given]] = _param(
+        "02", "who administers the hub: hub users, or what the LMS says of them in lti_username_key", []
+    )
+    adopt_users: bool = _param(
+        "02",
+        "a hub that was set up by hand: a person takes the hub user, with the files, whose name their lti_username_key says",
+        False,
+    )
     idle_minutes: int = _param("02", "stop a student's server after this many idle minutes; 0: never", 60, ge=0)
 
     # -- 03 HTTPS
@@ -265,6 +270,24 @@ class Site(BaseModel):
     git_links: list[GitLinkParams] = _param(
         "04 05", "nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]", []
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_former(cls, values: object) -> object:
+        # Their notebooks and files go on working.
+        return (
+            {name: value for name, value in values.items() if name not in FORMER}
+            if isinstance(values, dict)
+            else values
+        )
+
+    @field_validator("admin_users")
+    @classmethod
+    def _can_launch(cls, values: list[str]) -> list[str]:
+        for value in values:
+            if not user_names.is_somebody(value):
+                raise ValueError(f"{value!r} is what nobody can ever launch as: give hub users, or what the LMS says")
+        return values
 
     @field_validator("user_cpus", mode="before")
     @classmethod

@@ -3,24 +3,26 @@
 # mypy: disable-error-code="import-not-found,misc"
 from __future__ import annotations
 
-import sqlite3
 import time
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
-from traitlets import Bool, Unicode
+from traitlets import Bool, List, Unicode
 
-from . import consumers, handlers, sessions, tool_key
+from . import consumers, handlers, sessions, tool_key, user_names
 from .cross_site import PendingConfirmations
 from .health import FULL, HealthProbe
+from .hub_users import DatabaseUsers
 from .jwks import KeySets
 from .launch import Launch
 from .nonces import Nonces
-from .people import People
-from .refusals import RateLimit, Reason, Refusal
+from .people import Rules, Seen, Unusable
+from .people_file import People
+from .refusals import RateLimit
 
 
 class DiskFull(HTTPError):
@@ -35,7 +37,8 @@ class DiskFull(HTTPError):
 class LaunchAuthenticator(Authenticator):
     """People come in by an LTI launch, 1.1 or 1.3, from a consumer whose files are there, and in no other way.
 
-    Which of its users administer the hub is said by `admin_users` alone; no role in the LMS makes one an administrator.
+    Who administers the hub is said by `administrators` (and `admin_users`, for users by name) alone; no role in the LMS
+    makes one an administrator.
     """
 
     login_service = "Canvas"
@@ -51,14 +54,21 @@ class LaunchAuthenticator(Authenticator):
     username_key = Unicode(
         "lis_person_sourcedid",
         config=True,
-        help="Field of the launch, by its name in LTI 1.1, that says who somebody is. Without it they are refused.",
+        help="Field of the launch, by its name in LTI 1.1, that names a new person's user on the hub.",
+    )
+    # JupyterHub makes a user for each name in its own admin_users, before anybody comes.
+    administrators = List(
+        Unicode(), config=True, help="Who administers the hub: hub users, or what the LMS says in `username_key`."
+    )
+    adopt_users = Bool(
+        False,
+        config=True,
+        help="A person may take a hub user whom nobody owns, with their files, where it has their name.",
     )
     nonce_file = Unicode("lti_nonces.sqlite", config=True, help="File of the launches that were used lately.")
-    people_file = Unicode("lti_people.sqlite", config=True, help="File of what the LMS called each person (`people`).")
+    people_file = Unicode("lti_people.sqlite", config=True, help="File of who is who (`people`).")
     one_person_a_name = Bool(
-        True,
-        config=True,
-        help="Refuse a launch under a name that the LMS gave to another person, where a link's maker can write names.",
+        True, config=True, help="Of versions before, and without effect: a user is a person's for life."
     )
     tool_key_file = Unicode("lti_tool_jwk.json", config=True, help="File of the tool's public key (LTI 1.3).")
     tool_title = Unicode("JupyterHub", config=True, help="What Canvas calls the tool (LTI 1.3).")
@@ -70,6 +80,10 @@ class LaunchAuthenticator(Authenticator):
     @cached_property
     def people(self) -> People:
         return People(Path(self.people_file))
+
+    @cached_property
+    def _admin_names(self) -> frozenset[str]:
+        return user_names.admin_names([*self.administrators, *self.admin_users])
 
     @cached_property
     def health(self) -> HealthProbe:
@@ -98,7 +112,19 @@ class LaunchAuthenticator(Authenticator):
         )
         for problem in problems:
             self.log.error("%s", problem)
+        self._prefixes = {each.name: each.prefix for each in found}
         return found
+
+    def hub_users(self, db: Any) -> DatabaseUsers:
+        """The users in the hub's database, of the session `db`."""
+        users = DatabaseUsers(db)
+        if not self._prepared:
+            users.prepare()
+            self._prepared = True
+        return users
+
+    _prepared = False
+    _prefixes: dict[str, str] = {}
 
     def get_handlers(self, app: Any) -> list[Any]:
         """Launches are signed over the address that the LMS knows. It cannot be left to the request to say it."""
@@ -110,39 +136,43 @@ class LaunchAuthenticator(Authenticator):
     async def authenticate(self, handler: Any, data: Any) -> dict[str, Any] | None:
         """The person of a launch that one of our handlers has verified; nobody for anything else."""
         launch = data.get("launch") if isinstance(data, dict) else None
-        return {"name": launch.user} if isinstance(launch, Launch) else None
+        if not isinstance(launch, Launch) or not launch.user:
+            return None
+        # True or False, never "as before": whoever is taken from the list is no administrator from the next launch on.
+        return {"name": launch.user, "admin": launch.administers}
 
     def is_admin(self, handler: Any, authentication: dict[str, Any]) -> bool:
         """True or False, never "as before": whoever is taken from `admin_users` is none from the next launch on."""
         return authentication["name"] in self.admin_users
 
-    def check_person(self, launch: Launch) -> None:
-        """Raise Refusal for a launch under the name of another person: whoever edits a link may have written it.
+    def resolve(self, launch: Launch, db: Any) -> Launch:
+        """Return the launch with the hub user of its person, who is written down by then. Raises Unusable."""
+        rules = Rules(self._prefixes, self.adopt_users, self._admin_names)
+        found = self.people.resolve(self._seen(launch), rules, self.hub_users(db), time.time())
+        for note in found.notes:
+            self.log.warning("LTI launch by consumer %s: %s", launch.consumer.name, note)
+        return replace(launch, user=found.user, administers=found.administers)
 
-        The name is theirs who first launched with it. When the file cannot be read everybody goes on: it keeps out
-        nobody whom the LMS vouches for.
+    def keep(self, db: Any) -> None:
+        """Keep, in the hub's database, by what people are known again: whoever came, and those whom an upgrade found.
+
+        Whoever calls this commits, and then calls `People.pending.clear`.
         """
-        if not launch.person or not self.one_person_a_name:
-            return
-        try:
-            holder = self.people.holder(launch.user, version=launch.version, consumer=launch.consumer.name)
-        except (sqlite3.Error, OSError, UnicodeError) as error:
-            self.log.error("%s cannot be read (%s): whose name it is was not compared", self.people_file, error)
-            return
-        if holder and holder != launch.person:
-            raise Refusal(
-                Reason.OTHER_PERSON, f"the user {launch.user} is another person of this LMS", launch.consumer.name
-            )
+        users = self.hub_users(db)
+        for name, marks in self.people.pending.items():
+            users.keep(name, marks)
 
-    def note(self, launch: Launch) -> None:
-        """Keep what the launch calls its person. Whoever launched goes on, also when that cannot be written."""
-        try:
-            self.people.note(
-                launch.user, launch.identities, version=launch.version,
-                consumer=launch.consumer.name, prefix=launch.consumer.prefix, now=time.time(),
-            )  # fmt: skip
-        except (sqlite3.Error, OSError, UnicodeError) as error:
-            self.log.error("%s cannot be written (%s): %s is not noted", self.people_file, error, launch.user)
+    def _seen(self, launch: Launch) -> Seen:
+        consumer = launch.consumer
+        return Seen(
+            consumer.name,
+            consumer.prefix,
+            launch.version,
+            launch.ids,
+            launch.identities,
+            self.username_key,
+            launch.id_11,
+        )
 
     async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
         """When the disk is full, say so instead of starting a server that cannot run."""
@@ -155,6 +185,7 @@ class LaunchAuthenticator(Authenticator):
         """What is kept of somebody goes with their user."""
         super().delete_user(user)
         try:
-            self.people.forget(user.name)
-        except (sqlite3.Error, OSError) as error:
-            self.log.error("%s cannot be written (%s): %s stays in it", self.people_file, error, user.name)
+            self.people.forget(user.name, self.hub_users(user.db))
+            self.hub_users(user.db).forget(user.name)
+        except Unusable as error:
+            self.log.error("%s: %s stays in it", error, user.name)

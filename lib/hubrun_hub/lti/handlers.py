@@ -24,6 +24,7 @@ from .. import pull_ticket
 from . import auth_request, cross_site, groups, launch11, launch13, registration
 from .launch import Launch
 from .pages import PAGES, TEMPLATE, Page
+from .people import Unusable
 from .refusals import FORGED, Reason, Refusal
 
 _STATE = "lti13-state"
@@ -57,6 +58,8 @@ class LaunchHandler(BaseHandler):
         except (OSError, sqlite3.Error, SQLAlchemyError) as error:
             self.db.rollback()
             state = await self.authenticator.health.now()
+            if state.writes and isinstance(error, Unusable):
+                return await self.refuse(Refusal(Reason.NO_PEOPLE, str(error)))
             if state.writes:
                 raise
             await self.refuse(Refusal(Reason.DISK_FULL, f"{state.problem} ({type(error).__name__})"))
@@ -81,8 +84,7 @@ class LaunchHandler(BaseHandler):
 
     async def enter(self, launch: Launch) -> None:
         """Log in the person of a verified launch and send them on their way."""
-        self.authenticator.check_person(launch)
-        self._launch = launch
+        self._launch = launch = launch if launch.user else self.authenticator.resolve(launch, self.db)
         user = await self.login_user({"launch": launch})
         if user is None:
             raise Refusal(Reason.NOT_ADMITTED, "c.Authenticator.allow_all or blocked_users", launch.consumer.name)
@@ -94,8 +96,10 @@ class LaunchHandler(BaseHandler):
         """Make the user, as JupyterHub does, and put them into their course's groups before the cookie is set."""
         user = await super().auth_to_user(authenticated, user)
         if self._launch is not None:
+            self.authenticator.keep(self.db)
             groups.enrol(self.db, user.orm_user, self._launch)
-            self.authenticator.note(self._launch)
+            self.db.commit()
+            self.authenticator.people.pending.clear()
         return user
 
     def set_login_cookie(self, user: Any) -> None:
@@ -177,6 +181,7 @@ class Launch11(_CrossSite):
 
     async def _ask(self, launch: Launch) -> None:
         """Show whom this launch logs in, and wait for a click: another site may have sent a launch of its own person."""
+        launch = self.authenticator.resolve(launch, self.db)
         self.log.warning(
             "LTI launch by consumer %s came from another site: %s is asked", launch.consumer.name, launch.user
         )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from . import launch_targets, user_names
 from .consumers import Consumer
-from .people import EXACT_KEYS as EXACT_KEYS
-from .people import KEYS
+from .people import KEYS, can_be_kept
 from .refusals import Reason, Refusal
 
+CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
 # How far apart the clocks of the LMS and of the hub may be, and how old a launch of LTI 1.1 may be, in seconds.
 CLOCK_S = 30
 
@@ -27,11 +30,12 @@ class Course:
 
 @dataclass(frozen=True)
 class Launch:
-    """Somebody whom a consumer vouches for. `user` is their name on the hub, `roles` are the LMS's own words.
+    """Somebody whom a consumer vouches for. `roles` are the LMS's own words.
 
+    `user` is their name on the hub, "" until LaunchAuthenticator.resolve finds it; `administers` is said there, too.
     `target` is the path on this hub to go to, "" for wherever the hub sends people. `identities` are the fields that may
-    say who somebody is, with what this launch in `version` of LTI says in them; they do not show in the log. `person` is
-    the LMS's own id of them where whoever edits a link there could have written the name, "" where nobody could.
+    say who somebody is, with what this launch in `version` of LTI says in them, and `ids` the LMS's own stable ids of
+    them, field and value; `id_11` is that of LTI 1.1 which a launch of 1.3 names. They do not show in the log.
     `lms_hosts` are the hosts that it names as the LMS's own (LTI 1.1; see `origin`).
     """
 
@@ -42,21 +46,55 @@ class Launch:
     target: str
     version: str = ""
     identities: Mapping[str, str] = field(default_factory=dict, repr=False)
-    person: str = field(default="", repr=False)
+    ids: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     lms_hosts: frozenset[str] = frozenset()
-
-
-def user_of(value: object, key: str, consumer: Consumer) -> str:
-    """Return the hub user for what a launch says in the field `key`. Raises Refusal when that is nobody."""
-    try:
-        return user_names.hub_name(text_of(value), consumer.prefix, exact=key in EXACT_KEYS)
-    except user_names.NoIdentity as error:
-        raise Refusal(Reason.NO_NAME, f"field {key}: {error}", consumer.name) from None
+    id_11: str = field(default="", repr=False)
+    administers: bool = False
 
 
 def identities_of(read: Callable[[str], object], username_key: str) -> dict[str, str]:
     """Return what a launch says in each field that may say who somebody is. `read`: the value of a field, or None."""
-    return {key: text for key in dict.fromkeys([*KEYS, username_key]) if (text := text_of(read(key)))}
+    said = {key: text_of(read(key)) for key in dict.fromkeys([*KEYS, username_key])}
+    return {key: text for key, text in said.items() if user_names.is_somebody(text)}
+
+
+def ids_of(read: Callable[[str], object], fields: Sequence[str], consumer: Consumer) -> tuple[tuple[str, str], ...]:
+    """Return the LMS's own stable ids of somebody, from the `fields` that have one. Raises Refusal when none has.
+
+    Nobody is let in by a name alone: whoever makes a link may have written it (launch11).
+    """
+    said = [(name, text_of(read(name))) for name in dict.fromkeys(fields)]
+    ids = tuple((name, text) for name, text in said if user_names.is_somebody(text))
+    if not ids or not all(can_be_kept(text) for _, text in ids):
+        raise Refusal(Reason.NO_NAME, f"no {' and no '.join(name for name, _ in said)}", consumer.name)
+    return ids
+
+
+def id_11_of(claims: dict[str, Any], consumer: Consumer, client_id: str) -> str:
+    """What LTI 1.1 called the person (IMS LTI 1.3 migration guide, "LTI 1.1 Migration Claim"); "" for no word of it.
+
+    Where it is signed with the key of this consumer, the signature must be right. The claim is the LMS's own, as `sub` is.
+    """
+    said = claims.get(f"{CLAIM}lti1p1")
+    said = said if isinstance(said, dict) else {}
+    signature = said.get("oauth_consumer_key_sign")
+    if signature and consumer.secret and said.get("oauth_consumer_key") == consumer.key:
+        parts = (
+            consumer.key,
+            claims.get(f"{CLAIM}deployment_id"),
+            claims["iss"],
+            client_id,
+            claims["exp"],
+            claims["nonce"],
+        )
+        signed = hmac.digest(
+            consumer.secret.encode(), "&".join(map(str, parts)).encode("utf-8", "surrogatepass"), "sha256"
+        )
+        if not hmac.compare_digest(base64.b64encode(signed), str(signature).encode("utf-8", "surrogatepass")):
+            return ""
+    # Canvas says the same where a tool has no key of LTI 1.1 (lib/lti/messages/jwt_message.rb, add_lti11_legacy_user_id!).
+    found = text_of(said.get("user_id")) or text_of(claims.get(f"{CLAIM}lti11_legacy_user_id"))
+    return found if user_names.is_somebody(found) and can_be_kept(found) else ""
 
 
 def text_of(value: object) -> str:

@@ -23,16 +23,18 @@ from oauthlib.oauth1.rfc5849.signature import (
 
 from .consumers import Consumer
 from .cross_site import NAMES_LMS, hosts_of
-from .launch import CLOCK_S, Course, Launch, check_age, identities_of, target_of, text_of, user_of
+from .launch import CLOCK_S, Course, Launch, check_age, identities_of, ids_of, target_of
 from .nonces import Nonces
+from .presets import preset_of
 from .refusals import Reason, Refusal
 
 _REQUIRED = ("oauth_consumer_key", "oauth_signature_method", "oauth_timestamp", "oauth_nonce", "oauth_signature")
 # Who, as what and in which course: never from the query of the launch URL, which any teacher can write into a link.
 # Canvas copies it into the form that it signs, where a field is not there already (lib/lti/security.rb).
 _NEVER_IN_QUERY = frozenset({"user_id", "roles", "context_id", "context_label", "context_title"})
-# Says of itself what it is, always (lib/lti/security.rb: what a launch has already is not taken from the link).
-_FAMILY, _CANVAS = "tool_consumer_info_product_family_code", "canvas"
+# Where nobody is logged in (a public course), Canvas has no user_id, and a link could give one; but Canvas says so itself
+# (ext_roles is $Canvas.xuser.allRoles; instructure/canvas-lms, lib/lti/substitutions_helper.rb, `all_roles`).
+_CANVAS, _NOBODY = "canvas", "urn:lti:sysrole:ims/lis/None"
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 # RFC 5849, 3.4.1.3.1.
 _UNSIGNED = ("oauth_signature", "realm")
@@ -89,13 +91,16 @@ def verify(
         raise Refusal(Reason.MALFORMED, "without lti_version LTI-1p0 or resource_link_id", consumer.name)
     if (kind := fields.get("lti_message_type")) != "basic-lti-launch-request":
         raise Refusal(Reason.WRONG_MESSAGE, f"a {kind!r:.60}, not a basic-lti-launch-request", consumer.name)
-    if forged := [name for name, _ in in_query if name == username_key or name in _NEVER_IN_QUERY]:
+    stable = [preset_of(consumer).stable_id, "user_id"]
+    if forged := [name for name, _ in in_query if name in (username_key, *stable) or name in _NEVER_IN_QUERY]:
         raise Refusal(Reason.BAD_LINK, f"the link's own address gives {', '.join(forged)}", consumer.name)
+    if consumer.lms == _CANVAS and fields.get("ext_roles") == _NOBODY:
+        raise Refusal(Reason.NO_NAME, "nobody is logged in there", consumer.name)
     # What the link's own address gives is a teacher's word, not the LMS's.
     in_link = {name for name, _ in in_query}
     launch = Launch(
         consumer,
-        user_of(fields.get(username_key), username_key, consumer),
+        "",
         tuple(role.strip() for role in fields.get("roles", "").split(",") if role.strip()),
         Course(fields["context_id"], fields.get("context_label", ""), fields.get("context_title", ""))
         if fields.get("context_id")
@@ -106,7 +111,7 @@ def verify(
         # The check above can be evaded by whoever makes the link: Canvas copies its query into the form, and their own
         # browser can leave the query away. What Canvas has of a person it does not take from there, but somebody
         # without an SIS id has no sourcedid. Canvas's user_id is there always, and the same in all courses.
-        text_of(fields.get("user_id")) if fields.get(_FAMILY) == _CANVAS and username_key != "user_id" else "",
+        ids_of(fields.get, stable, consumer),
         hosts_of(fields[name] for name in NAMES_LMS if name not in in_link and name in fields),
     )
     if not nonces.use(f"1.1 {consumer.key}", f"{timestamp} {fields['oauth_nonce']}", now, timestamp + CLOCK_S + 1):

@@ -21,7 +21,7 @@ from ltiauthenticator.lti13.validator import LTI13LaunchValidator
 
 from .consumers import Consumer, Platform
 from .jwks import KeySets
-from .launch import CLOCK_S, Course, Launch, check_age, deep_link, identities_of, target_of, text_of, user_of
+from .launch import CLOCK_S, Course, Launch, check_age, deep_link, id_11_of, identities_of, ids_of, target_of
 from .nonces import Nonces
 from .refusals import Reason, Refusal
 
@@ -101,7 +101,7 @@ async def verify(
     target = str(lti["target_link_uri"])
     launch = Launch(
         consumer,
-        user_of(identity(claims, custom, username_key), username_key, consumer),
+        "",
         tuple(role for role in roles if isinstance(role, str)),
         Course(str(context["id"]), str(context.get("label") or ""), str(context.get("title") or ""))
         if context.get("id")
@@ -118,7 +118,8 @@ async def verify(
             username_key,
         ),
         # A link's custom fields win over the tool's (`identity`); `sub` is nobody's to write.
-        text_of(claims.get("sub")) if username_key.startswith("custom_") else "",
+        ids_of(claims.get, ["sub"], consumer),
+        id_11=id_11_of(claims, consumer, client_id),
     )
     if not nonces.use(f"1.3 {consumer.name}", nonce, now, now + 2 * CLOCK_S + KEEP_STATE_S):
         raise Refusal(

@@ -86,19 +86,18 @@ PAGES = {
     Reason.NO_NAME: Page(
         400,
         "Canvas does not say who you are",
-        "The launch came without the name by which this hub knows you. To let you in under another one would give you "
-        "a new, empty home, so the hub does not.",
-        "Nothing of yours is lost. Tell your teacher; trying again does not help.",
-        "Teachers: Student View has no such name. Otherwise the privacy setting of the tool in Canvas may have "
-        "changed, or this person has no SIS id. Tell whoever runs this hub, with the line below.",
+        "The launch came without the id by which this hub knows you.",
+        "Log in to Canvas, go back to your course, reload the page there, and click the link again.",
+        "Nothing of yours is lost. Teachers: whoever looks at a public course without logging in has no such id. If this "
+        "happens to people who are logged in, tell whoever runs this hub, with the line below.",
     ),
-    Reason.OTHER_PERSON: Page(
-        403,
-        "This name is somebody else's",
-        "This hub knows another person by the name that came with this launch.",
-        "If you are who you say, nothing of yours is lost: tell your teacher. Trying again does not help.",
-        "Teachers: a link's own custom fields or address must not say who comes. If Canvas merged two accounts of this "
-        "person, tell whoever runs this hub, with the line below.",
+    Reason.NO_PEOPLE: Page(
+        503,
+        "The hub cannot find out which home is yours",
+        "The hub cannot read or write its list of who is who. To be sure that nobody gets into somebody else's home, it "
+        "lets nobody in until that is repaired.",
+        "Nothing of yours is lost. Tell your teacher, or whoever runs this hub, with the line below.",
+        "Come back later from your course.",
     ),
     Reason.BAD_LINK: Page(
         400,

@@ -1,24 +1,34 @@
-"""What the LMS called each person at their last launch, so that a change of `lti_username_key` loses nobody's files.
+"""Who is who: a person is known by the LMS's own stable id, and their hub user is the label that their home got first.
 
-Somebody's name on the hub is made from one field of the launch. When the operator chooses another field, each person
-gets another name, and with it an empty home, unless it is known who they are under the new field. Therefore the values
-of all fields that may be chosen are kept for each hub user, the last one of each: SIS id, login, e-mail address, and
-the LMS's own ids. This is personal data. It stays in this one file on the hub's own server
-(/var/lib/jupyterhub/lti_people.sqlite), which only the hub's account can read, is used for renaming, and to
-tell whether a name still means the same person, and goes when the hub's user is deleted. It never goes into the log.
+A launch is a person's whom the file knows by, in this order:
 
-Only the standard library: the program that compares names on the server (hubrun_hub/renaming) uses this too.
+1. the stable id of its version of LTI: 1.1's user_id (or what the LMS's preset says), 1.3's `sub`;
+2. the id of LTI 1.1 that a launch of 1.3 names (claim lti1p1), or `sub` itself, which may be the same
+   (IMS LTI 1.3 migration guide, "Remapping parameters": what is the same may be left out);
+3. the value of lti_username_key, among people of this consumer who have no id of this version yet, where the LMS
+   vouches for it (`is_vouched`). So everybody is found after a change from 1.1 to 1.3.
+
+Else it is a new person's. No setting moves anybody: neither the key, nor a prefix, a version or what the LMS tells.
+An id belongs to a consumer, or to another one that has the same prefix now: these say that they know the same people.
+
+The hub's own database keeps digests of the same (`HubUsers`), so that a lost file gives nobody another's home, and
+nobody a second one. All of it is personal data. It goes when the hub's user is deleted, and never goes into the log.
+
+Only the standard library: the programs that an operator runs on the server use this too.
 """
 
 from __future__ import annotations
 
-import os
+import hashlib
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
-# The fields, by their names in LTI 1.1, that lti_username_key may sensibly name (the table in runbook 02).
+from . import user_names
+
+# The fields, by their names in LTI 1.1, that lti_username_key may sensibly name (the table in runbook 02). In this order
+# they name a new person of whom the LMS does not say lti_username_key.
 KEYS = (
     "lis_person_sourcedid",
     "custom_canvas_user_login_id",
@@ -29,59 +39,92 @@ KEYS = (
 )
 # Those whose values are opaque identifiers: case matters in them.
 EXACT_KEYS = ("user_id",)
-# Fields in which LTI 1.1 and 1.3 say different things of the same person: the value of each version is kept.
-DIFFERENT_BY_VERSION = ("user_id",)
+# What an LMS says of a person by itself, and neither they nor whoever edits a link can write. An address may be their own
+# to change; in LTI 1.3 each custom field is a link's to set.
+_VOUCHED = {
+    "1.1": {
+        "lis_person_sourcedid", "custom_canvas_user_login_id", "custom_canvas_user_id", "custom_canvas_user_sis_id",
+        "user_id",
+    },
+    "1.3": {"lis_person_sourcedid", "user_id"},
+}  # fmt: skip
+UNWRITABLE = ("user_id", "sub")
+LONGEST = 1000  # characters of a value that is kept; LTI 1.3, 5.3.6.1: `sub` has 255 at most
 
-# left_as_is: whom the operator decided to leave with this other name before them, until they launch as `user` again.
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS identity (
-    user TEXT, field TEXT, version TEXT, value TEXT, consumer TEXT, prefix TEXT, at REAL,
-    PRIMARY KEY (user, field, version)
-);
-CREATE TABLE IF NOT EXISTS left_as_is (user TEXT PRIMARY KEY, name TEXT);
-"""
+
+class Unusable(sqlite3.Error):
+    """The file cannot be read or written: nobody comes in, as nobody may get another's home. The text is for the log."""
 
 
-class People:
-    """The file `path`; it is made, readable for its owner alone, when it is not there."""
+class HubUsers(Protocol):
+    """The users of the hub, and the marks of people (`mark`) that its database keeps."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def names(self) -> Iterable[str]:
+        """Of all users."""
 
-    def note(
-        self, user: str, identities: Mapping[str, str], *, version: str, consumer: str, prefix: str, now: float
-    ) -> None:
-        """Keep what a launch in this version of LTI ("1.1", "1.3") says of `user`: field → value. `now`: s since 1970.
+    def exists(self, name: str) -> bool:
+        """Whether there is such a user."""
 
-        A field that the launch does not have keeps its last value. Raises sqlite3.Error, OSError.
-        """
-        rows = [
-            (user, field, version if field in DIFFERENT_BY_VERSION else "", value, consumer, prefix, now)
-            for field, value in identities.items()
-        ]
-        with closing(self._open()) as db, db:
-            db.executemany("INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-            db.execute("DELETE FROM left_as_is WHERE user = ?", (user,))
+    def came(self, name: str) -> bool:
+        """Whether anybody was ever logged in as this user, and so may have left files."""
 
-    def holder(self, user: str, *, version: str, consumer: str) -> str:
-        """The LMS's own id (`user_id`) of the person who last launched as `user` from this consumer; "" for nobody.
+    def owners(self, marks: Collection[str]) -> dict[str, set[str]]:
+        """Of these marks each that is kept → the users whose people have it."""
 
-        Raises sqlite3.Error, OSError.
-        """
-        asks = "SELECT value FROM identity WHERE (user, field, version, consumer) = (?, 'user_id', ?, ?)"
-        with closing(self._open()) as db:
-            found = db.execute(asks, (user, version, consumer)).fetchone()
-        return str(found[0]) if found else ""
+    def kinds(self, name: str) -> Collection[str]:
+        """The kinds of marks that this user's person has."""
 
-    def forget(self, user: str) -> None:
-        """Remove what is kept of `user`. Raises sqlite3.Error, OSError."""
-        with closing(self._open()) as db, db:
-            db.execute("DELETE FROM identity WHERE user = ?", (user,))
-            db.execute("DELETE FROM left_as_is WHERE user = ?", (user,))
 
-    def _open(self) -> sqlite3.Connection:
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-        # Opened for each launch: a file that was restored, or removed, counts at once. The hub waits meanwhile.
-        db = sqlite3.connect(self.path, timeout=1)
-        db.executescript(SCHEMA)
-        return db
+@dataclass(frozen=True)
+class Seen:
+    """What a launch says of its person.
+
+    ids: field and value of the LMS's own stable ids; the first is the person's, the others may be one for each course. fields: whatever else may say who they are.
+    key: lti_username_key. id_11: the id of LTI 1.1 that a launch of 1.3 names.
+    """
+
+    consumer: str
+    prefix: str
+    version: str
+    ids: Sequence[tuple[str, str]]
+    fields: Mapping[str, str]
+    key: str
+    id_11: str = ""
+
+
+@dataclass
+class Found:
+    """The hub user of a launch; whether they are of the administrators; lines for the log, without personal data."""
+
+    user: str
+    administers: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """prefixes: of the consumers that there are now. adopt: adopt_users. admins: hub names of the administrators."""
+
+    prefixes: Mapping[str, str]
+    adopt: bool = False
+    admins: frozenset[str] = frozenset()
+
+
+def is_vouched(name: str, version: str) -> bool:
+    """Whether the LMS vouches for what a launch in this version of LTI says in a field."""
+    return name in _VOUCHED[version]
+
+
+def compared(name: str, value: str) -> str:
+    """The form in which two values of a field are compared."""
+    return user_names.normalise(value, exact=name in EXACT_KEYS)
+
+
+def can_be_kept(value: str) -> bool:
+    """Whether a value is of a length, and of characters, that an id or a name may have."""
+    return len(value) <= LONGEST and not any(each == "\0" or "\ud800" <= each <= "\udfff" for each in value)
+
+
+def mark(consumer: str, kind: str, value: str) -> str:
+    """The digest of one thing by which a person is known again."""
+    return hashlib.sha256("\0".join((consumer, kind, value)).encode("utf-8", "surrogatepass")).hexdigest()

@@ -6,6 +6,10 @@ Only the standard library: the runbooks import this too.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .consumers import Consumer
 
 
 @dataclass(frozen=True)
@@ -21,3 +25,8 @@ class Preset:
 
 
 PRESETS = {preset.name: preset for preset in (Preset("canvas", "Canvas"),)}
+
+
+def preset_of(consumer: Consumer) -> Preset:
+    """The ways of a consumer's LMS."""
+    return PRESETS[consumer.lms]

@@ -17,7 +17,7 @@ class Reason(Enum):
     CLOCK = "clock"
     REPLAYED = "replayed"
     NO_NAME = "no-name"
-    OTHER_PERSON = "other-person"
+    NO_PEOPLE = "no-people"
     BAD_LINK = "bad-link"
     NO_COOKIE = "no-cookie"
     LMS_ERROR = "lms-error"

@@ -13,6 +13,7 @@
    SHA-256 of the normalised identity in base32. That `ada@example.edu` is `ada-example-edu--4z…` can be recomputed with
    `printf %s ada@example.edu | sha256sum | xxd -r -p | base32 | cut -c1-26`, in lower case.
 4. A consumer with a prefix puts it in front with `__`: `bio__ada`.
+5. A name that another person has already (`people`) is made too, with the digest of the LMS's own id (`apart`).
 
 What follows, and is tested with made-up identities by the thousand:
 
@@ -38,6 +39,8 @@ import hashlib
 import re
 import unicodedata
 from base64 import b32encode
+from collections.abc import Iterable
+from contextlib import suppress
 
 from hubrun_hub.student_volume import escaped
 
@@ -79,13 +82,37 @@ def hub_name(identity: str, prefix: str = "", *, exact: bool = False) -> str:
     if prefix and not PREFIX.fullmatch(prefix):
         raise ValueError(f"no prefix: {prefix!r}. It is 1 to 12 of a-z and 0-9.")
     known = normalise(identity, exact=exact)
-    if not any(character.isprintable() and not character.isspace() for character in known):
+    if not _is_written(known):
         raise NoIdentity("no identity")
     if _VARIABLE.fullmatch(known):
         raise UnfilledVariable(f"the LMS did not fill in {known}")
     front = f"{prefix}__" if prefix else ""
     room = ESCAPED_LIMIT - len(escaped(front))
     return front + (known if is_plain(known, room) else made(known, room))
+
+
+def is_somebody(identity: str) -> bool:
+    """Whether the LMS says something with this: it is not blank, and not a variable that it did not fill in."""
+    return _is_written(identity) and not _VARIABLE.fullmatch(identity.strip())
+
+
+def _is_written(text: str) -> bool:
+    return any(character.isprintable() and not character.isspace() for character in text)
+
+
+def admin_names(wanted: Iterable[str]) -> frozenset[str]:
+    """Return the hub's names of those whom an operator lists: as hub users, or as the LMS names them.
+
+    Of a consumer with a prefix: `bio__Ada@Example.edu`.
+    """
+    names = set(wanted)
+    for each in list(names):
+        prefix, _, identity = each.partition("__")
+        for front, value in [("", each), (prefix, identity)]:
+            with suppress(ValueError):
+                names.add(hub_name(value, front))
+                names.add(hub_name(value, front, exact=True))
+    return frozenset(names)
 
 
 def is_plain(text: str, room: int) -> bool:
@@ -98,6 +125,14 @@ def made(text: str, room: int) -> str:
     digest = b32encode(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()).decode()[:DIGEST_LENGTH].lower()
     mark = "--"
     return _readable(text, room - len(escaped(mark)) - DIGEST_LENGTH) + mark + digest
+
+
+def apart(identity: str, prefix: str, which: str) -> str:
+    """Return a made name for a person whose own is another's: readable as `identity`, with the digest of `which`."""
+    front = f"{prefix}__" if prefix else ""
+    digest = made(which, ESCAPED_LIMIT)[-DIGEST_LENGTH:]
+    room = ESCAPED_LIMIT - len(escaped(front)) - len(escaped("--")) - DIGEST_LENGTH
+    return f"{front}{_readable(identity, room)}--{digest}"
 
 
 def _readable(text: str, room: int) -> str:

@@ -68,6 +68,17 @@ GOOD_13: list[tuple[str, dict[str, Any], str]] = [
     ("another script", {"username": "张伟"}, hub_name("张伟")),
     ("a path", {"username": "../../etc/passwd"}, hub_name("../../etc/passwd")),
     ("half of a surrogate pair", {"username": "a\ud800"}, hub_name("a\ud800")),
+    ("missing name", {"username": None, "sub": "id-1"}, "id-1"),
+    ("empty name", {"username": "", "sub": "id-1"}, "id-1"),
+    ("name of another type", {"lis": {"person_sourcedid": ["ada"]}, "sub": "id-2"}, "id-2"),
+    ("no claim for the name", {"lis": "x", "sub": "id-3"}, "id-3"),
+    ("variable for a name", {"username": "$Person.sourcedId", "sub": "id-4"}, "id-4"),
+    ("only an address", {"username": None, "sub": "id-5", "email": "x@y"}, hub_name("x@y")),
+    (
+        "a link's custom field is not a name",
+        {"username": None, "custom": {"lis_person_sourcedid": "ada"}, "sub": "id-6"},
+        "id-6",
+    ),
     ("shown in Canvas 40 minutes ago", {"iat": lambda: now() - 2400}, "ada"),
     ("20 s ahead", {"iat": lambda: now() + 20, "nbf": lambda: now() + 20}, "ada"),
     ("two audiences", {"aud": ["10000000000001", "another"]}, "ada"),
@@ -99,12 +110,12 @@ BAD_13: list[tuple[str, dict[str, Any], str]] = [
     ("resource link of another type", {"resource_link": "x"}, "no-launch"),
     ("no deployment", {"deployment_id": None}, "no-launch"),
     ("no roles", {"roles": None}, "no-launch"),
-    ("missing name", {"username": None}, "no-name"),
-    ("empty name", {"username": ""}, "no-name"),
-    ("name of another type", {"lis": {"person_sourcedid": ["ada"]}}, "no-name"),
-    ("no claim for the name", {"lis": "x"}, "no-name"),
-    ("variable for a name", {"username": "$Person.sourcedId"}, "no-name"),
-    ("a link's custom field is not a name", {"username": None, "custom": {"lis_person_sourcedid": "ada"}}, "no-name"),
+    ("nobody's id", {"sub": None}, "no-name"),
+    ("empty id", {"sub": " "}, "no-name"),
+    ("id of another type", {"sub": ["ada"]}, "not-trusted"),
+    ("half of a surrogate pair for an id", {"sub": "a\ud800"}, "no-name"),
+    ("an id without end", {"sub": "x" * 2000}, "no-name"),
+    ("a variable for an id", {"sub": "$User.id"}, "no-name"),
     ("blocked", {"username": "mallory"}, "not-admitted"),
     ("off-site custom field", {"custom": OFF_SITE}, "bad-link"),
     ("context of another type", {"context": "x"}, "no-launch"),
@@ -511,25 +522,31 @@ def test_a_custom_field_that_a_teacher_wrote_into_a_link_opens_nobody_elses_home
     hub, lms = hub_by("custom_canvas_user_login_id")
     as_ada = {"custom": {"canvas_user_login_id": "ada"}}
     assert lms.launch(Browser(hub), sub="ada-in-canvas", **as_ada).logged_in
-    assert lms.launch(Browser(hub), sub="teacher-in-canvas", **as_ada).reason == "other-person"
-    assert lms.launch(Browser(hub), sub="ada-in-canvas", **as_ada).logged_in, "and Ada stays Ada"
+    teacher, ada = Browser(hub), Browser(hub)
+    assert lms.launch(teacher, sub="teacher-in-canvas", **as_ada).logged_in
+    assert teacher.user.startswith("ada--"), "a home of the teacher's own"
+    lms.launch(ada, sub="ada-in-canvas", **as_ada)
+    assert ada.user == "ada", "and Ada stays Ada"
     own = {"custom": {"canvas_user_login_id": "teacher", "canvas_user_id": "42"}}
-    assert lms.launch(Browser(hub), sub="teacher-in-canvas", **own).logged_in
+    again = Browser(hub)
+    assert lms.launch(again, sub="teacher-in-canvas", **own).logged_in and again.user == teacher.user
     with closing(sqlite3.connect(hub.folder / "lti_people.sqlite")) as db:
-        noted = dict(db.execute("SELECT field, value FROM identity WHERE user = 'teacher'"))
-    assert (noted["custom_canvas_user_login_id"], noted["user_id"]) == ("teacher", "teacher-in-canvas")
+        noted = dict(db.execute("SELECT field, value FROM field WHERE person = 2"))
+    assert noted["custom_canvas_user_login_id"] == "teacher"
     assert "custom_canvas_user_id" not in noted, "a link's own field, which no key asks for, says nothing of anybody"
+    assert Browser(hub).post("/hub/lti/launch", form("x", user_id="11", custom_canvas_user_login_id="ada")).logged_in
 
 
 def test_a_custom_field_names_people_in_both_versions(hub_by: Callable[[str], tuple[Hub, Lms]]) -> None:
     hub, lms = hub_by("custom_netid")
     one, two, three = Browser(hub), Browser(hub), Browser(hub)
     assert one.post("/hub/lti/launch", form("sis-1", custom_netid="Ada")).logged_in
-    assert lms.launch(two, "sis-1", custom={"netid": "ADA"}).logged_in
-    assert lms.launch(three, "sis-1", custom={"netid": 42}).logged_in
+    same = {"lti1p1": {"user_id": form("sis-1")["user_id"]}}
+    assert lms.launch(two, "sis-1", custom={"netid": "ADA"}, **same).logged_in
+    assert lms.launch(three, "sis-3", custom={"netid": 42}).logged_in
     assert (one.user, two.user, three.user) == ("ada", "ada", "42")
-    assert lms.launch(Browser(hub), "sis-1", custom={"netid": True}).reason == "no-name"
-    assert Browser(hub).post("/hub/lti/launch", form("sis-1", custom_netid=None)).reason == "no-name"
+    assert lms.launch(three, "sis-4", custom={"netid": True}).logged_in and three.user == "sis-4"
+    assert three.post("/hub/lti/launch", form("sis-5", custom_netid=None)).logged_in and three.user == "sis-5"
     forged = form("sis-1", custom_netid="grace")
     assert Browser(hub).post("/hub/lti/launch?custom_netid=grace", forged).reason == "bad-link"
     answer = one.get("/hub/lti13/config")
@@ -541,8 +558,8 @@ def test_opaque_ids_keep_their_case_in_both_versions(hub_by: Callable[[str], tup
     users = []
     for name in ("aB", "ab"):
         one, two = Browser(hub), Browser(hub)
-        one.post("/hub/lti/launch", form(user_id=name))
-        lms.launch(two, sub=name)
+        one.post("/hub/lti/launch", form(None, user_id=name))
+        lms.launch(two, None, sub=name)
         assert one.user == two.user != ""
         users.append(one.user)
     assert users[1] == "ab" and users[0] == hub_name("aB", exact=True)

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubrun_hub.lti import consumers
+from hubrun_hub.lti.consumers import Consumer
+from hubrun_hub.lti.launch import id_11_of
 from hubrun_hub.lti.launch_targets import ForeignTarget, path_on
 from hubrun_hub.lti.nonces import Nonces
 from hubrun_hub.lti.pages import PAGES
@@ -107,7 +109,9 @@ def test_nonces_outlive_the_process_and_a_damaged_file_is_begun_anew(tmp_path: P
 @pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.value)
 def test_every_refusal_has_a_page_that_says_what_to_do(reason: Reason) -> None:
     page = PAGES[reason]
-    assert 400 <= page.status < 500 or (page.status == 503 and reason in (Reason.NO_KEYS, Reason.DISK_FULL))
+    assert 400 <= page.status < 500 or (
+        page.status == 503 and reason in (Reason.NO_KEYS, Reason.DISK_FULL, Reason.NO_PEOPLE)
+    )
     assert page.title and page.what.endswith(".") and page.advice.endswith(".")
 
 
@@ -185,3 +189,31 @@ def test_keys_of_its_own_or_an_end_that_are_none_shut_a_consumer_out(
     )
     found, [problem] = consumers.read(tmp_path, None)
     assert found == [] and complaint in problem
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({}, "34212"),
+        ({"oauth_consumer_key_sign": "forged"}, ""),
+        ({"user_id": "other"}, "other"),
+        ({"oauth_consumer_key_sign": None}, "34212"),
+        ({"oauth_consumer_key": "another consumer's", "oauth_consumer_key_sign": "x"}, "34212"),
+        ({"user_id": "$User.id"}, ""),
+        ({"user_id": None}, "legacy"),
+        ({"user_id": ["x"]}, "legacy"),
+    ],
+)
+def test_the_id_of_lti_1_1_in_a_launch_of_1_3(said: dict[str, Any], found: str) -> None:
+    """With the example of the specification: IMS LTI 1.3 migration guide, "LTI 1.1 Migration Claim"."""
+    claim = "https://purl.imsglobal.org/spec/lti/claim/"
+    lti1p1 = {
+        "user_id": "34212", "oauth_consumer_key": "179248902",
+        "oauth_consumer_key_sign": "lWd54kFo5qU7xshAna6v8BwoBm6tmUjc6GTax6+12ps=",
+    } | said  # fmt: skip
+    claims = {
+        "nonce": "172we8671fd8z", "exp": 1551290856, "iss": "https://lmsvendor.com", "sub": "3",
+        f"{claim}deployment_id": "689302", f"{claim}lti1p1": lti1p1, f"{claim}lti11_legacy_user_id": "legacy",
+    }  # fmt: skip
+    consumer = Consumer("default", "", "179248902", "my-lti11-secret")
+    assert id_11_of(claims, consumer, "PM48OJSfGDTAzAo") == found

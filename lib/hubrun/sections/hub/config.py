@@ -103,6 +103,15 @@ def present_test(site: Site) -> Test:
     )  # fmt: skip
 
 
+def no_renaming_test() -> Test:
+    """A test that no renaming of people by a version before is half done: only that version can put files back."""
+    return Test(
+        "no renaming of people is half done", f"test ! -e {STATE}/renaming.json",
+        remedy="Run ./hubrun install --only 02 of the version that you had before, with the same new_names, to its end: it "
+        "puts the files back, or finishes. Then run this again. Nothing was changed",
+    )  # fmt: skip
+
+
 def settings_test(site: Site) -> Test:
     """A test that the configuration is there, and that each of its settings exists in the class that it is for."""
     return Test("the configuration loads, and each setting is known to its class", loads(site), prints="^it loads$")

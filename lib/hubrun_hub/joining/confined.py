@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hubrun_hub.renaming.look import Failed
+from hubrun_hub.joining.failed import Failed
 
 # A gradebook of some hundred megabytes takes seconds.
 SECONDS = 120
