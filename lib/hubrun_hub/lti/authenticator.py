@@ -11,16 +11,19 @@ from typing import Any
 
 from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
-from traitlets import Bool, Unicode
+from traitlets import Bool, CaselessStrEnum, Unicode
 
-from . import consumers, handlers, sessions, tool_key
+from . import consumers, groups, handlers, sessions, tool_key
 from .cross_site import PendingConfirmations
+from .full_names import FullNames
 from .health import FULL, HealthProbe
 from .jwks import KeySets
 from .launch import Launch
 from .nonces import Nonces
 from .people import People
 from .refusals import RateLimit, Reason, Refusal
+from .roles import Part
+from .test_students import TestStudents
 
 
 class DiskFull(HTTPError):
@@ -55,6 +58,13 @@ class LaunchAuthenticator(Authenticator):
     )
     nonce_file = Unicode("lti_nonces.sqlite", config=True, help="File of the launches that were used lately.")
     people_file = Unicode("lti_people.sqlite", config=True, help="File of what the LMS called each person (`people`).")
+    full_names_file = Unicode("lti_full_names.sqlite", config=True, help="File of people's names, for their teachers.")
+    outside_course = CaselessStrEnum(
+        ["server", "page"],
+        "server",
+        config=True,
+        help="Who launches from a course without a part in it (observers, guests) gets a server without it, or a page.",
+    )
     one_person_a_name = Bool(
         True,
         config=True,
@@ -70,6 +80,14 @@ class LaunchAuthenticator(Authenticator):
     @cached_property
     def people(self) -> People:
         return People(Path(self.people_file))
+
+    @cached_property
+    def full_names(self) -> FullNames:
+        return FullNames(Path(self.full_names_file))
+
+    @cached_property
+    def test_students(self) -> TestStudents:
+        return TestStudents(self.parent)
 
     @cached_property
     def health(self) -> HealthProbe:
@@ -134,8 +152,28 @@ class LaunchAuthenticator(Authenticator):
                 Reason.OTHER_PERSON, f"the user {launch.user} is another person of this LMS", launch.consumer.name
             )
 
+    def check_part(self, launch: Launch) -> None:
+        """Raise Refusal for who has no part in the course that they launch from, where the site shows a page then.
+
+        Whoever administers the hub comes in: in an LMS they are often in no course.
+        """
+        if launch.course is None or groups.part_in(launch) is not Part.NONE:
+            return
+        roles = ", ".join(launch.roles)[:300] or "none"
+        if self.outside_course == "page" and not self.is_admin(None, {"name": launch.user}):
+            raise Refusal(
+                Reason.NOT_IN_COURSE, f"neither student nor staff of the course: {roles}", launch.consumer.name
+            )
+        self.log.info("%s is neither student nor staff of the course launched from: roles %r", launch.user, roles)
+
     def note(self, launch: Launch) -> None:
         """Keep what the launch calls its person. Whoever launched goes on, also when that cannot be written."""
+        if launch.test_student:  # nobody
+            return
+        try:
+            self.full_names.note(launch.user, launch.full_name)
+        except (sqlite3.Error, OSError, UnicodeError) as error:
+            self.log.error("%s cannot be written (%s): no name of %s", self.full_names_file, error, launch.user)
         try:
             self.people.note(
                 launch.user, launch.identities, version=launch.version,
@@ -151,6 +189,10 @@ class LaunchAuthenticator(Authenticator):
             self.log.error("%s does not start: %s", spawner._log_name, state.problem)
             raise DiskFull
 
+    async def post_spawn_stop(self, user: Any, spawner: Any) -> None:
+        """A Test Student who has finished work goes, if another one came."""
+        self.test_students.stopped(user.name)
+
     def delete_user(self, user: Any) -> None:
         """What is kept of somebody goes with their user."""
         super().delete_user(user)
@@ -158,3 +200,7 @@ class LaunchAuthenticator(Authenticator):
             self.people.forget(user.name)
         except (sqlite3.Error, OSError) as error:
             self.log.error("%s cannot be written (%s): %s stays in it", self.people_file, error, user.name)
+        try:
+            self.full_names.forget(user.name)
+        except (sqlite3.Error, OSError) as error:
+            self.log.error("%s cannot be written (%s): %s stays in it", self.full_names_file, error, user.name)

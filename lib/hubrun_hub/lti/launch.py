@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from .. import test_student
 from . import launch_targets, user_names
 from .consumers import Consumer
 from .people import EXACT_KEYS as EXACT_KEYS
@@ -32,7 +33,9 @@ class Launch:
     `target` is the path on this hub to go to, "" for wherever the hub sends people. `identities` are the fields that may
     say who somebody is, with what this launch in `version` of LTI says in them; they do not show in the log. `person` is
     the LMS's own id of them where whoever edits a link there could have written the name, "" where nobody could.
-    `lms_hosts` are the hosts that it names as the LMS's own (LTI 1.1; see `origin`).
+    `lms_hosts` are the hosts that it names as the LMS's own (LTI 1.1; see `origin`). `test_student` says that nobody is
+    behind it but a teacher who looks at the course as a student; `full_name` is what the LMS calls the person, "" where
+    it does not say so.
     """
 
     consumer: Consumer
@@ -44,6 +47,8 @@ class Launch:
     identities: Mapping[str, str] = field(default_factory=dict, repr=False)
     person: str = field(default="", repr=False)
     lms_hosts: frozenset[str] = frozenset()
+    test_student: bool = False
+    full_name: str = field(default="", repr=False)
 
 
 def user_of(value: object, key: str, consumer: Consumer) -> str:
@@ -52,6 +57,13 @@ def user_of(value: object, key: str, consumer: Consumer) -> str:
         return user_names.hub_name(text_of(value), consumer.prefix, exact=key in EXACT_KEYS)
     except user_names.NoIdentity as error:
         raise Refusal(Reason.NO_NAME, f"field {key}: {error}", consumer.name) from None
+
+
+def test_student_of(stable_id: object, consumer: Consumer) -> str:
+    """Return the hub user of a Test Student. Raises Refusal where the LMS does not say which one it is."""
+    if not (text := text_of(stable_id)):
+        raise Refusal(Reason.NO_NAME, "a Test Student without an id", consumer.name)
+    return test_student.name(text, consumer.prefix)
 
 
 def identities_of(read: Callable[[str], object], username_key: str) -> dict[str, str]:
