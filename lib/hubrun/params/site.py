@@ -148,6 +148,11 @@ class Site(BaseModel):
         "further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]",
         [],
     )
+    outside_course: Literal["server", "page"] = _param(
+        "02",
+        "what people get who launch from a course as neither student nor staff (observers, guests): a server without the course, or a page",
+        "server",
+    )
     admin_users: list[Annotated[kinds.HubName, Given]] = _param("02", "hub users who administer the hub", [])
     idle_minutes: int = _param("02", "stop a student's server after this many idle minutes; 0: never", 60, ge=0)
 

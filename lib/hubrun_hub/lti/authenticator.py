@@ -166,14 +166,15 @@ class LaunchAuthenticator(Authenticator):
             )
         self.log.info("%s is neither student nor staff of the course launched from: roles %r", launch.user, roles)
 
-    def note(self, launch: Launch) -> None:
-        """Keep what the launch calls its person. Whoever launched goes on, also when that cannot be written."""
-        if launch.test_student:  # nobody
-            return
+    def note_name(self, launch: Launch) -> None:
+        """Keep the person's name for their teachers. Whoever launched goes on, also when that cannot be written."""
         try:
             self.full_names.note(launch.user, launch.full_name)
         except (sqlite3.Error, OSError, UnicodeError) as error:
             self.log.error("%s cannot be written (%s): no name of %s", self.full_names_file, error, launch.user)
+
+    def note(self, launch: Launch) -> None:
+        """Keep what the launch calls its person. Whoever launched goes on, also when that cannot be written."""
         try:
             self.people.note(
                 launch.user, launch.identities, version=launch.version,

@@ -106,7 +106,9 @@ class LaunchHandler(BaseHandler):
         user = await super().auth_to_user(authenticated, user)
         if self._launch is not None:
             groups.enrol(self.db, user.orm_user, self._launch)
-            self.authenticator.note(self._launch)
+            self.authenticator.note_name(self._launch)
+            if not self._launch.test_student:
+                self.authenticator.note(self._launch)
         return user
 
     def set_login_cookie(self, user: Any) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 from .. import test_student
 from .groups import INSTRUCTORS
 
+_STOP_TRIES = 300
+
 
 class TestStudents:
     """`app` is the JupyterHub, of which this reads users and groups."""
@@ -70,7 +72,14 @@ class TestStudents:
 
     async def _remove(self, name: str, courses: set[str]) -> None:
         user = self.app.users.get(name)
-        if user is None or (user.active and not courses & self._courses(name)):
+        if user is None:
+            return
+        # The hub tells of a stop a moment before it is one.
+        for _ in range(_STOP_TRIES):
+            if not any(spawner.pending == "stop" for spawner in user.spawners.values()):
+                break
+            await asyncio.sleep(0.1)
+        if user.active and not courses & self._courses(name):
             return
         for server, spawner in list(user.spawners.items()):
             if spawner.pending:

@@ -54,9 +54,7 @@ class CourseList(JupyterHandler):
         links = {course: url_path_join(self.base_url, address(course)) for course in courses.taught()}
         if self.request.path.endswith("/formgraders"):
             # "local": opened in a tab of JupyterLab (nbgrader's course-list extension).
-            found = [
-                {"course_id": courses.shown(course), "url": url, "kind": "local"} for course, url in links.items()
-            ]
+            found = [{"course_id": courses.shown(course), "url": url, "kind": "local"} for course, url in links.items()]
             self.finish(json.dumps({"success": True, "value": found}))
         elif len(links) == 1:
             self.redirect(next(iter(links.values())))
