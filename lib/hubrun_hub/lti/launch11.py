@@ -124,8 +124,8 @@ def verify(
         # without an SIS id has no sourcedid. Canvas's user_id is there always, and the same in all courses.
         text_of(fields.get("user_id")) if fields.get(_FAMILY) == _CANVAS and username_key != "user_id" else "",
         hosts_of(fields[name] for name in NAMES_LMS if name not in in_link and name in fields),
-        looks_around,
-        full_name(*(vouched.get(f"lis_person_name_{part}") for part in ("full", "given", "family"))),
+        test_student=looks_around,
+        full_name=full_name(*(vouched.get(f"lis_person_name_{part}") for part in ("full", "given", "family"))),
     )
     if not nonces.use(f"1.1 {consumer.key}", f"{timestamp} {fields['oauth_nonce']}", now, timestamp + CLOCK_S + 1):
         raise Refusal(Reason.REPLAYED, f"its nonce was used before, signed {now - timestamp:.0f} s ago", consumer.name)
