@@ -106,7 +106,7 @@ def verify(
     # What the link's own address gives is a teacher's word, not the LMS's.
     in_link = {name for name, _ in in_query}
     vouched = {name: value for name, value in fields.items() if name not in in_link}
-    looks_around = is_test_student(fields)
+    looks_around = is_test_student(vouched)
     launch = Launch(
         consumer,
         test_student_of(fields.get("user_id"), consumer)

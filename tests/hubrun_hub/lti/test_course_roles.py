@@ -187,6 +187,19 @@ def test_the_test_student_of_lti_1_3_is_known_by_the_role(hub: Hub) -> None:
     lms.close()
 
 
+def test_a_teachers_link_makes_nobody_a_test_student(hub: Hub) -> None:
+    """Where the LMS tells neither names nor logins, a link could: whoever comes by it would lose what they make."""
+    query = f"lis_person_name_full=Test%20Student&custom_canvas_user_login_id={1:040x}"
+    fields = {
+        "lis_person_name_full": None, "custom_canvas_user_login_id": None, "lis_person_contact_email_primary": None,
+        "user_id": "opaque-nora",
+    }  # fmt: skip
+    browser = Browser(hub)
+    url = f"https://hub.example.edu:8443/hub/lti/launch?{query}"
+    browser.post(f"/hub/lti/launch?{query}", form(None, url=url, **fields))
+    assert test_student.name("opaque-nora") not in hub.users()
+
+
 def test_each_consumer_has_test_students_of_its_own(hub: Hub) -> None:
     ours = student_view(hub, 21)
     hub.consumer("uni2", "key-of-uni2", "secret-of-uni2")
