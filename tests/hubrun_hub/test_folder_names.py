@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubrun_hub.courses.folder_names import folder_name, is_folder_name
@@ -40,6 +40,7 @@ def test_two_courses_of_one_name_have_folders_of_their_own() -> None:
     assert folder_name(["BIO 101"], HEX, ["BIO 101", "BIO 101 2"]) == "BIO 101 3"
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), max_size=3), st.lists(st.text(max_size=20), max_size=3))
 def test_any_label_gives_a_name_that_is_one_component_and_nobody_elses(labels: list[str], taken: list[str]) -> None:
     found = folder_name(labels, HEX, taken)
@@ -71,6 +72,7 @@ def test_a_course_whose_name_is_like_its_id_has_it() -> None:
 folders = st.sampled_from(["", "a", "b", "A", "BIO", "bio", "..", "x/y", "courses"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans(), folders), max_size=4, unique_by=lambda one: one[0]))
 def test_no_two_courses_of_a_person_are_in_one_place(given_courses: list[tuple[str, bool, str]]) -> None:
     members = named(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubrun_hub import test_student
@@ -127,6 +127,7 @@ def test_from_outside_a_course_nobody_has_a_part() -> None:
     assert part_in(Launch(Consumer("x", ""), "ada", ("Instructor",), None, "")) is Part.NONE
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=40)), st.sampled_from(["", "canvas", "openedx", "nonsense"]))
 def test_whatever_a_role_is_called_something_is_decided(roles: list[str], lms: str) -> None:
     known = ("learner", "instructor", "teachingassistant", "contentdeveloper", "student", "administrator")
@@ -173,6 +174,7 @@ identities = st.one_of(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(identities, st.sampled_from(["", "bio", "a" * 12]), st.booleans())
 def test_nobody_gets_the_name_of_a_test_student(identity: str, prefix: str, exact: bool) -> None:
     """Whoever can choose their login could otherwise have a home that the hub throws away, or see that of a teacher."""
@@ -183,6 +185,7 @@ def test_nobody_gets_the_name_of_a_test_student(identity: str, prefix: str, exac
     assert not test_student.is_one(user)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.sampled_from(["", "bio", "z9" * 6]))
 def test_a_test_student_is_one_of_their_consumer(stable_id: str, prefix: str) -> None:
     name = test_student.name(stable_id, prefix)
