@@ -47,6 +47,8 @@
 #
 # **`lti_deployment_ids`** (LTI 1.3): which installations of the tool may launch. Canvas and Moodle give each installation a client id or an issuer of its own: leave the list empty. Blackboard's issuer and client id are the same for every institution in the world, and only the deployment id says which one is yours: set it here, and in `deployment_ids` of the entry in `consumers`. Otherwise the administrator of any institution could let people in.
 #
+# **`outside_course`**: what people get who launch from a course as neither a student nor staff of it: observers, guests, administrators of the LMS. `server` gives them a server without the course; `page` shows them a page. In both cases they cannot hand in. The people in `admin_users` always come in.
+#
 # **`consumers`**: further LMSs or courses, each with a key of its own, such as `{name: bio}`. Their people are named `bio__ada`, so that the `ada` of one school and the `ada` of another are two people; `prefix: ''` says that they are the same person. A consumer that you remove can no longer launch from that moment, and the secrets of the others stay as they are.
 
 # %% tags=["parameters"]
@@ -72,6 +74,7 @@ lti_issuer: str = ""  # LTI 1.3: issuer, if it is not the platform's
 lti_authorize_url: str = ""  # LTI 1.3: authorize URL, if it is not the platform's
 lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, if it is not the platform's
 consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]
+outside_course: str = "server"  # what people get who launch from a course as neither student nor staff (observers, guests): a server without the course, or a page
 admin_users: list = []  # who administers the hub: hub users, or what the LMS says of them in lti_username_key
 adopt_users: bool = False  # a hub that was set up by hand: a person takes the hub user, with the files, whose name their lti_username_key says
 idle_minutes: int = 60  # stop a student's server after this many idle minutes; 0: never

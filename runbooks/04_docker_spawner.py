@@ -161,7 +161,9 @@ server.ensure(
 # %% [markdown]
 # ## Courses
 #
-# With `nbgrader: true`: a launch puts people into the hub's groups `course-<name>` and `course-<name>-instructors`, and these decide which folders of `/srv/nbgrader` their container sees. A student sees what was released, and the folders of their own submissions and feedback. An instructor also sees the course folder, and everybody's submissions, read-only. The hub makes the folders when they are needed; nobody else on the server may enter them. When a person joins or leaves a group, it takes effect at the next start of their server.
+# With `nbgrader: true`: a launch puts the students of a course into the hub's group `course-<id>`, and its staff (instructors, teaching assistants, course designers) into `course-<id>-instructors` too. Who is neither of them in the LMS, such as an observer or a guest, is in none of the two. These groups decide which folders of `/srv/nbgrader` a person's container sees. A student sees what was released, and the folders of their own submissions and feedback. Staff also see the course folder, and everybody's submissions, read-only. The hub makes the folders when they are needed; nobody else on the server may enter them. When a person joins or leaves a group, it takes effect at the next start of their server.
+#
+# On the server a course's folder has the course's id as its name. In containers it has a name that people can read, such as `BIO 101 - Frühling`, which the course keeps when it is renamed in the LMS; a home from the version before gets it at its next start. Formgrader shows people's names as the LMS sends them: the hub keeps them in `/var/lib/jupyterhub/lti_full_names.sqlite`, and tells them only to those who teach the course. Canvas's Test Student ("Student View") joins the course as a student; when the next one comes, the home and the course folders of the one before are removed.
 #
 # By hand: `sudo install -d -m 0700 /srv/nbgrader`
 

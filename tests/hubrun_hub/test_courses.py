@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -85,6 +86,7 @@ def test_the_container_is_told_its_courses(groups: list[str], role: str, courses
         "JUPYTER_CONFIG_PATH": f"/usr/local/share/hubrun/{role}",
         "HUBRUN_COURSES": courses,
         "HUBRUN_TEACHES": teaches,
+        "HUBRUN_COURSE_NAMES": json.dumps({course: [course, course] for course in courses.split()}),
     }
 
 
@@ -179,6 +181,28 @@ def test_a_spawner_adds_the_courses_to_the_home() -> None:
     spawner.user.groups = []
     spawner.course_places = spawner.find_places("/host")
     assert set(spawner.volume_binds) == {"jupyterhub-user-ada"}
+
+
+def test_courses_are_called_as_people_call_them_once_the_image_knows() -> None:
+    spawner: Any = Spawner(BIO, CHEM, CHEM_TEACHER)
+    for group in spawner.user.groups:
+        group.properties = (
+            {"label": "BIO 101 / Frühling", "folder": "BIO 101 - Frühling"} if group.name == BIO else None
+        )
+    assert spawner.find_places("/host").binds["/host/bio/outbound"]["bind"] == "/srv/nbgrader/exchange/bio/outbound"
+    spawner.readable_folders = True
+    found = spawner.find_places("/host")
+    inside = "/srv/nbgrader/exchange/BIO 101 - Frühling"
+    assert {source: to["bind"] for source, to in found.binds.items() if "/bio/" in source} == {
+        "/host/bio/outbound": f"{inside}/outbound",
+        "/host/bio/inbound/ada": f"{inside}/inbound",
+        "/host/bio/feedback/ada": f"{inside}/feedback",
+    }
+    assert found.environment["HUBRUN_COURSES"] == "bio chem", "the id stays the key"
+    assert json.loads(found.environment["HUBRUN_COURSE_NAMES"]) == {
+        "bio": ["BIO 101 - Frühling", "BIO 101 / Frühling"],
+        "chem": ["chem", "chem"],
+    }
 
 
 class Refusal(Exception):

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from hubrun.params import Site
 from hubrun.sections.hub import config
+from hubrun_hub import student_volume, test_student
 from hubrun_hub.courses.mounts import Membership, places
 from hubrun_hub.docker_filter import calls, folders, serve
 from hubrun_hub.docker_filter.create import CreateRequest, create, user_of
@@ -92,7 +93,7 @@ scope = {"get_config": lambda: c}
 exec(text, scope)
 found = []
 for name, groups, server in (("ada", [], ""), ("ada-example-edu--4z", ["course-bio"], ""), ("o.brien", ["course-bio-instructors"], "lab 2")):
-    user = SimpleNamespace(name=name, escaped_name=name, url="/", groups=[SimpleNamespace(name=each) for each in groups], settings={"cookie_secret": b"s" * 32})
+    user = SimpleNamespace(name=name, escaped_name=name, url="/", groups=[SimpleNamespace(name=each, properties={"folder": "BIO 101 - Frühling"}) for each in groups], settings={"cookie_secret": b"s" * 32})
     spawner = c.JupyterHub.spawner_class(config=c, _mock=True, user=user, name=server)
     spawner.course_places = spawner.find_places()
     found.append((spawner.container_name, check_config._create_call(spawner), sorted(spawner.course_places.binds)))
@@ -271,10 +272,39 @@ def test_without_courses_none_of_their_folders_is_mounted() -> None:
 
 
 def test_every_place_of_a_teacher_is_let_through() -> None:
-    binds = [HOME] + [
-        f"{source}:{to['bind']}:{to['mode']}" for source, to in places("ada", [Membership("bio", True)]).binds.items()
-    ]
+    binds = binds_of(Membership("bio", True))
     assert made(asked({"Volumes": {}}, Binds=binds)).body["HostConfig"]["Binds"] == binds
+
+
+def binds_of(*members: Membership) -> list[str]:
+    return [HOME] + [f"{source}:{to['bind']}:{to['mode']}" for source, to in places("ada", members).binds.items()]
+
+
+@pytest.mark.parametrize("teaches", [False, True])
+def test_a_course_may_have_a_name_that_people_read(teaches: bool) -> None:
+    binds = binds_of(Membership("bio", teaches, "BIO 101 - Frühling"), Membership("chem", teaches))
+    found = made(asked({"Volumes": {}}, Binds=binds))
+    assert found.body["HostConfig"]["Binds"] == binds
+    assert found.courses == [Membership("bio", False), Membership("chem", False)]
+
+
+@pytest.mark.parametrize(
+    ("bind", "reason"),
+    [
+        # Another's submissions, somewhere else, or to be written to: whatever the course is called.
+        ("/srv/nbgrader/bio/inbound/ben:/srv/nbgrader/exchange/BIO 101/inbound:rw", "is not of ada"),
+        ("/srv/nbgrader/bio/outbound:/srv/nbgrader/exchange/BIO 101:ro", "may only be one of"),
+        ("/srv/nbgrader/bio/outbound:/srv/nbgrader/exchange/../outbound:ro", "may only be one of"),
+        ("/srv/nbgrader/bio/outbound:/srv/nbgrader/exchange/BIO/101/outbound:ro", "may only be one of"),
+        ("/srv/nbgrader/bio/outbound:/srv/nbgrader/exchange/.x/outbound:ro", "may only be one of"),
+        ("/srv/nbgrader/bio/feedback/ada:/srv/nbgrader/exchange/BIO 101/feedback:rw", "may only be one of"),
+        ("/srv/nbgrader/bio/outbound:/home/jovyan/BIO 101/outbound:ro", "may only be one of"),
+        ("/srv/nbgrader/bio:/srv/nbgrader/exchange/BIO 101/outbound:ro", "is not of ada"),
+    ],
+)
+def test_a_name_of_a_course_leads_nowhere_else(bind: str, reason: str) -> None:
+    with pytest.raises(Refused, match=reason):
+        made(asked({"Volumes": {}}, Binds=[HOME, bind]))
 
 
 KNOWN = {
@@ -330,6 +360,8 @@ def test_whatever_is_in_a_field_a_container_is_bounded_or_refused(field: str, va
 # -- calls
 
 NUMBER = "a" * 64
+TEST_STUDENT = test_student.name("535fa0")
+TEST_VOLUME = student_volume.volume(TEST_STUDENT)
 CALLS: dict[tuple[str, str], str] = {
     ("GET", "/version"): "/version",
     ("GET", "/_ping"): "/_ping",
@@ -341,6 +373,7 @@ CALLS: dict[tuple[str, str], str] = {
     ("POST", f"/v1.41/containers/{NUMBER}/stop"): "/v1.41/containers/{name}/stop",
     ("POST", f"/v1.41/containers/{NUMBER}/stop?t=10"): "/v1.41/containers/{name}/stop?t=10",
     ("DELETE", f"/v1.41/containers/{NUMBER}?v=True&link=False&force=False"): "/v1.41/containers/{name}?v=True&link=False&force=False",
+    ("DELETE", f"/v1.41/volumes/{TEST_VOLUME}"): f"/v1.41/volumes/{TEST_VOLUME}",
 }  # fmt: skip
 
 
@@ -373,7 +406,14 @@ FOREIGN: dict[tuple[str, str], str] = {
     ("GET", "/v1.41/images/../containers/db/json"): "the image '../containers/db' is not one of",
     ("GET", "/v1.41/images/hubrun-singleuser/json?x=1"): NOT_NEEDED,
     ("POST", "/v1.41/volumes/create"): NOT_NEEDED,
-    ("DELETE", "/v1.41/volumes/jupyterhub-user-ada"): NOT_NEEDED,
+    ("DELETE", "/v1.41/volumes/jupyterhub-user-ada"): "'jupyterhub-user-ada' is not a Test Student's",
+    ("DELETE", "/v1.41/volumes/jupyterhub-user-test-2dstudent"): "is not a Test Student's",
+    ("DELETE", f"/v1.41/volumes/{TEST_VOLUME.replace('-2d-2d-2d', '-2d-2d')}"): "is not a Test Student's",
+    ("DELETE", f"/v1.41/volumes/{TEST_VOLUME.replace('-2dstudent', '-2Dstudent')}"): "is not a Test Student's",
+    ("DELETE", f"/v1.41/volumes/x{TEST_VOLUME}"): "is not a Test Student's",
+    ("DELETE", f"/v1.41/volumes/{TEST_VOLUME}%2f..%2fjupyterhub-user-ada"): "is not a Test Student's",
+    ("DELETE", f"/v1.41/volumes/{TEST_VOLUME}?force=1"): NOT_NEEDED,
+    ("GET", f"/v1.41/volumes/{TEST_VOLUME}"): NOT_NEEDED,
     ("POST", "/v1.41/networks/create"): NOT_NEEDED,
     ("POST", "/v1.41/networks/jupyterhub/connect"): NOT_NEEDED,
     ("POST", "/v1.41/plugins/pull?remote=x"): NOT_NEEDED,
@@ -491,6 +531,8 @@ class Docker:
         known = {"jupyter-ada": container(**LABEL), NUMBER: container(**LABEL), "db": container("/db")}
         name = line.split("/")[3] if line.count("/") > 3 else ""
         found: Any = {"Id": NUMBER}
+        if line.startswith("DELETE") and "/volumes/" in line:
+            found = None
         if line.endswith("/json") and "/containers/" in line:
             found = known.get(name)
         answer = json.dumps(found or {"message": "No such container"}).encode()
@@ -578,6 +620,27 @@ def test_a_container_is_asked_whose_it_is_and_then_called_by_its_number(tmp_path
             assert (await exchange(request("GET", "/v1.41/containers/gone/json")))[0] == 404
             status, text = await exchange(request("GET", "/v1.41/containers/jupyter-ada/json"))
             assert status == 200 and json.loads(text)["Name"] == "/jupyter-ada"
+
+    asyncio.run(go())
+
+
+def test_a_test_students_volume_goes_and_then_their_folders(tmp_path: Path) -> None:
+    async def go() -> None:
+        docker = Docker()
+        root = tmp_path / "nbgrader"
+        root.mkdir(mode=0o700)
+        folders.make(root, TEST_STUDENT, ONE)
+        folders.make(root, "ada", ONE)
+        (root / "bio/inbound/ada/ps1").write_text("kept")
+        allowed = Settings(("hubrun-singleuser",), "jupyterhub", 1024, 1.0, 512, str(root))
+        async with running(tmp_path, docker, allowed) as exchange:
+            assert (await exchange(request("DELETE", "/v1.41/volumes/jupyterhub-user-ada")))[0] == 403
+            assert docker.asked == []
+            await exchange(request("DELETE", f"/v1.41/volumes/{TEST_VOLUME}"))
+        assert [line for line, _ in docker.asked] == [f"DELETE /v1.41/volumes/{TEST_VOLUME}"]
+        assert sorted(path.name for path in (root / "bio/inbound").iterdir()) == ["ada"]
+        assert sorted(path.name for path in (root / "bio/feedback").iterdir()) == ["ada"]
+        assert (root / "bio/inbound/ada/ps1").read_text() == "kept"
 
     asyncio.run(go())
 
@@ -739,6 +802,33 @@ def test_what_is_in_a_folder_stays_and_modes_are_put_right(root: Path) -> None:
     folders.make(root, "ada", ONE)
     assert modes(root)["bio/inbound"] == "755"
     assert (root / "bio/inbound/ada/ps1").read_text() == "kept"
+
+
+def test_removing_a_persons_folders_follows_no_link_and_opens_what_is_closed(root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("")
+    folders.make(root, "ada", [*ONE, Membership("chem", False)])
+    folders.make(root, "ben", ONE)
+    own = root / "bio/inbound/ada"
+    (own / "deep/er").mkdir(parents=True)
+    (own / "deep/er/file").write_text("")
+    for place in (own / "link", own / "deep/er/link"):
+        place.symlink_to(outside)
+    os.mkfifo(own / "pipe")
+    (own / "deep/er").chmod(0)
+    (own / "deep").chmod(0o500)
+    (root / "elsewhere").symlink_to(outside)
+    (root / "chem/feedback/ada").rmdir()
+    (root / "chem/feedback/ada").symlink_to(outside)
+    folders.remove(root, "ada")
+    assert (outside / "kept").exists()
+    assert not list(root.glob("*/*/ada")) and not (root / "chem/feedback/ada").is_symlink()
+    assert (root / "bio/inbound/ben").is_dir()
+    folders.remove(root, "ada")
+    for name in ("..", "", "a/b", "*"):
+        folders.remove(root, name)
+    assert (root / "bio/inbound/ben").is_dir()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from hubrun.desired.server import Server
 from hubrun.lms.browser import Browser
 from hubrun.lms.lti11 import LaunchRequest
 from hubrun.sections.verify.verification import Verification
+from hubrun_hub import student_volume, test_student
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
@@ -131,7 +132,11 @@ def people(machine: Machine, hub: Hub) -> Iterator[dict[str, Person]]:
         canvas = Verification(server)
         url = canvas.site.launch_url
         for name, course, role in LAUNCHES:
-            form = canvas.form(name) | {"context_id": course, "context_title": course.title(), "roles": role}
+            form = canvas.form(name) | {
+                "context_id": course, "context_title": course.title(), "context_label": course, "roles": role,
+                "lis_person_name_full": f"{name.title()} Example", "lis_person_name_given": name.title(),
+                "lis_person_name_family": "Example",
+            }  # fmt: skip
             (signed,) = canvas.sign([LaunchRequest(url, form)])
             person = found.setdefault(name, Person(name, Browser(canvas.route)))
             launched = person.browser.launch(url, signed)
@@ -481,6 +486,7 @@ def test_formgrader_is_about_the_course_of_its_address(people: dict[str, Person]
         assert page.status_code == 200 and page.url.path.endswith("/formgrader/manage_assignments")
         students = people[teacher].browser.get(f"{links[course]}/api/students").json()
         assert {one["id"] for one in students} >= set(STUDENTS[course])
+        assert {one["first_name"] for one in students if one["id"] == "ben"} == {"Ben"}, "as the LMS calls him"
 
 
 def test_a_new_role_counts_from_the_next_start_and_so_does_one_that_is_lost(
@@ -503,3 +509,63 @@ def test_a_new_role_counts_from_the_next_start_and_so_does_one_that_is_lost(
     hub.join("course-bio", "ben")
     cho.restart()
     cho.run("ls /srv/nbgrader/courses/chem", fails=True)
+
+
+# -- a course by the name that people read; Test Students
+
+HEX = "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d"
+
+
+def test_a_course_has_the_name_that_people_read_and_its_id_on_the_server(machine: Machine, hub: Hub) -> None:
+    with Server.connect(params.load(machine.site)) as server:
+        canvas = Verification(server)
+        form = canvas.form("dee") | {
+            "context_id": HEX, "context_label": "BIO 101 / Frühling", "context_title": "Biology", "roles": "Instructor",
+        }  # fmt: skip
+        (signed,) = canvas.sign([LaunchRequest(canvas.site.launch_url, form)])
+        dee = Person("dee", Browser(canvas.route))
+        assert dee.browser.launch(canvas.site.launch_url, signed).user == "dee"
+        dee.browser.start(180)
+    try:
+        assert dee.run("ls ~/courses") == "BIO 101 - Frühling\n"
+        dee.write("~/courses/BIO 101 - Frühling/source/ps1/ps1.ipynb", assignment("bio"))
+        dee.run("cd ~/courses/BIO* && nbgrader generate_assignment ps1 && nbgrader release_assignment ps1")
+        dee.run('nbgrader fetch_assignment ps1 && nbgrader submit ps1 && ls "$HOME/BIO 101 - Frühling/ps1"')
+        assert dee.browser.get(f"{dee.browser.home_path}courses").json()["value"] == ["BIO 101 - Frühling"]
+        ((shown, url),) = formgraders(dee).items()
+        assert shown == "BIO 101 / Frühling" and HEX in url
+        assert "<strong>BIO 101 / Frühling</strong>" in dee.browser.get(url).text
+        assert "ps1" in machine.run("ls $1", f"/srv/nbgrader/{HEX}/outbound")
+    finally:
+        hub.call("DELETE", "users/dee/server")
+        hub.call("DELETE", f"groups/course-{HEX}")
+        dee.browser.close()
+
+
+def test_test_students_leave_one_home_behind(machine: Machine, hub: Hub) -> None:
+    fields = {
+        "lis_person_name_full": "Test Student",
+        "lis_person_sourcedid": "",
+        "lis_person_contact_email_primary": "",
+    }
+    users = []
+    for number in (1, 2, 3):
+        with Server.connect(params.load(machine.site)) as server:
+            canvas = Verification(server)
+            form = canvas.form("nobody") | fields | {
+                "user_id": f"fake-{number}", "custom_canvas_user_login_id": f"{number:040x}", "context_id": "bio",
+            }  # fmt: skip
+            (signed,) = canvas.sign([LaunchRequest(canvas.site.launch_url, form)])
+            browser = Browser(canvas.route)
+            users.append(browser.launch(canvas.site.launch_url, signed).user)
+            assert test_student.is_one(users[-1])
+            browser.start(180)
+            browser.stop()
+            browser.close()
+    volumes = [student_volume.volume(user) for user in users]
+    waits = "for try in $(seq 60); do docker volume inspect $1 $2 >/dev/null 2>&1 || break; sleep 1; done; docker volume ls -q"
+    there = machine.run(waits, *volumes[:2], seconds=90).split()
+    assert [volume for volume in volumes if volume in there] == volumes[2:]
+    assert machine.run("ls /srv/nbgrader/bio/inbound | grep test-student").split() == users[2:]
+    hub.call("DELETE", f"users/{users[2]}")
+    assert volumes[2] not in machine.run("docker volume ls -q").split()

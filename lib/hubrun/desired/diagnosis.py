@@ -36,6 +36,8 @@ _BY_REASON = {
     "on the way lost the launch.",
     Reason.LMS_ERROR: "The LMS refused to say who the person is; often the redirect URI of its developer key differs from "
     "the one that 05 shows. " + _LOG,
+    Reason.NOT_IN_COURSE: "The LMS says that this person is neither student nor staff of the course, and outside_course is "
+    "page: give them a role in the course there, or set outside_course: server.",
     Reason.NOT_ADMITTED: "The hub does not let this user in: set c.Authenticator.allow_all = True, and look at blocked_users "
     "in 90-local.py.",
     Reason.GET: "The form came as a GET: a redirect on the way lost it. Launch the https URL itself.",

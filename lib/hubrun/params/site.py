@@ -138,6 +138,11 @@ class Site(BaseModel):
         "further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]",
         [],
     )
+    outside_course: Literal["server", "page"] = _param(
+        "02",
+        "what people get who launch from a course as neither student nor staff (observers, guests): a server without the course, or a page",
+        "server",
+    )
     admin_users: list[Annotated[kinds.HubName, Given]] = _param(
         "02", "who administers the hub: hub users, or what the LMS says of them in lti_username_key", []
     )

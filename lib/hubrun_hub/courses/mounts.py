@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from .folder_names import is_folder_name
 
 # Where the course folders are, on the server and in a container; each container has its own view of it.
 ROOT = "/srv/nbgrader"
@@ -20,10 +23,20 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,198}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Membership:
-    """A course that somebody is in; `teaches`: as one of its instructors."""
+    """A course that somebody is in; `teaches`: as one of its instructors.
+
+    folder: what the course is called inside containers, "" for its id; shown: what people call it, "" for its folder.
+    """
 
     course: str
     teaches: bool
+    folder: str = ""
+    shown: str = ""
+
+    @property
+    def inside(self) -> str:
+        """The name of the course's folders in a container."""
+        return self.folder or self.course
 
 
 @dataclass(frozen=True)
@@ -57,26 +70,50 @@ def memberships(groups: Iterable[str]) -> list[Membership]:
     return [Membership(course, teaches[course]) for course in sorted(teaches)]
 
 
+def named(courses: Iterable[Membership], words: Mapping[str, Mapping[str, object]]) -> list[Membership]:
+    """Return the courses with what they are called; `words` is what their groups say (`properties`), by course.
+
+    Each has a folder of its own: a name that is another's, or none, is passed over.
+    """
+    found = list(courses)
+    used: set[str] = set()
+    result = []
+    for member in found:
+        says = words.get(member.course, {})
+        others = used | {other.course.casefold() for other in found if other is not member}
+        folder = says.get("folder")
+        if not isinstance(folder, str) or not is_folder_name(folder) or folder.casefold() in others:
+            folder = ""
+        used.add((folder or member.course).casefold())
+        shown = next((str(says[name]) for name in ("label", "title") if says.get(name)), "")
+        result.append(replace(member, folder=folder, shown=shown))
+    return result
+
+
 def places(user: str, courses: Iterable[Membership], root: str = ROOT) -> ContainerMounts:
     """Return what the container of `user` gets. Somebody whose name could not be a folder's gets no course.
 
     `root` is the folder of all courses on the server.
     """
-    known = [member for member in courses if is_name(user) and is_name(member.course)]
+    known = [
+        member
+        for member in courses
+        if is_name(user) and is_name(member.course) and (not member.folder or is_folder_name(member.folder))
+    ]
     binds: dict[str, dict[str, str]] = {}
 
     def bind(source: str, target: str, *, write: bool) -> None:
         binds[f"{root}/{source}"] = {"bind": f"{ROOT}/{target}", "mode": "rw" if write else "ro"}
 
     for member in known:
-        course = member.course
-        bind(f"{course}/outbound", f"exchange/{course}/outbound", write=member.teaches)
-        bind(f"{course}/inbound/{user}", f"exchange/{course}/inbound", write=True)
-        bind(f"{course}/feedback/{user}", f"exchange/{course}/feedback", write=False)
+        course, inside = member.course, member.inside
+        bind(f"{course}/outbound", f"exchange/{inside}/outbound", write=member.teaches)
+        bind(f"{course}/inbound/{user}", f"exchange/{inside}/inbound", write=True)
+        bind(f"{course}/feedback/{user}", f"exchange/{inside}/feedback", write=False)
         if member.teaches:
-            bind(f"{course}/course", f"courses/{course}", write=True)
-            bind(f"{course}/inbound", f"inbound/{course}", write=False)
-            bind(f"{course}/feedback", f"feedback/{course}", write=True)
+            bind(f"{course}/course", f"courses/{inside}", write=True)
+            bind(f"{course}/inbound", f"inbound/{inside}", write=False)
+            bind(f"{course}/feedback", f"feedback/{inside}", write=True)
     taught = [member.course for member in known if member.teaches]
     return ContainerMounts(
         binds,
@@ -84,5 +121,9 @@ def places(user: str, courses: Iterable[Membership], root: str = ROOT) -> Contai
             "JUPYTER_CONFIG_PATH": f"{CONFIGURATION}/{'instructor' if taught else 'student'}",
             "HUBRUN_COURSES": " ".join(member.course for member in known),
             "HUBRUN_TEACHES": " ".join(taught),
+            # Course → its folder, and what people call it.
+            "HUBRUN_COURSE_NAMES": json.dumps(
+                {member.course: [member.inside, member.shown or member.inside] for member in known}
+            ),
         },
     )

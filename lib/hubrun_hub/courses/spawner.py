@@ -5,13 +5,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from .mounts import ROOT, ContainerMounts, is_name, memberships, places
+from .mounts import INSTRUCTORS, PREFIX, ROOT, ContainerMounts, is_name, memberships, named, places
 
 
 class CourseMounts:
-    """Comes before a DockerSpawner among the base classes. Groups are read at each start of the server."""
+    """Comes before a DockerSpawner among the base classes. Groups are read at each start of the server.
+
+    readable_folders: in containers courses have the names that people read, which the image must know of.
+    """
 
     course_places = ContainerMounts()
+    readable_folders = False
 
     async def start(self: Any) -> Any:
         self.course_places = self.find_places()
@@ -19,8 +23,14 @@ class CourseMounts:
 
     def find_places(self: Any, root: str = ROOT) -> ContainerMounts:
         """What the container of this person gets of their courses below `root`."""
-        groups = [group.name for group in self.user.groups]
-        found = memberships(groups)
+        groups = list(self.user.groups)
+        found = memberships(group.name for group in groups)
+        if self.readable_folders:
+            words: dict[str, dict[str, object]] = {}
+            for group in groups:
+                course = group.name.removeprefix(PREFIX).removesuffix(INSTRUCTORS)
+                words.setdefault(course, {}).update(getattr(group, "properties", None) or {})
+            found = named(found, words)
         if not is_name(self.user.name):
             self.log.warning("courses: %r cannot be the name of a folder, so this user gets none", self.user.name)
             found = []

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlencode
 
+from .. import student_volume, test_student
 from .create import LABEL, check_name
 from .settings import LOCAL, Refused, Settings
 
-Kind = Literal["about", "image", "create", "container"]
+Kind = Literal["about", "image", "create", "container", "volume"]
 
 # From this version on a container's IPC and cgroup namespaces are its own unless something else is asked for
 # (https://docs.docker.com/reference/api/engine/version-history/, v1.40 and v1.41). Debian 12's Docker speaks it.
@@ -28,8 +29,8 @@ _CONTAINER_CALLS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
 
 
 class DockerCall(NamedTuple):
-    """method, path: what Docker is asked, with {name} for a container's. name: of an image or container. starts: it
-    makes a container run, so that one has to be made here."""
+    """method, path: what Docker is asked, with {name} for a container's. name: of an image or container, or the user
+    whose volume goes. starts: it makes a container run, so that one has to be made here."""
 
     kind: Kind
     method: str
@@ -65,6 +66,12 @@ def parse_call(method: str, target: str, settings: Settings) -> DockerCall:
             kept = urlencode(_query(query, _CONTAINER_CALLS[method, last]))
             path = f"{version}/containers/{{name}}" + (f"/{last}" if last else "") + (f"?{kept}" if kept else "")
             return DockerCall("container", method, path, parts[1], last == "start")
+    if parts[0] == "volumes" and len(parts) == 2 and method == "DELETE" and not query:
+        user = student_volume.user_of(parts[1])
+        # A student's files are removed by an administrator alone.
+        if not test_student.is_one(user) or student_volume.volume(user) != parts[1]:
+            raise Refused(f"the volume {parts[1]!r} is not a Test Student's")
+        return DockerCall("volume", method, f"{version}/volumes/{parts[1]}", user)
     raise Refused("the hub does not need this call")
 
 

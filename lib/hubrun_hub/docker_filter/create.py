@@ -11,7 +11,8 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from .. import student_volume
-from ..courses.mounts import Membership, is_name, places
+from ..courses.folder_names import is_folder_name
+from ..courses.mounts import ROOT, Membership, is_name, places
 from .settings import LOCAL, Refused, Settings
 
 # On each container that was made here.
@@ -102,9 +103,11 @@ def _check_binds(asked: list[str], settings: Settings) -> tuple[str, list[Member
     found = {bind.split(":")[0] for bind in asked}
     named = {PurePosixPath(source).relative_to(root).parts for source in found if source.startswith(f"{root}/")}
     names = sorted({parts[0] for parts in named if parts and is_name(parts[0])}) if settings.courses else []
+    called = [(each, folder) for each in names for folder in _folders(asked, f"{root}/{each}/")]
     for teaches in (False, True):
-        for folder, place in places(user, [Membership(each, teaches) for each in names], str(root)).binds.items():
-            allowed.setdefault(folder, {}).setdefault(place["bind"], set()).add(place["mode"])
+        for each, folder in called:
+            for source, place in places(user, [Membership(each, teaches, folder)], str(root)).binds.items():
+                allowed.setdefault(source, {}).setdefault(place["bind"], set()).add(place["mode"])
     for bind in asked:
         source, target, mode = (bind.split(":") + ["", ""])[:3]
         if bind.count(":") != 2:
@@ -120,6 +123,13 @@ def _check_binds(asked: list[str], settings: Settings) -> tuple[str, list[Member
         elif mode not in allowed[source].get(target, ()):
             raise Refused(f"HostConfig.Binds: {bind!r} may only be one of {_shown(source, allowed[source])}")
     return user, [Membership(each, False) for each in names]
+
+
+def _folders(asked: list[str], course: str) -> list[str]:
+    """What this course is called in the container: "" for its id, and the names that its mounts ask for."""
+    found = {bind.split(":")[1] for bind in asked if bind.startswith(course) and bind.count(":") == 2}
+    parts = [PurePosixPath(target).relative_to(ROOT).parts for target in found if target.startswith(f"{ROOT}/")]
+    return ["", *sorted({part[1] for part in parts if len(part) > 1 and is_folder_name(part[1])})]
 
 
 def _shown(source: str, targets: dict[str, set[str]]) -> str:

@@ -54,3 +54,36 @@ def _own(path: Path, former: int | None) -> os.stat_result:
             "then chown that folder, but nothing below it, or move it away"
         )
     return found
+
+
+def remove(root: Path, user: str) -> None:
+    """Remove the folders of `user` in all courses, whose container is gone. Raises OSError, RecursionError.
+
+    Of root's powers there is CAP_CHOWN alone: each folder becomes ours and is closed before it is looked into, so that
+    nobody who still has it open changes what is in it. No link is followed.
+    """
+    for course in sorted(root.iterdir()):
+        for kind in (course / "inbound", course / "feedback"):
+            if is_name(user) and kind.is_dir() and not kind.is_symlink() and not course.is_symlink():
+                folder = os.open(kind, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                try:
+                    with suppress(FileNotFoundError):
+                        _remove(user, folder)
+                finally:
+                    os.close(folder)
+
+
+def _remove(name: str, parent: int) -> None:
+    if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=parent)
+        return
+    os.chown(name, os.getuid(), os.getgid(), dir_fd=parent, follow_symlinks=False)
+    # The folder around it is ours and closed: it is the same as a line above.
+    os.chmod(name, 0o700, dir_fd=parent)
+    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    try:
+        for each in os.listdir(folder):
+            _remove(each, folder)
+    finally:
+        os.close(folder)
+    os.rmdir(name, dir_fd=parent)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from .calls import DockerCall, check_container, parse_call
 from .create import CreateRequest, create
-from .folders import UnsafeFolder, make
+from .folders import UnsafeFolder, make, remove
 from .settings import Refused, Settings, load
 
 DOCKER = "/run/docker.sock"
@@ -105,16 +105,19 @@ class Filter:
             raise Refused("this call has no body")
         if call.kind == "container":
             return await self._container(call, settings)
-        return await self.ask(call.method, call.path)
+        answer = await self.ask(call.method, call.path)
+        # Docker keeps a volume while a container uses it: after this nobody is at work in the folders either.
+        if call.kind == "volume" and _status(answer) in (b"204", b"404") and settings.courses:
+            await asyncio.to_thread(_remove_folders, call.name, settings)
+        return answer
 
     async def _container(self, call: DockerCall, settings: Settings) -> bytes:
         """Docker is asked whose it is, and from then on by its number: the name may be another's by then."""
         version = call.path.partition("/containers/")[0]
         seen = await self.ask("GET", f"{version}/containers/{call.name}/json")
-        head, _, body = seen.partition(b"\r\n\r\n")
-        if head.split(b" ")[1:2] != [b"200"]:
+        if _status(seen) != b"200":
             return seen
-        number = check_container(json.loads(body), call, settings)
+        number = check_container(json.loads(seen.partition(b"\r\n\r\n")[2]), call, settings)
         if call.path.endswith("/json"):
             return seen
         return await self.ask(call.method, call.path.format(name=number))
@@ -167,6 +170,18 @@ def _make_folders(made: CreateRequest, settings: Settings) -> None:
         make(Path(settings.courses), made.user, made.courses, former)
     except (OSError, ValueError) as error:
         raise UnsafeFolder(str(error)) from error
+
+
+def _remove_folders(user: str, settings: Settings) -> None:
+    try:
+        remove(Path(settings.courses), user)
+    except (OSError, RecursionError) as error:
+        _log(f"courses: a folder of {user} stays: {error}", level=4)
+
+
+def _status(answer: bytes) -> bytes:
+    """The code of an answer of HTTP."""
+    return b"".join(answer.partition(b"\r\n")[0].split(b" ")[1:2])
 
 
 def _message(status: int, text: str) -> bytes:

@@ -3,6 +3,7 @@
 # mypy: disable-error-code="import-not-found,misc"
 from __future__ import annotations
 
+import sqlite3
 import time
 from dataclasses import replace
 from functools import cached_property
@@ -11,10 +12,11 @@ from typing import Any
 
 from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
-from traitlets import Bool, List, Unicode
+from traitlets import Bool, CaselessStrEnum, List, Unicode
 
-from . import consumers, handlers, sessions, tool_key, user_names
+from . import consumers, groups, handlers, sessions, tool_key, user_names
 from .cross_site import PendingConfirmations
+from .full_names import FullNames
 from .health import FULL, HealthProbe
 from .hub_users import DatabaseUsers
 from .jwks import KeySets
@@ -22,7 +24,9 @@ from .launch import Launch
 from .nonces import Nonces
 from .people import Rules, Seen, Unusable
 from .people_file import People
-from .refusals import RateLimit
+from .refusals import RateLimit, Reason, Refusal
+from .roles import Part
+from .test_students import TestStudents
 
 
 class DiskFull(HTTPError):
@@ -67,6 +71,13 @@ class LaunchAuthenticator(Authenticator):
     )
     nonce_file = Unicode("lti_nonces.sqlite", config=True, help="File of the launches that were used lately.")
     people_file = Unicode("lti_people.sqlite", config=True, help="File of who is who (`people`).")
+    full_names_file = Unicode("lti_full_names.sqlite", config=True, help="File of people's names, for their teachers.")
+    outside_course = CaselessStrEnum(
+        ["server", "page"],
+        "server",
+        config=True,
+        help="Who launches from a course without a part in it (observers, guests) gets a server without it, or a page.",
+    )
     one_person_a_name = Bool(
         True, config=True, help="Of versions before, and without effect: a user is a person's for life."
     )
@@ -84,6 +95,14 @@ class LaunchAuthenticator(Authenticator):
     @cached_property
     def _admin_names(self) -> frozenset[str]:
         return user_names.admin_names([*self.administrators, *self.admin_users])
+
+    @cached_property
+    def full_names(self) -> FullNames:
+        return FullNames(Path(self.full_names_file))
+
+    @cached_property
+    def test_students(self) -> TestStudents:
+        return TestStudents(self.parent)
 
     @cached_property
     def health(self) -> HealthProbe:
@@ -174,12 +193,37 @@ class LaunchAuthenticator(Authenticator):
             launch.id_11,
         )
 
+    def check_part(self, launch: Launch) -> None:
+        """Raise Refusal for who has no part in the course that they launch from, where the site shows a page then.
+
+        Whoever administers the hub comes in: in an LMS they are often in no course.
+        """
+        if launch.course is None or groups.part_in(launch) is not Part.NONE:
+            return
+        roles = ", ".join(launch.roles)[:300] or "none"
+        if self.outside_course == "page" and not launch.administers:
+            raise Refusal(
+                Reason.NOT_IN_COURSE, f"neither student nor staff of the course: {roles}", launch.consumer.name
+            )
+        self.log.info("%s is neither student nor staff of the course launched from: roles %r", launch.user, roles)
+
+    def note_name(self, launch: Launch) -> None:
+        """Keep the person's name for their teachers. Whoever launched goes on, also when that cannot be written."""
+        try:
+            self.full_names.note(launch.user, launch.full_name)
+        except (sqlite3.Error, OSError, UnicodeError) as error:
+            self.log.error("%s cannot be written (%s): no name of %s", self.full_names_file, error, launch.user)
+
     async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
         """When the disk is full, say so instead of starting a server that cannot run."""
         state = await self.health.state()
         if not state.starts:
             self.log.error("%s does not start: %s", spawner._log_name, state.problem)
             raise DiskFull
+
+    async def post_spawn_stop(self, user: Any, spawner: Any) -> None:
+        """A Test Student who has finished work goes, if another one came."""
+        self.test_students.stopped(user.name)
 
     def delete_user(self, user: Any) -> None:
         """What is kept of somebody goes with their user."""
@@ -189,3 +233,7 @@ class LaunchAuthenticator(Authenticator):
             self.hub_users(user.db).forget(user.name)
         except Unusable as error:
             self.log.error("%s: %s stays in it", error, user.name)
+        try:
+            self.full_names.forget(user.name)
+        except (sqlite3.Error, OSError) as error:
+            self.log.error("%s cannot be written (%s): %s stays in it", self.full_names_file, error, user.name)

@@ -14,11 +14,13 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from jupyterhub import orm
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers.login import LoginHandler
 from ltiauthenticator.lti13.handlers import get_nonce, make_nonce_state
 from sqlalchemy.exc import SQLAlchemyError
 from tornado.httputil import url_concat
+from tornado.web import HTTPError
 
 from .. import pull_ticket
 from . import auth_request, cross_site, groups, launch11, launch13, registration
@@ -85,9 +87,18 @@ class LaunchHandler(BaseHandler):
     async def enter(self, launch: Launch) -> None:
         """Log in the person of a verified launch and send them on their way."""
         self._launch = launch = launch if launch.user else self.authenticator.resolve(launch, self.db)
+        try:
+            self.authenticator.check_part(launch)
+        except Refusal:
+            # Who came in before, as something else, is not of the course any more.
+            if there := orm.User.find(self.db, launch.user):
+                groups.enrol(self.db, there, launch)
+            raise
         user = await self.login_user({"launch": launch})
         if user is None:
             raise Refusal(Reason.NOT_ADMITTED, "c.Authenticator.allow_all or blocked_users", launch.consumer.name)
+        if launch.test_student:
+            self.authenticator.test_students.came(user.name)
         # /hub/ knows where people go by default, whatever is configured.
         target = launch.target or self.hub.base_url
         self.redirect(pull_ticket.with_ticket(target, self.settings["cookie_secret"], user.name, time.time()))
@@ -100,6 +111,7 @@ class LaunchHandler(BaseHandler):
             groups.enrol(self.db, user.orm_user, self._launch)
             self.db.commit()
             self.authenticator.people.pending.clear()
+            self.authenticator.note_name(self._launch)
         return user
 
     def set_login_cookie(self, user: Any) -> None:
@@ -336,8 +348,33 @@ class Jwks13(LaunchHandler):
         self.finish(json.dumps({"keys": [self.authenticator.tool_jwk]}))
 
 
+class Names(BaseHandler):
+    """/hub/lti/names/COURSE: what the LMS calls the people of a course, for the server of somebody who teaches it.
+
+    By a token in the header alone, and one that may say what its owner does, as their own server's may. One that they
+    gave to another's server, by visiting it, may not.
+    """
+
+    _accept_cookie_auth = False
+    _accept_token_auth = True
+
+    async def get(self, course: str) -> None:
+        token = self.get_token()
+        teacher = token.user if token is not None else None
+        if teacher is None or not self.has_scope(f"users:activity!user={teacher.name}"):
+            raise HTTPError(403)
+        everybody = f"course-{course}"
+        if everybody + groups.INSTRUCTORS not in {group.name for group in teacher.groups}:
+            raise HTTPError(403)
+        group = orm.Group.find(self.db, everybody)
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(json.dumps(self.authenticator.full_names.of(user.name for user in group.users) if group else {}))
+
+
 ROUTES = [
     ("/login", Login),
+    ("/lti/names/([a-z0-9._-]+)", Names),
     ("/health", Health),
     *(
         ("/" + re.escape(path), handler)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from .. import test_student
 from . import launch_targets, user_names
 from .consumers import Consumer
 from .people import KEYS, can_be_kept
@@ -50,6 +51,15 @@ class Launch:
     lms_hosts: frozenset[str] = frozenset()
     id_11: str = field(default="", repr=False)
     administers: bool = False
+    test_student: bool = False
+    full_name: str = field(default="", repr=False)
+
+
+def test_student_of(stable_id: object, consumer: Consumer) -> str:
+    """Return the hub user of a Test Student. Raises Refusal where the LMS does not say which one it is."""
+    if not (text := text_of(stable_id)):
+        raise Refusal(Reason.NO_NAME, "a Test Student without an id", consumer.name)
+    return test_student.name(text, consumer.prefix)
 
 
 def identities_of(read: Callable[[str], object], username_key: str) -> dict[str, str]:

@@ -20,10 +20,23 @@ from ltiauthenticator.lti13.error import ValidationError
 from ltiauthenticator.lti13.validator import LTI13LaunchValidator
 
 from .consumers import Consumer, Platform
+from .full_names import full_name
 from .jwks import KeySets
-from .launch import CLOCK_S, Course, Launch, check_age, deep_link, id_11_of, identities_of, ids_of, target_of
+from .launch import (
+    CLOCK_S,
+    Course,
+    Launch,
+    check_age,
+    deep_link,
+    id_11_of,
+    identities_of,
+    ids_of,
+    target_of,
+    test_student_of,
+)
 from .nonces import Nonces
 from .refusals import Reason, Refusal
+from .roles import is_test_user
 
 _CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
 # The security framework (5.1.1) calls for RS256; a list of our own, never what the token's header asks for.
@@ -97,12 +110,13 @@ async def verify(
     lti = {name: claims.get(_CLAIM + name) for name in ("context", "custom", "roles", "target_link_uri")}
     context = lti["context"] if isinstance(lti["context"], dict) else {}
     custom = lti["custom"] if isinstance(lti["custom"], dict) else {}
-    roles = lti["roles"] if isinstance(lti["roles"], list) else []
+    roles = tuple(role for role in lti["roles"] if isinstance(role, str)) if isinstance(lti["roles"], list) else ()
+    looks_around = is_test_user(roles)
     target = str(lti["target_link_uri"])
     launch = Launch(
         consumer,
-        "",
-        tuple(role for role in roles if isinstance(role, str)),
+        test_student_of(claims.get("sub"), consumer) if looks_around else "",
+        roles,
         Course(str(context["id"]), str(context.get("label") or ""), str(context.get("title") or ""))
         if context.get("id")
         else None,
@@ -120,6 +134,8 @@ async def verify(
         # A link's custom fields win over the tool's (`identity`); `sub` is nobody's to write.
         ids_of(claims.get, ["sub"], consumer),
         id_11=id_11_of(claims, consumer, client_id),
+        test_student=looks_around,
+        full_name=full_name(*(claims.get(name) for name in ("name", "given_name", "family_name"))),
     )
     if not nonces.use(f"1.3 {consumer.name}", nonce, now, now + 2 * CLOCK_S + KEEP_STATE_S):
         raise Refusal(

@@ -131,6 +131,14 @@ PAGES = {
         "Try again in a minute. " + _AGAIN,
         _OPERATOR,
     ),
+    Reason.NOT_IN_COURSE: Page(
+        403,
+        "You are not a student or teacher of this course",
+        "JupyterHub is for the students of a course and those who teach it. Canvas says that you are something else there, "
+        "such as an observer or an administrator.",
+        "If you should be in this course, tell your teacher.",
+        "Teachers: give this person a role of a student, teacher, teaching assistant or designer in the course.",
+    ),
     Reason.NOT_ADMITTED: Page(
         403,
         "You are not admitted",

@@ -22,6 +22,7 @@ class Reason(Enum):
     NO_COOKIE = "no-cookie"
     LMS_ERROR = "lms-error"
     NO_KEYS = "no-keys"
+    NOT_IN_COURSE = "not-in-course"
     NOT_ADMITTED = "not-admitted"
     DISK_FULL = "disk-full"
 

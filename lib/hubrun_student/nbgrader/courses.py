@@ -1,7 +1,12 @@
-"""Which courses this container is for. The hub says it in the environment, beside mounting them."""
+"""Which courses this container is for. The hub says it in the environment, beside mounting them.
+
+A course has an id, by which the hub knows it, and in containers a folder with a name that people read. To nbgrader, on
+the command line and in its lists, the folder's name is the course.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -14,12 +19,22 @@ FEEDBACK = Path("/srv/nbgrader/feedback")
 
 def all_courses() -> list[str]:
     """The courses that this person is in, as the hub gave them to the container."""
-    return os.environ.get("HUBRUN_COURSES", "").split()
+    return [folder for folder, _ in _names("HUBRUN_COURSES").values()]
 
 
 def taught() -> list[str]:
     """The courses of which this person is an instructor."""
-    return os.environ.get("HUBRUN_TEACHES", "").split()
+    return [folder for folder, _ in _names("HUBRUN_TEACHES").values()]
+
+
+def ids() -> dict[str, str]:
+    """Course → the id by which the hub knows it."""
+    return {folder: course for course, (folder, _) in _names("HUBRUN_COURSES").items()}
+
+
+def shown(course: str) -> str:
+    """What people call the course, such as "BIO 101 / Frühling"; it follows a change in the LMS."""
+    return dict(_names("HUBRUN_COURSES").values()).get(course, course)
 
 
 def course_of(folder: Path) -> str:
@@ -28,3 +43,12 @@ def course_of(folder: Path) -> str:
         return folder.resolve().relative_to(COURSES).parts[0]
     except (ValueError, IndexError):
         return ""
+
+
+def _names(variable: str) -> dict[str, tuple[str, str]]:
+    """Id → folder and what is shown, of the courses that the variable lists."""
+    names = json.loads(os.environ.get("HUBRUN_COURSE_NAMES") or "{}")
+    return {
+        course: (str(names[course][0]), str(names[course][1])) if course in names else (course, course)
+        for course in os.environ.get(variable, "").split()
+    }

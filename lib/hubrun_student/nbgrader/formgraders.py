@@ -22,7 +22,7 @@ from nbgrader.server_extensions.formgrader.formgrader import FormgradeExtension
 from tornado import web
 from traitlets.config import Config
 
-from . import courses, pages
+from . import courses, pages, student_names
 
 LINKS = "courses"
 
@@ -54,18 +54,20 @@ class CourseList(JupyterHandler):
         links = {course: url_path_join(self.base_url, address(course)) for course in courses.taught()}
         if self.request.path.endswith("/formgraders"):
             # "local": opened in a tab of JupyterLab (nbgrader's course-list extension).
-            found = [{"course_id": course, "url": url, "kind": "local"} for course, url in links.items()]
+            found = [{"course_id": courses.shown(course), "url": url, "kind": "local"} for course, url in links.items()]
             self.finish(json.dumps({"success": True, "value": found}))
         elif len(links) == 1:
             self.redirect(next(iter(links.values())))
         else:
-            items = "".join(f'<li><a href="{escape(url)}">{escape(course)}</a></li>' for course, url in links.items())
+            items = "".join(
+                f'<li><a href="{escape(url)}">{escape(courses.shown(course))}</a></li>' for course, url in links.items()
+            )
             self.finish(f"<!doctype html><title>Formgraders</title><h1>Your courses</h1><ul>{items}</ul>")
 
 
 def address(course: str) -> str:
     """The path of the formgrader of `course`, below this server's base URL."""
-    return f"/formgraders/{course}/formgrader"
+    return f"/formgraders/{courses.ids().get(course, course)}/formgrader"
 
 
 def add_formgrader(app: Any, course: str, folder: Path) -> None:
@@ -79,10 +81,10 @@ def add_formgrader(app: Any, course: str, folder: Path) -> None:
     own = SimpleNamespace(settings={})
     formgrader.init_tornado_settings(own)
     own.settings["nbgrader_exporter"] = pages.FormgradePage(config=formgrader.config)
-    own.settings["nbgrader_jinja2_env"] = pages.environment()
+    own.settings["nbgrader_jinja2_env"] = pages.environment(courses.shown(course))
 
     server = app.web_app.settings["base_url"]
-    base = url_path_join(server, f"/formgraders/{course}")
+    base = url_path_join(server, address(course)).removesuffix("/formgrader")
     start = url_path_join(base, "/formgrader/manage_assignments")
     routes: list[tuple[Any, ...]] = [(url_path_join(base, "/formgrader/?"), web.RedirectHandler, {"url": start})]
     given = [*handlers.default_handlers[1:], *apihandlers.default_handlers]
@@ -90,17 +92,18 @@ def add_formgrader(app: Any, course: str, folder: Path) -> None:
     given.append((r"/formgrader/.*", handlers.Template404))
     for pattern, handler, *options in given:
         if issubclass(handler, handlers.BaseHandler):
-            handler = _of_course(handler, base, own.settings)
+            handler = _of_course(handler, course, base, own.settings)
         routes.append((url_path_join(base, pattern), handler, *options))
     app.web_app.add_handlers(".*$", routes)
 
 
-def _of_course(handler: Any, base: str, settings: dict[str, Any]) -> Any:
+def _of_course(handler: Any, course: str, base: str, settings: dict[str, Any]) -> Any:
     """The handler for one course: its links lead to the course's formgrader, and its settings are the course's."""
     return type(
         handler.__name__,
-        (pages.guard(handler), handler),
+        (pages.guard(handler), student_names.StudentNames, handler),
         {
+            "course": course,
             "base_url": property(lambda _: base),
             "settings": property(lambda self: ChainMap(settings, self.application.settings)),
         },

@@ -169,6 +169,10 @@ _ON_CLICK = re.compile(r'(<(a|button)\b[^>]*?) onclick="(\w+\(\));?"([^>]*>.*?</
 _LISTEN = r'\1\4<script>$(document.currentScript.previousElementSibling).on("click", function () { \3; });</script>'
 
 
+# Whose pages these are: of nbgrader's base.tpl.
+_HEADING, _TITLE = "<h1>nbgrader</h1>", "<title>nbgrader formgrade</title>"
+
+
 class _Loader(FileSystemLoader):
     """nbgrader's own templates of lists and forms, with a number at each script, names as JSON in scripts, and no onclick."""
 
@@ -176,9 +180,15 @@ class _Loader(FileSystemLoader):
         text, *rest = super().get_source(environment, template)
         text = re.sub(r'= "{{ (\w+) }}";', r"= {{ \1 | tojson }};", text)
         text = _ON_CLICK.sub(_LISTEN, text)
+        if template == "base.tpl":
+            assert _HEADING in text and _TITLE in text, "formgrader's pages are no longer what they were"
+            text = text.replace(_HEADING, f"{_HEADING}<p><strong>{{{{ course_name }}}}</strong></p>")
+            text = text.replace(_TITLE, "<title>{{ course_name }}: formgrader</title>")
         return text.replace("<script", '<script nonce="{{ nonce }}"'), *rest
 
 
-def environment() -> Environment:
-    """jinja2's for nbgrader's lists and forms: names of students and assignments are text in them."""
-    return Environment(loader=_Loader([TEMPLATES / "shared", _THEIRS]), autoescape=True)
+def environment(course_name: str) -> Environment:
+    """jinja2's for nbgrader's lists and forms: names of courses, students and assignments are text in them."""
+    made = Environment(loader=_Loader([TEMPLATES / "shared", _THEIRS]), autoescape=True)
+    made.globals["course_name"] = course_name
+    return made

@@ -311,6 +311,7 @@ def test_the_group_says_what_people_call_the_course(hub: Hub) -> None:
     [group] = [group for group in hub.api("GET", "/groups") if group["name"] == BIO]
     assert group["properties"] == {
         "lti_consumer": "default", "lti_context": "bio-101", "label": "bio-101", "title": "The course bio-101",
+        "folder": "bio-101",
     }  # fmt: skip
 
 
@@ -327,7 +328,8 @@ def test_the_group_says_what_people_call_the_course(hub: Hub) -> None:
         ("Learner,urn:lti:instrole:ims/lis/Instructor", False),
         ("urn:lti:instrole:ims/lis/Administrator", False),
         ("urn:lti:sysrole:ims/lis/SysAdmin", False),
-        ("Mentor,ContentDeveloper", False),
+        ("Mentor", False),
+        ("Mentor,ContentDeveloper", True),
     ],
 )
 def test_who_teaches_is_said_by_the_role_in_the_course(hub: Hub, roles: str, teaches: bool) -> None:

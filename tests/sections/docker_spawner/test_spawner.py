@@ -15,7 +15,13 @@ import pytest
 from hubrun import server_paths
 from hubrun.params import Site
 from hubrun.sections.hub import config
-from hubrun_hub import pull_ticket
+from hubrun_hub import pull_ticket, student_volume
+
+
+class NotThere(Exception):
+    """As docker.errors.NotFound."""
+
+    status_code = 404
 
 
 class Container:
@@ -32,6 +38,11 @@ class Container:
 
     def get_env(self) -> dict[str, str]:
         return {"SHELL": "/bin/bash"}
+
+    async def docker(self, *call: str) -> None:
+        self.asked = [*getattr(self, "asked", []), call]
+        if call[1].endswith("a" * 12):
+            raise NotThere
 
 
 @pytest.fixture
@@ -104,3 +115,11 @@ def test_a_container_gets_the_key_of_its_person_and_the_places_that_a_launch_may
         "HUBRUN_GIT_HOSTS": "github.com/school http://git.example.edu:8080",
     }
     assert found[0]["HUBRUN_PULL_KEY"] != found[1]["HUBRUN_PULL_KEY"]
+
+
+def test_the_home_of_a_test_student_goes_with_their_user_and_nobody_elses(spawner: Any) -> None:
+    there, gone = "test-student---" + "b" * 12, "bio__test-student---" + "a" * 12
+    for name in ("ada", there, "test-student", "test-student--" + "b" * 26, gone):
+        spawner.user = SimpleNamespace(name=name)
+        asyncio.run(spawner.delete_forever())
+    assert spawner.asked == [("remove_volume", student_volume.volume(name)) for name in (there, gone)]

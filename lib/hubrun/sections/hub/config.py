@@ -239,7 +239,12 @@ def docker_filter(site: Site) -> list[Resource]:
         Service(f"{FILTER}.socket", check=f"systemctl stop {FILTER}.service"),
         Service(
             f"{FILTER}.service",
-            watches=(f"{HUB_CODE}/docker_filter", f"{HUB_CODE}/courses", FILTER_UNIT),
+            watches=(
+                f"{HUB_CODE}/docker_filter",
+                f"{HUB_CODE}/courses",
+                f"{HUB_CODE}/test_student.py",
+                FILTER_UNIT,
+            ),
             ready=filter_answers(),
         ),
     ]
