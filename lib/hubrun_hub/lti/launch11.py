@@ -101,7 +101,7 @@ def verify(
     # What the link's own address gives is a teacher's word, not the LMS's.
     in_link = {name for name, _ in in_query}
     vouched = {name: value for name, value in fields.items() if name not in in_link}
-    looks_around = consumer.lms == _CANVAS and is_test_student(vouched)
+    looks_around = is_test_student(consumer.lms, vouched)
     launch = Launch(
         consumer,
         test_student_of(fields.get("user_id"), consumer) if looks_around else "",
@@ -125,15 +125,16 @@ def verify(
     return launch
 
 
-def is_test_student(fields: Mapping[str, str]) -> bool:
+def is_test_student(lms: str, fields: Mapping[str, str]) -> bool:
     """Whether this is the Test Student of Canvas's "Student View", to which LTI 1.1 gives no role of its own.
 
     Canvas makes that user with this name, without SIS id and address, and with a digest for a login
-    (app/models/course.rb, `find_or_create_student_view_student`). All four have to be so: nobody who is somebody may be
+    (app/models/course.rb, `find_or_create_student_view_student`). All of it has to be so: nobody who is somebody may be
     taken for one. A Canvas whose teachers see another language may have another name; there it is a person as any other.
     """
     return (
-        fields.get("lis_person_name_full") == "Test Student"
+        lms == _CANVAS
+        and fields.get("lis_person_name_full") == "Test Student"
         and not fields.get("lis_person_sourcedid")
         and not fields.get("lis_person_contact_email_primary")
         and _SHA1.fullmatch(fields.get("custom_canvas_user_login_id", "")) is not None

@@ -138,7 +138,7 @@ def test_whatever_a_role_is_called_something_is_decided(roles: list[str], lms: s
 # ------------------------------------------------------------------------------------------------ Test Student
 
 FAKE = {
-    "tool_consumer_info_product_family_code": "canvas", "lis_person_name_full": "Test Student",
+    "lis_person_name_full": "Test Student",
     "custom_canvas_user_login_id": "f0d1b2c3a4958677685940312203f4e5d6c7b8a9", "roles": "Learner", "user_id": "535fa0",
 }  # fmt: skip
 
@@ -149,7 +149,7 @@ def test_the_test_student_is_known_by_their_role_in_lti_1_3() -> None:
 
 
 def test_the_test_student_of_lti_1_1_is_known_by_all_that_makes_one() -> None:
-    assert launch11.is_test_student(FAKE)
+    assert launch11.is_test_student("canvas", FAKE)
 
 
 @pytest.mark.parametrize(
@@ -160,12 +160,15 @@ def test_the_test_student_of_lti_1_1_is_known_by_all_that_makes_one() -> None:
         {"lis_person_contact_email_primary": "ada@example.edu"},
         {"custom_canvas_user_login_id": "ada"},
         {"custom_canvas_user_login_id": "F0D1B2C3A4958677685940312203F4E5D6C7B8A9"},
-        {"tool_consumer_info_product_family_code": "moodle"},
     ],
 )
 def test_nobody_who_is_somebody_is_taken_for_the_test_student(changes: dict[str, str]) -> None:
     """Who is called Test Student, or can write that name into their profile, keeps a home."""
-    assert not launch11.is_test_student(FAKE | changes)
+    assert not launch11.is_test_student("canvas", FAKE | changes)
+
+
+def test_in_another_lms_nobody_is_the_test_student_of_canvas() -> None:
+    assert not launch11.is_test_student("moodle", FAKE)
 
 
 identities = st.one_of(
