@@ -165,14 +165,9 @@ class LaunchAuthenticator(Authenticator):
     def _seen(self, launch: Launch) -> Seen:
         consumer = launch.consumer
         return Seen(
-            consumer.name,
-            consumer.prefix,
-            launch.version,
-            launch.ids,
-            launch.identities,
-            self.username_key,
-            launch.id_11,
-        )
+            consumer.name, consumer.prefix, launch.version, launch.ids, launch.identities, self.username_key, launch.id_11,
+            consumer.lms,
+        )  # fmt: skip
 
     async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
         """When the disk is full, say so instead of starting a server that cannot run."""
