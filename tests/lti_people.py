@@ -53,6 +53,7 @@ class Door:
         self.prefixes = {"default": ""}
         self.rules = rules
         self.now = NOW
+        self.lms = "canvas"
         self.notes: list[str] = []
         self.administers = False
 
@@ -64,7 +65,7 @@ class Door:
         username = [("lis_person_sourcedid", fields.pop("username"))] if "username" in fields else []
         seen = Seen(
             consumer, self.prefixes[consumer], version, [*username, (name, id)], {k: v for k, v in said.items() if v},
-            key or self.key, id_11,
+            key or self.key, id_11, self.lms,
         )  # fmt: skip
         self.now += 1
         found = self.people.resolve(seen, Rules(self.prefixes, **self.rules), self.hub, self.now)

@@ -184,14 +184,9 @@ class LaunchAuthenticator(Authenticator):
     def _seen(self, launch: Launch) -> Seen:
         consumer = launch.consumer
         return Seen(
-            consumer.name,
-            consumer.prefix,
-            launch.version,
-            launch.ids,
-            launch.identities,
-            self.username_key,
-            launch.id_11,
-        )
+            consumer.name, consumer.prefix, launch.version, launch.ids, launch.identities, self.username_key, launch.id_11,
+            consumer.lms,
+        )  # fmt: skip
 
     def check_part(self, launch: Launch) -> None:
         """Raise Refusal for who has no part in the course that they launch from, where the site shows a page then.

@@ -66,12 +66,13 @@ class Resolution:
                 return person
         if seen.id_11:
             return self._with_id("1.1", "user_id", seen.id_11)
-        person = self._with_id(*self._other_id(), seen.ids[0][1])
+        person = self._with_id(*self._other_id())
         return person if person and not self._has_id(person) else None
 
-    def _other_id(self) -> tuple[str, str]:
-        """Version and field of what the other version calls the id."""
-        return ("1.3", "sub") if self.seen.version == "1.1" else ("1.1", "user_id")
+    def _other_id(self) -> tuple[str, str, str]:
+        """Version, field and value of the id, should the other version say the same."""
+        value = next((value for name, value in self.seen.ids if name in UNWRITABLE), "")
+        return ("1.3", "sub", value) if self.seen.version == "1.1" else ("1.1", "user_id", value)
 
     def _with_id(self, version: str, name: str, value: str) -> int | None:
         return self._noted_with_id(version, name, value) or self._marked(f"id {version} {name}", value)
@@ -95,7 +96,8 @@ class Resolution:
         if self._kept is None:
             seen = self.seen
             known = [(f"id {seen.version} {name}", value) for name, value in seen.ids]
-            known += [(f"id {' '.join(self._other_id())}", seen.ids[0][1]), ("id 1.1 user_id", seen.id_11)]
+            known += [(f"id {version} {name}", value) for version, name, value in [self._other_id()]]
+            known.append(("id 1.1 user_id", seen.id_11))
             known.append((f"field {seen.key}", self.value))
             self._kept = self.hub.owners({mark(each, kind, value) for each in self.consumers for kind, value in known})
         return self._kept.get(wanted, set())
@@ -112,7 +114,7 @@ class Resolution:
 
     def _by_value(self) -> int | None:
         seen = self.seen
-        if not self.value or not is_vouched(seen.key, seen.version):
+        if not self.value or not is_vouched(seen.key, seen.version, seen.lms):
             return None
         holders = self._holders(vouched=True)
         if not holders:
@@ -217,7 +219,7 @@ class Resolution:
         for name, value in seen.fields.items():
             if not can_be_kept(value) or (name == "user_id" and name != seen.key):
                 continue  # a stable id is kept as one
-            vouched, form = is_vouched(name, seen.version), compared(name, value)
+            vouched, form = is_vouched(name, seen.version, seen.lms), compared(name, value)
             if name in known and known[name][0] == value and bool(known[name][1]) >= vouched:
                 if self.now - known[name][2] > _SEEN_S:
                     db.execute(

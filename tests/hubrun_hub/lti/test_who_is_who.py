@@ -125,6 +125,10 @@ def test_a_user_whom_nobody_owns_is_told_apart_or_taken_once_by_name(tmp_path: P
     assert adopting.launch("2", sis="ada").startswith("ada--"), "once"
     assert adopting.launch("5", sis="Cho@Example.edu") == "cho@example.edu", "the guide's names were what the LMS said"
     assert adopting.launch("3", mail="ben", key=MAIL).startswith("ben--"), "an address may be written by anybody"
+    adopting.lms = "moodle"
+    assert adopting.launch("6", key=LOGIN, login="ben").startswith("ben--"), (
+        "a custom field, which a teacher writes there"
+    )
     assert adopting.launch("4", "1.3", key=LOGIN, login="ben").startswith("ben--"), "a link may have set it"
 
 
