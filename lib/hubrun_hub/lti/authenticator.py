@@ -11,13 +11,13 @@ from typing import Any
 
 from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
-from traitlets import Bool, Unicode
+from traitlets import Bool, Float, Unicode
 
 from . import consumers, handlers, sessions, tool_key
 from .cross_site import PendingConfirmations
 from .health import FULL, HealthProbe
 from .jwks import KeySets
-from .launch import Launch
+from .launch import WINDOW_S, Launch
 from .nonces import Nonces
 from .people import People
 from .refusals import RateLimit, Reason, Refusal
@@ -53,6 +53,16 @@ class LaunchAuthenticator(Authenticator):
         config=True,
         help="Field of the launch, by its name in LTI 1.1, that says who somebody is. Without it they are refused.",
     )
+    launch_minutes = Float(
+        WINDOW_S / 60,
+        config=True,
+        help="How old a launch of LTI 1.1 may be when it arrives, and how far an LMS's clock may differ.",
+    )
+    inner_addresses = Bool(
+        False,
+        config=True,
+        help="Fetch an LMS's keys from addresses inside the institution too (LTI 1.3). Others are of the internet.",
+    )
     nonce_file = Unicode("lti_nonces.sqlite", config=True, help="File of the launches that were used lately.")
     people_file = Unicode("lti_people.sqlite", config=True, help="File of what the LMS called each person (`people`).")
     one_person_a_name = Bool(
@@ -77,7 +87,7 @@ class LaunchAuthenticator(Authenticator):
 
     @cached_property
     def key_sets(self) -> KeySets:
-        return KeySets()
+        return KeySets(self.inner_addresses)
 
     @cached_property
     def waiting(self) -> PendingConfirmations:
