@@ -37,6 +37,8 @@
 #
 # Take care with the `custom_…` fields. With LTI 1.3, everybody who may edit a link in a course (teachers, designers) can write these fields, and so log in under any name that nobody has yet. The hub remembers the LMS's own id of each person, and refuses a name that belongs to somebody else; a person who has never logged in does not have this protection. Nobody can write `user_id`, nor `lis_person_sourcedid` with LTI 1.3. With LTI 1.1, `lis_person_sourcedid` can be written for people who have no SIS id; the same memory protects there. The people in `admin_users` should log in once before you give the hub to courses.
 #
+# **`lti_launch_minutes`**: Canvas signs a launch when it shows the page with the button, so a launch must live for as long as people read that page. Each launch counts once, however long it lives; a second click of the same person goes on into the hub.
+#
 # **`lti_version`**: Canvas recommends 1.3; 1.1 does not need an administrator of Canvas. `both` is for the time of a change: with the same `lti_username_key` people keep their names.
 #
 # **`lti_deployment_ids`** (LTI 1.3): which installations of the tool may launch. Canvas and Moodle give each installation a client id or an issuer of its own: leave the list empty. Blackboard's issuer and client id are the same for every institution in the world, and only the deployment id says which one is yours: set it here, and in `deployment_ids` of the entry in `consumers`. Otherwise the administrator of any institution could let people in.
@@ -66,6 +68,8 @@ lti_deployment_ids: list = []  # LTI 1.3: deployment ids that may launch; empty:
 lti_issuer: str = ""  # LTI 1.3: issuer, if it is not the platform's
 lti_authorize_url: str = ""  # LTI 1.3: authorize URL, if it is not the platform's
 lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, if it is not the platform's
+lti_inner_addresses: bool = False  # LTI 1.3: the LMS's keys are at an address inside your institution (a private one); false: only on the internet
+lti_launch_minutes: int = 10  # how old a launch of LTI 1.1 may be when it arrives, and how far the LMS's clock may differ, in minutes
 consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]
 admin_users: list = []  # hub users who administer the hub
 idle_minutes: int = 60  # stop a student's server after this many idle minutes; 0: never
@@ -186,11 +190,13 @@ server.ensure(config.folder(site), *consumer_files.files(site), *config.tokens(s
 #
 # Each part is tested before it stays: the whole configuration is loaded in the hub's own Python, and every setting must be one that its class knows. (The guide's `c.LTIAuthenticator.consumers` belongs to a class that is not in use. JupyterHub does not report that, and then refuses every launch.)
 #
-# By hand: `jupyterhub --generate-config`, then `sudo nano jupyterhub_config.py`
+# With LTI 1.3 the hub needs the keys with which the LMS signs. They are fetched here as the hub will fetch them: by its account, with its CAs, and within its limits. An LMS whose keys cannot be had stops this runbook before the hub is restarted. An address inside your institution (a private one) is asked only with `lti_inner_addresses: true`, because an LMS on the internet must not be able to send the hub there.
+#
+# By hand: `jupyterhub --generate-config`, then `sudo nano jupyterhub_config.py`; `curl https://sso.canvaslms.com/api/lti/security/jwks`
 
 # %%
 server.ensure(*config.files(site))
-server.check(config.settings_test(site))
+server.check(config.settings_test(site), *consumer_files.key_tests(site))
 
 # %% [markdown]
 # ## The network under the hub

@@ -233,8 +233,8 @@ HELP = [
         form=lambda canvas: canvas.form(lti_message_type="ContentItemSelectionRequest"),
     ),
     Help("not-trusted", 401, AGAIN, form=lambda canvas: canvas.form(secret="no-such-secret")),
-    Help("expired", 401, AGAIN, form=lambda canvas: canvas.form(age_s=40)),
-    Help("clock", 401, AGAIN, form=lambda canvas: canvas.form(age_s=-40)),
+    Help("expired", 401, AGAIN, form=lambda canvas: canvas.form(age_s=660)),
+    Help("clock", 401, AGAIN, form=lambda canvas: canvas.form(age_s=-660)),
     Help("replayed", 401, AGAIN, form=lambda canvas: canvas.form(custom_next="/hub/home"), times=2),
     Help("no-name", 400, "Nothing of yours is lost. Tell your teacher", form=lambda canvas: canvas.form("")),
     Help(

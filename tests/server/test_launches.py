@@ -115,7 +115,7 @@ class Case:
 CASES = [
     Case("good", user="mia"),
     *(Case(f"the name {name[:20]!a}", {"username": name}, user=user) for name, user in NAMES.items()),
-    Case("20 s old", {"age_s": 20}, user="mia"),
+    *(Case(f"{age} s old", {"age_s": age}, user="mia") for age in (20, 150, 540)),
     Case("forged headers", headers=FORGED, user="mia"),
     Case(
         "a page of this hub", {"custom_next": "/hub/user-redirect/lab/tree/a%20b.ipynb?x=%2F%2F"}, user="mia",
@@ -130,8 +130,8 @@ CASES = [
         "signed for another site, which the headers name", {"url": f"https://{EVIL}{LAUNCH}"}, headers=FORGED,
         status=401, reason="not-trusted",
     ),
-    Case("40 s old", {"age_s": 40}, status=401, reason="expired"),
-    Case("40 s ahead", {"age_s": -40}, status=401, reason="clock"),
+    Case("11 minutes old", {"age_s": 660}, status=401, reason="expired"),
+    Case("11 minutes ahead", {"age_s": -660}, status=401, reason="clock"),
     Case("missing name", {"username": None}, status=400, reason="no-name"),
     Case("empty name", {"username": ""}, status=400, reason="no-name"),
     Case("blank name", {"username": " "}, status=400, reason="no-name"),
@@ -194,8 +194,8 @@ BAD_13: list[tuple[str, dict[str, Any], int, str]] = [
     ("wrong audience", {"aud": "10000000000002"}, 401, "not-trusted"),
     ("wrong nonce", {"nonce": "0" * 64}, 401, "not-trusted"),
     ("no nonce", {"nonce": None}, 401, "not-trusted"),
-    ("expired", {"iat": -600, "exp": -1}, 401, "expired"),
-    ("40 s ahead", {"iat": 40, "exp": 3600}, 401, "clock"),
+    ("expired", {"iat": -1200, "exp": -660}, 401, "expired"),
+    ("11 minutes ahead", {"iat": 660, "exp": 3600}, 401, "clock"),
     ("missing name", {"username": None}, 400, "no-name"),
     ("empty name", {"username": ""}, 400, "no-name"),
     ("a name that Canvas did not fill in", {"username": "$Person.sourcedId"}, 400, "no-name"),
@@ -254,7 +254,7 @@ def test_a_token_works_once_also_for_whoever_has_the_cookie(canvas: Canvas, mach
         thief.client.cookies.update(visitor.client.cookies)
         check(visitor, canvas.platform.answer(visitor, question, token), 302, "", "mia")
         check(thief, canvas.platform.answer(thief, question, token), 401, "replayed", "")
-        check(other, canvas.platform.answer(other, question, token), 400, "no-cookie", "")
+        check(other, canvas.platform.answer(other, question, token), 401, "replayed", "")
 
 
 def test_forged_headers_do_not_lead_the_lms_astray(canvas: Canvas, visitor: Visitor) -> None:

@@ -72,11 +72,11 @@ async def verify(
     client_id: str,
     nonce: str | None,
     hub: SplitResult,
-    entrances: Sequence[str],
     username_key: str,
     now: float,
     nonces: Nonces,
     keys: KeySets,
+    entrances: Sequence[str] = (),
     window_s: float = WINDOW_S,
 ) -> Launch:
     """Return who is launched by `id_token`, for a login that began with `consumer`, `client_id` and `nonce`.
