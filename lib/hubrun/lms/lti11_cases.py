@@ -71,9 +71,7 @@ class Case:
     again: bool = False
 
 
-def cases(
-    url: str, form: dict[str, str], username_key: str, user: str, env_file: str, minutes: int = 10
-) -> list[Case]:
+def cases(url: str, form: dict[str, str], username_key: str, user: str, env_file: str, minutes: int = 10) -> list[Case]:
     """The matrix for LTI 1.1, of a consumer whose key is in `env_file` on the server.
 
     `form` is a `canvas_launch` to `url`, whose `username_key` says the name of the hub's `user`; `minutes` is how long a

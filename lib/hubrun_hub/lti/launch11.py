@@ -83,7 +83,10 @@ def verify(
     signer = Client(fields["oauth_consumer_key"], consumer.secret if consumer else _NOBODYS_SECRET)
     # Both are computed each time: the answer takes as long.
     valid = any(
-        [safe_string_equals(_signature(url, pairs, signer), fields["oauth_signature"]) for pairs in (signed, form + in_query)]
+        [
+            safe_string_equals(_signature(url, pairs, signer), fields["oauth_signature"])
+            for pairs in (signed, form + in_query)
+        ]
     )
     if consumer is None:
         raise Refusal(Reason.UNTRUSTED, "no consumer has its key")
@@ -134,4 +137,4 @@ def _signature(url: str, pairs: list[tuple[str, str]], signer: Client) -> str:
         # oauthlib's stub says dict; its code takes pairs, as a name may come twice
         normalize_parameters([(name, value) for name, value in pairs if name not in _UNSIGNED]),  # type: ignore[arg-type]
     )
-    return sign_hmac_sha1_with_client(base_string, signer)
+    return str(sign_hmac_sha1_with_client(base_string, signer))

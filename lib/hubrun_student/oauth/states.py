@@ -53,7 +53,8 @@ def patch(log: Any) -> None:
         kept = self.get_secure_cookie(hub_auth.get_state_cookie_name(state))
         fails = self.get_argument("error", "") or not self.get_argument("code", "") or not state
         if fails or kept == state.encode() or (not kept and self.current_user):
-            return await get(self)
+            await get(self)
+            return
         if not restarts.take(time.monotonic()):
             raise HTTPError(403, _BLOCKED)
         log.warning("The hub's answer to a login has a state that is not this browser's: the login begins again")

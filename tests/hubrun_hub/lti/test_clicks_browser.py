@@ -26,8 +26,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from hubrun.environment import PROJECT
 from lti_hub import HOST, PUBLIC_URL, Hub, form, running_hub
 from lti_platform import Platform
+from own_certificate import write_certificate
 from student_server import student_python
-from test_launch_local import make_certificates
 
 pytestmark = [pytest.mark.hub, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -207,7 +207,7 @@ def chromium(
 ) -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert path, "there is no Chromium (Debian: apt-get install chromium)"
-    _, leaf, _ = make_certificates(tmp_path_factory.mktemp("tls"), HOST.partition(":")[0])
+    leaf = write_certificate(tmp_path_factory.mktemp("tls"), HOST.partition(":")[0], urlsplit(LMS).hostname or "")
     ours, theirs = serve_tls(front(hub.port, student_port), leaf), serve_tls(canvas.handler(), leaf)
     rules = (
         f"MAP {HOST} 127.0.0.1:{ours.server_port}, MAP {urlsplit(LMS).hostname}:443 127.0.0.1:{theirs.server_port}, "
@@ -298,7 +298,8 @@ def test_a_launch_that_is_sent_again_goes_on_and_can_be_reloaded(context: Browse
     page = context.new_page()
     posts: list[tuple[str, str]] = []
     page.on(
-        "request", lambda request: posts.append((request.url, request.post_data or "")) if request.method == "POST" else None
+        "request",
+        lambda request: posts.append((request.url, request.post_data or "")) if request.method == "POST" else None,
     )
     click(page, button)
     page.wait_for_url(HOME, timeout=20_000)
@@ -317,7 +318,8 @@ def test_from_another_browser_the_same_launch_ends_on_a_page_with_one_button(
     page = context.new_page()
     posts: list[tuple[str, str]] = []
     page.on(
-        "request", lambda request: posts.append((request.url, request.post_data or "")) if request.method == "POST" else None
+        "request",
+        lambda request: posts.append((request.url, request.post_data or "")) if request.method == "POST" else None,
     )
     click(page, button)
     page.wait_for_url(HOME, timeout=20_000)
@@ -363,6 +365,12 @@ def opened(page: Page) -> str:
     return "JupyterLab" if "JupyterLab" in page.title() else f"{page.title()}: {page.inner_text('body')[:80]}"
 
 
+def stop_server(hub: Hub, page: Page) -> None:
+    page.goto(f"{LMS}/course")  # or what it shows goes on asking
+    hub.api("DELETE", "/users/ada/server", timeout=60)
+    wait_for(page, lambda: not hub.api("GET", "/users/ada", timeout=60)["servers"])
+
+
 def test_two_tabs_that_wait_for_one_server_both_get_in(
     context: BrowserContext, canvas: Canvas, hub: Hub, button: str, tmp_path: Path
 ) -> None:
@@ -377,8 +385,30 @@ def test_two_tabs_that_wait_for_one_server_both_get_in(
         tabs[1].screenshot(path=tmp_path / "lab.png")
         assert ended == ["JupyterLab", "JupyterLab"]
     finally:
-        for tab in tabs[1:]:
-            tab.close()
-        tabs[0].goto(f"{LMS}/course")  # or what it shows goes on asking
-        hub.api("DELETE", "/users/ada/server", timeout=60)
-        wait_for(tabs[0], lambda: not hub.api("GET", "/users/ada", timeout=60)["servers"])
+        tabs[1].close()
+        stop_server(hub, tabs[0])
+
+
+def test_a_login_that_comes_back_with_another_state_begins_again_and_logs_nobody_in(
+    context: BrowserContext, canvas: Canvas, hub: Hub, student_port: int
+) -> None:
+    canvas.target = "/hub/user-redirect/lab"
+    page = context.new_page()
+    click(page, f"{LMS}/11")
+    try:
+        assert opened(page) == "JupyterLab"
+        # The page of before, from the browser's history, in which its cookies are gone; and one that somebody made up.
+        context.clear_cookies(name="jupyterhub-user-ada")
+        page.goto(f"{PUBLIC_URL}user/ada/oauth_callback?code=made-up&state=made-up")
+        assert opened(page) == "JupyterLab", "by the hub's own session, not by the code"
+        # Another browser, which is nobody's and keeps no cookies: sent round a few times, and then told.
+        answers = [
+            httpx.get(f"http://127.0.0.1:{student_port}/user/ada/oauth_callback?code=x&state=y", verify=False)
+            for _ in range(8)
+        ]
+        assert {each.headers.get("location") for each in answers} == {"/user/ada/", None}
+        assert (answers[0].status_code, answers[-1].status_code) == (302, 403)
+        assert "did not keep the cookie" in html.unescape(answers[-1].text)
+        assert not [each for each in answers if "jupyterhub-user-ada=" in each.headers.get("set-cookie", "")]
+    finally:
+        stop_server(hub, page)

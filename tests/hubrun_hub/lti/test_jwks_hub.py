@@ -66,7 +66,9 @@ def test_a_slow_answer_for_a_key_that_is_made_up_holds_up_no_other_launch(hub: H
         file = other.write(hub.folder / "consumers.d", "other")
         assert lms.launch(Browser(hub)).logged_in and other.launch(Browser(hub)).logged_in
         slow = Lms("https://silent-lms.example", "1")
-        third = slow.write(hub.folder / "consumers.d", "silent", jwks_url=f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        third = slow.write(
+            hub.folder / "consumers.d", "silent", jwks_url=f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        )
         answers: list[Answer] = []
         waiting = threading.Thread(target=lambda: answers.append(slow.launch(Browser(hub))))
         waiting.start()
@@ -167,7 +169,12 @@ def test_what_the_program_of_02_and_05_says(hub: Hub, publisher: str, path: str,
 
 
 def test_inner_addresses_are_asked_only_where_the_site_says_so(hub: Hub) -> None:
-    for url in ("https://10.255.255.1/", "https://[::ffff:10.0.0.1]/", "https://169.254.169.254/", "https://[64:ff9b::a00:1]/"):
+    for url in (
+        "https://10.255.255.1/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://169.254.169.254/",
+        "https://[64:ff9b::a00:1]/",
+    ):
         code, said = fetched(hub, url)
         assert code == 1 and "not an address of the internet" in said, said
     with socket.socket() as closed:

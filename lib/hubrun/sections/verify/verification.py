@@ -124,7 +124,12 @@ class Verification:
         url, form = self.site.launch_url, self.form(STRANGER)
         first, *others = self._signing
         cases = lti11_cases.cases(
-            url, form, self.site.lti_username_key, self.name(STRANGER), secret_path(first.name), self.site.lti_launch_minutes
+            url,
+            form,
+            self.site.lti_username_key,
+            self.name(STRANGER),
+            secret_path(first.name),
+            self.site.lti_launch_minutes,
         )
         cases += [
             lti11_cases.Case(
