@@ -268,6 +268,8 @@ class Confirm(_CrossSite):
             self.get_body_argument("ticket", ""), self.get_cookie(cross_site.COOKIE, ""), time.monotonic()
         )
         self.clear_cookie(cross_site.COOKIE)
+        if launch is None and self.current_user:  # a second click on the page that asked
+            return self.redirect(self.hub.base_url)
         if launch is None:
             raise Refusal(Reason.NO_COOKIE, "a launch was confirmed too late, twice, or in another browser")
         await self.enter(launch)
