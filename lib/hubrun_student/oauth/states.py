@@ -3,20 +3,27 @@
 # mypy: disable-error-code="import-not-found,misc"
 from __future__ import annotations
 
+import html
 import time
 from typing import Any
 from unittest import mock
 
 from jupyterhub.services import auth
-from tornado.web import HTTPError
 
 # Again so often within so many seconds, and not more: a browser that keeps no cookies would go round for ever.
 RESTARTS, WITHIN_S = 6, 20
 
-_BLOCKED = (
-    "Your browser did not keep the cookie by which this server recognizes you. Allow cookies for this site, close this tab, "
-    "and open JupyterHub from your course again."
-)
+# JupyterHub's own page for this says "403: Forbidden" and nothing else.
+_BLOCKED = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Your server does not recognize you</title></head>
+<body style="font-family: sans-serif; max-width: 40em; margin: 3em auto; padding: 0 1em">
+<h1>Your server does not recognize you</h1>
+<p>Your browser did not keep the cookie by which your server recognizes you.</p>
+<p><strong>Allow cookies for this site, then go on. Your files are as you left them.</strong></p>
+<p><a href="{home}">Open JupyterHub</a></p>
+</body></html>
+"""
 
 
 class Restarts:
@@ -56,7 +63,14 @@ def patch(log: Any) -> None:
             await get(self)
             return
         if not restarts.take(time.monotonic()):
-            raise HTTPError(403, _BLOCKED)
+            log.warning("Logins with the hub come back with states that are not this browser's, again and again")
+            self.set_status(403)
+            self.set_header("Content-Type", "text/html; charset=utf-8")
+            self.set_header(
+                "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+            )
+            self.finish(_BLOCKED.format(home=html.escape(f"{hub_auth.hub_host}{hub_auth.hub_prefix}home")))
+            return
         log.warning("The hub's answer to a login has a state that is not this browser's: the login begins again")
         next_url = hub_auth.get_next_url(state)
         hub_auth.clear_oauth_state(state)

@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from hubrun.environment import PROJECT
 from lti_hub import HOST, PUBLIC_URL, Hub, form, running_hub
@@ -357,6 +357,29 @@ def test_a_bookmark_after_the_session_has_ended_leads_back_to_the_course(
 # ------------------------------------------------------------------------------------------------ two tabs, one server
 
 
+def test_a_page_that_waits_goes_on_although_another_tab_has_renewed_the_session(
+    context: BrowserContext, canvas: Canvas, hub: Hub
+) -> None:
+    """The address at which it asks for the progress is then refused, and no browser asks there again."""
+    canvas.target = "/hub/user-redirect/lab"
+    refused: list[str] = []
+
+    def renew(route: Route) -> None:
+        if not refused:
+            refused.append(route.request.url)
+            route.fulfill(status=403, body="{}")
+        else:
+            route.continue_()
+
+    context.route("**/server/progress?**", renew)
+    page = context.new_page()
+    click(page, f"{LMS}/11")
+    try:
+        assert opened(page) == "JupyterLab" and refused
+    finally:
+        stop_server(hub, page)
+
+
 def opened(page: Page) -> str:
     """How a tab ended: JupyterLab, or what the page says."""
     wait_for(page, lambda: page.url.startswith(f"{PUBLIC_URL}user/ada/"), 120)
@@ -408,7 +431,7 @@ def test_a_login_that_comes_back_with_another_state_begins_again_and_logs_nobody
         ]
         assert {each.headers.get("location") for each in answers} == {"/user/ada/", None}
         assert (answers[0].status_code, answers[-1].status_code) == (302, 403)
-        assert "did not keep the cookie" in html.unescape(answers[-1].text)
+        assert "did not keep the cookie" in answers[-1].text and 'href="/hub/home"' in answers[-1].text
         assert not [each for each in answers if "jupyterhub-user-ada=" in each.headers.get("set-cookie", "")]
     finally:
         stop_server(hub, page)
