@@ -71,7 +71,7 @@ class Launches:
         canvas = self.canvas
         names = [f"hubrunbench{number:02d}" for number in range(STUDENTS_OF_CLASS)]
         site = self.server.site
-        # Signed at once: the last launches when its signature is 10 s old, and 30 s are allowed.
+        # Signed at once: the last launches when its signature is 10 s old, and minutes are allowed.
         signed = canvas.sign([LaunchRequest(site.launch_url, canvas.form(name)) for name in names])
         opened: list[Browser] = []
         failures: list[str] = []

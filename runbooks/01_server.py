@@ -72,7 +72,7 @@ server
 # %% [markdown]
 # ## Preflight
 #
-# Everything that would stop us later is tested now and reported together: the system and its size, free ports, the clock (LTI refuses launches when it is wrong by more than 30 seconds), and whether the server reaches the addresses that it has to download from. Nothing is changed before all of this is right.
+# Everything that would stop us later is tested now and reported together: the system and its size, free ports, the clock (LTI refuses launches when it is wrong by more than some minutes), and whether the server reaches the addresses that it has to download from. Nothing is changed before all of this is right.
 #
 # By hand: `cat /etc/os-release`, `free -m`, `df -h`, `ss -ltnp`, `date`, `sudo apt-get update`
 
@@ -143,7 +143,7 @@ server.check(host_name.test())
 # %% [markdown]
 # ## Time
 #
-# A launch carries the time at which it was made, and is refused when that differs from the server's clock by more than 30 seconds. So the clock is kept right from now on.
+# A launch carries the time at which it was made, and is refused when that differs from the server's clock by more than `lti_launch_minutes` (10). So the clock is kept right from now on.
 #
 # By hand: `sudo systemctl enable --now systemd-timesyncd`
 

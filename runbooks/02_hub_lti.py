@@ -43,6 +43,8 @@
 #
 # **Another LMS** is another entry in `consumers`, also if it replaces the first one: the ids of two LMSs can be the same for different people. `./hubrun people params/SITE.yaml` says who is who, and joins two homes that were made for one person by mistake.
 #
+# **`lti_launch_minutes`**: Canvas signs a launch when it shows the page with the button, so a launch must live for as long as people read that page. Each launch counts once, however long it lives; a second click of the same person goes on into the hub.
+#
 # **`lti_version`**: Canvas recommends 1.3; 1.1 does not need an administrator of Canvas. `both` is for the time of a change; people keep their homes.
 #
 # **`lti_deployment_ids`** (LTI 1.3): which installations of the tool may launch. Canvas and Moodle give each installation a client id or an issuer of its own: leave the list empty. Blackboard's issuer and client id are the same for every institution in the world, and only the deployment id says which one is yours: set it here, and in `deployment_ids` of the entry in `consumers`. Otherwise the administrator of any institution could let people in.
@@ -73,6 +75,8 @@ lti_deployment_ids: list = []  # LTI 1.3: deployment ids that may launch; empty:
 lti_issuer: str = ""  # LTI 1.3: issuer, if it is not the platform's
 lti_authorize_url: str = ""  # LTI 1.3: authorize URL, if it is not the platform's
 lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, if it is not the platform's
+lti_inner_addresses: bool = False  # LTI 1.3: the LMS's keys are at an address inside your institution (a private one); false: only on the internet
+lti_launch_minutes: int = 10  # how old a launch of LTI 1.1 may be when it arrives, and how far the LMS's clock may differ, in minutes
 consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]
 outside_course: str = "server"  # what people get who launch from a course as neither student nor staff (observers, guests): a server without the course, or a page
 admin_users: list = []  # who administers the hub: hub users, or what the LMS says of them in lti_username_key
@@ -176,11 +180,13 @@ server.ensure(config.folder(site), *consumer_files.files(site), *config.tokens(s
 #
 # Each part is tested before it stays: the whole configuration is loaded in the hub's own Python, and every setting must be one that its class knows. (The guide's `c.LTIAuthenticator.consumers` belongs to a class that is not in use. JupyterHub does not report that, and then refuses every launch.)
 #
-# By hand: `jupyterhub --generate-config`, then `sudo nano jupyterhub_config.py`
+# With LTI 1.3 the hub needs the keys with which the LMS signs. They are fetched here as the hub will fetch them: by its account, with its CAs, and within its limits. An LMS whose keys cannot be had stops this runbook before the hub is restarted. An address inside your institution (a private one) is asked only with `lti_inner_addresses: true`, because an LMS on the internet must not be able to send the hub there.
+#
+# By hand: `jupyterhub --generate-config`, then `sudo nano jupyterhub_config.py`; `curl https://sso.canvaslms.com/api/lti/security/jwks`
 
 # %%
 server.ensure(*config.files(site))
-server.check(config.settings_test(site))
+server.check(config.settings_test(site), *consumer_files.key_tests(site))
 
 # %% [markdown]
 # ## The network under the hub

@@ -41,6 +41,7 @@ ssh_known_hosts_file: str = ""  # known_hosts file; empty: ~/.ssh/known_hosts
 ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
+hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
 lti_version: str = "1.1"  # version of LTI with which Canvas launches: 1.1, 1.3, or both while you change from one to the other
 lti_username_key: str = "lis_person_sourcedid"  # launch field that names new people's users on the hub; nobody who has a home is moved by it (see 02)
 lti_platform: str = "production"  # LTI 1.3: the Canvas that launches: production, beta, test, or https://… of your own
@@ -49,6 +50,7 @@ lti_deployment_ids: list = []  # LTI 1.3: deployment ids that may launch; empty:
 lti_issuer: str = ""  # LTI 1.3: issuer, if it is not the platform's
 lti_authorize_url: str = ""  # LTI 1.3: authorize URL, if it is not the platform's
 lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, if it is not the platform's
+lti_inner_addresses: bool = False  # LTI 1.3: the LMS's keys are at an address inside your institution (a private one); false: only on the internet
 consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]
 tls: str = "acme"  # where the certificate comes from: acme, or files on the server
 tls_certificate: str = ""  # tls: files. Path on the server of the certificate with its chain, PEM
@@ -82,16 +84,17 @@ server
 # %% [markdown]
 # ## Is the hub ready for Canvas?
 #
-# Canvas accepts only an address with HTTPS. The launch URL must be there, with a certificate that browsers trust, and it must refuse to be opened like a page (405): it accepts only signed launches. For LTI 1.1 the server must have the key and secret of each consumer; for LTI 1.3 it must know the client ids, and serve the developer key of these parameters.
+# Canvas accepts only an address with HTTPS. The launch URL must be there, with a certificate that browsers trust, and it must refuse to be opened like a page (405): it accepts only signed launches. For LTI 1.1 the server must have the key and secret of each consumer; for LTI 1.3 it must know the client ids, serve the developer key of these parameters, and be able to fetch the keys of the LMS.
 #
 # By hand: `curl -I https://hub.example.edu/hub/lti/launch`, and on the server `sudo grep -c LTI_CLIENT_ /etc/jupyterhub/lti.env`
 
 # %%
 from hubrun.sections.canvas import canvas_forms, canvas_setup
+from hubrun.sections.hub import consumer_files
 from hubrun.sections.verify.verification import Verification
 
 server.require(*Verification(server).outside(), *canvas_setup.outside(server))
-server.check(*canvas_setup.tests(site))
+server.check(*canvas_setup.tests(site), *consumer_files.key_tests(site))
 
 # %% [markdown]
 # ## Who may launch

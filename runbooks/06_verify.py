@@ -46,6 +46,7 @@ sudo_password_env: str = ""  # environment variable here that holds the sudo pas
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
 lti_version: str = "1.1"  # version of LTI with which Canvas launches: 1.1, 1.3, or both while you change from one to the other
 lti_username_key: str = "lis_person_sourcedid"  # launch field that names new people's users on the hub; nobody who has a home is moved by it (see 02)
+lti_launch_minutes: int = 10  # how old a launch of LTI 1.1 may be when it arrives, and how far the LMS's clock may differ, in minutes
 consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]
 subdomains: bool = False  # recommended: each person's server at an address of its own, https://NAME.DOMAIN/ (see 03)
 tls: str = "acme"  # where the certificate comes from: acme, or files on the server
@@ -87,7 +88,7 @@ server.require(*verification.outside())
 #
 # Every launch in this list is made over HTTPS, in a browser of its own. Each check says what the result must be: the status, the reason on the hub's page, whether somebody is logged in, and under which name. Only the good launches may log anybody in.
 #
-# **LTI 1.1.** A launch that Canvas signed is accepted. A launch is refused when it is not signed, was changed on the way, is sent twice, is 40 seconds old or comes from 40 seconds in the future, or is signed with another key or secret; also when it has no name, or its link leads to another site. What a request says about the address that it came to (`X-Forwarded-Host`, `-Proto`) makes no difference. A good launch of each further consumer, signed with that consumer's key, gets a name with the consumer's prefix.
+# **LTI 1.1.** A launch that Canvas signed is accepted, also when somebody clicks after 150 seconds, or a minute before the end of `lti_launch_minutes`. A launch is refused when it is not signed, was changed on the way, is sent again by another browser, is a minute older than that or comes from as far in the future, or is signed with another key or secret; also when it has no name, or its link leads to another site. What a request says about the address that it came to (`X-Forwarded-Host`, `-Proto`) makes no difference. A good launch of each further consumer, signed with that consumer's key, gets a name with the consumer's prefix.
 #
 # **LTI 1.3.** While this step runs, the file `/etc/jupyterhub/consumers.d/hubruntest.json` tells the hub about an LMS whose key was made here, in memory. The hub gets only the public half of the key, and only for a limited time: even if this runbook is killed, that LMS cannot launch afterwards. All its people have the prefix `hubruntest__`, so it could not launch anybody else's students even if it tried. A good launch is accepted. A launch is refused when it comes from another issuer, is for another audience, has another nonce, is expired, is not signed, is signed with the public key as if that were a secret, or is signed with a key that the LMS does not publish; also when it is sent twice, has no name, leads to another site, or comes without the cookie of its login.
 #

@@ -130,8 +130,10 @@ class Key:
     def sign(
         self, claims: dict[str, Any], alg: str = "RS256", kid: str | None = None, secret: bytes | None = None
     ) -> str:
-        """A token; `secret` for HS256, alg "none" without a signature."""
-        header = {"alg": alg, "typ": "JWT", "kid": kid or self.kid}
+        """A token; `secret` for HS256, alg "none" without a signature; `kid` "" leaves its name out."""
+        header = {"alg": alg, "typ": "JWT", "kid": self.kid if kid is None else kid}
+        if kid == "":
+            del header["kid"]
         signed = f"{_b64(json.dumps(header).encode())}.{_b64(json.dumps(claims).encode())}"
         if alg == "none":
             return f"{signed}."

@@ -57,9 +57,11 @@ def cases(hub: Hub) -> list[lti11_cases.Case]:
 def test_the_front_door_does_as_each_case_of_lti_1_1_says(hub: Hub) -> None:
     checks = lti11_cases.check(hub.route, cases(hub), sign_all)
     assert [check for check in checks if not check.ok] == []
-    assert len(checks) == 16
+    assert len(checks) == 18
     assert [check.name for check in checks if "login cookie, hubruntest3" in check.expected] == [
         "LTI 1.1: good",
+        "LTI 1.1: good, 150 s old",
+        "LTI 1.1: good, 9 minutes old",
         "LTI 1.1: good, with a forged X-Forwarded-Host and -Proto",
     ]
 
@@ -90,7 +92,7 @@ def test_a_hub_that_refuses_for_another_reason_or_sends_people_elsewhere_fails(h
     assert not [check for check in lti11_cases.check(hub.route, cases(hub), sign_all) if check.ok]
     hub.admits, hub.sends_to = True, "https://elsewhere.example/"
     good = [check for check in lti11_cases.check(hub.route, cases(hub), sign_all) if ": good" in check.name]
-    assert [check.came for check in good] == ["302, login cookie, hubruntest3, to https://elsewhere.example/"] * 2
+    assert [check.came for check in good] == ["302, login cookie, hubruntest3, to https://elsewhere.example/"] * 4
     assert not [check for check in good if check.ok or "another site" not in check.cause]
 
 

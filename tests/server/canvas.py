@@ -142,6 +142,40 @@ def consumers(machine: Machine) -> Iterator[Consumers]:
         machine.run(f"rm -f {CONSUMERS}/*; systemctl stop {_KEYS_UNIT}; rm -r {_KEYS}")
 
 
+# A name and a certificate of this server alone, which it trusts; $1: a folder, $2: the host, $3: a unit.
+_SERVE_KEYS = """set -eu
+mkdir -p "$1"; cd "$1"; cat > keys.json
+openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 1 -subj "/CN=$2" -addext "subjectAltName=DNS:$2" 2>/dev/null
+cp cert.pem /usr/local/share/ca-certificates/hubrun-keys.crt; update-ca-certificates >/dev/null 2>&1
+grep -q " $2$" /etc/hosts || echo "127.0.0.1 $2" >> /etc/hosts
+cat > serve.py <<'END'
+import http.server, ssl
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 8449), http.server.SimpleHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("cert.pem", "key.pem")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+END
+systemd-run --quiet --collect --unit="$3" --working-directory="$1" python3 serve.py
+for _ in 1 2 3 4 5 6 7 8 9 10; do curl -fsS -o /dev/null "https://$2:8449/keys.json" && exit; sleep 0.5; done
+exit 1
+"""
+_STOP_KEYS = """systemctl stop "$3"; rm -r "$1" /usr/local/share/ca-certificates/hubrun-keys.crt
+update-ca-certificates --fresh >/dev/null 2>&1; sed "/ $2$/d" /etc/hosts > /tmp/hosts; cat /tmp/hosts > /etc/hosts; rm /tmp/hosts
+"""
+
+
+@contextmanager
+def keys_over_https(machine: Machine, *keys: dict[str, str]) -> Iterator[str]:
+    """The address on the server itself where keys are published with HTTPS: one inside the institution."""
+    given = ("/srv/hubrun-keys", "keys.hubrun.internal", "hubrun-keys-https")
+    machine.run(_SERVE_KEYS, *given, data=json.dumps({"keys": keys}).encode())
+    try:
+        yield f"https://{given[1]}:8449/keys.json"
+    finally:
+        machine.run(_STOP_KEYS, *given)
+
+
 @contextmanager
 def settings(machine: Machine, text: str) -> Iterator[None]:
     """The hub with these lines besides in the operator's own file of settings."""

@@ -8,10 +8,11 @@ from typing import Any
 
 import nbformat
 import pytest
-from canvas import env_file
+from canvas import env_file, keys_over_https
 from machines import PROJECT, Ended, Machine, hubrun
 
 from canvas_double import CanvasDouble
+from lti_platform import Key
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
@@ -126,10 +127,16 @@ def test_both_versions_stand_side_by_side_and_the_developer_key_is_in_the_record
     canvas.add_developer_key(int(CLIENT_ID), "JupyterHub", "https://hub.example.edu/hub/lti13/oauth_callback")
     # What 02_hub_lti would write, in a word.
     machine.run("cat > $1", PLATFORM, data=json.dumps({"client_ids": [CLIENT_ID]}).encode())
+    versions = {"lti_version": "both", "lti_client_ids": f"['{CLIENT_ID}']"}
     try:
-        both = run(machine, canvas, "install", lti_version="both", lti_client_ids=f"['{CLIENT_ID}']")
+        with keys_over_https(machine, Key("key-1").jwk) as url:
+            inside = run(machine, canvas, "install", **versions, lti_jwks_url=url)
+            both = run(machine, canvas, "install", **versions, lti_jwks_url=url, lti_inner_addresses="true")
+        gone = run(machine, canvas, "install", **versions, lti_jwks_url=url, lti_inner_addresses="true")
     finally:
         machine.run("rm $1", PLATFORM)
+    for failed in (inside, gone):
+        assert failed.code == 1 and "the LMS's keys can be fetched" in failed.error, failed.tail
     assert both.code == 0, both.tail
     assert [tool["version"] for tool in ours(canvas)] == ["1.1", "1.3"]
     book = nbformat.read(both.record / "05_canvas.ipynb", as_version=4)

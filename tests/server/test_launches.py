@@ -117,7 +117,7 @@ NAMELESS = {"lis_person_contact_email_primary": None, "custom_canvas_user_login_
 CASES = [
     Case("good", user="mia"),
     *(Case(f"the name {name[:20]!a}", {"username": name}, user=user) for name, user in NAMES.items()),
-    Case("20 s old", {"age_s": 20}, user="mia"),
+    *(Case(f"{age} s old", {"age_s": age}, user="mia") for age in (20, 150, 540)),
     Case("forged headers", headers=FORGED, user="mia"),
     Case(
         "a page of this hub", {"custom_next": "/hub/user-redirect/lab/tree/a%20b.ipynb?x=%2F%2F"}, user="mia",
@@ -132,8 +132,8 @@ CASES = [
         "signed for another site, which the headers name", {"url": f"https://{EVIL}{LAUNCH}"}, headers=FORGED,
         status=401, reason="not-trusted",
     ),
-    Case("40 s old", {"age_s": 40}, status=401, reason="expired"),
-    Case("40 s ahead", {"age_s": -40}, status=401, reason="clock"),
+    Case("11 minutes old", {"age_s": 660}, status=401, reason="expired"),
+    Case("11 minutes ahead", {"age_s": -660}, status=401, reason="clock"),
     Case("missing name", {**NAMELESS, "username": None, "user_id": "id-1"}, user="id-1"),
     Case("empty name", {**NAMELESS, "username": "", "user_id": "id-1"}, user="id-1"),
     Case("a name that Canvas did not fill in", {**NAMELESS, "username": "$Person.sourcedId", "user_id": "id-2"}, user="id-2"),
@@ -199,8 +199,8 @@ BAD_13: list[tuple[str, dict[str, Any], int, str]] = [
     ("wrong audience", {"aud": "10000000000002"}, 401, "not-trusted"),
     ("wrong nonce", {"nonce": "0" * 64}, 401, "not-trusted"),
     ("no nonce", {"nonce": None}, 401, "not-trusted"),
-    ("expired", {"iat": -600, "exp": -1}, 401, "expired"),
-    ("40 s ahead", {"iat": 40, "exp": 3600}, 401, "clock"),
+    ("expired", {"iat": -1200, "exp": -660}, 401, "expired"),
+    ("11 minutes ahead", {"iat": 660, "exp": 3600}, 401, "clock"),
     ("without an id of the person", {"sub": None}, 400, "no-name"),
     ("with an empty id of the person", {"sub": ""}, 400, "no-name"),
     *((f"off-site: {name}", {"custom": {"next": url}}, 400, "bad-link") for name, url in OFF_SITE.items()),
@@ -258,7 +258,7 @@ def test_a_token_works_once_also_for_whoever_has_the_cookie(canvas: Canvas, mach
         thief.client.cookies.update(visitor.client.cookies)
         check(visitor, canvas.platform.answer(visitor, question, token), 302, "", "mia")
         check(thief, canvas.platform.answer(thief, question, token), 401, "replayed", "")
-        check(other, canvas.platform.answer(other, question, token), 400, "no-cookie", "")
+        check(other, canvas.platform.answer(other, question, token), 401, "replayed", "")
 
 
 def test_forged_headers_do_not_lead_the_lms_astray(canvas: Canvas, visitor: Visitor) -> None:

@@ -18,9 +18,13 @@ _BY_REASON = {
     "differ from those in consumers.d: compare them, and run 02 again. " + _LOG,
     Reason.EXPIRED: "The launch was too old when it arrived: the clock of the LMS or of the hub is wrong (`timedatectl` "
     "must say that it is synchronized), or something on the way delayed it.",
-    Reason.CLOCK: "The hub's clock is slow, or the LMS's is fast, by more than 30 s: `timedatectl` on the server must say "
-    "that it is synchronized.",
-    Reason.REPLAYED: "The same launch was sent twice: the page was reloaded, or a proxy sent it again. Launch again.",
+    Reason.CLOCK: "The hub's clock is slow, or the LMS's is fast, by more than lti_launch_minutes: `timedatectl` on the "
+    "server must say that it is synchronized.",
+    Reason.REPLAYED: "The same launch was sent twice, and the second time by a browser that is not logged in as that person: "
+    "the page was reloaded after a logout, or a proxy sent it again. Launch again.",
+    Reason.SIGNATURE_METHOD: "The LMS signs with another method than HMAC-SHA1: choose HMAC-SHA1 for the tool there, or use "
+    "LTI 1.3.",
+    Reason.LTI_VERSION: "The LMS launches with LTI 2.0, which was withdrawn: add the tool there as one of LTI 1.1 or 1.3.",
     Reason.NO_NAME: "The launch has no stable id of the person (LTI 1.1: user_id, or what `lms` of the consumer says; LTI "
     "1.3: sub): nobody is logged in to the LMS, as in a public course.",
     Reason.NO_PEOPLE: "The file of who is who (/var/lib/jupyterhub/lti_people.sqlite) cannot be used: the hub's log says "
@@ -42,7 +46,7 @@ _BY_REASON = {
     "in 90-local.py.",
     Reason.GET: "The form came as a GET: a redirect on the way lost it. Launch the https URL itself.",
     Reason.NO_KEYS: "The hub cannot fetch the LMS's keys: is lti_platform (lti_jwks_url) right, and may the server "
-    "connect to it? " + _LOG,
+    "connect to it? An address inside the institution needs lti_inner_addresses: true. " + _LOG,
     Reason.DISK_FULL: "The hub cannot write, because the disk is full: `df -h; df -i`, `docker system df`, and then "
     "`docker system df -v` for the largest homes.",
 }

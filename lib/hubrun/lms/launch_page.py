@@ -41,8 +41,8 @@ class Form:
 class LaunchPage:
     """Serves the page on 127.0.0.1, while `serving` lasts.
 
-    `launch` is asked for the form each time the page is opened, as a signature is good for half a minute; for LTI 1.3
-    it is given a hint, with which the hub's question comes to `answer`, once. Both may raise HubrunError.
+    `launch` is asked for the form each time the page is opened, as a signature is good for minutes; for LTI 1.3 it
+    is given a hint, with which the hub's question comes to `answer`, once. Both may raise HubrunError.
 
     Whoever opens the page is launched, so its address is a secret, good for the first browser that comes: the browser's
     own command line shows it to everybody who is logged in to this machine.

@@ -71,11 +71,12 @@ class Case:
     again: bool = False
 
 
-def cases(url: str, form: dict[str, str], username_key: str, user: str, env_file: str) -> list[Case]:
+def cases(url: str, form: dict[str, str], username_key: str, user: str, env_file: str, minutes: int = 10) -> list[Case]:
     """The matrix for LTI 1.1, of a consumer whose key is in `env_file` on the server.
 
-    `form` is a `canvas_launch` to `url`, whose `username_key` says the name of the hub's `user`. What depends on the
-    clock comes first: 40 s ahead is 30 s ahead after ten seconds, and then rightly accepted.
+    `form` is a `canvas_launch` to `url`, whose `username_key` says the name of the hub's `user`; `minutes` is how long a
+    launch lives there (`lti_launch_minutes`). What depends on the clock is a minute away from it: the launches are signed
+    at once, and sent one after another.
     """
     good = LaunchRequest(url, form, env_file=env_file)
     accepted = Wanted(user=user)
@@ -88,8 +89,9 @@ def cases(url: str, form: dict[str, str], username_key: str, user: str, env_file
     forged = {"X-Forwarded-Host": ELSEWHERE, "X-Forwarded-Proto": "http"}
     there = f"https://{ELSEWHERE}{LAUNCH_PATH}"
     return [
-        signed("40 s ahead", CLOCK, age_s=-40),
+        signed(f"{_time(minutes * 60 + 60)} ahead", CLOCK, age_s=-minutes * 60 - 60),
         signed("good", accepted),
+        *(signed(f"good, {_time(age)} old", accepted, age_s=age) for age in (150, minutes * 60 - 60) if 0 < age < minutes * 60),
         Case("sent twice", good, REPLAYED, again=True),
         Case("good, with a forged X-Forwarded-Host and -Proto", good, accepted, headers=forged),
         Case("unsigned", None, UNSIGNED, form),
@@ -100,11 +102,15 @@ def cases(url: str, form: dict[str, str], username_key: str, user: str, env_file
             "signed for another site, which X-Forwarded-Host names",
             LaunchRequest(there, form, env_file=env_file), NOT_TRUSTED, headers={"X-Forwarded-Host": ELSEWHERE},
         ),
-        signed("40 s old", EXPIRED, age_s=40),
+        signed(f"{_time(minutes * 60 + 60)} old", EXPIRED, age_s=minutes * 60 + 60),
         signed("without an id of the person", NO_NAME, form=nameless),
         signed("with an empty id of the person", NO_NAME, form={**nameless, "user_id": ""}),
         *(signed(name, BAD_LINK, form={**form, "custom_next": link}) for name, link in OFF_SITE.items()),
     ]  # fmt: skip
+
+
+def _time(seconds: int) -> str:
+    return f"{seconds // 60} minutes" if seconds % 60 == 0 and seconds > 60 else f"{seconds} s"
 
 
 def check(route: Route, cases: Sequence[Case], sign: Sign, version: str = "LTI 1.1") -> list[Check]:

@@ -102,7 +102,7 @@ class Site(BaseModel):
     )
     admin_user: kinds.Login = _param("01", "person's login to create, with sudo; empty: none", "")
     admin_ssh_key_file: kinds.LocalPath = _param("01", "public key file here for admin_user to log in with", "")
-    hub_user: kinds.Login = _param("01 02 04", "system account that runs the hub; it gets no sudo", "jupyterhub")
+    hub_user: kinds.Login = _param("01 02 04 05", "system account that runs the hub; it gets no sudo", "jupyterhub")
     swap_mb: int = _param("01", "size of /swapfile in MB; 0: none", 2048, ge=0, le=65536)
     min_memory_mb: int = _param("01", "refuse a server with less memory than this, in MB", 1800, ge=0)
     min_disk_gb: int = _param("01", "refuse a server with less free disk than this, in GB", 12, ge=0)
@@ -133,6 +133,18 @@ class Site(BaseModel):
     lti_issuer: kinds.Https = _param("02 05", "LTI 1.3: issuer, if it is not the platform's", "")
     lti_authorize_url: kinds.Https = _param("02 05", "LTI 1.3: authorize URL, if it is not the platform's", "")
     lti_jwks_url: kinds.Https = _param("02 05", "LTI 1.3: URL of the LMS's keys, if it is not the platform's", "")
+    lti_inner_addresses: bool = _param(
+        "02 05",
+        "LTI 1.3: the LMS's keys are at an address inside your institution (a private one); false: only on the internet",
+        False,
+    )
+    lti_launch_minutes: int = _param(
+        "02 06",
+        "how old a launch of LTI 1.1 may be when it arrives, and how far the LMS's clock may differ, in minutes",
+        10,
+        ge=1,
+        le=60,
+    )
     consumers: list[FurtherConsumer] = _param(
         "02 05 06",
         "further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]",

@@ -129,7 +129,7 @@ class CertificateAuthorities(Resource):
 
 @dataclass(frozen=True)
 class TimeSync(Resource):
-    """The clock is kept right: LTI refuses a launch whose time is more than 30 s off.
+    """The clock is kept right: LTI refuses a launch whose time is more than some minutes off.
 
     chrony or ntpd is left to do it where it runs; else systemd-timesyncd does. A container has its host's clock.
     """

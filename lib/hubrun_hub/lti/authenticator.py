@@ -12,7 +12,7 @@ from typing import Any
 
 from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
-from traitlets import Bool, CaselessStrEnum, List, Unicode
+from traitlets import Bool, CaselessStrEnum, Float, List, Unicode
 
 from . import consumers, groups, handlers, sessions, tool_key, user_names
 from .cross_site import PendingConfirmations
@@ -20,7 +20,7 @@ from .full_names import FullNames
 from .health import FULL, HealthProbe
 from .hub_users import DatabaseUsers
 from .jwks import KeySets
-from .launch import Launch
+from .launch import WINDOW_S, Launch
 from .nonces import Nonces
 from .people import Rules, Seen, Unusable
 from .people_file import People
@@ -69,6 +69,16 @@ class LaunchAuthenticator(Authenticator):
         config=True,
         help="A person may take a hub user whom nobody owns, with their files, where it has their name.",
     )
+    launch_minutes = Float(
+        WINDOW_S / 60,
+        config=True,
+        help="How old a launch of LTI 1.1 may be when it arrives, and how far an LMS's clock may differ.",
+    )
+    inner_addresses = Bool(
+        False,
+        config=True,
+        help="Fetch an LMS's keys from addresses inside the institution too (LTI 1.3). Others are of the internet.",
+    )
     nonce_file = Unicode("lti_nonces.sqlite", config=True, help="File of the launches that were used lately.")
     people_file = Unicode("lti_people.sqlite", config=True, help="File of who is who (`people`).")
     full_names_file = Unicode("lti_full_names.sqlite", config=True, help="File of people's names, for their teachers.")
@@ -110,7 +120,7 @@ class LaunchAuthenticator(Authenticator):
 
     @cached_property
     def key_sets(self) -> KeySets:
-        return KeySets()
+        return KeySets(self.inner_addresses)
 
     @cached_property
     def waiting(self) -> PendingConfirmations:

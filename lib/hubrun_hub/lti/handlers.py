@@ -3,6 +3,8 @@
 # mypy: disable-error-code="import-not-found,misc,no-any-return"
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 import logging
 import re
@@ -17,13 +19,12 @@ from urllib.parse import SplitResult, urlsplit
 from jupyterhub import orm
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers.login import LoginHandler
-from ltiauthenticator.lti13.handlers import get_nonce, make_nonce_state
 from sqlalchemy.exc import SQLAlchemyError
-from tornado.httputil import url_concat
+from tornado.httputil import parse_body_arguments, url_concat
 from tornado.web import HTTPError
 
 from .. import pull_ticket
-from . import auth_request, cross_site, groups, launch11, launch13, registration
+from . import auth_request, cross_site, groups, launch11, launch13, registration, return_url
 from .launch import Launch
 from .pages import PAGES, TEMPLATE, Page
 from .people import Unusable
@@ -31,9 +32,17 @@ from .refusals import FORGED, Reason, Refusal
 
 _STATE = "lti13-state"
 _CONFIRM = "lti/confirm"
+_FORM = "application/x-www-form-urlencoded"
 # __Host-: of this very host and over TLS only, so that no neighbouring site can plant one (RFC 6265bis, 4.1.3.2).
 _COOKIE = "__Host-lti13-"
 _COOKIES_LIMIT = 8
+# A second click: under which name its ticket is signed, how long that is good, how often the browser asks again, and how
+# long it waits each time, in seconds. Of two tabs the second may ask before the first one has its answer.
+_AGAIN = "lti/again"
+_TICKET = "lti-again"
+_TICKET_S = 60
+_TRIES = 4
+_WAIT_S = 0.4
 
 
 class LaunchHandler(BaseHandler):
@@ -74,12 +83,25 @@ class LaunchHandler(BaseHandler):
             return
         usual = refusal.reason in (Reason.NO_SESSION, Reason.GET)
         self.log.log(logging.INFO if usual else logging.WARNING, "%s", refusal)
-        await self.show(PAGES[refusal.reason], refusal.reason.value)
+        await self.show(PAGES[refusal.reason], refusal.reason.value, self._again(*refusal.used) if refusal.used else "")
 
-    async def show(self, page: Page, reason: str) -> None:
-        """Answer with a page that says what happened and what to do."""
+    def _again(self, used: bytes, target: str) -> str:
+        """Where a browser that shows the page goes on to by itself: whoever is logged in as that very person goes in.
+
+        The launch is a form from another site, with which the hub's own cookie does not come (SameSite=Lax); with a request
+        of the hub's own page it does.
+        """
+        ticket = self.create_signed_value(_TICKET, json.dumps([used.hex(), target])).decode()
+        return url_concat(self.hub.base_url + _AGAIN, {"ticket": ticket, "try": "1"})
+
+    async def show(self, page: Page, reason: str, again: str = "") -> None:
+        """Answer with a page that says what happened and what to do. `again`: where the browser tries at once."""
         when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        html = await self.render_template(TEMPLATE, page=page, reason=reason, when=when)
+        kept = self.get_secure_cookie(return_url.SIGNED, self.get_cookie(return_url.COOKIE, ""), return_url.KEEP_DAYS)
+        html = await self.render_template(
+            TEMPLATE, page=page, reason=reason, when=when, again=again, base_url=self.hub.base_url,
+            course_url="" if self.current_user or not kept else kept.decode(),
+        )  # fmt: skip
         self.set_status(page.status)
         self.set_header("Cache-Control", "no-store")
         self.finish(html)
@@ -99,9 +121,23 @@ class LaunchHandler(BaseHandler):
             raise Refusal(Reason.NOT_ADMITTED, "c.Authenticator.allow_all or blocked_users", launch.consumer.name)
         if launch.test_student:
             self.authenticator.test_students.came(user.name)
+        self.authenticator.nonces.note_user(launch.used, user.name)
+        self._keep_course(launch)
+        self.go_on(user, launch.target)
+
+    def go_on(self, user: Any, target: str) -> None:
+        """Send somebody who is logged in on to the page of their launch."""
         # /hub/ knows where people go by default, whatever is configured.
-        target = launch.target or self.hub.base_url
+        target = target or self.hub.base_url
         self.redirect(pull_ticket.with_ticket(target, self.settings["cookie_secret"], user.name, time.time()))
+
+    def _keep_course(self, launch: Launch) -> None:
+        """Let the browser keep where its person came from. It comes with forms of other sites too, for their pages."""
+        if launch.course_url:
+            self._set_cookie(
+                return_url.COOKIE, self.create_signed_value(return_url.SIGNED, launch.course_url), encrypted=False,
+                samesite="None", secure=True, max_age=return_url.KEEP_DAYS * 86400,
+            )  # fmt: skip
 
     async def auth_to_user(self, authenticated: dict[str, Any], user: Any = None) -> Any:
         """Make the user, as JupyterHub does, and put them into their course's groups before the cookie is set."""
@@ -143,6 +179,31 @@ class Health(LaunchHandler):
 class _CrossSite(LaunchHandler):
     """A page to which the LMS's own page sends its forms."""
 
+    async def prepare(self) -> None:
+        """Read a form whose media type has capitals: its case means nothing (RFC 9110, 8.3.1), but Tornado looks at it."""
+        kind = self.request.headers.get("Content-Type", "")
+        if not kind.startswith(_FORM) and self.has_form and not self.request.body_arguments:
+            parse_body_arguments(kind.lower(), self.request.body, self.request.body_arguments, self.request.files)
+            for name, values in self.request.body_arguments.items():
+                self.request.arguments.setdefault(name, []).extend(values)
+        await super().prepare()
+
+    @property
+    def has_form(self) -> bool:
+        """Whether the request says that its body is a form."""
+        return self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == _FORM
+
+    @property
+    def own_address(self) -> str:
+        """The public address of this page, as it was asked for: with a slash at its end, or without."""
+        return self.address(self.request.path.removeprefix(self.hub.base_url))
+
+    @property
+    def entrances(self) -> list[str]:
+        """The paths of the hub's addresses for launches. Whoever is sent there is sent to no page in particular."""
+        paths = (registration.LAUNCH, registration.LOGIN, registration.CALLBACK, _CONFIRM, _AGAIN)
+        return [self.hub.base_url + path for path in paths]
+
     def check_xsrf_cookie(self) -> None:
         """A launch comes from another site by its nature; its signature says that it is meant."""
 
@@ -173,18 +234,20 @@ class Launch11(_CrossSite):
         await self.answer(self._post())
 
     async def _post(self) -> None:
-        if not self.request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+        if not self.has_form:
             raise Refusal(Reason.MALFORMED, "no form")
         door = self.authenticator
         launch = launch11.verify(
             self.request.body,
             self.request.query,
-            url=self.address(registration.LAUNCH),
+            url=self.own_address,
             hub=self.hub_address,
             consumers=door.read_consumers(),
+            entrances=self.entrances,
             username_key=door.username_key,
             now=time.time(),
             nonces=door.nonces,
+            window_s=door.launch_minutes * 60,
         )
         if cross_site.is_elsewhere(self.request.headers.get("Origin"), launch.lms_hosts):
             await self._ask(launch)
@@ -222,9 +285,45 @@ class Confirm(_CrossSite):
             self.get_body_argument("ticket", ""), self.get_cookie(cross_site.COOKIE, ""), time.monotonic()
         )
         self.clear_cookie(cross_site.COOKIE)
+        if launch is None and self.current_user:  # a second click on the page that asked
+            return self.redirect(self.hub.base_url)
         if launch is None:
             raise Refusal(Reason.NO_COOKIE, "a launch was confirmed too late, twice, or in another browser")
         await self.enter(launch)
+
+
+class Again(LaunchHandler):
+    """/hub/lti/again: a launch that was used before, in the browser that is logged in as the person whom it let in.
+
+    They go on to its page; nobody is logged in here. To everybody else the launch was used before.
+    """
+
+    async def get(self) -> None:
+        await self.answer(self._get())
+
+    async def _get(self) -> None:
+        signed = self.get_secure_cookie(_TICKET, self.get_argument("ticket", ""), max_age_days=_TICKET_S / 86400)
+        if signed is None:
+            if self.current_user:  # a bookmark, or a page from the browser's history
+                return self.redirect(self.hub.base_url)
+            raise Refusal(Reason.REPLAYED, "a second click that is too long ago")
+        used, target = json.loads(signed)
+        user = self.authenticator.nonces.user_of(bytes.fromhex(used))
+        if self.current_user and self.current_user.name == user:
+            return self.go_on(self.current_user, target)
+        tries = self.get_argument("try", "")
+        if self.current_user or not tries.isdecimal() or int(tries) >= _TRIES:
+            raise Refusal(Reason.REPLAYED, "whoever sent it again is not logged in as the person whom it let in")
+        await asyncio.sleep(_WAIT_S)
+        again = {"ticket": self.get_argument("ticket"), "try": str(int(tries) + 1)}
+        self.redirect(url_concat(self.hub.base_url + _AGAIN, again))
+
+    def _log(self) -> None:
+        """Leave the queries out of the hub's log: the ticket is of a person."""
+        self.request.uri = self.request.path
+        if (location := self._headers.get("Location")) and "ticket=" in location:
+            self._headers["Location"] = location.partition("?")[0]
+        super()._log()
 
 
 class Login13(_CrossSite):
@@ -242,13 +341,16 @@ class Login13(_CrossSite):
     async def _begin(self) -> None:
         iss, hint = self.get_argument("iss", ""), self.get_argument("login_hint", "")
         if not iss or not hint:
+            if self.current_user and self.request.method == "GET":  # a bookmark of somebody who is logged in
+                return self.redirect(self.hub.base_url)
             raise Refusal(Reason.MALFORMED, "without iss or login_hint")
         consumer, platform, client_id = launch13.platform_of(
             self.authenticator.read_consumers(), iss, self.get_argument("client_id", "")
         )
-        login, browser = secrets.token_hex(8), make_nonce_state()
+        # The names of their cookies tell the older from the newer.
+        login, browser = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}", secrets.token_urlsafe(48)
         state = self.create_signed_value(_STATE, json.dumps([login, consumer.name, client_id]))
-        self._forget_if_many()
+        self._forget_oldest()
         # The answer is a form that the LMS's page posts: a cookie with SameSite=Lax would not come with it.
         self._set_cookie(
             _COOKIE + login, browser, encrypted=False, samesite="None", secure=True, max_age=launch13.KEEP_STATE_S
@@ -261,7 +363,7 @@ class Login13(_CrossSite):
             "client_id": client_id,
             "redirect_uri": self.address(registration.CALLBACK),
             "login_hint": hint,
-            "nonce": get_nonce(browser),
+            "nonce": _nonce(browser),
             "state": state.decode(),
         }
         if message_hint := self.get_argument("lti_message_hint", ""):
@@ -275,12 +377,11 @@ class Login13(_CrossSite):
             self._headers["Location"] = location.partition("?")[0]
         super()._log()
 
-    def _forget_if_many(self) -> None:
+    def _forget_oldest(self) -> None:
         """Another site could begin logins until the browser's cookies are too long for a request. So not that many."""
-        begun = [name for name in self.cookies if name.startswith(_COOKIE)]
-        if len(begun) >= _COOKIES_LIMIT:
-            for name in begun:
-                self.clear_cookie(name, samesite="None")
+        begun = sorted(name for name in self.cookies if name.startswith(_COOKIE))
+        for name in begun[: max(0, len(begun) - _COOKIES_LIMIT + 1)]:
+            self.clear_cookie(name, samesite="None")
 
 
 class Callback13(_CrossSite):
@@ -299,29 +400,35 @@ class Callback13(_CrossSite):
             raise Refusal(Reason.NO_COOKIE, "its state is missing, older than ten minutes, or not from here")
         login, name, client_id = json.loads(state)
         browser = self.get_cookie(_COOKIE + login)
-        if not browser:
-            raise Refusal(Reason.NO_COOKIE, "its cookie did not come back: blocked, or another browser", name)
-        self.clear_cookie(_COOKIE + login, samesite="None")
-        if error := self.get_body_argument("error", ""):
-            raise Refusal(Reason.LMS_ERROR, f"the LMS answered {error!r:.60}", name)
+        if browser:
+            self.clear_cookie(_COOKIE + login, samesite="None")
+            if error := self.get_body_argument("error", ""):
+                raise Refusal(Reason.LMS_ERROR, f"the LMS answered {error!r:.60}", name)
         door = self.authenticator
         consumer = next((each for each in door.read_consumers() if each.name == name), None)
         if consumer is None:
             raise Refusal(Reason.UNTRUSTED, "it was revoked during the login", name)
-        await self.enter(
-            await launch13.verify(
+        try:
+            launch = await launch13.verify(
                 self.get_body_argument("id_token", ""),
                 consumer=consumer,
                 client_id=client_id,
-                nonce=get_nonce(browser),
+                nonce=_nonce(browser) if browser else None,
                 hub=self.hub_address,
-                launch_urls=[self.address(path) for path in (registration.LAUNCH, registration.CALLBACK)],
+                entrances=self.entrances,
                 username_key=door.username_key,
                 now=time.time(),
                 nonces=door.nonces,
                 keys=door.key_sets,
+                window_s=door.launch_minutes * 60,
             )
-        )
+        except Refusal as refusal:
+            # Without the cookie it counts only whether it is a second click: the cookie goes with the first.
+            if browser or refusal.reason is Reason.REPLAYED:
+                raise
+            detail = "its cookie did not come back: blocked, or another browser"
+            raise Refusal(Reason.NO_COOKIE, detail, name) from None
+        await self.enter(launch)
 
 
 class Config13(LaunchHandler):
@@ -372,15 +479,21 @@ class Names(BaseHandler):
         self.finish(json.dumps(self.authenticator.full_names.of(user.name for user in group.users) if group else {}))
 
 
+def _nonce(browser: str) -> str:
+    """The nonce of a login: it tells the LMS nothing of the cookie that belongs to it."""
+    return hashlib.sha256(browser.encode()).hexdigest()
+
+
 ROUTES = [
     ("/login", Login),
     ("/lti/names/([a-z0-9._-]+)", Names),
     ("/health", Health),
     *(
-        ("/" + re.escape(path), handler)
+        ("/" + re.escape(path) + "/?", handler)
         for path, handler in (
             (registration.LAUNCH, Launch11),
             (_CONFIRM, Confirm),
+            (_AGAIN, Again),
             (registration.LOGIN, Login13),
             (registration.CALLBACK, Callback13),
             (registration.CONFIG, Config13),

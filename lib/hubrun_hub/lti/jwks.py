@@ -2,90 +2,198 @@
 
 ltiauthenticator 1.6.3 fetches them again for each launch, on the hub's only thread: a slow LMS holds up everyone. Here
 they are kept for five minutes, and fetched once more for a key that is new; but no more often than every few seconds,
-whoever sends what. A fetch has one limit of time and one of size for the whole of it, redirects included: urllib, which
-PyJWT's own client uses, only limits each read, and an LMS that drips held a launch for as long as it liked.
+whoever sends what. An LMS whose address does not answer goes on launching for a day with the keys that it had.
+
+A fetch has one limit of time and one of size for the whole of it, redirects included: urllib, which PyJWT's own client
+uses, only limits each read, and an LMS that drips held a launch for as long as it liked. It goes to no address inside the
+institution or on this server, unless the site says so (`lti_inner_addresses`): what an LMS publishes, and where it
+redirects to, is the LMS's to say.
 """
 
 # mypy: disable-error-code="import-not-found,misc"
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from jwt import PyJWKClientConnectionError, PyJWKClientError, PyJWKSet
+from tornado.httpclient import HTTPError
+from tornado.netutil import Resolver
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from .consumers import Platform
 
 KEEP_S = 300
 TIMEOUT_S = 5
-# After a fetch, well or not, this long passes until the next for a key that is not known.
+# After a fetch, well or not, this long passes until the next for a key that is not known; for one that is known, after a
+# fetch that failed.
 PAUSE_S = 5
+PAUSE_KNOWN_S = 60
+# How long keys are good while their address does not answer. Longer, and a key that an LMS withdrew would never end.
+KEEP_FAILED_S = 86400
 # Canvas's set has 4 KB.
 LIMIT_BYTES = 256 * 1024
+_REDIRECTS = 3
+# An address that root wrote as that of this machine: a test's LMS.
+_LOCAL = ("127.0.0.1", "localhost")
+
+
+class InnerAddress(OSError):
+    """An address that is not one of the internet, where the site does not allow it."""
+
+
+class _Resolver(Resolver):
+    """Resolves names, to addresses of the internet alone unless `inner`. What it returns is what is connected to.
+
+    In a thread of its own: the loop's own few would all wait for one LMS whose name servers do not answer.
+    """
+
+    def initialize(self, inner: bool) -> None:
+        self._inner = inner
+        self._thread = ThreadPoolExecutor(1, "jwks")
+
+    async def resolve(self, host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[Any]:
+        """Raises InnerAddress where a name has none of the internet, OSError where it has none at all."""
+        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._thread, ask)
+        outer = [(family, address) for family, _, _, _, address in found if self._inner or is_outer(str(address[0]))]
+        if not outer:
+            raise InnerAddress(f"{host} is at {found[0][4][0]}, which is not an address of the internet")
+        return outer
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def is_outer(address: str) -> bool:
+    """Whether an IP address is one of the internet; an IPv4 address inside one of IPv6 counts as itself."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    inside = ip.ipv4_mapped or ip.sixtofour if isinstance(ip, ipaddress.IPv6Address) else None
+    # 64:ff9b::/96 is IPv4 behind a translator (RFC 6052, 2.1).
+    if isinstance(ip, ipaddress.IPv6Address) and ip in ipaddress.IPv6Network("64:ff9b::/96"):
+        inside = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return (inside or ip).is_global and not (inside or ip).is_multicast
+
+
+async def fetch(url: str, inner: bool = False) -> dict[str, Any]:
+    """Return the keys that are published at `url`, by their ids.
+
+    `inner`: addresses inside the institution are allowed. Raises OSError, ValueError, jwt.PyJWTError,
+    tornado.httpclient.HTTPError: it does not answer as it should.
+    """
+    resolver, local = _Resolver(inner=inner), _Resolver(inner=True)
+    try:
+        return await asyncio.wait_for(_fetch(url, resolver, local), TIMEOUT_S)
+    finally:
+        resolver.close()
+        local.close()
+
+
+async def _fetch(url: str, resolver: Resolver, anywhere: Resolver) -> dict[str, Any]:
+    first = urlsplit(url).hostname
+    for _ in range(_REDIRECTS + 1):
+        parts = urlsplit(url)
+        local = parts.hostname in _LOCAL and parts.hostname == first
+        if parts.scheme != "https" and not local:
+            raise ValueError(f"redirected to {parts.scheme}://{parts.hostname}, which is not https")
+        client = SimpleAsyncHTTPClient(
+            force_instance=True, max_body_size=LIMIT_BYTES, max_header_size=65536,
+            resolver=anywhere if local else resolver,
+        )  # fmt: skip
+        try:
+            answer = await client.fetch(
+                url, connect_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S, follow_redirects=False, raise_error=False
+            )
+        finally:
+            client.close()
+        if answer.error is not None and not isinstance(answer.error, HTTPError):
+            raise answer.error
+        if answer.code not in (301, 302, 303, 307, 308):
+            answer.rethrow()
+            return _usable(json.loads(answer.body))
+        url = urljoin(url, answer.headers.get("Location", ""))
+    raise ValueError(f"more than {_REDIRECTS} redirects")
 
 
 class _KeySet:
-    """The keys at one address. Launches that come at the same time share a fetch."""
+    """The keys at one address. Launches that need a fetch at the same time share it; others do not wait for it."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, inner: bool) -> None:
+        self._url, self._inner = url, inner
         self._keys: dict[str, Any] = {}
         self._fetched = self._tried = float("-inf")
         self._failed = ""
         self._alone = asyncio.Lock()
 
-    async def key(self, kid: str) -> Any:
+    async def key(self, kid: str | None) -> Any:
+        found = _one(self._keys, kid)
+        if found is not None and time.monotonic() - self._fetched < KEEP_S:
+            return found
         async with self._alone:
             now = time.monotonic()
-            known = kid in self._keys and now - self._fetched < KEEP_S
-            if not known and now - self._tried >= PAUSE_S:
-                await self._fetch()
-            elif not known and self._failed:
-                raise PyJWKClientConnectionError("the last fetch failed a moment ago")
-        return _one(self._keys, kid)
+            found = _one(self._keys, kid)
+            if found is not None and now - self._fetched < KEEP_S:
+                return found
+            pause = PAUSE_KNOWN_S if found is not None and self._failed else PAUSE_S
+            if now - self._tried >= pause:
+                await self._update()
+                found = _one(self._keys, kid)
+        if found is not None and (not self._failed or time.monotonic() - self._fetched < KEEP_FAILED_S):
+            return found
+        if self._failed:
+            raise PyJWKClientConnectionError(self._failed)
+        raise PyJWKClientError(f"no key {kid!r:.60} is published")
 
-    async def _fetch(self) -> None:
-        client = SimpleAsyncHTTPClient(force_instance=True, max_body_size=LIMIT_BYTES, max_header_size=65536)
+    async def _update(self) -> None:
         try:
-            answer = await asyncio.wait_for(
-                client.fetch(self._url, connect_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S, max_redirects=3),
-                TIMEOUT_S,
-            )
-            keys = _usable(json.loads(answer.body))
+            self._keys = await fetch(self._url, self._inner)
         except Exception as error:
             self._failed = str(error) or f"no answer within {TIMEOUT_S} s"
-            raise PyJWKClientConnectionError(self._failed) from error
         else:
             self._failed = ""
             self._fetched = time.monotonic()
-            self._keys = keys
         finally:
             self._tried = time.monotonic()
-            client.close()
 
 
 def _usable(jwks: Any) -> dict[str, Any]:
+    # Only what verifies RS256; a set may hold keys for other purposes, and of kinds that PyJWT does not know.
     keys = PyJWKSet.from_dict(jwks).keys
-    return {key.key_id: key.key for key in keys if key.key_id and key.public_key_use in ("sig", None)}
+    # A key without an id has a name that no token can give.
+    return {
+        key.key_id or f"\0{number}": key.key
+        for number, key in enumerate(keys)
+        if key.key_type == "RSA" and key.public_key_use in ("sig", None)
+    }
 
 
-def _one(keys: dict[str, Any], kid: str) -> Any:
-    if kid not in keys:
-        raise PyJWKClientError(f"no key {kid!r:.60} is published")
-    return keys[kid]
+def _one(keys: dict[str, Any], kid: str | None) -> Any | None:
+    """The key `kid`; for a token that names none, the only one there is (RFC 7515, 4.1.4: `kid` is optional)."""
+    if kid is not None:
+        return keys.get(kid) if not kid.startswith("\0") else None
+    return next(iter(keys.values())) if len(keys) == 1 else None
 
 
 class KeySets:
-    """The key sets of all LMSs, by their address."""
+    """The key sets of all LMSs, by their address. `inner`: they may be inside the institution."""
 
-    def __init__(self) -> None:
+    def __init__(self, inner: bool = False) -> None:
+        self._inner = inner
         self._sets: dict[str, _KeySet] = {}
 
-    async def key(self, platform: Platform, kid: str) -> Any:
-        """Return the platform's key `kid`, for jwt.decode. Raises jwt.PyJWTError: no such key, no answer."""
+    async def key(self, platform: Platform, kid: str | None) -> Any:
+        """Return the platform's key `kid`, or its only one, for jwt.decode. Raises jwt.PyJWTError: no such key, no answer."""
         if not platform.jwks_url:
-            return _one(_usable(platform.jwks), kid)
-        return await self._sets.setdefault(platform.jwks_url, _KeySet(platform.jwks_url)).key(kid)
+            found = _one(_usable(platform.jwks), kid)
+            if found is None:
+                raise PyJWKClientError(f"no key {kid!r:.60} is published")
+            return found
+        known = self._sets.setdefault(platform.jwks_url, _KeySet(platform.jwks_url, self._inner))
+        return await known.key(kid)

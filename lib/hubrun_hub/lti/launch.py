@@ -16,8 +16,10 @@ from .people import KEYS, can_be_kept
 from .refusals import Reason, Refusal
 
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
-# How far apart the clocks of the LMS and of the hub may be, and how old a launch of LTI 1.1 may be, in seconds.
-CLOCK_S = 30
+# How old a launch of LTI 1.1 may be when it arrives, and how far apart the clocks of the LMS and of the hub may be, in
+# seconds, where nothing else is said (`lti_launch_minutes`). Canvas signs when it shows the page with the button, and
+# keeps that button for 150 s (instructure/canvas-lms, tool_inline.js, `launchToolManually`): people read that page first.
+WINDOW_S = 600
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,10 @@ class Launch:
     `target` is the path on this hub to go to, "" for wherever the hub sends people. `identities` are the fields that may
     say who somebody is, with what this launch in `version` of LTI says in them, and `ids` the LMS's own stable ids of
     them, field and value; `id_11` is that of LTI 1.1 which a launch of 1.3 names. They do not show in the log.
-    `lms_hosts` are the hosts that it names as the LMS's own (LTI 1.1; see `origin`).
+    `lms_hosts` are the hosts that it names as the LMS's own (LTI 1.1; see `origin`). `test_student` says that nobody is
+    behind it but a teacher who looks at the course as a student; `full_name` is what the LMS calls the person, "" where
+    it does not say so. `used` is the digest by which `nonces` knows this launch, `course_url` the page of the LMS to which
+    people go back, "" where it names none.
     """
 
     consumer: Consumer
@@ -53,6 +58,8 @@ class Launch:
     administers: bool = False
     test_student: bool = False
     full_name: str = field(default="", repr=False)
+    used: bytes = field(default=b"", repr=False)
+    course_url: str = ""
 
 
 def test_student_of(stable_id: object, consumer: Consumer) -> str:
@@ -114,24 +121,33 @@ def text_of(value: object) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def target_of(wanted: Sequence[object], hub: SplitResult, consumer: Consumer) -> str:
-    """Return the first of the `wanted` addresses that is not empty, as a path on the hub. Raises Refusal off-site."""
+def target_of(wanted: Sequence[object], hub: SplitResult, consumer: Consumer, entrances: Sequence[str]) -> str:
+    """Return the first of the `wanted` addresses that is not empty, as a path on the hub. Raises Refusal off-site.
+
+    One of the `entrances`, the hub's own addresses for launches as paths, means no page in particular; what it says as
+    custom_next counts.
+    """
     for address in wanted:
         if isinstance(address, str) and address.strip():
             try:
-                return launch_targets.path_on(hub, address.strip())
+                path = launch_targets.path_on(hub, address.strip())
+                if launch_targets.is_one_of(path, entrances):
+                    inner = deep_link(path)
+                    path = launch_targets.path_on(hub, inner) if inner else ""
             except launch_targets.ForeignTarget as error:
                 raise Refusal(Reason.BAD_LINK, str(error), consumer.name) from None
+            if path and not launch_targets.is_one_of(path, entrances):
+                return path
     return ""
 
 
-def check_age(signed: float, now: float, consumer: Consumer, oldest_s: int = CLOCK_S) -> None:
-    """Raise Refusal for a launch signed (seconds since 1970) more than `oldest_s` before `now`, or CLOCK_S after."""
+def check_age(signed: float, now: float, consumer: Consumer, *, oldest_s: float, ahead_s: float) -> None:
+    """Raise Refusal for a launch signed (seconds since 1970) more than `oldest_s` before `now`, or `ahead_s` after."""
     age = now - signed
     if age > oldest_s:
-        raise Refusal(Reason.EXPIRED, f"signed {age:.0f} s ago, {oldest_s} are allowed", consumer.name)
-    if age < -CLOCK_S:
-        raise Refusal(Reason.CLOCK, f"signed {-age:.0f} s in the future, {CLOCK_S} are allowed", consumer.name)
+        raise Refusal(Reason.EXPIRED, f"signed {age:.0f} s ago, {oldest_s:.0f} are allowed", consumer.name)
+    if age < -ahead_s:
+        raise Refusal(Reason.CLOCK, f"signed {-age:.0f} s in the future, {ahead_s:.0f} are allowed", consumer.name)
 
 
 def deep_link(url: str) -> str:

@@ -1,8 +1,9 @@
 """LTI 1.1: a form, signed with the consumer's secret (IMS LTI 1.1.1, section 4.2: OAuth 1.0 with HMAC-SHA1).
 
 oauthlib computes the signature and compares it in constant time. What ltiauthenticator 1.6.3 does around that is not
-used, as it notes nonces before it looks at the signature, for 35 s and 35 seconds' worth of launches only (a launch
-dated 30 s ahead is valid for 60 s), and asks the request which address was launched, which a client can write.
+used, as it notes nonces before it looks at the signature, for 35 s and 35 seconds' worth of launches only, takes launches
+for 30 s, which is less than people need to click (`launch.WINDOW_S`), and asks the request which address was launched,
+which a client can write.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from oauthlib.oauth1.rfc5849.signature import (
 from .consumers import Consumer
 from .cross_site import NAMES_LMS, hosts_of
 from .full_names import full_name
-from .launch import CLOCK_S, Course, Launch, check_age, identities_of, ids_of, target_of, test_student_of
-from .nonces import Nonces
+from .launch import WINDOW_S, Course, Launch, check_age, identities_of, ids_of, target_of, test_student_of
+from .nonces import Nonces, digest_of
 from .presets import preset_of
 from .refusals import Reason, Refusal
+from .return_url import page_of
 
 _REQUIRED = ("oauth_consumer_key", "oauth_signature_method", "oauth_timestamp", "oauth_nonce", "oauth_signature")
 # Who, as what and in which course: never from the query of the launch URL, which any teacher can write into a link.
@@ -36,6 +38,7 @@ _NEVER_IN_QUERY = frozenset({"user_id", "roles", "context_id", "context_label", 
 # Where nobody is logged in (a public course), Canvas has no user_id, and a link could give one; but Canvas says so itself
 # (ext_roles is $Canvas.xuser.allRoles; instructure/canvas-lms, lib/lti/substitutions_helper.rb, `all_roles`).
 _CANVAS, _NOBODY = "canvas", "urn:lti:sysrole:ims/lis/None"
+_RETURN = "launch_presentation_return_url"
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 # RFC 5849, 3.4.1.3.1.
@@ -54,10 +57,13 @@ def verify(
     username_key: str,
     now: float,
     nonces: Nonces,
+    entrances: Sequence[str] = (),
+    window_s: float = WINDOW_S,
 ) -> Launch:
     """Return who is launched by the form `body`, posted to `url` with `query` (both as the LMS knows the address).
 
-    `hub` is the hub's public address, `now` the time in seconds since 1970. Raises Refusal. The launch counts as used
+    `hub` is the hub's public address, `entrances` are the paths of its addresses for launches, `now` is the time in
+    seconds since 1970; a launch may be `window_s` seconds old, or as much ahead. Raises Refusal. The launch counts as used
     when all else is well.
     """
     try:
@@ -66,30 +72,34 @@ def verify(
     except ValueError:
         raise Refusal(Reason.MALFORMED, "no form in UTF-8") from None
     names = {name for name, _ in form}
-    # Signed are the fields of form and query (RFC 5849, 3.4.1.3). Canvas, which repeats the query in the form, signs it
-    # once; so whatever is in the form is not taken from the query again.
+    # Signed are the fields of form and query, each of them (RFC 5849, 3.4.1.3.1). Canvas, which repeats the query in the
+    # form, signs it once; so a signature may also leave out of the query what is in the form. What is read is the same.
     signed = form + [(name, value) for name, value in in_query if name not in names]
     fields = dict(reversed(signed))
     if missing := [name for name in _REQUIRED if not fields.get(name)]:
         raise Refusal(Reason.MALFORMED, f"without {', '.join(missing)}")
-    if fields["oauth_signature_method"] != "HMAC-SHA1" or not _TIMESTAMP.fullmatch(fields["oauth_timestamp"]):
-        raise Refusal(Reason.MALFORMED, "signed by another method than HMAC-SHA1, or its time stamp is not a number")
+    if not _TIMESTAMP.fullmatch(fields["oauth_timestamp"]):
+        raise Refusal(Reason.MALFORMED, "its time stamp is not a number")
+    if (method := fields["oauth_signature_method"]) != "HMAC-SHA1":
+        raise Refusal(Reason.SIGNATURE_METHOD, f"signed with {method!r:.40}, not with HMAC-SHA1")
     timestamp = int(fields["oauth_timestamp"])
     consumer = next((each for each in consumers if each.key and each.key == fields["oauth_consumer_key"]), None)
-    base_string = signature_base_string(
-        "POST",
-        base_string_uri(url),
-        # oauthlib's stub says dict; its code takes pairs, as a name may come twice
-        normalize_parameters([(name, value) for name, value in signed if name not in _UNSIGNED]),  # type: ignore[arg-type]
-    )
     signer = Client(fields["oauth_consumer_key"], consumer.secret if consumer else _NOBODYS_SECRET)
-    valid = safe_string_equals(sign_hmac_sha1_with_client(base_string, signer), fields["oauth_signature"])
+    # Both are computed each time: the answer takes as long.
+    valid = any(
+        [
+            safe_string_equals(_signature(url, pairs, signer), fields["oauth_signature"])
+            for pairs in (signed, form + in_query)
+        ]
+    )
     if consumer is None:
         raise Refusal(Reason.UNTRUSTED, "no consumer has its key")
     if not valid:
         raise Refusal(Reason.UNTRUSTED, "wrong signature: another secret, another address, or changed", consumer.name)
-    check_age(timestamp, now, consumer)
-    if not fields.get("lti_version", "").startswith("LTI-1p") or not fields.get("resource_link_id"):
+    check_age(timestamp, now, consumer, oldest_s=window_s, ahead_s=window_s)
+    if (version := fields.get("lti_version", "")).startswith("LTI-2"):
+        raise Refusal(Reason.LTI_VERSION, f"lti_version is {version!r:.40}", consumer.name)
+    if not version.startswith("LTI-1p") or not fields.get("resource_link_id"):
         raise Refusal(Reason.MALFORMED, "without lti_version LTI-1p0 or resource_link_id", consumer.name)
     if (kind := fields.get("lti_message_type")) != "basic-lti-launch-request":
         raise Refusal(Reason.WRONG_MESSAGE, f"a {kind!r:.60}, not a basic-lti-launch-request", consumer.name)
@@ -109,7 +119,7 @@ def verify(
         Course(fields["context_id"], fields.get("context_label", ""), fields.get("context_title", ""))
         if fields.get("context_id")
         else None,
-        target_of([fields.get("custom_next")], hub, consumer),
+        target_of([fields.get("custom_next")], hub, consumer, entrances),
         "1.1",
         identities_of(lambda key: None if key in in_link else fields.get(key), username_key),
         # The check above can be evaded by whoever makes the link: Canvas copies its query into the form, and their own
@@ -119,10 +129,26 @@ def verify(
         hosts_of(fields[name] for name in NAMES_LMS if name not in in_link and name in fields),
         test_student=looks_around,
         full_name=full_name(*(vouched.get(f"lis_person_name_{part}") for part in ("full", "given", "family"))),
+        used=digest_of(f"1.1 {consumer.key}", f"{timestamp} {fields['oauth_nonce']}"),
+        course_url="" if _RETURN in in_link else page_of(fields.get(_RETURN)),
     )
-    if not nonces.use(f"1.1 {consumer.key}", f"{timestamp} {fields['oauth_nonce']}", now, timestamp + CLOCK_S + 1):
-        raise Refusal(Reason.REPLAYED, f"its nonce was used before, signed {now - timestamp:.0f} s ago", consumer.name)
+    # Remembered for longer than it is good for: a clock that is set back makes it good again.
+    if not nonces.use(launch.used, now, max(now, timestamp) + 2 * window_s):
+        raise Refusal(
+            Reason.REPLAYED, f"its nonce was used before, signed {now - timestamp:.0f} s ago", consumer.name,
+            used=(launch.used, launch.target),
+        )  # fmt: skip
     return launch
+
+
+def _signature(url: str, pairs: list[tuple[str, str]], signer: Client) -> str:
+    base_string = signature_base_string(
+        "POST",
+        base_string_uri(url),
+        # oauthlib's stub says dict; its code takes pairs, as a name may come twice
+        normalize_parameters([(name, value) for name, value in pairs if name not in _UNSIGNED]),  # type: ignore[arg-type]
+    )
+    return str(sign_hmac_sha1_with_client(base_string, signer))
 
 
 def is_test_student(lms: str, fields: Mapping[str, str]) -> bool:

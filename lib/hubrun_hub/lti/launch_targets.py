@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -40,6 +42,11 @@ def path_on(hub: SplitResult, address: str) -> str:
     if "//" in path or "\\" in path or ".." in path.split("/") or not _CONTROL.isdisjoint(path + address):
         raise ForeignTarget("the link has //, .., a backslash or a control character in its path")
     return quote(url._replace(scheme="", netloc="").geturl(), safe=_KEPT)
+
+
+def is_one_of(path: str, entrances: Iterable[str]) -> bool:
+    """Whether `path`, whatever its query, is one of the `entrances`, with or without a slash at the end."""
+    return unquote(re.split(r"[?#]", path, maxsplit=1)[0]).rstrip("/") in entrances
 
 
 def _origin(url: SplitResult) -> tuple[str, str, int | None]:

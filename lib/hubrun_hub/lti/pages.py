@@ -54,6 +54,20 @@ PAGES = {
         "entry in the course navigation.",
         _OPERATOR,
     ),
+    Reason.SIGNATURE_METHOD: Page(
+        400,
+        "This launch is signed in a way that this hub does not know",
+        "With LTI 1.1 this hub takes signatures by HMAC-SHA1. This launch is signed by another method, such as HMAC-SHA256.",
+        "Tell your teacher; trying again does not help.",
+        "Teachers: set the tool's signature method in Canvas to HMAC-SHA1, or use LTI 1.3.",
+    ),
+    Reason.LTI_VERSION: Page(
+        400,
+        "This launch is LTI 2.0",
+        "This hub takes launches of LTI 1.1 and LTI 1.3. LTI 2.0 (LTI-2p0) was withdrawn by its makers.",
+        "Tell your teacher; trying again does not help.",
+        "Teachers: add JupyterHub to Canvas as a tool of LTI 1.3, or of LTI 1.1.",
+    ),
     Reason.UNTRUSTED: Page(
         401,
         "This launch is not trusted",
@@ -65,7 +79,7 @@ PAGES = {
     Reason.EXPIRED: Page(
         401,
         "This launch is too old",
-        "A launch is good for half a minute. This one waited longer, perhaps in a tab that was left open.",
+        "A launch is good for some minutes. This one waited longer, perhaps in a tab that was left open.",
         _AGAIN,
         "If it happens again and again, a clock may be wrong. Tell whoever runs this hub, with the line below.",
     ),
@@ -79,7 +93,8 @@ PAGES = {
     Reason.REPLAYED: Page(
         401,
         "This launch was used before",
-        "Each launch works once. Reloading this page, or going back to it, sends the old one again.",
+        "Each launch works once, and this browser is not logged in as the person whom it let in. Reloading this page, or "
+        "going back to it, sends the old one again.",
         _AGAIN,
         "If it happens again and again, tell whoever runs this hub, with the line below.",
     ),
@@ -111,7 +126,7 @@ PAGES = {
     Reason.NO_COOKIE: Page(
         400,
         "The launch did not come back to where it began",
-        "Your browser did not keep the cookie that belongs to this launch. It may block cookies, the link may have "
+        "The cookie that belongs to this launch did not come with it. Your browser may block cookies, the link may have "
         "opened inside another page, or the launch took longer than ten minutes.",
         "Allow cookies for this site, and let the link open in a new tab. " + _AGAIN,
         _OPERATOR,

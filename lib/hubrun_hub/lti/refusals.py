@@ -11,6 +11,8 @@ class Reason(Enum):
     NO_SESSION = "no-session"
     GET = "not-launched"
     MALFORMED = "no-launch"
+    SIGNATURE_METHOD = "signature-method"
+    LTI_VERSION = "lti-version"
     WRONG_MESSAGE = "wrong-message"
     UNTRUSTED = "not-trusted"
     EXPIRED = "expired"
@@ -28,7 +30,7 @@ class Reason(Enum):
 
 
 # What anybody can send by the thousand, without a secret.
-FORGED = frozenset({Reason.MALFORMED, Reason.UNTRUSTED})
+FORGED = frozenset({Reason.MALFORMED, Reason.SIGNATURE_METHOD, Reason.UNTRUSTED})
 
 
 class RateLimit:
@@ -55,14 +57,16 @@ class RateLimit:
 class Refusal(Exception):
     """`detail` and `consumer` are for the log only.
 
-    They hold neither a secret nor a signature, and of the person nothing at all.
+    They hold neither a secret nor a signature, and of the person nothing at all. `used` is the launch that was used before
+    (REPLAYED): its digest (`nonces`) and where it leads.
     """
 
-    def __init__(self, reason: Reason, detail: str, consumer: str = "") -> None:
+    def __init__(self, reason: Reason, detail: str, consumer: str = "", used: tuple[bytes, str] | None = None) -> None:
         super().__init__(reason.value, detail, consumer)
         self.reason = reason
         self.detail = detail
         self.consumer = consumer
+        self.used = used
 
     def __str__(self) -> str:
         """One line for the log; control characters, which could fake another line, are shown escaped."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,10 +18,11 @@ from hubrun_hub.lti import consumers
 from hubrun_hub.lti.consumers import Consumer
 from hubrun_hub.lti.launch import id_11_of
 from hubrun_hub.lti.launch_targets import ForeignTarget, path_on
-from hubrun_hub.lti.nonces import Nonces
+from hubrun_hub.lti.nonces import Nonces, digest_of
 from hubrun_hub.lti.pages import PAGES
 from hubrun_hub.lti.refusals import Reason, Refusal
 from hubrun_hub.lti.registration import developer_key
+from hubrun_hub.lti.return_url import page_of
 
 HUB = urlsplit("https://hub.example.edu/")
 
@@ -82,28 +84,68 @@ def test_a_target_is_a_path_of_printable_ascii_whatever_was_asked_for(address: s
 
 def test_a_nonce_counts_once_in_its_scope_and_is_forgotten_when_it_is_of_no_use(tmp_path: Path) -> None:
     nonces = Nonces(tmp_path / "nonces.sqlite")
-    assert nonces.use("a", "n1", now=100, until=131)
-    assert not nonces.use("a", "n1", now=130, until=131)
-    assert nonces.use("b", "n1", now=130, until=161)
-    assert nonces.use("a", "n2", now=140, until=171)
+    assert nonces.use(digest_of("a", "n1"), now=100, until=131)
+    assert not nonces.use(digest_of("a", "n1"), now=130, until=131)
+    assert nonces.use(digest_of("b", "n1"), now=130, until=161)
+    assert nonces.use(digest_of("a", "n2"), now=140, until=171)
     assert len(nonces) == 2, "the first one's time is over"
 
 
 def test_a_scope_and_a_nonce_do_not_run_into_one_another(tmp_path: Path) -> None:
     nonces = Nonces(tmp_path / "nonces.sqlite")
-    assert nonces.use("a", "bc", now=0, until=9)
-    assert nonces.use("ab", "c", now=0, until=9)
+    assert nonces.use(digest_of("a", "bc"), now=0, until=9)
+    assert nonces.use(digest_of("ab", "c"), now=0, until=9)
+
+
+def test_whom_a_launch_let_in_is_known_for_as_long_as_its_nonce(tmp_path: Path) -> None:
+    nonces, used = Nonces(tmp_path / "nonces.sqlite"), digest_of("a", "n")
+    nonces.note_user(used, "eve")
+    assert nonces.user_of(used) == "" and not nonces.is_used(used, now=0), "it was not used"
+    nonces.use(used, now=0, until=9)
+    nonces.note_user(used, "ada")
+    assert (nonces.user_of(used), nonces.is_used(used, now=9), nonces.is_used(used, now=10)) == ("ada", True, False)
+    nonces.use(digest_of("a", "m"), now=10, until=19)
+    assert nonces.user_of(used) == ""
+
+
+def test_the_file_of_a_version_that_did_not_know_the_users_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "nonces.sqlite"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE nonce (digest BLOB PRIMARY KEY, until REAL) WITHOUT ROWID")
+        db.execute("INSERT INTO nonce VALUES (?, 99)", (digest_of("a", "n"),))
+    nonces = Nonces(path)
+    assert not nonces.use(digest_of("a", "n"), now=0, until=9)
+    nonces.note_user(digest_of("a", "n"), "ada")
+    assert nonces.user_of(digest_of("a", "n")) == "ada"
+
+
+@pytest.mark.parametrize(
+    ("return_url", "page"),
+    [
+        ("https://canvas.example.edu/courses/101/external_content/success/x", "https://canvas.example.edu/courses/101"),
+        ("https://canvas.example.edu/courses/1~2", "https://canvas.example.edu/courses/1~2"),
+        ("https://moodle.example.edu:8443/mod/lti/return.php?course=7", "https://moodle.example.edu:8443/"),
+        ("http://lms.example.edu", "http://lms.example.edu/"),
+        ("https://user:pass@lms.example.edu/x", "https://lms.example.edu/"),
+        ("about:blank", ""), ("javascript:alert(1)//https://x", ""), ("//evil.example/", ""), ("", ""), (None, ""), (7, ""),
+        ("https://", ""), ("https://[bad/", ""), ("https://x:y/", ""), ("https://a b/", ""), ("https://a'b/", ""),
+        ("https://x/\n", ""), ("https://" + "x" * 400, ""), ('https://x"><script>/', ""),
+    ],
+)  # fmt: skip
+def test_the_page_to_go_back_to_is_one_of_the_web(return_url: object, page: str) -> None:
+    assert page_of(return_url) == page
 
 
 def test_nonces_outlive_the_process_and_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "nonces.sqlite"
-    assert Nonces(path).use("a", "n", now=0, until=9)
-    assert not Nonces(path).use("a", "n", now=0, until=9)
+    used = digest_of("a", "n")
+    assert Nonces(path).use(used, now=0, until=9)
+    assert not Nonces(path).use(used, now=0, until=9)
     with sqlite3.connect(path) as db:
         stored = db.execute("SELECT digest FROM nonce").fetchone()[0]
     assert len(stored) == 32, "however long a nonce is, a digest of it is kept"
     path.write_bytes(b"no database" * 100)
-    assert Nonces(path).use("a", "n", now=0, until=9)
+    assert Nonces(path).use(used, now=0, until=9)
 
 
 @pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.value)

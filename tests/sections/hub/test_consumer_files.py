@@ -120,3 +120,34 @@ def test_bad_parameters_are_one_clear_error(values: dict[str, Any], says: str) -
     with pytest.raises(BadInput) as refused:
         site(**values)
     assert says in str(refused.value)
+
+
+# -- the keys of an LMS ---------------------------------------------------------------------------------------------------
+
+
+def test_the_keys_of_each_lms_that_may_launch_by_lti_1_3_are_fetched_as_the_hubs_account() -> None:
+    moodle = {
+        "name": "moodle",
+        "lti_version": "1.3",
+        "client_ids": ["7"],
+        "jwks_url": "https://moodle.example.edu/keys",
+    }
+    waiting = {"name": "waiting", "lti_version": "1.3"}
+    found = consumer_files.key_tests(
+        site(lti_version="both", lti_client_ids=["1"], consumers=[moodle, waiting, {"name": "bio"}], hub_user="hub")
+    )
+    assert [test.title.partition(":")[0] for test in found] == ["default", "moodle"]
+    assert found[0].script.startswith("cd / && runuser -u hub -- ")
+    assert [test.script.rpartition(" fetch_keys ")[2].strip() for test in found] == [
+        CANVAS["jwks_url"],
+        moodle["jwks_url"],
+    ]
+    inner = consumer_files.key_tests(site(lti_version="1.3", lti_client_ids=["1"], lti_inner_addresses=True))
+    assert inner[0].script.endswith(f" {CANVAS['jwks_url']} --inner")
+    assert found[0].judge(0, "2 keys for signatures\n").ok and found[0].judge(0, "1 key for signatures").ok
+    assert not found[0].judge(1, "https://x/: there is no RSA key for signatures").ok
+    assert "lti_inner_addresses: true" in found[0].judge(1, "https://x/: HTTP 404: Not Found").cause
+
+
+def test_without_lti_1_3_nobodys_keys_are_fetched() -> None:
+    assert consumer_files.key_tests(site()) == []

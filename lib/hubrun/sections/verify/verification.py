@@ -123,7 +123,14 @@ class Verification:
             return []
         url, form = self.site.launch_url, self.form(STRANGER)
         first, *others = self._signing
-        cases = lti11_cases.cases(url, form, self.site.lti_username_key, self.name(STRANGER), secret_path(first.name))
+        cases = lti11_cases.cases(
+            url,
+            form,
+            self.site.lti_username_key,
+            self.name(STRANGER),
+            secret_path(first.name),
+            self.site.lti_launch_minutes,
+        )
         cases += [
             lti11_cases.Case(
                 f"good, of consumer {each.name}", LaunchRequest(url, form, env_file=secret_path(each.name)),
@@ -138,7 +145,8 @@ class Verification:
             return []
         person = Person(STRANGER, self.site.lti_username_key)
         with played_lms(self.server) as lms:
-            cases = lti13_cases.cases(lms, STRANGER, hub_name(STRANGER, temporary_consumer.NAME))
+            stranger = hub_name(STRANGER, temporary_consumer.NAME)
+            cases = lti13_cases.cases(lms, STRANGER, stranger, self.site.lti_launch_minutes)
             return lti13_cases.check(self.route, lms, cases, person)
 
     # -- students
