@@ -11,10 +11,11 @@ from typing import Any
 
 from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
-from traitlets import Bool, Unicode
+from traitlets import Bool, List, Unicode
 
 from . import consumers, handlers, sessions, tool_key
 from .cross_site import PendingConfirmations
+from .framed import Tickets
 from .health import FULL, HealthProbe
 from .jwks import KeySets
 from .launch import Launch
@@ -63,6 +64,12 @@ class LaunchAuthenticator(Authenticator):
     tool_key_file = Unicode("lti_tool_jwk.json", config=True, help="File of the tool's public key (LTI 1.3).")
     tool_title = Unicode("JupyterHub", config=True, help="What Canvas calls the tool (LTI 1.3).")
 
+    frame_ancestors = List(
+        Unicode(),
+        config=True,
+        help="Sites, https://HOST, that may frame the page for launches in frames, besides the LMS that launches.",
+    )
+
     @cached_property
     def nonces(self) -> Nonces:
         return Nonces(Path(self.nonce_file))
@@ -82,6 +89,10 @@ class LaunchAuthenticator(Authenticator):
     @cached_property
     def waiting(self) -> PendingConfirmations:
         return PendingConfirmations()
+
+    @cached_property
+    def tickets(self) -> Tickets:
+        return Tickets()
 
     @cached_property
     def refused(self) -> RateLimit:

@@ -3,6 +3,7 @@
 # mypy: disable-error-code="import-not-found,misc,no-any-return"
 from __future__ import annotations
 
+import hmac
 import json
 import logging
 import re
@@ -21,13 +22,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from tornado.httputil import url_concat
 
 from .. import pull_ticket
-from . import auth_request, cross_site, groups, launch11, launch13, registration
+from . import auth_request, cross_site, framed, groups, launch11, launch13, registration
 from .launch import Launch
 from .pages import PAGES, TEMPLATE, Page
 from .refusals import FORGED, Reason, Refusal
 
 _STATE = "lti13-state"
-_CONFIRM = "lti/confirm"
+_CONFIRM, _OPEN = "lti/confirm", "lti/open"
 # __Host-: of this very host and over TLS only, so that no neighbouring site can plant one (RFC 6265bis, 4.1.3.2).
 _COOKIE = "__Host-lti13-"
 _COOKIES_LIMIT = 8
@@ -37,6 +38,8 @@ class LaunchHandler(BaseHandler):
     """What the pages have in common: they refuse with a page, and let in whom a launch vouches for."""
 
     _launch: Launch | None = None
+    # Hosts of the LMS, as what was sent says it without proof; none: it does not say.
+    _claimed: frozenset[str] = frozenset()
 
     @property
     def hub_address(self) -> SplitResult:
@@ -74,8 +77,60 @@ class LaunchHandler(BaseHandler):
     async def show(self, page: Page, reason: str) -> None:
         """Answer with a page that says what happened and what to do."""
         when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        html = await self.render_template(TEMPLATE, page=page, reason=reason, when=when)
+        template, nonce = TEMPLATE, secrets.token_urlsafe(16)
+        if framed.is_framed(self.request.headers.get("Sec-Fetch-Dest")):
+            template = framed.TEMPLATE
+            sender = cross_site.host_of(self.request.headers.get("Origin") or self.request.headers.get("Referer", ""))
+            shows = {sender} if not self._claimed or sender in self._claimed else set()
+            policy = framed.policy(shows, self.authenticator.frame_ancestors, nonce)
+            self.set_header("Content-Security-Policy", policy)
+        html = await self.render_template(template, page=page, reason=reason, when=when, nonce=nonce)
         self.set_status(page.status)
+        self.set_header("Cache-Control", "no-store")
+        self.finish(html)
+
+    async def admit(self, launch: Launch, bound: bool = False) -> None:
+        """Log in the person of a verified launch; by way of a page where it came into a frame, or from elsewhere.
+
+        bound: this very browser began it, as its cookie says; so it did not come from elsewhere.
+        """
+        origin = self.request.headers.get("Origin")
+        asks = not bound and cross_site.is_elsewhere(origin, launch.lms_hosts)
+        if framed.is_framed(self.request.headers.get("Sec-Fetch-Dest"), launch.document_target):
+            await self._offer_tab(launch, asks or not (bound or launch.lms_hosts))
+        elif asks:
+            await self.ask(launch)
+        else:
+            await self.enter(launch)
+
+    async def _offer_tab(self, launch: Launch, asks: bool) -> None:
+        """Show a page in the LMS's frame, with a button that opens the hub in a tab (see `framed`)."""
+        door, ticket, nonce = self.authenticator, secrets.token_urlsafe(24), secrets.token_urlsafe(16)
+        door.tickets.put(ticket, launch, asks, time.monotonic())
+        self.log.info("LTI launch by consumer %s came into a frame: it gets a button", launch.consumer.name)
+        # An LMS that does not say where it is: the site that sent the launch, whose every click is asked about.
+        hosts = launch.lms_hosts or {cross_site.host_of(self.request.headers.get("Origin", ""))}
+        html = await self.render_template(
+            framed.TEMPLATE, page=framed.page(launch.consumer.lms), reason="framed", nonce=nonce,
+            action=url_concat(self.hub.base_url + _OPEN, {"ticket": ticket}), good_for_s=framed.GOOD_FOR_S,
+        )  # fmt: skip
+        self.set_header("Content-Security-Policy", framed.policy(hosts, door.frame_ancestors, nonce))
+        self.set_header("Cache-Control", "no-store")
+        self.finish(html)
+
+    async def ask(self, launch: Launch) -> None:
+        """Show whom this launch logs in, and wait for a click: another site may have sent a launch of its own person."""
+        self.log.warning(
+            "LTI launch by consumer %s came from another site: %s is asked", launch.consumer.name, launch.user
+        )
+        ticket, browser = self.authenticator.waiting.put(launch, time.monotonic())
+        # A cookie of this browser: the ticket of somebody's own launch is of no use to them in another's.
+        self._set_cookie(
+            cross_site.COOKIE, browser, encrypted=False, samesite="Lax", secure=True, max_age=cross_site.KEEP_S
+        )
+        html = await self.render_template(
+            "hubrun-confirm.html", person=launch.user, ticket=ticket, action=self.hub.base_url + _CONFIRM
+        )
         self.set_header("Cache-Control", "no-store")
         self.finish(html)
 
@@ -159,6 +214,7 @@ class Launch11(_CrossSite):
     async def _post(self) -> None:
         if not self.request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
             raise Refusal(Reason.MALFORMED, "no form")
+        self._claimed = cross_site.claimed_hosts(self.request.body)
         door = self.authenticator
         launch = launch11.verify(
             self.request.body,
@@ -170,26 +226,7 @@ class Launch11(_CrossSite):
             now=time.time(),
             nonces=door.nonces,
         )
-        if cross_site.is_elsewhere(self.request.headers.get("Origin"), launch.lms_hosts):
-            await self._ask(launch)
-        else:
-            await self.enter(launch)
-
-    async def _ask(self, launch: Launch) -> None:
-        """Show whom this launch logs in, and wait for a click: another site may have sent a launch of its own person."""
-        self.log.warning(
-            "LTI launch by consumer %s came from another site: %s is asked", launch.consumer.name, launch.user
-        )
-        ticket, browser = self.authenticator.waiting.put(launch, time.monotonic())
-        # A cookie of this browser: the ticket of somebody's own launch is of no use to them in another's.
-        self._set_cookie(
-            cross_site.COOKIE, browser, encrypted=False, samesite="Lax", secure=True, max_age=cross_site.KEEP_S
-        )
-        html = await self.render_template(
-            "hubrun-confirm.html", person=launch.user, ticket=ticket, action=self.hub.base_url + _CONFIRM
-        )
-        self.set_header("Cache-Control", "no-store")
-        self.finish(html)
+        await self.admit(launch)
 
 
 class Confirm(_CrossSite):
@@ -208,6 +245,43 @@ class Confirm(_CrossSite):
         if launch is None:
             raise Refusal(Reason.NO_COOKIE, "a launch was confirmed too late, twice, or in another browser")
         await self.enter(launch)
+
+
+class Open(_CrossSite):
+    """/hub/lti/open: the click on the button in a frame, in its new tab (see `framed`).
+
+    An app that shows an LMS may open the address in a browser of its own, without the form: then the person is asked.
+    """
+
+    async def get(self) -> None:
+        await self.answer(self._open(ours=False))
+
+    async def post(self) -> None:
+        hub = self.hub_address
+        await self.answer(self._open(ours=self.request.headers.get("Origin") == f"{hub.scheme}://{hub.netloc}"))
+
+    async def _open(self, ours: bool) -> None:
+        if framed.is_framed(self.request.headers.get("Sec-Fetch-Dest")):
+            raise Refusal(Reason.FRAMED, "the button opened in a frame: neither a tab nor a cookie")
+        found = self.authenticator.tickets.take(self.get_query_argument("ticket", ""), time.monotonic())
+        if found is None:
+            raise Refusal(Reason.LATE_CLICK, "a button in a frame whose launch is not known any more")
+        ticket, good = found
+        if not good:
+            # The same click twice, whose first one may be on its way still, or again later. It logs nobody in.
+            here = self.current_user and self.current_user.name == ticket.launch.user
+            if not here and not (ours and time.monotonic() < ticket.until):
+                raise Refusal(Reason.LATE_CLICK, "a button in a frame was clicked too late, or twice")
+            self.redirect(ticket.launch.target or self.hub.base_url)
+        elif ours and not ticket.asks:
+            await self.enter(ticket.launch)
+        else:
+            await self.ask(ticket.launch)
+
+    def _log(self) -> None:
+        """Leave the ticket out of the hub's log."""
+        self.request.uri = self.request.path
+        super()._log()
 
 
 class Login13(_CrossSite):
@@ -230,7 +304,8 @@ class Login13(_CrossSite):
             self.authenticator.read_consumers(), iss, self.get_argument("client_id", "")
         )
         login, browser = secrets.token_hex(8), make_nonce_state()
-        state = self.create_signed_value(_STATE, json.dumps([login, consumer.name, client_id]))
+        nonce = get_nonce(browser)
+        state = self.create_signed_value(_STATE, json.dumps([login, consumer.name, client_id, nonce]))
         self._forget_if_many()
         # The answer is a form that the LMS's page posts: a cookie with SameSite=Lax would not come with it.
         self._set_cookie(
@@ -244,7 +319,7 @@ class Login13(_CrossSite):
             "client_id": client_id,
             "redirect_uri": self.address(registration.CALLBACK),
             "login_hint": hint,
-            "nonce": get_nonce(browser),
+            "nonce": nonce,
             "state": state.decode(),
         }
         if message_hint := self.get_argument("lti_message_hint", ""):
@@ -280,9 +355,14 @@ class Callback13(_CrossSite):
         )
         if state is None:
             raise Refusal(Reason.NO_COOKIE, "its state is missing, older than ten minutes, or not from here")
-        login, name, client_id = json.loads(state)
+        login, name, client_id, nonce = json.loads(state)
         browser = self.get_cookie(_COOKIE + login)
-        if not browser:
+        bound = bool(browser) and hmac.compare_digest(get_nonce(browser), nonce)
+        id_token = self.get_body_argument("id_token", "")
+        # In a frame browsers keep no cookie of another site. What the cookie is for, the button there sees to (`framed`).
+        if not bound and not framed.is_framed(
+            self.request.headers.get("Sec-Fetch-Dest"), launch13.claimed_target(id_token)
+        ):
             raise Refusal(Reason.NO_COOKIE, "its cookie did not come back: blocked, or another browser", name)
         self.clear_cookie(_COOKIE + login, samesite="None")
         if error := self.get_body_argument("error", ""):
@@ -291,20 +371,19 @@ class Callback13(_CrossSite):
         consumer = next((each for each in door.read_consumers() if each.name == name), None)
         if consumer is None:
             raise Refusal(Reason.UNTRUSTED, "it was revoked during the login", name)
-        await self.enter(
-            await launch13.verify(
-                self.get_body_argument("id_token", ""),
-                consumer=consumer,
-                client_id=client_id,
-                nonce=get_nonce(browser),
-                hub=self.hub_address,
-                launch_urls=[self.address(path) for path in (registration.LAUNCH, registration.CALLBACK)],
-                username_key=door.username_key,
-                now=time.time(),
-                nonces=door.nonces,
-                keys=door.key_sets,
-            )
+        launch = await launch13.verify(
+            id_token,
+            consumer=consumer,
+            client_id=client_id,
+            nonce=nonce,
+            hub=self.hub_address,
+            launch_urls=[self.address(path) for path in (registration.LAUNCH, registration.CALLBACK)],
+            username_key=door.username_key,
+            now=time.time(),
+            nonces=door.nonces,
+            keys=door.key_sets,
         )
+        await self.admit(launch, bound)
 
 
 class Config13(LaunchHandler):
@@ -339,6 +418,7 @@ ROUTES = [
         for path, handler in (
             (registration.LAUNCH, Launch11),
             (_CONFIRM, Confirm),
+            (_OPEN, Open),
             (registration.LOGIN, Login13),
             (registration.CALLBACK, Callback13),
             (registration.CONFIG, Config13),

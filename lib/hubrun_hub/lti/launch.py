@@ -32,7 +32,8 @@ class Launch:
     `target` is the path on this hub to go to, "" for wherever the hub sends people. `identities` are the fields that may
     say who somebody is, with what this launch in `version` of LTI says in them; they do not show in the log. `person` is
     the LMS's own id of them where whoever edits a link there could have written the name, "" where nobody could.
-    `lms_hosts` are the hosts that it names as the LMS's own (LTI 1.1; see `origin`).
+    `lms_hosts` are the hosts that it names as the LMS's own (see `cross_site`), `document_target` is where the LMS says
+    that it shows the page: window, frame or iframe (see `framed`).
     """
 
     consumer: Consumer
@@ -44,6 +45,7 @@ class Launch:
     identities: Mapping[str, str] = field(default_factory=dict, repr=False)
     person: str = field(default="", repr=False)
     lms_hosts: frozenset[str] = frozenset()
+    document_target: str = ""
 
 
 def user_of(value: object, key: str, consumer: Consumer) -> str:

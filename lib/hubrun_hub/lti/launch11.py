@@ -22,7 +22,7 @@ from oauthlib.oauth1.rfc5849.signature import (
 )
 
 from .consumers import Consumer
-from .cross_site import NAMES_LMS, hosts_of
+from .cross_site import lms_hosts
 from .launch import CLOCK_S, Course, Launch, check_age, identities_of, target_of, text_of, user_of
 from .nonces import Nonces
 from .refusals import Reason, Refusal
@@ -107,7 +107,8 @@ def verify(
         # browser can leave the query away. What Canvas has of a person it does not take from there, but somebody
         # without an SIS id has no sourcedid. Canvas's user_id is there always, and the same in all courses.
         text_of(fields.get("user_id")) if fields.get(_FAMILY) == _CANVAS and username_key != "user_id" else "",
-        hosts_of(fields[name] for name in NAMES_LMS if name not in in_link and name in fields),
+        lms_hosts(fields),
+        fields.get("launch_presentation_document_target", ""),
     )
     if not nonces.use(f"1.1 {consumer.key}", f"{timestamp} {fields['oauth_nonce']}", now, timestamp + CLOCK_S + 1):
         raise Refusal(Reason.REPLAYED, f"its nonce was used before, signed {now - timestamp:.0f} s ago", consumer.name)

@@ -20,6 +20,7 @@ from ltiauthenticator.lti13.error import ValidationError
 from ltiauthenticator.lti13.validator import LTI13LaunchValidator
 
 from .consumers import Consumer, Platform
+from .cross_site import hosts_of
 from .jwks import KeySets
 from .launch import CLOCK_S, Course, Launch, check_age, deep_link, identities_of, target_of, text_of, user_of
 from .nonces import Nonces
@@ -94,11 +95,15 @@ async def verify(
     if not hmac.compare_digest(str(claims["nonce"]).encode("utf-8", "surrogatepass"), nonce.encode()):
         raise Refusal(Reason.UNTRUSTED, "the nonce is another than that of the login", consumer.name)
     _check_lti(claims, consumer, platform, client_id)
-    lti = {name: claims.get(_CLAIM + name) for name in ("context", "custom", "roles", "target_link_uri")}
+    lti = {
+        name: claims.get(_CLAIM + name)
+        for name in ("context", "custom", "roles", "target_link_uri", "launch_presentation")
+    }
     context = lti["context"] if isinstance(lti["context"], dict) else {}
     custom = lti["custom"] if isinstance(lti["custom"], dict) else {}
     roles = lti["roles"] if isinstance(lti["roles"], list) else []
     target = str(lti["target_link_uri"])
+    shown = lti["launch_presentation"] if isinstance(lti["launch_presentation"], dict) else {}
     launch = Launch(
         consumer,
         user_of(identity(claims, custom, username_key), username_key, consumer),
@@ -119,12 +124,24 @@ async def verify(
         ),
         # A link's custom fields win over the tool's (`identity`); `sub` is nobody's to write.
         text_of(claims.get("sub")) if username_key.startswith("custom_") else "",
+        # Of several hosts of one LMS, such as Canvas's, the first is that of the school, the second the one that is asked.
+        hosts_of([text_of(shown.get("return_url")), platform.authorize_url]),
+        text_of(shown.get("document_target")),
     )
     if not nonces.use(f"1.3 {consumer.name}", nonce, now, now + 2 * CLOCK_S + KEEP_STATE_S):
         raise Refusal(
             Reason.REPLAYED, f"its nonce was used before, signed {now - claims['iat']:.0f} s ago", consumer.name
         )
     return launch
+
+
+def claimed_target(id_token: str) -> str:
+    """Where the LMS shows the page, as a token says that nobody has verified; "" where it does not say."""
+    try:
+        claims = jwt.decode(id_token, options={"verify_signature": False})
+        return text_of(claims[f"{_CLAIM}launch_presentation"]["document_target"])
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError):
+        return ""
 
 
 def identity(claims: dict[str, Any], custom: dict[str, Any], username_key: str) -> object:

@@ -24,6 +24,8 @@ class Reason(Enum):
     NO_KEYS = "no-keys"
     NOT_ADMITTED = "not-admitted"
     DISK_FULL = "disk-full"
+    FRAMED = "in-a-frame"
+    LATE_CLICK = "late-click"
 
 
 # What anybody can send by the thousand, without a secret.
