@@ -41,6 +41,8 @@
 #
 # **`lti_deployment_ids`** (LTI 1.3): which installations of the tool may launch. Canvas and Moodle give each installation a client id or an issuer of its own: leave the list empty. Blackboard's issuer and client id are the same for every institution in the world, and only the deployment id says which one is yours: set it here, and in `deployment_ids` of the entry in `consumers`. Otherwise the administrator of any institution could let people in.
 #
+# **Frames.** Moodle, Brightspace and Open edX show a tool inside the page of the course, in a frame, unless somebody sets the link to open in a new tab or window. JupyterLab does not work in a frame. So the student sees a small page there with a button that opens the hub in a tab of its own, and teachers read on it how to set the link. Only the LMS's own pages can show that button. If the LMS is itself in a frame of another site (Open edX: the host of its learning pages, such as `https://learning.example.edu`), the browser shows nothing but an error until you name that site in **`lti_frame_sites`**.
+#
 # **`consumers`**: further LMSs or courses, each with a key of its own, such as `{name: bio}`. Their people are named `bio__ada`, so that the `ada` of one school and the `ada` of another are two people; `prefix: ''` says that they are the same person. A consumer that you remove can no longer launch from that moment, and the secrets of the others stay as they are.
 
 # %% tags=["parameters"]
@@ -66,6 +68,7 @@ lti_deployment_ids: list = []  # LTI 1.3: deployment ids that may launch; empty:
 lti_issuer: str = ""  # LTI 1.3: issuer, if it is not the platform's
 lti_authorize_url: str = ""  # LTI 1.3: authorize URL, if it is not the platform's
 lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, if it is not the platform's
+lti_frame_sites: list = []  # other sites whose pages show the LMS, and the hub in it, in a frame: [https://learning.example.edu] (see 02)
 consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]
 admin_users: list = []  # hub users who administer the hub
 idle_minutes: int = 60  # stop a student's server after this many idle minutes; 0: never

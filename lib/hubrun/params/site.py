@@ -143,6 +143,11 @@ class Site(BaseModel):
     lti_issuer: kinds.Https = _param("02 05", "LTI 1.3: issuer, if it is not the platform's", "")
     lti_authorize_url: kinds.Https = _param("02 05", "LTI 1.3: authorize URL, if it is not the platform's", "")
     lti_jwks_url: kinds.Https = _param("02 05", "LTI 1.3: URL of the LMS's keys, if it is not the platform's", "")
+    lti_frame_sites: list[kinds.Origin] = _param(
+        "02",
+        "other sites whose pages show the LMS, and the hub in it, in a frame: [https://learning.example.edu] (see 02)",
+        [],
+    )
     consumers: list[FurtherConsumer] = _param(
         "02 05 06",
         "further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]",
