@@ -66,14 +66,11 @@ class World:
     platform: Platform
     evil: Site
 
-    def form(self, username: str = "ada", **launch: Any) -> dict[str, str]:
-        said = {
-            "launch_presentation_return_url": f"{self.lms.url}/course", "launch_presentation_document_target": "iframe",
-            "custom_next": "/hub/user-redirect/lab", **launch,
-        }  # fmt: skip
+    def form(self, username: str = "ada", secret: str = SECRET) -> dict[str, str]:
         return signed_form(
-            f"{self.hub}/hub/lti/launch", launch.pop("key", KEY), said.pop("secret", SECRET), username, **said
-        )
+            f"{self.hub}/hub/lti/launch", KEY, secret, username, launch_presentation_return_url=f"{self.lms.url}/course",
+            launch_presentation_document_target="iframe", custom_next="/hub/user-redirect/lab",
+        )  # fmt: skip
 
     def authorize(self, question: dict[str, str]) -> str:
         shown = {"document_target": "iframe", "return_url": f"{self.lms.url}/course"}
