@@ -149,7 +149,7 @@ def browser(started: Playwright, tmp_path: Path) -> Callable[..., Any]:
         path = shutil.which("chromium") or shutil.which("google-chrome")
         assert path, "there is no Chromium (Debian: apt-get install chromium)"
         profile = tmp_path / keeps.replace(" ", "-")
-        (profile / "Default").mkdir(parents=True)
+        (profile / "Default").mkdir(parents=True, exist_ok=True)
         (profile / "Default" / "Preferences").write_text(json.dumps({"profile": KEEPS[keeps]}))
         phone = screen is PHONE
         context = started.chromium.launch_persistent_context(
@@ -231,6 +231,10 @@ def test_third_party_cookies_are_blocked_where_a_test_says_so(browser: Any, worl
 def test_a_double_click_and_a_second_tab_end_in_jupyterlab(browser: Any, world: World, picture: Any) -> None:
     with browser() as context:
         page, frame = open_frame(context, f"{world.lms.url}/lti11")
+        warm = click_open(context, frame)
+        see_lab(warm, world)  # their server runs from then on
+        warm.close()
+        page.reload()
         button = frame.get_by_role("button", name="Open JupyterHub")
         # Faster than the page can take its button away: the form is sent twice.
         with context.expect_page() as opened:
@@ -238,7 +242,7 @@ def test_a_double_click_and_a_second_tab_end_in_jupyterlab(browser: Any, world: 
         first = opened.value
         page.wait_for_timeout(3000)
         tabs = [tab for tab in context.pages if tab.url.startswith(world.hub)]
-        assert len(tabs) in (1, 2) and first in tabs
+        assert len(tabs) == 2 and first in tabs
         for tab in tabs:
             see_lab(tab, world)
     with browser("all cookies") as context:
@@ -254,8 +258,10 @@ def test_back_and_reload_in_the_course_bring_a_button_again(browser: Any, world:
     with browser() as context:
         page, frame = open_frame(context, f"{world.lms.url}/lti11")
         see_lab(click_open(context, frame), world)
+        page.bring_to_front()
         page.reload()
         see_lab(click_open(context, frame), world)
+        page.bring_to_front()
         page.goto(f"{world.lms.url}/lti13")
         expect(frame.get_by_role("button", name="Open JupyterHub")).to_be_visible()
         page.go_back()
