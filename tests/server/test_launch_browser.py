@@ -85,6 +85,12 @@ def canvas(machine: Machine, site: Site) -> Iterator[Canvas]:
             "/lti11": lambda _: form_page(f"{root}/hub/lti/launch", canvas.form(), target="_blank"),
             "/lti13": lambda _: form_page(f"{root}/hub/lti13/oauth_login", canvas.begin(), target="_blank"),
             "/authorize": canvas.authorize,
+            "/framed11": lambda _: f'<iframe src="{site.url}/launch" width="900" height="400"></iframe>',
+            "/launch": lambda _: form_page(
+                f"{root}/hub/lti/launch", canvas.form(launch_presentation_return_url=f"{site.url}/"), submit=True
+            ),
+            "/framed13": lambda _: f'<iframe src="{site.url}/begin" width="900" height="400"></iframe>',
+            "/begin": lambda _: form_page(f"{root}/hub/lti13/oauth_login", canvas.begin(), submit=True),
         }
         yield canvas
         # The hub, which restarts now, sees that the server is gone.
@@ -132,6 +138,19 @@ def test_a_click_on_another_site_opens_jupyterlab_in_a_new_tab(
     cookies = {cookie["name"]: cookie for cookie in context.cookies(f"{canvas.root}/hub/")}
     assert cookies["jupyterhub-hub-login"]["secure"] and cookies["jupyterhub-hub-login"]["sameSite"] != "None"
     assert not [name for name in cookies if name.startswith("__Host-lti13-")], "those of the launch are gone"
+
+
+@pytest.mark.parametrize("version", ["framed11", "framed13"])
+def test_a_launch_into_a_frame_opens_jupyterlab_by_a_button(
+    context: BrowserContext, canvas: Canvas, version: str
+) -> None:
+    """Through nginx and its gate. What browsers do without cookies, and what others could do: test_framed_browser."""
+    page = context.new_page()
+    page.goto(f"{canvas.site.url}/{version}")
+    with context.expect_page() as opened:
+        page.frame_locator("iframe").get_by_role("button", name="Open JupyterHub").click()
+    opened.value.wait_for_url(f"{canvas.root}/user/{STUDENT}/lab**", timeout=60_000)
+    opened.value.get_by_role("main").get_by_text("Notebook", exact=True).wait_for(timeout=60_000)
 
 
 # ------------------------------------------------------------------------------------------------ pages that help
