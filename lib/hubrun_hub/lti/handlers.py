@@ -27,7 +27,7 @@ from .launch import Launch
 from .pages import PAGES, TEMPLATE, Page
 from .refusals import FORGED, Reason, Refusal
 
-_STATE = "lti13-state"
+_STATE = "lti13-login"
 _CONFIRM, _OPEN = "lti/confirm", "lti/open"
 # __Host-: of this very host and over TLS only, so that no neighbouring site can plant one (RFC 6265bis, 4.1.3.2).
 _COOKIE = "__Host-lti13-"
@@ -38,6 +38,8 @@ class LaunchHandler(BaseHandler):
     """What the pages have in common: they refuse with a page, and let in whom a launch vouches for."""
 
     _launch: Launch | None = None
+    # Whether what it says of a refusal may be seen in a frame.
+    _framed = False
     # Hosts of the LMS, as what was sent says it without proof; none: it does not say.
     _claimed: frozenset[str] = frozenset()
 
@@ -78,7 +80,7 @@ class LaunchHandler(BaseHandler):
         """Answer with a page that says what happened and what to do."""
         when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         template, nonce = TEMPLATE, secrets.token_urlsafe(16)
-        if framed.is_framed(self.request.headers.get("Sec-Fetch-Dest")):
+        if self._framed and framed.is_framed(self.request.headers.get("Sec-Fetch-Dest")):
             template = framed.TEMPLATE
             sender = cross_site.host_of(self.request.headers.get("Origin") or self.request.headers.get("Referer", ""))
             shows = {sender} if not self._claimed or sender in self._claimed else set()
@@ -182,12 +184,16 @@ class Health(LaunchHandler):
 class _CrossSite(LaunchHandler):
     """A page to which the LMS's own page sends its forms."""
 
+    _framed = True
+
     def check_xsrf_cookie(self) -> None:
         """A launch comes from another site by its nature; its signature says that it is meant."""
 
 
 class Login(LaunchHandler, LoginHandler):
     """/hub/login: there is nothing to log in with here."""
+
+    _framed = True
 
     async def get(self) -> None:
         if self.current_user:

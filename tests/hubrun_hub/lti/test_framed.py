@@ -352,8 +352,9 @@ class TestHub:
         browser = Browser(hub)
         browser.post("/hub/lti/launch", form("ada"))
         for path in ("/hub/home", "/hub/token", "/hub/logout", "/hub/spawn", "/hub/404", "/hub/gate/user/ben/"):
-            answer = browser.get(path, headers={"Sec-Fetch-Dest": "document", "Referer": f"{LMS}/"})
-            assert ancestors(answer) == ["'none'"], path
+            for dest in ("document", "iframe"):
+                answer = browser.get(path, headers={"Sec-Fetch-Dest": dest, "Referer": f"{LMS}/"})
+                assert ancestors(answer) == ["'none'"], (path, dest)
 
     def test_no_ticket_is_in_the_log(self, hub: Hub) -> None:
         browser = Browser(hub)

@@ -59,12 +59,13 @@ c.Spawner.environment = {{
 
 @dataclass
 class World:
-    """An LMS's site, whose page /lti11 and /lti13 show the hub in a frame, and the hub."""
+    """An LMS's site, whose pages /lti11 and /lti13 show the hub in a frame, the hub, and two other sites."""
 
     lms: Site
     hub: str
     platform: Platform
     evil: Site
+    learning: Site
 
     def form(self, username: str = "ada", secret: str = SECRET) -> dict[str, str]:
         return signed_form(
@@ -113,13 +114,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         )
     )  # fmt: skip
     hub.consumer("default", KEY, SECRET)
-    with serving_site("lms.localhost", folder) as lms, serving_site("evil.localhost", folder) as evil:
+    with (
+        serving_site("lms.localhost", folder) as lms,
+        serving_site("evil.localhost", folder) as evil,
+        serving_site("learning.localhost", folder) as learning,
+    ):
         platform = Platform(lms.url, "tool-1", lms.url, f"{front.url}/")
         settings = json.loads(platform.settings(jwks={"keys": [platform.key.jwk]}, prefix=""))
         del settings["jwks_url"]
         (hub.folder / "consumers.d" / "default.json").write_text(json.dumps(settings))
+        with config.open("a") as settings_file:
+            settings_file.write(f"c.LaunchAuthenticator.frame_ancestors = [{learning.url!r}]\n")
         hub.start()
-        world = World(lms, front.url, platform, evil)
+        world = World(lms, front.url, platform, evil, learning)
+        learning.pages = {"/": lambda _: frame_page(f"{lms.url}/lti11")}
         begin = {"iss": lms.url, "client_id": "tool-1", "login_hint": "hint", "target_link_uri": platform.launch_url}
         lms.pages = {
             "/lti11": lambda _: frame_page(f"{lms.url}/launch"),
@@ -325,6 +333,13 @@ def test_another_site_cannot_show_the_button_of_a_students_own_launch(browser: A
         page = context.new_page()
         page.goto(f"{world.evil.url}/top")
         expect(page.get_by_role("heading", name="Is this you?")).to_be_visible()
+
+
+def test_an_lms_that_is_in_a_frame_itself_works_where_the_operator_names_the_site(browser: Any, world: World) -> None:
+    """Open edX: the learning pages have a host of their own, and show the LMS in a frame."""
+    with browser() as context:
+        _, frame = open_frame(context, world.learning.url)
+        see_lab(click_open(context, frame.frame_locator("iframe")), world)
 
 
 def test_an_older_browser_in_a_tab_of_its_own_goes_on_by_itself(browser: Any, world: World) -> None:
