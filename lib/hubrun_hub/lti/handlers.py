@@ -27,7 +27,7 @@ from .launch import Launch
 from .pages import PAGES, TEMPLATE, Page
 from .refusals import FORGED, Reason, Refusal
 
-_STATE = "lti13-login"
+_STATE = "lti13-state"
 _CONFIRM, _OPEN = "lti/confirm", "lti/open"
 # __Host-: of this very host and over TLS only, so that no neighbouring site can plant one (RFC 6265bis, 4.1.3.2).
 _COOKIE = "__Host-lti13-"
@@ -361,7 +361,8 @@ class Callback13(_CrossSite):
         )
         if state is None:
             raise Refusal(Reason.NO_COOKIE, "its state is missing, older than ten minutes, or not from here")
-        login, name, client_id, nonce = json.loads(state)
+        # Without a nonce: of the version before, which the login outlived.
+        login, name, client_id, nonce = [*json.loads(state), ""][:4]
         browser = self.get_cookie(_COOKIE + login)
         bound = bool(browser) and hmac.compare_digest(get_nonce(browser), nonce)
         id_token = self.get_body_argument("id_token", "")
