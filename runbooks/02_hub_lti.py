@@ -49,6 +49,8 @@
 #
 # **`lti_deployment_ids`** (LTI 1.3): which installations of the tool may launch. Canvas and Moodle give each installation a client id or an issuer of its own: leave the list empty. Blackboard's issuer and client id are the same for every institution in the world, and only the deployment id says which one is yours: set it here, and in `deployment_ids` of the entry in `consumers`. Otherwise the administrator of any institution could let people in.
 #
+# **Frames.** Moodle, Brightspace and Open edX show a tool inside the page of the course, in a frame, unless somebody sets the link to open in a new tab or window. JupyterLab does not work in a frame. So the student sees a small page there with a button that opens the hub in a tab of its own, and teachers read on it how to set the link. Only the LMS's own pages can show that button. If the LMS is itself in a frame of another site (Open edX: the host of its learning pages, such as `https://learning.example.edu`), the browser shows nothing but an error until you name that site in **`lti_frame_sites`**.
+#
 # **`outside_course`**: what people get who launch from a course as neither a student nor staff of it: observers, guests, administrators of the LMS. `server` gives them a server without the course; `page` shows them a page. In both cases they cannot hand in. The people in `admin_users` always come in.
 #
 # **`consumers`**: further LMSs or courses, each with a key of its own, such as `{name: bio}`. Their people are named `bio__ada`, so that the `ada` of one school and the `ada` of another are two people; `prefix: ''` says that they are the same person. A consumer that you remove can no longer launch from that moment, and the secrets of the others stay as they are.
@@ -77,6 +79,7 @@ lti_authorize_url: str = ""  # LTI 1.3: authorize URL, if it is not the platform
 lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, if it is not the platform's
 lti_inner_addresses: bool = False  # LTI 1.3: the LMS's keys are at an address inside your institution (a private one); false: only on the internet
 lti_launch_minutes: int = 10  # how old a launch of LTI 1.1 may be when it arrives, and how far the LMS's clock may differ, in minutes
+lti_frame_sites: list = []  # other sites whose pages show the LMS, and the hub in it, in a frame: [https://learning.example.edu] (see 02)
 consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]
 outside_course: str = "server"  # what people get who launch from a course as neither student nor staff (observers, guests): a server without the course, or a page
 admin_users: list = []  # who administers the hub: hub users, or what the LMS says of them in lti_username_key

@@ -7,30 +7,23 @@ To make the README's picture of those pages again (pngquant is a Debian package)
 
 from __future__ import annotations
 
-import html
 import os
 import shutil
-import ssl
-import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from canvas import Consumers, consumers, key_and_secret, settings
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from machines import CHROMIUM_FLAGS, Machine
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
 
+from lms_site import Site, form_page, serving_site
 from lti_platform import Platform, signed_form
 
 pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(300)]
@@ -44,74 +37,10 @@ SILENT = "https://silent.example.edu"
 SCREEN = {"width": 1000, "height": 560}
 
 
-def write_certificate(folder: Path) -> Path:
-    """A key and a certificate for HOST that is signed by nobody else, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "canvas.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
-def form_page(action: str, fields: dict[str, str], target: str = "", submit: bool = False) -> str:
-    """A page with a form of hidden fields: for a click, into the window `target`, or on its way at once."""
-    inputs = "".join(f'<input type="hidden" name="{n}" value="{html.escape(v)}">' for n, v in fields.items())
-    script = "<script>document.forms[0].submit()</script>" if submit else ""
-    return (
-        f'<!doctype html><title>Canvas</title><form action="{html.escape(action)}" method="post" target="{target}">'
-        f"{inputs}<button>Open JupyterHub</button></form>{script}"
-    )
-
-
-@dataclass
-class Site:
-    """Canvas's own site: pages with a link to the hub, and the page where it answers the hub's question (LTI 1.3)."""
-
-    url: str
-    pages: dict[str, Callable[[dict[str, str]], str]] = field(default_factory=dict)
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            url = urlsplit(self.path)
-            page = site.pages.get(url.path)
-            body = page(dict(parse_qsl(url.query))).encode() if page else b""
-            self.send_response(200 if page else 404)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(write_certificate(tmp_path_factory.mktemp("canvas")))
-    # The handshake is left to the first read, in the thread of the connection: Chromium opens some to keep them.
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    site = Site(f"https://{HOST}:{server.server_port}")
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield site
-    server.shutdown()
-    server.server_close()
+    with serving_site(HOST, tmp_path_factory.mktemp("canvas")) as site:
+        yield site
 
 
 @dataclass
@@ -157,6 +86,12 @@ def canvas(machine: Machine, site: Site) -> Iterator[Canvas]:
             "/lti11": lambda _: form_page(f"{root}/hub/lti/launch", canvas.form(), target="_blank"),
             "/lti13": lambda _: form_page(f"{root}/hub/lti13/oauth_login", canvas.begin(), target="_blank"),
             "/authorize": canvas.authorize,
+            "/framed11": lambda _: f'<iframe src="{site.url}/launch" width="900" height="400"></iframe>',
+            "/launch": lambda _: form_page(
+                f"{root}/hub/lti/launch", canvas.form(launch_presentation_return_url=f"{site.url}/"), submit=True
+            ),
+            "/framed13": lambda _: f'<iframe src="{site.url}/begin" width="900" height="400"></iframe>',
+            "/begin": lambda _: form_page(f"{root}/hub/lti13/oauth_login", canvas.begin(), submit=True),
         }
         yield canvas
         # The hub, which restarts now, sees that the server is gone.
@@ -260,6 +195,19 @@ def test_two_tabs_during_a_cold_start_both_end_in_jupyterlab(
         page.wait_for_url(f"{canvas.root}/user/{STUDENT}/**", timeout=120_000)
         page.wait_for_url(f"{canvas.root}/user/{STUDENT}/lab**", timeout=60_000)
         assert "JupyterLab" in page.title(), page.inner_text("body")
+
+
+@pytest.mark.parametrize("version", ["framed11", "framed13"])
+def test_a_launch_into_a_frame_opens_jupyterlab_by_a_button(
+    context: BrowserContext, canvas: Canvas, version: str
+) -> None:
+    """Through nginx and its gate. What browsers do without cookies, and what others could do: test_framed_browser."""
+    page = context.new_page()
+    page.goto(f"{canvas.site.url}/{version}")
+    with context.expect_page() as opened:
+        page.frame_locator("iframe").get_by_role("button", name="Open JupyterHub").click()
+    opened.value.wait_for_url(f"{canvas.root}/user/{STUDENT}/lab**", timeout=60_000)
+    opened.value.get_by_role("main").get_by_text("Notebook", exact=True).wait_for(timeout=60_000)
 
 
 # ------------------------------------------------------------------------------------------------ pages that help

@@ -49,6 +49,10 @@ _BY_REASON = {
     "connect to it? An address inside the institution needs lti_inner_addresses: true. " + _LOG,
     Reason.DISK_FULL: "The hub cannot write, because the disk is full: `df -h; df -i`, `docker system df`, and then "
     "`docker system df -v` for the largest homes.",
+    Reason.FRAMED: "The button of a launch into a frame did not open a tab: the LMS's page, or its app, does not let a "
+    "frame open one. Let the link itself open in a new tab or window.",
+    Reason.LATE_CLICK: "The button of a launch into a frame was clicked after its minute, a second time, or the hub was "
+    "restarted in between: reload the page of the course.",
 }
 
 # For pages of others: nginx, the proxy, another authenticator.

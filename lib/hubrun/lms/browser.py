@@ -87,7 +87,12 @@ class Browser:
 
         Raises CheckFailed only when nothing answered: a refusal is an answer.
         """
-        headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site", **(headers or {})}
+        headers = {
+            "Sec-Fetch-Dest": "document",
+            "Sec-Fetch-Mode": "navigate",
+            "Sec-Fetch-Site": "cross-site",
+            **(headers or {}),
+        }
         response = self._request("POST", url, data=form, headers=headers)
         cookie = any(
             line.startswith(f"{name}=") and not line.startswith(f'{name}="";')

@@ -145,6 +145,11 @@ class Site(BaseModel):
         ge=1,
         le=60,
     )
+    lti_frame_sites: list[kinds.Origin] = _param(
+        "02",
+        "other sites whose pages show the LMS, and the hub in it, in a frame: [https://learning.example.edu] (see 02)",
+        [],
+    )
     consumers: list[FurtherConsumer] = _param(
         "02 05 06",
         "further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]",

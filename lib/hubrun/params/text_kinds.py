@@ -165,6 +165,16 @@ GitHost = Annotated[
         empty=False,
     ),
 ]
+# An origin, as a Content-Security-Policy names it (CSP Level 3, 2.3.1); the same in hubrun_hub/lti/framed.py.
+_ORIGIN = re.compile(r"https://(\*\.)?[a-z0-9]([a-z0-9.-]{0,250}[a-z0-9])?(:[0-9]{1,5})?")
+Origin = Annotated[
+    str,
+    _kind(
+        _ORIGIN.fullmatch,
+        "https:// and a host name in lower case, without a path, such as https://learning.example.edu",
+        empty=False,
+    ),
+]
 Network = Annotated[str, _kind(_network, "an IPv4 network such as 10.20.30.0/24", empty=False)]
 Branch = Annotated[
     str, _kind(lambda value: len(value) <= 255 and not NO_BRANCH.search(value), "the name of a branch in git")

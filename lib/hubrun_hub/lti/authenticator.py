@@ -16,6 +16,7 @@ from traitlets import Bool, CaselessStrEnum, Float, List, Unicode
 
 from . import consumers, groups, handlers, sessions, tool_key, user_names
 from .cross_site import PendingConfirmations
+from .framed import Tickets
 from .full_names import FullNames
 from .health import FULL, HealthProbe
 from .hub_users import DatabaseUsers
@@ -94,6 +95,12 @@ class LaunchAuthenticator(Authenticator):
     tool_key_file = Unicode("lti_tool_jwk.json", config=True, help="File of the tool's public key (LTI 1.3).")
     tool_title = Unicode("JupyterHub", config=True, help="What Canvas calls the tool (LTI 1.3).")
 
+    frame_ancestors = List(
+        Unicode(),
+        config=True,
+        help="Sites, https://HOST, that may frame the page for launches in frames, besides the LMS that launches.",
+    )
+
     @cached_property
     def nonces(self) -> Nonces:
         return Nonces(Path(self.nonce_file))
@@ -125,6 +132,10 @@ class LaunchAuthenticator(Authenticator):
     @cached_property
     def waiting(self) -> PendingConfirmations:
         return PendingConfirmations()
+
+    @cached_property
+    def tickets(self) -> Tickets:
+        return Tickets()
 
     @cached_property
     def refused(self) -> RateLimit:

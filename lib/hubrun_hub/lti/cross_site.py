@@ -9,30 +9,49 @@ and waits for a click. No Origin means no browser; a launch that does not name i
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Mapping
+from urllib.parse import parse_qsl, urlsplit
 
 from .launch import Launch
 
 # Fields with addresses of the LMS itself (IMS LTI 1.1.1, 3 and 4.4; tool_consumer_instance_url).
-NAMES_LMS = ("launch_presentation_return_url", "lis_outcome_service_url", "tool_consumer_instance_url")
+_NAMES_LMS = ("launch_presentation_return_url", "lis_outcome_service_url", "tool_consumer_instance_url")
 COOKIE = "__Host-hubrun-confirm"
 KEEP_S = 300
 _LIMIT = 1000
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
+def lms_hosts(signed: Mapping[str, str]) -> frozenset[str]:
+    """Return the host that the `signed` fields of LTI 1.1 name as the LMS's own: by the first of _NAMES_LMS that is there.
+
+    Not by any of them: Canvas sends a return URL with each launch, but not always the others, and copies these from a
+    link's own address into the form that it signs (gems/lti_outbound, tool_launch.rb), and any student can launch such a
+    link. Nor is a field left out that is in the query: whoever sends a launch can write it there, or move it there.
+    """
+    return hosts_of([next((signed[name] for name in _NAMES_LMS if signed.get(name, "").strip()), "")])
+
+
+def claimed_hosts(body: bytes) -> frozenset[str]:
+    """What `lms_hosts` would be, from a form that nobody has verified."""
+    try:
+        return lms_hosts(dict(reversed(parse_qsl(body.decode(errors="replace"), max_num_fields=1000))))
+    except ValueError:
+        return frozenset()
+
+
 def hosts_of(addresses: Iterable[str]) -> frozenset[str]:
     """Return the hosts of those that are addresses of the web, with the port where it is not the usual one."""
-    return frozenset(filter(None, map(_host, addresses)))
+    return frozenset(filter(None, map(host_of, addresses)))
 
 
-def is_elsewhere(origin: str | None, lms_hosts: frozenset[str]) -> bool:
+def is_elsewhere(origin: str | None, hosts: frozenset[str]) -> bool:
     """Whether a browser says that the form comes from another site than the LMS: `null` is a site that hides its name."""
-    return origin is not None and bool(lms_hosts) and _host(origin) not in lms_hosts
+    return origin is not None and bool(hosts) and host_of(origin) not in hosts
 
 
-def _host(address: str) -> str:
+def host_of(address: str) -> str:
+    """Return the host of an address of the web, with the port where it is not the usual one; "" for anything else."""
     try:
         url = urlsplit(address.strip())
         port = url.port

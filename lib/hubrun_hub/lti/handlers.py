@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import json
 import logging
 import re
@@ -24,14 +25,14 @@ from tornado.httputil import parse_body_arguments, url_concat
 from tornado.web import HTTPError
 
 from .. import pull_ticket
-from . import auth_request, cross_site, groups, launch11, launch13, registration, return_url
+from . import auth_request, cross_site, framed, groups, launch11, launch13, registration, return_url
 from .launch import Launch
 from .pages import PAGES, TEMPLATE, Page
 from .people import Unusable
 from .refusals import FORGED, Reason, Refusal
 
 _STATE = "lti13-state"
-_CONFIRM = "lti/confirm"
+_CONFIRM, _OPEN = "lti/confirm", "lti/open"
 _FORM = "application/x-www-form-urlencoded"
 # __Host-: of this very host and over TLS only, so that no neighbouring site can plant one (RFC 6265bis, 4.1.3.2).
 _COOKIE = "__Host-lti13-"
@@ -49,6 +50,10 @@ class LaunchHandler(BaseHandler):
     """What the pages have in common: they refuse with a page, and let in whom a launch vouches for."""
 
     _launch: Launch | None = None
+    # Whether what it says of a refusal may be seen in a frame.
+    _framed = False
+    # Hosts of the LMS, as what was sent says it without proof; none: it does not say.
+    _claimed: frozenset[str] = frozenset()
 
     @property
     def hub_address(self) -> SplitResult:
@@ -98,17 +103,75 @@ class LaunchHandler(BaseHandler):
         """Answer with a page that says what happened and what to do. `again`: where the browser tries at once."""
         when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         kept = self.get_secure_cookie(return_url.SIGNED, self.get_cookie(return_url.COOKIE, ""), return_url.KEEP_DAYS)
+        template, nonce = TEMPLATE, secrets.token_urlsafe(16)
+        if self._framed and framed.is_framed(self.request.headers.get("Sec-Fetch-Dest")):
+            template = framed.TEMPLATE
+            sender = cross_site.host_of(self.request.headers.get("Origin") or self.request.headers.get("Referer", ""))
+            shows = {sender} if not self._claimed or sender in self._claimed else set()
+            policy = framed.policy(shows, self.authenticator.frame_ancestors, nonce)
+            self.set_header("Content-Security-Policy", policy)
         html = await self.render_template(
-            TEMPLATE, page=page, reason=reason, when=when, again=again, base_url=self.hub.base_url,
+            template, page=page, reason=reason, when=when, nonce=nonce, again=again, base_url=self.hub.base_url,
             course_url="" if self.current_user or not kept else kept.decode(),
         )  # fmt: skip
         self.set_status(page.status)
         self.set_header("Cache-Control", "no-store")
         self.finish(html)
 
+    async def admit(self, launch: Launch, bound: bool = False) -> None:
+        """Log in the person of a verified launch; by way of a page where it came into a frame, or from elsewhere.
+
+        bound: this very browser began it, as its cookie says; so it did not come from elsewhere.
+        """
+        origin = self.request.headers.get("Origin")
+        asks = not bound and cross_site.is_elsewhere(origin, launch.lms_hosts)
+        if framed.is_framed(self.request.headers.get("Sec-Fetch-Dest"), launch.document_target):
+            await self._offer_tab(launch, asks or not (bound or launch.lms_hosts))
+        elif asks:
+            await self.ask(launch)
+        else:
+            await self.enter(launch)
+
+    async def _offer_tab(self, launch: Launch, asks: bool) -> None:
+        """Show a page in the LMS's frame, with a button that opens the hub in a tab (see `framed`)."""
+        launch = self.resolve(launch)
+        door, ticket, nonce = self.authenticator, secrets.token_urlsafe(24), secrets.token_urlsafe(16)
+        door.tickets.put(ticket, launch, asks, time.monotonic())
+        self.log.info("LTI launch by consumer %s came into a frame: it gets a button", launch.consumer.name)
+        # An LMS that does not say where it is: the site that sent the launch, whose every click is asked about.
+        hosts = launch.lms_hosts or {cross_site.host_of(self.request.headers.get("Origin", ""))}
+        html = await self.render_template(
+            framed.TEMPLATE, page=framed.page(launch.consumer.lms), reason="framed", nonce=nonce,
+            action=url_concat(self.hub.base_url + _OPEN, {"ticket": ticket}), good_for_s=framed.GOOD_FOR_S,
+        )  # fmt: skip
+        self.set_header("Content-Security-Policy", framed.policy(hosts, door.frame_ancestors, nonce))
+        self.set_header("Cache-Control", "no-store")
+        self.finish(html)
+
+    async def ask(self, launch: Launch) -> None:
+        """Show whom this launch logs in, and wait for a click: another site may have sent a launch of its own person."""
+        launch = self.resolve(launch)
+        self.log.warning(
+            "LTI launch by consumer %s came from another site: %s is asked", launch.consumer.name, launch.user
+        )
+        ticket, browser = self.authenticator.waiting.put(launch, time.monotonic())
+        # A cookie of this browser: the ticket of somebody's own launch is of no use to them in another's.
+        self._set_cookie(
+            cross_site.COOKIE, browser, encrypted=False, samesite="Lax", secure=True, max_age=cross_site.KEEP_S
+        )
+        html = await self.render_template(
+            "hubrun-confirm.html", person=launch.user, ticket=ticket, action=self.hub.base_url + _CONFIRM
+        )
+        self.set_header("Cache-Control", "no-store")
+        self.finish(html)
+
+    def resolve(self, launch: Launch) -> Launch:
+        """Return the launch with its hub user. Once more at the click that a page waited for: the user may be gone by then."""
+        return launch if launch.test_student else self.authenticator.resolve(launch, self.db)
+
     async def enter(self, launch: Launch) -> None:
         """Log in the person of a verified launch and send them on their way."""
-        self._launch = launch = launch if launch.user else self.authenticator.resolve(launch, self.db)
+        self._launch = launch = self.resolve(launch)
         try:
             self.authenticator.check_part(launch)
         except Refusal:
@@ -179,6 +242,8 @@ class Health(LaunchHandler):
 class _CrossSite(LaunchHandler):
     """A page to which the LMS's own page sends its forms."""
 
+    _framed = True
+
     async def prepare(self) -> None:
         """Read a form whose media type has capitals: its case means nothing (RFC 9110, 8.3.1), but Tornado looks at it."""
         kind = self.request.headers.get("Content-Type", "")
@@ -201,7 +266,7 @@ class _CrossSite(LaunchHandler):
     @property
     def entrances(self) -> list[str]:
         """The paths of the hub's addresses for launches. Whoever is sent there is sent to no page in particular."""
-        paths = (registration.LAUNCH, registration.LOGIN, registration.CALLBACK, _CONFIRM, _AGAIN)
+        paths = (registration.LAUNCH, registration.LOGIN, registration.CALLBACK, _CONFIRM, _OPEN, _AGAIN)
         return [self.hub.base_url + path for path in paths]
 
     def check_xsrf_cookie(self) -> None:
@@ -210,6 +275,8 @@ class _CrossSite(LaunchHandler):
 
 class Login(LaunchHandler, LoginHandler):
     """/hub/login: there is nothing to log in with here."""
+
+    _framed = True
 
     async def get(self) -> None:
         if self.current_user:
@@ -236,6 +303,7 @@ class Launch11(_CrossSite):
     async def _post(self) -> None:
         if not self.has_form:
             raise Refusal(Reason.MALFORMED, "no form")
+        self._claimed = cross_site.claimed_hosts(self.request.body)
         door = self.authenticator
         launch = launch11.verify(
             self.request.body,
@@ -249,27 +317,7 @@ class Launch11(_CrossSite):
             nonces=door.nonces,
             window_s=door.launch_minutes * 60,
         )
-        if cross_site.is_elsewhere(self.request.headers.get("Origin"), launch.lms_hosts):
-            await self._ask(launch)
-        else:
-            await self.enter(launch)
-
-    async def _ask(self, launch: Launch) -> None:
-        """Show whom this launch logs in, and wait for a click: another site may have sent a launch of its own person."""
-        launch = self.authenticator.resolve(launch, self.db)
-        self.log.warning(
-            "LTI launch by consumer %s came from another site: %s is asked", launch.consumer.name, launch.user
-        )
-        ticket, browser = self.authenticator.waiting.put(launch, time.monotonic())
-        # A cookie of this browser: the ticket of somebody's own launch is of no use to them in another's.
-        self._set_cookie(
-            cross_site.COOKIE, browser, encrypted=False, samesite="Lax", secure=True, max_age=cross_site.KEEP_S
-        )
-        html = await self.render_template(
-            "hubrun-confirm.html", person=launch.user, ticket=ticket, action=self.hub.base_url + _CONFIRM
-        )
-        self.set_header("Cache-Control", "no-store")
-        self.finish(html)
+        await self.admit(launch)
 
 
 class Confirm(_CrossSite):
@@ -326,6 +374,45 @@ class Again(LaunchHandler):
         super()._log()
 
 
+class Open(_CrossSite):
+    """/hub/lti/open: the click on the button in a frame, in its new tab (see `framed`).
+
+    An app that shows an LMS may open the address in a browser of its own, without the form: then the person is asked.
+    """
+
+    async def get(self) -> None:
+        await self.answer(self._open(ours=False))
+
+    async def post(self) -> None:
+        hub = self.hub_address
+        await self.answer(self._open(ours=self.request.headers.get("Origin") == f"{hub.scheme}://{hub.netloc}"))
+
+    async def _open(self, ours: bool) -> None:
+        if framed.is_framed(self.request.headers.get("Sec-Fetch-Dest")):
+            raise Refusal(Reason.FRAMED, "the button opened in a frame: neither a tab nor a cookie")
+        found = self.authenticator.tickets.take(self.get_query_argument("ticket", ""), time.monotonic())
+        if found is None:
+            raise Refusal(Reason.LATE_CLICK, "a button in a frame whose launch is not known any more")
+        ticket, good = found
+        if not good:
+            # The same click twice, whose first one may be on its way still, or again later. It logs nobody in.
+            here = self.current_user and self.current_user.name == ticket.launch.user
+            if not here and not (ours and time.monotonic() < ticket.until):
+                raise Refusal(Reason.LATE_CLICK, "a button in a frame was clicked too late, or twice")
+            if here:
+                return self.go_on(self.current_user, ticket.launch.target)
+            self.redirect(ticket.launch.target or self.hub.base_url)
+        elif ours and not ticket.asks:
+            await self.enter(ticket.launch)
+        else:
+            await self.ask(ticket.launch)
+
+    def _log(self) -> None:
+        """Leave the ticket out of the hub's log."""
+        self.request.uri = self.request.path
+        super()._log()
+
+
 class Login13(_CrossSite):
     """/hub/lti13/oauth_login: the LMS announces somebody; they are sent back with a question that it must answer.
 
@@ -349,7 +436,8 @@ class Login13(_CrossSite):
         )
         # The names of their cookies tell the older from the newer.
         login, browser = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}", secrets.token_urlsafe(48)
-        state = self.create_signed_value(_STATE, json.dumps([login, consumer.name, client_id]))
+        nonce = _nonce(browser)
+        state = self.create_signed_value(_STATE, json.dumps([login, consumer.name, client_id, nonce]))
         self._forget_oldest()
         # The answer is a form that the LMS's page posts: a cookie with SameSite=Lax would not come with it.
         self._set_cookie(
@@ -363,7 +451,7 @@ class Login13(_CrossSite):
             "client_id": client_id,
             "redirect_uri": self.address(registration.CALLBACK),
             "login_hint": hint,
-            "nonce": _nonce(browser),
+            "nonce": nonce,
             "state": state.decode(),
         }
         if message_hint := self.get_argument("lti_message_hint", ""):
@@ -398,9 +486,14 @@ class Callback13(_CrossSite):
         )
         if state is None:
             raise Refusal(Reason.NO_COOKIE, "its state is missing, older than ten minutes, or not from here")
-        login, name, client_id = json.loads(state)
+        # Without a nonce: of the version before, which the login outlived.
+        login, name, client_id, nonce = [*json.loads(state), ""][:4]
         browser = self.get_cookie(_COOKIE + login)
-        if browser:
+        bound = bool(browser) and hmac.compare_digest(_nonce(browser), nonce)
+        id_token = self.get_body_argument("id_token", "")
+        # In a frame browsers keep no cookie of another site. What the cookie is for, the button there sees to (`framed`).
+        known = bound or framed.is_framed(self.request.headers.get("Sec-Fetch-Dest"), launch13.claimed_target(id_token))
+        if known:
             self.clear_cookie(_COOKIE + login, samesite="None")
             if error := self.get_body_argument("error", ""):
                 raise Refusal(Reason.LMS_ERROR, f"the LMS answered {error!r:.60}", name)
@@ -410,10 +503,10 @@ class Callback13(_CrossSite):
             raise Refusal(Reason.UNTRUSTED, "it was revoked during the login", name)
         try:
             launch = await launch13.verify(
-                self.get_body_argument("id_token", ""),
+                id_token,
                 consumer=consumer,
                 client_id=client_id,
-                nonce=_nonce(browser) if browser else None,
+                nonce=nonce if known else None,
                 hub=self.hub_address,
                 entrances=self.entrances,
                 username_key=door.username_key,
@@ -424,11 +517,11 @@ class Callback13(_CrossSite):
             )
         except Refusal as refusal:
             # Without the cookie it counts only whether it is a second click: the cookie goes with the first.
-            if browser or refusal.reason is Reason.REPLAYED:
+            if known or refusal.reason is Reason.REPLAYED:
                 raise
             detail = "its cookie did not come back: blocked, or another browser"
             raise Refusal(Reason.NO_COOKIE, detail, name) from None
-        await self.enter(launch)
+        await self.admit(launch, bound)
 
 
 class Config13(LaunchHandler):
@@ -494,6 +587,7 @@ ROUTES = [
             (registration.LAUNCH, Launch11),
             (_CONFIRM, Confirm),
             (_AGAIN, Again),
+            (_OPEN, Open),
             (registration.LOGIN, Login13),
             (registration.CALLBACK, Callback13),
             (registration.CONFIG, Config13),

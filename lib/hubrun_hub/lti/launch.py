@@ -39,10 +39,11 @@ class Launch:
     `target` is the path on this hub to go to, "" for wherever the hub sends people. `identities` are the fields that may
     say who somebody is, with what this launch in `version` of LTI says in them, and `ids` the LMS's own stable ids of
     them, field and value; `id_11` is that of LTI 1.1 which a launch of 1.3 names. They do not show in the log.
-    `lms_hosts` are the hosts that it names as the LMS's own (LTI 1.1; see `origin`). `test_student` says that nobody is
-    behind it but a teacher who looks at the course as a student; `full_name` is what the LMS calls the person, "" where
-    it does not say so. `used` is the digest by which `nonces` knows this launch, `course_url` the page of the LMS to which
-    people go back, "" where it names none.
+    `lms_hosts` are the hosts that it names as the LMS's own (see `cross_site`), `document_target` is where the LMS says
+    that it shows the page: window, frame or iframe (see `framed`). `test_student` says that nobody is behind it but a
+    teacher who looks at the course as a student; `full_name` is what the LMS calls the person, "" where it does not say
+    so. `used` is the digest by which `nonces` knows this launch, `course_url` the page of the LMS to which people go back,
+    "" where it names none.
     """
 
     consumer: Consumer
@@ -60,6 +61,7 @@ class Launch:
     full_name: str = field(default="", repr=False)
     used: bytes = field(default=b"", repr=False)
     course_url: str = ""
+    document_target: str = ""
 
 
 def test_student_of(stable_id: object, consumer: Consumer) -> str:

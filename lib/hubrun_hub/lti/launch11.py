@@ -23,7 +23,7 @@ from oauthlib.oauth1.rfc5849.signature import (
 )
 
 from .consumers import Consumer
-from .cross_site import NAMES_LMS, hosts_of
+from .cross_site import lms_hosts
 from .full_names import full_name
 from .launch import WINDOW_S, Course, Launch, check_age, identities_of, ids_of, target_of, test_student_of
 from .nonces import Nonces, digest_of
@@ -126,11 +126,12 @@ def verify(
         # browser can leave the query away. What Canvas has of a person it does not take from there, but somebody
         # without an SIS id has no sourcedid. Canvas's user_id is there always, and the same in all courses.
         ids_of(fields.get, stable, consumer),
-        hosts_of(fields[name] for name in NAMES_LMS if name not in in_link and name in fields),
+        lms_hosts(fields),
         test_student=looks_around,
         full_name=full_name(*(vouched.get(f"lis_person_name_{part}") for part in ("full", "given", "family"))),
         used=digest_of(f"1.1 {consumer.key}", f"{timestamp} {fields['oauth_nonce']}"),
         course_url="" if _RETURN in in_link else page_of(fields.get(_RETURN)),
+        document_target=fields.get("launch_presentation_document_target", ""),
     )
     # Remembered for longer than it is good for: a clock that is set back makes it good again.
     if not nonces.use(launch.used, now, max(now, timestamp) + 2 * window_s):

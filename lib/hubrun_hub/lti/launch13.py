@@ -18,6 +18,7 @@ from urllib.parse import SplitResult
 import jwt
 
 from .consumers import Consumer, Platform
+from .cross_site import hosts_of
 from .full_names import full_name
 from .jwks import KeySets
 from .launch import (
@@ -32,6 +33,7 @@ from .launch import (
     ids_of,
     target_of,
     test_student_of,
+    text_of,
 )
 from .nonces import Nonces, digest_of
 from .refusals import Reason, Refusal
@@ -143,11 +145,14 @@ async def verify(
         ),
         # A link's custom fields win over the tool's (`identity`); `sub` is nobody's to write.
         ids_of(claims.get, ["sub"], consumer),
+        # Of several hosts of one LMS, such as Canvas's, the first is that of the school, the second the one that is asked.
+        hosts_of([text_of(presentation.get("return_url")), platform.authorize_url]),
         id_11=id_11_of(claims, consumer, client_id),
         test_student=looks_around,
         full_name=full_name(*(claims.get(name) for name in ("name", "given_name", "family_name"))),
         used=digest_of(scope, said),
         course_url=page_of(presentation.get("return_url")),
+        document_target=text_of(presentation.get("document_target")),
     )
     # As long as its state, and more: a clock that is set back makes it good again.
     if nonce is None or not nonces.use(launch.used, now, now + 2 * window_s + KEEP_STATE_S):
@@ -156,6 +161,15 @@ async def verify(
             used=(launch.used, launch.target),
         )  # fmt: skip
     return launch
+
+
+def claimed_target(id_token: str) -> str:
+    """Where the LMS shows the page, as a token says that nobody has verified; "" where it does not say."""
+    try:
+        claims = jwt.decode(id_token, options={"verify_signature": False})
+        return text_of(claims[f"{CLAIM}launch_presentation"]["document_target"])
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError):
+        return ""
 
 
 def identity(claims: dict[str, Any], custom: dict[str, Any], username_key: str) -> object:

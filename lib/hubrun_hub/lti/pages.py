@@ -166,6 +166,20 @@ PAGES = {
         "Your files are safe, but the hub cannot let anybody in until there is room again.",
         "Tell your teacher, or whoever runs this hub, with the line below. Then come back later from your course.",
     ),
+    Reason.FRAMED: Page(
+        400,
+        "JupyterHub needs a tab of its own",
+        "It was to open in a new tab, but your browser or app opened it inside another page, where it does not work.",
+        "Open your course in a web browser, and click the link there.",
+        "Teachers: let the link itself open in a new tab or window.",
+    ),
+    Reason.LATE_CLICK: Page(
+        400,
+        "This button was good for one minute",
+        "It works once, and only for a minute after your course showed it.",
+        "Go back to your course, reload the page there, and click the button again.",
+        _OPERATOR,
+    ),
 }
 
 # At the gate before people's servers (`gate`).

@@ -27,6 +27,8 @@ class Reason(Enum):
     NOT_IN_COURSE = "not-in-course"
     NOT_ADMITTED = "not-admitted"
     DISK_FULL = "disk-full"
+    FRAMED = "in-a-frame"
+    LATE_CLICK = "late-click"
 
 
 # What anybody can send by the thousand, without a secret.
