@@ -44,6 +44,10 @@ _BY_REASON = {
     "connect to it? " + _LOG,
     Reason.DISK_FULL: "The hub cannot write, because the disk is full: `df -h; df -i`, `docker system df`, and then "
     "`docker system df -v` for the largest homes.",
+    Reason.REGISTRATION_LINK: "The link of 05 was used, has expired, or was not pasted whole: run 05 again, which makes a "
+    "new one where the LMS is not registered yet.",
+    Reason.REGISTRATION: "The LMS and the hub did not come to terms: is lti_platform the LMS's own address, and may the "
+    "server connect to it? " + _LOG,
 }
 
 # For pages of others: nginx, the proxy, another authenticator.

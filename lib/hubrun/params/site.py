@@ -24,9 +24,10 @@ from hubrun.params.consumers import (
     ConsumerParams,
     FurtherConsumer,
     GitLinkParams,
+    Lms,
     LtiVersion,
+    check_consumers,
     check_platform,
-    check_unlike,
 )
 from hubrun.redaction.secret import Secret
 
@@ -113,9 +114,12 @@ class Site(BaseModel):
     min_disk_gb: int = _param("01", "refuse a server with less free disk than this, in GB", 12, ge=0)
 
     # -- 02 hub and LTI
+    lti_lms: Lms = _param(
+        "02 05 06", "the LMS that launches: canvas, moodle, openedx, sakai, blackboard or brightspace", "canvas"
+    )
     lti_version: LtiVersion = _param(
         "02 05 06",
-        "version of LTI with which Canvas launches: 1.1, 1.3, or both while you change from one to the other",
+        "version of LTI with which it launches: 1.1, 1.3, or both while you change from one to the other",
         "1.1",
     )
     lti_username_key: str = _param(
@@ -130,10 +134,15 @@ class Site(BaseModel):
         "stop",
     )
     lti_platform: str = _param(
-        "02 05", "LTI 1.3: the Canvas that launches: production, beta, test, or https://… of your own", "production"
+        "02 05", "LTI 1.3: where the LMS is: Canvas's production, beta or test, or https://… of your own", "production"
+    )
+    lti_registration: bool = _param(
+        "02 05",
+        "LTI 1.3: the LMS registers the hub by itself, with a link that 05 makes; in place of lti_client_ids",
+        False,
     )
     lti_client_ids: list[Annotated[kinds.Id, Given]] = _param(
-        "02 05", "LTI 1.3: client ids of the developer keys that may launch", []
+        "02 05", "LTI 1.3: client ids that may launch (in Canvas: of the developer keys)", []
     )
     lti_deployment_ids: list[Annotated[kinds.Id, Given]] = _param(
         "02 05",
@@ -145,7 +154,7 @@ class Site(BaseModel):
     lti_jwks_url: kinds.Https = _param("02 05", "LTI 1.3: URL of the LMS's keys, if it is not the platform's", "")
     consumers: list[FurtherConsumer] = _param(
         "02 05 06",
-        "further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]",
+        "further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lms: moodle, lti_version: '1.3', platform: https://…, registration: true}]",
         [],
     )
     admin_users: list[Annotated[kinds.HubName, Given]] = _param("02", "hub users who administer the hub", [])
@@ -304,7 +313,7 @@ class Site(BaseModel):
 
     @model_validator(mode="after")
     def _together(self) -> Site:
-        check_unlike(self.all_consumers)
+        check_consumers(self.all_consumers)
         if self.canvas_url and not (self.canvas_token_env or self.canvas_token_file):
             raise ValueError("canvas_url needs canvas_token_env or canvas_token_file")
         if self.canvas_url and not (self.canvas_course or self.canvas_account):
@@ -352,9 +361,12 @@ class Site(BaseModel):
         """The default consumer, which the flat parameters describe, and the further ones."""
         default = ConsumerParams(
             name="default",
+            lms=self.lti_lms,
             lti_version=self.lti_version,
+            username_key=self.lti_username_key,
             prefix="",
             platform=self.lti_platform,
+            registration=self.lti_registration,
             client_ids=self.lti_client_ids,
             deployment_ids=self.lti_deployment_ids,
             issuer=self.lti_issuer,
@@ -362,6 +374,11 @@ class Site(BaseModel):
             jwks_url=self.lti_jwks_url,
         )
         return [default, *self.consumers]
+
+    def username_key(self, consumer: ConsumerParams) -> str:
+        """The field by which the people of `consumer` are named; of a further Canvas it is that of the first."""
+        named = self.lti_username_key if consumer.lms == "canvas" else consumer.preset.username_key
+        return consumer.username_key or named
 
     @property
     def gateway(self) -> str:

@@ -206,10 +206,15 @@ class Absent(Resource):
 
 @dataclass(frozen=True)
 class OnlyFiles(Resource):
-    """No files in the folder `path` but those of these names, and hidden ones. Others go, for good."""
+    """No files in the folder `path` but those of these names, and hidden ones. Others go, for good.
+
+    account: whose folder it is, where it is not root's. Their files go with their rights: they could put a link in the
+    folder's place while this runs.
+    """
 
     path: str
     names: tuple[str, ...]
+    account: str = "root"
 
     @property
     @override
@@ -224,10 +229,14 @@ class OnlyFiles(Resource):
     def plan(self, found: str) -> list[Action]:
         there = [line.removeprefix("file=") for line in found.splitlines() if line.startswith("file=")]
         return [
-            _simple(f"remove {self.path}/{name}", "rm -f {}", f"{self.path}/{name}")
+            _simple(f"remove {self.path}/{name}", self._remove, f"{self.path}/{name}")
             for name in sorted(there)
             if name not in self.names
         ]
+
+    @property
+    def _remove(self) -> str:
+        return "rm -f {}" if self.account == "root" else quote("runuser -u {} -- ", self.account) + "rm -f {}"
 
 
 def _simple(title: str, template: str, *args: object) -> Action:

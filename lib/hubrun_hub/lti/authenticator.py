@@ -3,6 +3,7 @@
 # mypy: disable-error-code="import-not-found,misc"
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from functools import cached_property
@@ -13,13 +14,15 @@ from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
 from traitlets import Bool, Unicode
 
-from . import consumers, handlers, sessions, tool_key
+from . import consumers, handlers, registration_handler, sessions, tool_key
 from .cross_site import PendingConfirmations
 from .health import FULL, HealthProbe
 from .jwks import KeySets
 from .launch import Launch
 from .nonces import Nonces
+from .pages import ANY_LMS
 from .people import People
+from .presets import PRESETS
 from .refusals import RateLimit, Reason, Refusal
 
 
@@ -37,8 +40,6 @@ class LaunchAuthenticator(Authenticator):
 
     Which of its users administer the hub is said by `admin_users` alone; no role in the LMS makes one an administrator.
     """
-
-    login_service = "Canvas"
 
     consumers_dir = Unicode(
         "/etc/jupyterhub/consumers.d", config=True, help="Folder of the consumers' files, NAME.env and NAME.json."
@@ -61,7 +62,18 @@ class LaunchAuthenticator(Authenticator):
         help="Refuse a launch under a name that the LMS gave to another person, where a link's maker can write names.",
     )
     tool_key_file = Unicode("lti_tool_jwk.json", config=True, help="File of the tool's public key (LTI 1.3).")
-    tool_title = Unicode("JupyterHub", config=True, help="What Canvas calls the tool (LTI 1.3).")
+    tool_title = Unicode("JupyterHub", config=True, help="What the LMS calls the tool (LTI 1.3).")
+    registration_dir = Unicode(
+        "/etc/jupyterhub/registration.d",
+        config=True,
+        help="Folder of the links with which an LMS may register the hub (`dynamic_registration`).",
+    )
+    registered_dir = Unicode(
+        "lti_registered", config=True, help="Folder of the hub's own: what LMSs said when they registered it."
+    )
+    inner_addresses = Bool(
+        False, config=True, help="An LMS that registers the hub may be in an inner network (10.0.0.0/8 and the like)."
+    )
 
     @cached_property
     def nonces(self) -> Nonces:
@@ -88,24 +100,40 @@ class LaunchAuthenticator(Authenticator):
         return RateLimit()
 
     @cached_property
+    def registering(self) -> asyncio.Lock:
+        return asyncio.Lock()
+
+    @cached_property
     def tool_jwk(self) -> dict[str, Any]:
         return tool_key.public_jwk(Path(self.tool_key_file))
 
     def read_consumers(self) -> list[consumers.Consumer]:
         """The consumers whose files are there now; those that are not right are named in the log."""
-        found, problems = consumers.read(
-            Path(self.consumers_dir), Path(self.default_consumer) if self.default_consumer else None
-        )
+        found, problems = self._read_consumers()
         for problem in problems:
             self.log.error("%s", problem)
         return found
+
+    def _read_consumers(self) -> tuple[list[consumers.Consumer], list[str]]:
+        return consumers.read(
+            Path(self.consumers_dir),
+            Path(self.default_consumer) if self.default_consumer else None,
+            Path(self.registered_dir),
+        )
+
+    def lms_title(self, consumer: str = "") -> str:
+        """What people call the LMS of the consumer of this name; without one, of all consumers, where that is the same."""
+        found, _ = self._read_consumers()
+        titles = {PRESETS[each.lms].title for each in found if consumer in ("", each.name)}
+        return titles.pop() if len(titles) == 1 else ANY_LMS
 
     def get_handlers(self, app: Any) -> list[Any]:
         """Launches are signed over the address that the LMS knows. It cannot be left to the request to say it."""
         if not app.public_url:
             raise ValueError("LaunchAuthenticator needs c.JupyterHub.public_url, such as https://hub.example.edu/")
         self.log.info("LTI consumers: %s", ", ".join(each.name for each in self.read_consumers()) or "none")
-        return [*handlers.ROUTES, *sessions.ROUTES]
+        self.login_service = self.lms_title()
+        return [*handlers.ROUTES, *sessions.ROUTES, *registration_handler.ROUTES]
 
     async def authenticate(self, handler: Any, data: Any) -> dict[str, Any] | None:
         """The person of a launch that one of our handlers has verified; nobody for anything else."""

@@ -4,8 +4,14 @@
     /etc/jupyterhub/consumers.d/NAME.env      one more: LTI_CLIENT_KEY, LTI_CLIENT_SECRET, perhaps LTI_PREFIX
     /etc/jupyterhub/consumers.d/NAME.json     the same consumer with LTI 1.3: issuer, client_ids, authorize_url, and
                                               jwks_url, or in its place jwks, the public keys themselves (RFC 7517);
-                                              perhaps deployment_ids, prefix, and expires, from when on (seconds since
-                                              1970) it is shut out
+                                              perhaps deployment_ids, and expires, from when on (seconds since 1970) it
+                                              is shut out. In both versions: perhaps lms (`presets`), username_key, and
+                                              prefix
+
+With `registration` in its file a consumer has an issuer there and nothing else of LTI 1.3: the rest is what an LMS with
+this issuer said when an administrator of it registered the hub (`dynamic_registration`). That the hub wrote itself, into
+a folder of its own. Who may register, and as which consumer, is root's to say; and without root's file the hub's own
+counts for nothing.
 
 So a consumer comes with a file and goes with it, at once and without a restart, and the others' files stay as they are.
 
@@ -23,16 +29,19 @@ are not touched.
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .presets import PRESETS
 from .user_names import PREFIX
 
 DEFAULT = "default"
 CLIENT_KEY, CLIENT_SECRET, PREFIX_KEY = "LTI_CLIENT_KEY", "LTI_CLIENT_SECRET", "LTI_PREFIX"
+USERNAME_KEY = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,8 @@ class Platform:
 class Consumer:
     """One LMS or course with its key. `key` is "" where it has no LTI 1.1, `platform` None where it has no LTI 1.3.
 
-    `lms` says which LMS it is (`presets`).
+    `lms` says which LMS it is (`presets`), `username_key` the field by which its people are named, "" for the hub's own.
+    `awaits` is the issuer that may still register; "" when none may, or one did.
     """
 
     name: str
@@ -63,10 +73,17 @@ class Consumer:
     secret: str = field(default="", repr=False)
     platform: Platform | None = None
     lms: str = "canvas"
+    username_key: str = ""
+    awaits: str = ""
 
 
-def read(folder: Path, default_file: Path | None) -> tuple[list[Consumer], list[str]]:
-    """Return the consumers, and a line for each that is shut out because of its files."""
+def read(
+    folder: Path, default_file: Path | None, registered: Path | None = None
+) -> tuple[list[Consumer], list[str]]:
+    """Return the consumers, and a line for each that is shut out because of its files.
+
+    `registered` is the folder with what LMSs said when they registered the hub.
+    """
     files: dict[str, list[Path]] = {DEFAULT: [default_file]} if default_file and default_file.exists() else {}
     for path in sorted([*folder.glob("*.env"), *folder.glob("*.json")]):
         files.setdefault(path.stem, []).append(path)
@@ -74,7 +91,7 @@ def read(folder: Path, default_file: Path | None) -> tuple[list[Consumer], list[
     problems: list[str] = []
     for name, paths in files.items():
         try:
-            consumer = _consumer(name, paths)
+            consumer = _consumer(name, paths, registered)
             _check_unlike(consumer, consumers)
         except (OSError, ValueError) as error:
             problems.append(f"LTI consumer {name} is shut out: {error}")
@@ -83,9 +100,10 @@ def read(folder: Path, default_file: Path | None) -> tuple[list[Consumer], list[
     return consumers, problems
 
 
-def _consumer(name: str, paths: list[Path]) -> Consumer:
+def _consumer(name: str, paths: list[Path], registered: Path | None) -> Consumer:
     """The consumer of one or two files. Raises OSError and ValueError, whose text holds no secret."""
-    key = secret = ""
+    key = secret = awaits = username_key = ""
+    lms = "canvas"
     platform = None
     prefixes: set[str] = set()
     for path in paths:
@@ -105,7 +123,12 @@ def _consumer(name: str, paths: list[Path]) -> Consumer:
         else:
             settings = _json(path)
             _check_not_expired(path, settings)
-            platform = _platform(path, settings)
+            lms, username_key = _ways(path, settings)
+            if settings.get("registration") is True:
+                awaits = _text(path, settings, "issuer")
+                platform = _registered(registered, name, awaits)
+            elif settings.keys() & {"issuer", "client_ids", "authorize_url", "jwks_url", "jwks"}:
+                platform = _platform(path, settings)
             if "prefix" in settings:
                 prefixes.add(str(settings["prefix"]))
     if len(prefixes) > 1:
@@ -115,7 +138,28 @@ def _consumer(name: str, paths: list[Path]) -> Consumer:
         raise ValueError(
             f"{prefix!r} is not a prefix, which is 1 to 12 of a-z and 0-9: set {PREFIX_KEY}, or prefix in JSON"
         )
-    return Consumer(name, prefix, key, secret, platform)
+    return Consumer(name, prefix, key, secret, platform, lms, username_key, "" if platform else awaits)
+
+
+def _ways(path: Path, settings: dict[str, object]) -> tuple[str, str]:
+    """Which LMS it is, and by which field its people are named."""
+    lms, username_key = settings.get("lms", "canvas"), settings.get("username_key", "")
+    if not isinstance(lms, str) or lms not in PRESETS:
+        raise ValueError(f"{path}: lms is not one of {', '.join(PRESETS)}")
+    if not isinstance(username_key, str) or (username_key and not USERNAME_KEY.fullmatch(username_key)):
+        raise ValueError(f"{path}: username_key is not the name of a field")
+    return lms, username_key
+
+
+def _registered(folder: Path | None, name: str, issuer: str) -> Platform | None:
+    """What an LMS with this issuer said when it registered the hub as `name`; None when none did yet."""
+    path = folder / f"{name}.json" if folder else None
+    if path is None or not path.exists():
+        return None
+    platform = _platform(path, _json(path))
+    if platform.issuer != issuer:
+        raise ValueError(f"{path} is of another issuer than the one that may register: remove it, and register again")
+    return platform
 
 
 def _json(path: Path) -> dict[str, object]:
@@ -142,23 +186,20 @@ def _platform(path: Path, settings: dict[str, object]) -> Platform:
     if inline and "jwks_url" in settings:
         raise ValueError(f"{path} has jwks and jwks_url: which of them counts?")
     urls = ("authorize_url",) if inline else ("authorize_url", "jwks_url")
-    texts = {name: settings.get(name) for name in ("issuer", *urls)}
+    texts = {name: _text(path, settings, name) for name in ("issuer", *urls)}
     client_ids, deployment_ids = _texts(path, settings, "client_ids"), _texts(path, settings, "deployment_ids")
-    for name, text in texts.items():
-        if not isinstance(text, str) or not text:
-            raise ValueError(f"{path}: {name} is missing or no text")
     if not client_ids:
         raise ValueError(f"{path}: client_ids is missing or empty")
     for name in urls:
-        url = urlsplit(str(texts[name]))
+        url = urlsplit(texts[name])
         # Keys that came without TLS would prove nothing; only a test's LMS on this machine may do without.
         if url.scheme != "https" and url.hostname not in ("127.0.0.1", "localhost"):
             raise ValueError(f"{path}: {name} is not an https address")
     return Platform(
-        issuer=str(texts["issuer"]),
+        issuer=texts["issuer"],
         client_ids=tuple(client_ids),
-        authorize_url=str(texts["authorize_url"]),
-        jwks_url=str(texts.get("jwks_url", "")),
+        authorize_url=texts["authorize_url"],
+        jwks_url=texts.get("jwks_url", ""),
         deployment_ids=tuple(deployment_ids),
         jwks=_public_keys(path, settings["jwks"]) if inline else {},
     )
@@ -172,6 +213,13 @@ def _public_keys(path: Path, jwks: object) -> dict[str, Any]:
     if any(key.get("kty") != "RSA" or "d" in key for key in keys):
         raise ValueError(f"{path}: jwks holds something else than public RSA keys")
     return {"keys": keys}
+
+
+def _text(path: Path, settings: dict[str, object], name: str) -> str:
+    text = settings.get(name)
+    if not isinstance(text, str) or not text:
+        raise ValueError(f"{path}: {name} is missing or no text")
+    return text
 
 
 def _texts(path: Path, settings: dict[str, object], name: str) -> list[str]:

@@ -69,10 +69,11 @@ class LaunchHandler(BaseHandler):
             return
         usual = refusal.reason in (Reason.NO_SESSION, Reason.GET)
         self.log.log(logging.INFO if usual else logging.WARNING, "%s", refusal)
-        await self.show(PAGES[refusal.reason], refusal.reason.value)
+        await self.show(PAGES[refusal.reason], refusal.reason.value, refusal.consumer)
 
-    async def show(self, page: Page, reason: str) -> None:
-        """Answer with a page that says what happened and what to do."""
+    async def show(self, page: Page, reason: str, consumer: str = "") -> None:
+        """Answer with a page that says what happened and what to do; `consumer` is the name of whose launch it was."""
+        page = page.of(self.authenticator.lms_title(consumer))
         when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         html = await self.render_template(TEMPLATE, page=page, reason=reason, when=when)
         self.set_status(page.status)

@@ -25,6 +25,7 @@ from .consumers import Consumer
 from .cross_site import NAMES_LMS, hosts_of
 from .launch import CLOCK_S, Course, Launch, check_age, identities_of, target_of, text_of, user_of
 from .nonces import Nonces
+from .presets import PRESETS
 from .refusals import Reason, Refusal
 
 _REQUIRED = ("oauth_consumer_key", "oauth_signature_method", "oauth_timestamp", "oauth_nonce", "oauth_signature")
@@ -84,12 +85,14 @@ def verify(
         raise Refusal(Reason.UNTRUSTED, "no consumer has its key")
     if not valid:
         raise Refusal(Reason.UNTRUSTED, "wrong signature: another secret, another address, or changed", consumer.name)
+    username_key = consumer.username_key or username_key
     check_age(timestamp, now, consumer)
     if not fields.get("lti_version", "").startswith("LTI-1p") or not fields.get("resource_link_id"):
         raise Refusal(Reason.MALFORMED, "without lti_version LTI-1p0 or resource_link_id", consumer.name)
     if (kind := fields.get("lti_message_type")) != "basic-lti-launch-request":
         raise Refusal(Reason.WRONG_MESSAGE, f"a {kind!r:.60}, not a basic-lti-launch-request", consumer.name)
-    if forged := [name for name, _ in in_query if name == username_key or name in _NEVER_IN_QUERY]:
+    person = {username_key, PRESETS[consumer.lms].stable_id}
+    if forged := [name for name, _ in in_query if name in person or name in _NEVER_IN_QUERY]:
         raise Refusal(Reason.BAD_LINK, f"the link's own address gives {', '.join(forged)}", consumer.name)
     # What the link's own address gives is a teacher's word, not the LMS's.
     in_link = {name for name, _ in in_query}

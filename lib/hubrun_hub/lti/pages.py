@@ -1,11 +1,12 @@
 """What the person sees whose launch was refused: what happened, and what to do.
 
-The pages say the same to everybody. What only the operator should know is in the log: `Refusal`.
+The pages say the same to everybody. What only the operator should know is in the log: `Refusal`. In the texts {lms} is
+the name of the LMS that launched.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .refusals import Reason
 
@@ -20,36 +21,44 @@ class Page:
     advice: str
     help: str = ""
 
+    def of(self, lms: str) -> Page:
+        """The page with the LMS's name in it, such as Moodle or "your learning platform"."""
+        texts = {name: getattr(self, name).replace("{lms}", lms) for name in ("title", "what", "advice", "help")}
+        return replace(self, **{name: text[:1].upper() + text[1:] for name, text in texts.items()})
+
+
+# Where it is not known which of several LMSs somebody comes from.
+ANY_LMS = "your learning platform"
 
 TEMPLATE = "lti-refused.html"
 
-_AGAIN = "Go back to your course in Canvas, reload the page there, and click the link again."
+_AGAIN = "Go back to your course in {lms}, reload the page there, and click the link again."
 _OPERATOR = "If it happens again, tell your teacher or whoever runs this hub, with the line below."
 
 PAGES = {
     Reason.NO_SESSION: Page(
         403,
         "Come in from your course",
-        "You are not logged in. There is no password here: Canvas says who you are.",
-        "Go to your course in Canvas and click the link to JupyterHub. Your files are as you left them.",
+        "You are not logged in. There is no password here: {lms} says who you are.",
+        "Go to your course in {lms} and click the link to JupyterHub. Your files are as you left them.",
     ),
     Reason.GET: Page(
         405,
         "Come in from your course",
-        "This address works only when Canvas opens it; a bookmark, or reloading the page, does not say who you are.",
-        "Go to your course in Canvas and click the link to JupyterHub.",
+        "This address works only when {lms} opens it; a bookmark, or reloading the page, does not say who you are.",
+        "Go to your course in {lms} and click the link to JupyterHub.",
     ),
     Reason.MALFORMED: Page(
         400,
         "This was not a launch",
-        "What arrived here is not what Canvas sends when somebody clicks a link to JupyterHub.",
+        "What arrived here is not what {lms} sends when somebody clicks a link to JupyterHub.",
         _AGAIN,
         _OPERATOR,
     ),
     Reason.WRONG_MESSAGE: Page(
         400,
         "This link cannot be used that way",
-        "Canvas asked for something else than to open JupyterHub, such as to choose content.",
+        "{lms} asked for something else than to open JupyterHub, such as to choose content.",
         "Teachers: add JupyterHub to your course as a plain link (a module item that opens in a new tab), or use its "
         "entry in the course navigation.",
         _OPERATOR,
@@ -57,9 +66,9 @@ PAGES = {
     Reason.UNTRUSTED: Page(
         401,
         "This launch is not trusted",
-        "The hub cannot be sure that this launch comes from your Canvas, or it was changed on the way.",
+        "The hub cannot be sure that this launch comes from {lms}, or it was changed on the way.",
         _AGAIN,
-        "If it happens again, the tool in Canvas and this hub do not agree on key, secret or address. Teachers: tell "
+        "If it happens again, the tool in {lms} and this hub do not agree on key, secret or address. Teachers: tell "
         "whoever runs this hub, with the line below.",
     ),
     Reason.EXPIRED: Page(
@@ -85,11 +94,11 @@ PAGES = {
     ),
     Reason.NO_NAME: Page(
         400,
-        "Canvas does not say who you are",
+        "{lms} does not say who you are",
         "The launch came without the name by which this hub knows you. To let you in under another one would give you "
         "a new, empty home, so the hub does not.",
         "Nothing of yours is lost. Tell your teacher; trying again does not help.",
-        "Teachers: Student View has no such name. Otherwise the privacy setting of the tool in Canvas may have "
+        "Teachers: Student View has no such name. Otherwise the privacy setting of the tool in {lms} may have "
         "changed, or this person has no SIS id. Tell whoever runs this hub, with the line below.",
     ),
     Reason.OTHER_PERSON: Page(
@@ -97,7 +106,7 @@ PAGES = {
         "This name is somebody else's",
         "This hub knows another person by the name that came with this launch.",
         "If you are who you say, nothing of yours is lost: tell your teacher. Trying again does not help.",
-        "Teachers: a link's own custom fields or address must not say who comes. If Canvas merged two accounts of this "
+        "Teachers: a link's own custom fields or address must not say who comes. If {lms} merged two accounts of this "
         "person, tell whoever runs this hub, with the line below.",
     ),
     Reason.BAD_LINK: Page(
@@ -119,23 +128,23 @@ PAGES = {
     ),
     Reason.LMS_ERROR: Page(
         403,
-        "Canvas did not say who you are",
-        "The hub asked Canvas who you are, and got an error for an answer. Often you are no longer logged in there, "
-        "or the page in Canvas was open for too long.",
-        "Log in to Canvas again. " + _AGAIN,
+        "{lms} did not say who you are",
+        "The hub asked {lms} who you are, and got an error for an answer. Often you are no longer logged in there, "
+        "or the page in {lms} was open for too long.",
+        "Log in to {lms} again. " + _AGAIN,
         _OPERATOR,
     ),
     Reason.NO_KEYS: Page(
         503,
-        "The hub cannot reach Canvas",
-        "To check a launch the hub needs a key that Canvas publishes, and it does not get it.",
+        "The hub cannot reach {lms}",
+        "To check a launch the hub needs a key that {lms} publishes, and it does not get it.",
         "Try again in a minute. " + _AGAIN,
         _OPERATOR,
     ),
     Reason.NOT_ADMITTED: Page(
         403,
         "You are not admitted",
-        "Canvas says who you are, but this hub does not let you in.",
+        "{lms} says who you are, but this hub does not let you in.",
         "Tell your teacher, or whoever runs this hub.",
     ),
     Reason.DISK_FULL: Page(
@@ -144,7 +153,30 @@ PAGES = {
         "Your files are safe, but the hub cannot let anybody in until there is room again.",
         "Tell your teacher, or whoever runs this hub, with the line below. Then come back later from your course.",
     ),
+    Reason.REGISTRATION_LINK: Page(
+        403,
+        "This registration link does not work",
+        "The link was used already, has expired, or is not complete. Nothing was changed.",
+        "Ask whoever runs this hub for a new one, and paste the whole of it.",
+    ),
+    Reason.REGISTRATION: Page(
+        502,
+        "The hub was not registered",
+        "{lms} and this hub did not come to terms: an address did not answer, or said something else than the hub expects.",
+        "Try the same link again: it works until the hub is registered. If the tool is in the list of {lms} already, "
+        "delete it there first.",
+        "If it happens again, tell whoever runs this hub, with the line below: the hub's log says why.",
+    ),
 }
+
+# /hub/lti13/register, opened by a person.
+PASTE_LINK = Page(
+    400,
+    "This link is for {lms}",
+    "It is a good link, but it is not for a browser: it makes {lms} and this hub known to each other.",
+    "Copy the whole address and paste it into {lms}, where an administrator adds a tool by its registration URL.",
+    "It works once. 05_canvas shows where to click.",
+)
 
 # At the gate before people's servers (`gate`).
 NOT_YOURS = Page(
@@ -152,7 +184,7 @@ NOT_YOURS = Page(
     "This is somebody else's server",
     "What it shows would run in your browser with your rights, so the hub opens it only to the person whose it is, and "
     "to those who were granted access to it.",
-    "Your own server is where it always was: go to your course in Canvas and click the link to JupyterHub.",
+    "Your own server is where it always was: go to your course in {lms} and click the link to JupyterHub.",
     "Teachers: you see what students handed in with formgrader. Administrators: your role does not open other people's "
     "servers either. To work with somebody on theirs, give yourself a role of its own with access:servers for it.",
 )

@@ -24,10 +24,12 @@ class Reason(Enum):
     NO_KEYS = "no-keys"
     NOT_ADMITTED = "not-admitted"
     DISK_FULL = "disk-full"
+    REGISTRATION_LINK = "registration-link"
+    REGISTRATION = "registration"
 
 
 # What anybody can send by the thousand, without a secret.
-FORGED = frozenset({Reason.MALFORMED, Reason.UNTRUSTED})
+FORGED = frozenset({Reason.MALFORMED, Reason.UNTRUSTED, Reason.REGISTRATION_LINK})
 
 
 class RateLimit:

@@ -27,7 +27,7 @@ def files(**values: Any) -> dict[str, Any]:
             found[each.path] = each.lines
         elif isinstance(each, File):
             found[each.path] = json.loads(each.content)
-        elif isinstance(each, OnlyFiles):
+        elif isinstance(each, OnlyFiles) and each.path == D:
             found["only"] = each.names
     return found
 
