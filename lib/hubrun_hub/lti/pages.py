@@ -160,7 +160,7 @@ PAGES = {
         "Ask whoever runs this hub for a new one, and paste the whole of it.",
     ),
     Reason.REGISTRATION: Page(
-        502,
+        400,
         "The hub was not registered",
         "{lms} and this hub did not come to terms: an address did not answer, or said something else than the hub expects.",
         "Try the same link again: it works until the hub is registered. If the tool is in the list of {lms} already, "

@@ -47,8 +47,7 @@ class Preset:
     stable id is always `sub` (IMS Security Framework 1.0, 5.1.2: never reassigned).
 
     `username_key` is the field that is best to name people by: one that the LMS vouches for. `vouched` are all such
-    fields: no member of a course can write into them who somebody else is. Custom fields are never among them: whoever
-    edits a link may write those.
+    fields: no member of a course can write into them who somebody else is. `vouched_11`: further ones of LTI 1.1 alone.
 
     `issuer`, `authorize` and `jwks` are the LMS's addresses; in them {host} is its own, {client_id} the tool's id there.
 
@@ -63,6 +62,7 @@ class Preset:
     stable_id: str = "user_id"
     username_key: str = "lis_person_sourcedid"
     vouched: tuple[str, ...] = ("lis_person_sourcedid",)
+    vouched_11: tuple[str, ...] = ()
     issuer: str = "{host}"
     authorize: str = ""
     jwks: str = ""
@@ -85,6 +85,8 @@ _NAMES = ("name", "given_name", "family_name")
 _LIST = (
     Preset(
         "canvas", "Canvas",
+        # In LTI 1.1 it writes its own custom fields after those of the link, in LTI 1.3 before (launch11, launch13).
+        vouched_11=("custom_canvas_user_login_id", "custom_canvas_user_id", "custom_canvas_user_sis_id"),
         # doc/api/lti_dev_key_config.md. A self-hosted Canvas names itself; Instructure's own are in CANVASES.
         authorize="{host}/api/lti/authorize_redirect", jwks="{host}/api/lti/security/jwks", registers=True,
     ),
@@ -150,6 +152,12 @@ def claim_path(lms: str, key: str) -> tuple[str, ...]:
         if key.startswith(prefix):
             return (_CLAIM + claim, key.removeprefix(prefix))
     return (key,)
+
+
+def is_vouched(lms: str, key: str, version: str) -> bool:
+    """Whether an LMS vouches for what its launch in this version of LTI ("1.1", "1.3") says in the field `key`."""
+    preset = PRESETS[lms]
+    return key == "user_id" or key in preset.vouched or (version == "1.1" and key in preset.vouched_11)
 
 
 def configured_at(issuer: str) -> frozenset[str]:
