@@ -3,6 +3,7 @@
 # mypy: disable-error-code="import-not-found,misc,no-any-return"
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -16,7 +17,6 @@ from urllib.parse import SplitResult, urlsplit
 
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers.login import LoginHandler
-from ltiauthenticator.lti13.handlers import get_nonce, make_nonce_state
 from sqlalchemy.exc import SQLAlchemyError
 from tornado.httputil import url_concat
 
@@ -31,6 +31,11 @@ _CONFIRM = "lti/confirm"
 # __Host-: of this very host and over TLS only, so that no neighbouring site can plant one (RFC 6265bis, 4.1.3.2).
 _COOKIE = "__Host-lti13-"
 _COOKIES_LIMIT = 8
+
+
+def _nonce(browser: str) -> str:
+    """What the LMS is asked to repeat: it proves that the answer is for this browser, and does not tell its cookie."""
+    return hashlib.sha256(browser.encode()).hexdigest()
 
 
 class LaunchHandler(BaseHandler):
@@ -230,7 +235,7 @@ class Login13(_CrossSite):
         consumer, platform, client_id = launch13.platform_of(
             self.authenticator.read_consumers(), iss, self.get_argument("client_id", "")
         )
-        login, browser = secrets.token_hex(8), make_nonce_state()
+        login, browser = secrets.token_hex(8), secrets.token_urlsafe(48)
         state = self.create_signed_value(_STATE, json.dumps([login, consumer.name, client_id]))
         self._forget_if_many()
         # The answer is a form that the LMS's page posts: a cookie with SameSite=Lax would not come with it.
@@ -245,7 +250,7 @@ class Login13(_CrossSite):
             "client_id": client_id,
             "redirect_uri": self.address(registration.CALLBACK),
             "login_hint": hint,
-            "nonce": get_nonce(browser),
+            "nonce": _nonce(browser),
             "state": state.decode(),
         }
         if message_hint := self.get_argument("lti_message_hint", ""):
@@ -297,7 +302,7 @@ class Callback13(_CrossSite):
                 self.get_body_argument("id_token", ""),
                 consumer=consumer,
                 client_id=client_id,
-                nonce=get_nonce(browser),
+                nonce=_nonce(browser),
                 hub=self.hub_address,
                 launch_urls=[self.address(path) for path in (registration.LAUNCH, registration.CALLBACK)],
                 username_key=door.username_key,

@@ -69,7 +69,7 @@ class GitLink:
     def next(self) -> str:
         """Where on the hub the launch goes on: the value of `custom_next`, a path with its query.
 
-        The authenticator redirects to it as it is (ltiauthenticator 1.6.3, lti11/handlers.py).
+        The authenticator redirects to it as it is (hubrun_hub/lti/launch_targets.py).
         """
         # As a URL, since nbgitpuller sends the browser to it: a # or ? in a file's name would end it.
         opened = "/".join(["lab/tree", quote(self.directory, safe=""), *self._encoded_path()])
