@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 02 · JupyterHub and LTI
 #
-# **About.** Installs JupyterHub with its proxy as two services that start at boot, makes the key and secret that Canvas will use, and configures LTI 1.1, LTI 1.3 or both: a person who comes from Canvas is logged in under the name that Canvas gives, and joins the group of their course.
+# **About.** Installs JupyterHub with its proxy as two services that start at boot, makes the key and secret that the LMS (Canvas, Moodle, Open edX, Sakai, Blackboard or Brightspace) will use, and configures LTI 1.1, LTI 1.3 or both: a person who comes from the LMS is logged in under the name that the LMS gives, and joins the group of their course.
 #
 # **Before.** `01_server`.
 #
@@ -37,11 +37,15 @@
 #
 # Take care with the `custom_…` fields. With LTI 1.3, everybody who may edit a link in a course (teachers, designers) can write these fields, and so log in under any name that nobody has yet. The hub remembers the LMS's own id of each person, and refuses a name that belongs to somebody else; a person who has never logged in does not have this protection. Nobody can write `user_id`, nor `lis_person_sourcedid` with LTI 1.3. With LTI 1.1, `lis_person_sourcedid` can be written for people who have no SIS id; the same memory protects there. The people in `admin_users` should log in once before you give the hub to courses.
 #
+# **`lti_lms`**: which LMS launches. From it follow the LMS's addresses, where it says who somebody is, and its name on the hub's pages. Another LMS than Canvas names people best by a field of its own: `ext_user_username` (Moodle), `ext_d2l_username` (Brightspace), `lis_person_sourcedid` (Open edX, Sakai, Blackboard). In Moodle people may write their own ID number, which is `lis_person_sourcedid` there: do not choose it, unless your Moodle locks it. `docs/lms/` has a page on each LMS.
+#
 # **`lti_version`**: Canvas recommends 1.3; 1.1 does not need an administrator of Canvas. `both` is for the time of a change: with the same `lti_username_key` people keep their names.
+#
+# **`lti_platform`** (LTI 1.3): where the LMS is, such as `https://moodle.example.edu`; Instructure's own Canvases have names. **`lti_registration: true`**: the LMS registers the hub by itself, with a link that `05_canvas` makes; otherwise enter its client id into `lti_client_ids`.
 #
 # **`lti_deployment_ids`** (LTI 1.3): which installations of the tool may launch. Canvas and Moodle give each installation a client id or an issuer of its own: leave the list empty. Blackboard's issuer and client id are the same for every institution in the world, and only the deployment id says which one is yours: set it here, and in `deployment_ids` of the entry in `consumers`. Otherwise the administrator of any institution could let people in.
 #
-# **`consumers`**: further LMSs or courses, each with a key of its own, such as `{name: bio}`. Their people are named `bio__ada`, so that the `ada` of one school and the `ada` of another are two people; `prefix: ''` says that they are the same person. A consumer that you remove can no longer launch from that moment, and the secrets of the others stay as they are.
+# **`consumers`**: further LMSs or courses, each with a key of its own, such as `{name: bio}` or `{name: chem, lms: moodle, lti_version: '1.3', platform: 'https://moodle.example.edu', registration: true}`. Each may have a `username_key` of its own. Their people are named `bio__ada`, so that the `ada` of one school and the `ada` of another are two people; `prefix: ''` says that they are the same person. A consumer that you remove can no longer launch from that moment, and the secrets of the others stay as they are.
 
 # %% tags=["parameters"]
 site: str = ""  # name of the site; its records are kept under this name
@@ -57,16 +61,18 @@ sudo_password_env: str = ""  # environment variable here that holds the sudo pas
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
 ca_certificates: list = []  # PEM files here with CAs that the server must trust (an institution's proxy or registry)
 hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
-lti_version: str = "1.1"  # version of LTI with which Canvas launches: 1.1, 1.3, or both while you change from one to the other
+lti_lms: str = "canvas"  # the LMS that launches: canvas, moodle, openedx, sakai, blackboard or brightspace
+lti_version: str = "1.1"  # version of LTI with which it launches: 1.1, 1.3, or both while you change from one to the other
 lti_username_key: str = "lis_person_sourcedid"  # launch field that becomes the hub user's name (see 02 before you change it)
 new_names: str = "stop"  # what to do when people would get another name, and with it an empty home: stop, rename them with their files, leave
-lti_platform: str = "production"  # LTI 1.3: the Canvas that launches: production, beta, test, or https://… of your own
-lti_client_ids: list = []  # LTI 1.3: client ids of the developer keys that may launch
+lti_platform: str = "production"  # LTI 1.3: where the LMS is: Canvas's production, beta or test, or https://… of your own
+lti_registration: bool = False  # LTI 1.3: the LMS registers the hub by itself, with a link that 05 makes; in place of lti_client_ids
+lti_client_ids: list = []  # LTI 1.3: client ids that may launch (in Canvas: of the developer keys)
 lti_deployment_ids: list = []  # LTI 1.3: deployment ids that may launch; empty: all deployments of the client ids. Blackboard needs them (see 02)
 lti_issuer: str = ""  # LTI 1.3: issuer, if it is not the platform's
 lti_authorize_url: str = ""  # LTI 1.3: authorize URL, if it is not the platform's
 lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, if it is not the platform's
-consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]
+consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lms: moodle, lti_version: '1.3', platform: https://…, registration: true}]
 admin_users: list = []  # hub users who administer the hub
 idle_minutes: int = 60  # stop a student's server after this many idle minutes; 0: never
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
@@ -121,9 +127,9 @@ server.ensure(renames.names(site, asks=True))
 # %% [markdown]
 # ## JupyterHub
 #
-# A virtual environment of its own in `/opt/jupyterhub`, with versions that were tested together (each file that is downloaded is compared with a known hash): JupyterHub, the LTI authenticator, DockerSpawner, `python-dotenv`, and the culler, which stops idle servers. nbgrader and nbgitpuller go into the students' image, in `04_docker_spawner`.
+# A virtual environment of its own in `/opt/jupyterhub`, with versions that were tested together (each file that is downloaded is compared with a known hash): JupyterHub, DockerSpawner, `python-dotenv`, the culler, which stops idle servers, and what checks signatures (`oauthlib`, `PyJWT`). nbgrader and nbgitpuller go into the students' image, in `04_docker_spawner`.
 #
-# By hand: `python3 -m venv /opt/jupyterhub && . /opt/jupyterhub/bin/activate && pip install jupyterhub jupyterhub-ltiauthenticator dockerspawner python-dotenv`
+# By hand: `python3 -m venv /opt/jupyterhub && . /opt/jupyterhub/bin/activate && pip install jupyterhub dockerspawner python-dotenv oauthlib pyjwt`
 
 # %%
 from hubrun.resources.venv import Venv
@@ -182,7 +188,7 @@ server.ensure(config.folder(site), *consumer_files.files(site), *config.tokens(s
 # 2. `90-local.py` in it is yours: it is made once, empty, and never changed again. What it sets overrides everything else.
 # 3. `jupyterhub_config.py` reads these parts in the order of their names.
 # 4. `20-hub.py` says where the hub listens, who its administrators are, and when idle servers stop.
-# 5. `25-lti.py` says that people log in by LTI, and by nothing else. The program that it loads (`hubrun_hub.lti`) accepts a launch that a consumer signed, once, and tells everybody else what to do.
+# 5. `25-lti.py` says that people log in by LTI, and by nothing else. The program that it loads (`hubrun_hub.lti`) accepts a launch that a consumer signed, once, and tells everybody else what to do. It is ours: the guide's `jupyterhub-ltiauthenticator` takes the name for the person, so that whoever changes their name gets an empty home; it notes used launches before it looks at their signature and forgets them after 35 seconds; it asks the request which address was launched; it fetches an LMS's keys again for each launch, while everybody else waits; it has one key for the whole hub; and its pages are JupyterHub's bare errors. `docs/lti.md` says what each part does instead.
 #
 # Each part is tested before it stays: the whole configuration is loaded in the hub's own Python, and every setting must be one that its class knows. (The guide's `c.LTIAuthenticator.consumers` belongs to a class that is not in use. JupyterHub does not report that, and then refuses every launch.)
 #

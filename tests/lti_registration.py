@@ -42,7 +42,10 @@ class RegisteringLms(Platform):
                 lms.paths.append(urlsplit(self.path).path)
                 if urlsplit(self.path).path == "/openid-configuration":
                     # Canvas: the registration token comes as a bearer token with this request, too.
-                    lms.rule(self.headers["Authorization"] in lms.bearers, "the configuration was asked for without the token")
+                    lms.rule(
+                        self.headers["Authorization"] in lms.bearers,
+                        "the configuration was asked for without the token",
+                    )
                     self.send(lms.status["config"], lms.says(lms.configuration()))
                 elif self.path == "/jwks":
                     self.send(200, {"keys": [lms.key.jwk]})

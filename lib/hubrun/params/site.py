@@ -318,6 +318,8 @@ class Site(BaseModel):
             raise ValueError("canvas_url needs canvas_token_env or canvas_token_file")
         if self.canvas_url and not (self.canvas_course or self.canvas_account):
             raise ValueError("canvas_url needs canvas_course or canvas_account")
+        if self.canvas_url and self.lti_lms != "canvas":
+            raise ValueError(f"canvas_url is for Canvas, and lti_lms is {self.lti_lms}")
         if self.canvas_module and not self.canvas_course:
             raise ValueError("canvas_module needs canvas_course: a module belongs to a course")
         if self.git_links and not self.nbgitpuller:

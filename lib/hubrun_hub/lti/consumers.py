@@ -77,9 +77,7 @@ class Consumer:
     awaits: str = ""
 
 
-def read(
-    folder: Path, default_file: Path | None, registered: Path | None = None
-) -> tuple[list[Consumer], list[str]]:
+def read(folder: Path, default_file: Path | None, registered: Path | None = None) -> tuple[list[Consumer], list[str]]:
     """Return the consumers, and a line for each that is shut out because of its files.
 
     `registered` is the folder with what LMSs said when they registered the hub.

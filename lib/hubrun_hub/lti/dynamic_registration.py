@@ -96,9 +96,7 @@ async def register(
         algorithms = said.get("id_token_signing_alg_values_supported", [_ALGORITHM])
         if not isinstance(algorithms, list) or _ALGORITHM not in algorithms:
             raise outbound.NotAnswered(f"it does not sign with {_ALGORITHM}")
-        answer = await outbound.get_json(
-            said.get("registration_endpoint"), bearer=bearer, body=dict(tool), inner=inner
-        )
+        answer = await outbound.get_json(said.get("registration_endpoint"), bearer=bearer, body=dict(tool), inner=inner)
     except outbound.NotAnswered as error:
         raise Refusal(Reason.REGISTRATION, str(error), consumer.name) from None
     client_id = answer.get("client_id")

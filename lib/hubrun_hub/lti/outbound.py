@@ -97,11 +97,9 @@ async def get_json(address: object, *, bearer: str = "", body: object = None, in
         data = json.loads(answer.body)
     except NotAnswered:
         raise
-    except (TimeoutError, asyncio.TimeoutError):
+    except TimeoutError:
         raise NotAnswered(f"{where} gave no answer within {TIMEOUT_S} s") from None
-    except RecursionError:
-        raise NotAnswered(f"{where} answered what is not JSON") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotAnswered(f"{where} answered what is not JSON") from None
     except Exception as error:
         raise NotAnswered(f"{where}: {error}"[:200]) from None

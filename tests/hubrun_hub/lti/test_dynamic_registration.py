@@ -96,7 +96,7 @@ def test_an_lms_registers_in_one_click_and_launches_in_the_next(
     answer = lms.begin_registration(browser, link)
     assert is_registered(answer), answer.response.text
     assert lms.broken == []
-    assert "postMessage({ subject: \"org.imsglobal.lti.close\" }" in answer.response.text
+    assert 'postMessage({ subject: "org.imsglobal.lti.close" }' in answer.response.text
     assert "Moodle at 127.0.0.1" in answer.response.text
     [(client_id, tool)] = lms.tools.items()
     assert tool == tool_registration(f"{PUBLIC_URL}hub/", "ext_user_username", "moodle")
@@ -140,7 +140,9 @@ def test_a_person_who_opens_the_link_is_told_where_it_goes_and_it_still_works(
     assert is_registered(lms.begin_registration(browser, link))
 
 
-def test_without_a_link_nobody_makes_the_hub_ask_anything(hub: Hub, browser: Browser, lms: RegisteringLms, link: str) -> None:
+def test_without_a_link_nobody_makes_the_hub_ask_anything(
+    hub: Hub, browser: Browser, lms: RegisteringLms, link: str
+) -> None:
     expired = made_link(hub, -1)
     forged = [
         f"{PUBLIC_URL}hub/lti13/register?token={'0' * 64}", f"{PUBLIC_URL}hub/lti13/register?x=", link[:-1], expired,
@@ -279,14 +281,21 @@ def test_what_the_hub_may_write_gives_nobody_another_prefix_or_a_consumer_of_its
     (folder / "extra.json").write_text(json.dumps({**kept, "client_ids": ["extra"], "prefix": ""}))
     lms.client_id = list(lms.tools)[-1]
     assert lms.launch(browser).logged_in and browser.user == "chem__ada"
-    assert Browser(hub).get(f"/hub/lti13/oauth_login?iss={lms.issuer}&login_hint=x&client_id=extra").reason == "not-trusted"
+    assert (
+        Browser(hub).get(f"/hub/lti13/oauth_login?iss={lms.issuer}&login_hint=x&client_id=extra").reason
+        == "not-trusted"
+    )
 
 
 def test_the_page_may_be_shown_in_the_lms_and_others_not(browser: Browser, lms: RegisteringLms, link: str) -> None:
     """Canvas and Moodle show it in a frame of their own page."""
     answers = [lms.begin_registration(browser, link), browser.get(link), browser.get("/hub/lti13/config")]
     policies = [answer.response.headers["Content-Security-Policy"] for answer in answers]
-    assert [policy.partition(";")[0] for policy in policies] == ["frame-ancestors https:", "frame-ancestors https:", "frame-ancestors 'none'"]
+    assert [policy.partition(";")[0] for policy in policies] == [
+        "frame-ancestors https:",
+        "frame-ancestors https:",
+        "frame-ancestors 'none'",
+    ]
     assert answers[0].response.headers["Referrer-Policy"] == "no-referrer"
 
 
@@ -294,7 +303,9 @@ def test_it_is_registered_by_get_alone(browser: Browser, link: str) -> None:
     assert browser.post(link, {}).status in (403, 405)
 
 
-def test_a_refused_page_names_the_lms_of_the_consumer(hub: Hub, browser: Browser, lms: RegisteringLms, link: str) -> None:
+def test_a_refused_page_names_the_lms_of_the_consumer(
+    hub: Hub, browser: Browser, lms: RegisteringLms, link: str
+) -> None:
     assert is_registered(lms.begin_registration(browser, link))
     lms.client_id = list(lms.tools)[-1]
     page = lms.launch(browser, message_type="LtiDeepLinkingRequest").response.text
@@ -305,5 +316,7 @@ def test_a_refused_page_names_the_lms_of_the_consumer(hub: Hub, browser: Browser
 
 
 def test_the_domain_of_the_tool_has_its_port() -> None:
-    assert tool_registration("https://hub.example.edu:8443/hub/", "x", "moodle")[TOOL]["domain"] == "hub.example.edu:8443"
+    assert (
+        tool_registration("https://hub.example.edu:8443/hub/", "x", "moodle")[TOOL]["domain"] == "hub.example.edu:8443"
+    )
     assert HOST in PUBLIC_URL

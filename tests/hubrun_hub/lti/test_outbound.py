@@ -94,4 +94,8 @@ def test_a_server_that_drips_is_given_up(slow: str, monkeypatch: pytest.MonkeyPa
 def test_a_certificate_that_nobody_vouches_for_is_refused(slow: str) -> None:
     with pytest.raises(NotAnswered) as refused:
         asyncio.run(get_json(slow.replace("http:", "https:"), inner=True))
-    assert "SSL" in str(refused.value) or "record layer" in str(refused.value) or isinstance(refused.value.__context__, ssl.SSLError)
+    assert (
+        "SSL" in str(refused.value)
+        or "record layer" in str(refused.value)
+        or isinstance(refused.value.__context__, ssl.SSLError)
+    )

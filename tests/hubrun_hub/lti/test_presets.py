@@ -113,7 +113,9 @@ WHOLE = {
 }  # fmt: skip
 
 
-def read(folder: Path, settings: dict[str, Any], kept: dict[str, Any] | None = None) -> tuple[list[consumers.Consumer], list[str]]:
+def read(
+    folder: Path, settings: dict[str, Any], kept: dict[str, Any] | None = None
+) -> tuple[list[consumers.Consumer], list[str]]:
     (folder / "d").mkdir()
     (folder / "r").mkdir()
     (folder / "d" / "x.json").write_text(json.dumps(settings))
@@ -146,7 +148,9 @@ def test_a_file_without_a_platform_only_says_which_lms_it_is(tmp_path: Path) -> 
         ({"issuer": 7}, "issuer is missing or no text"),
     ],
 )
-def test_a_file_that_is_not_right_shuts_its_consumer_out(tmp_path: Path, changes: dict[str, Any], complaint: str) -> None:
+def test_a_file_that_is_not_right_shuts_its_consumer_out(
+    tmp_path: Path, changes: dict[str, Any], complaint: str
+) -> None:
     found, [problem] = read(tmp_path, {**WHOLE, **changes})
     assert found == [] and complaint in problem
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
 
 from IPython.display import Markdown
 
@@ -20,6 +19,7 @@ from hubrun.params import Site
 from hubrun.params.consumers import ConsumerParams
 from hubrun.resources.files import Directory, OnlyFiles
 from hubrun.resources.registration_link import RegistrationLink
+from hubrun.sections.canvas.tables import table
 from hubrun.shell import quote
 from hubrun_hub.lti import registration
 
@@ -51,7 +51,7 @@ def show(server: Server) -> Markdown:
             "a consumer).*"
         )
     heads = ("consumer", "LMS", "state", "the link, on the server")
-    return Markdown(_table(heads, [_row(server, each) for each in waiting]))
+    return Markdown(table(heads, [_row(server, each) for each in waiting]))
 
 
 def _link(site: Site, consumer: ConsumerParams) -> RegistrationLink:
@@ -67,12 +67,17 @@ def _link(site: Site, consumer: ConsumerParams) -> RegistrationLink:
 def _row(server: Server, consumer: ConsumerParams) -> tuple[str, ...]:
     link = _link(server.site, consumer)
     known = f"{server_paths.REGISTRATION}/{consumer.name}.json"
-    kept, ends, *_ = [*server.probe(quote(_STATE, server.site.hub_user, link.registered, known))[0].stdout.split("\n"), ""]
+    kept, ends, *_ = [
+        *server.probe(quote(_STATE, server.site.hub_user, link.registered, known))[0].stdout.split("\n"),
+        "",
+    ]
     found = _object(kept)
     lms = f"{consumer.preset.title}, {consumer.urls().issuer}"
     if found:
         # The hub's own words: into the record goes of them what looks like a client id and a day.
-        ids = ", ".join(f"`{each}`" for each in re.findall(r'"([\w.~:/@+=|-]{1,255})"', json.dumps(found.get("client_ids"))))
+        ids = ", ".join(
+            f"`{each}`" for each in re.findall(r'"([\w.~:/@+=|-]{1,255})"', json.dumps(found.get("client_ids")))
+        )
         day = re.match(r"\d{4}-\d\d-\d\d", str(found.get("at", "")))
         return f"`{consumer.name}`", lms, f"registered on {day[0] if day else '?'}, client id {ids}", "–"
     if not ends.isdigit():
@@ -87,8 +92,3 @@ def _object(text: str) -> dict[str, list[object]]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [heads, tuple("---" for _ in heads), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

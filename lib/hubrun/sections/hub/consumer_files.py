@@ -31,7 +31,12 @@ def files(site: Site) -> list[Resource]:
             wanted.append(File(f"{CONSUMERS}/{consumer.name}.json", text, 0o640, f"root:{site.hub_user}"))
     paths = [each.path for each in wanted if isinstance(each, (SecretFile, File))]
     names = tuple(path.removeprefix(f"{CONSUMERS}/") for path in paths if path.startswith(f"{CONSUMERS}/"))
-    return [Directory(CONSUMERS, owner=f"root:{site.hub_user}", mode=0o750), *wanted, OnlyFiles(CONSUMERS, names), *registered(site)]
+    return [
+        Directory(CONSUMERS, owner=f"root:{site.hub_user}", mode=0o750),
+        *wanted,
+        OnlyFiles(CONSUMERS, names),
+        *registered(site),
+    ]
 
 
 def registered(site: Site) -> list[Resource]:
