@@ -76,7 +76,7 @@ consumers: list = []  # further LMSs or courses with keys of their own: [{name: 
 admin_users: list = []  # hub users who administer the hub
 idle_minutes: int = 60  # stop a student's server after this many idle minutes; 0: never
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
-canvas_tool_name: str = "JupyterHub"  # name of the tool in Canvas
+canvas_tool_name: str = "JupyterHub"  # name of the tool in the LMS
 check: bool = False  # True: show what would change and touch nothing
 
 # %% [markdown]

@@ -13,16 +13,16 @@ _LOG = "`journalctl -u jupyterhub` names the consumer and the reason."
 
 # The page's reason → cause. Each page that refuses a launch says its reason (hubrun_hub/lti/pages.py, data-reason).
 _BY_REASON = {
-    Reason.UNTRUSTED: "The LMS and the hub do not agree. LTI 1.1: the key or secret in Canvas is not the one in lti.env, "
-    "or Canvas launches an address that does not match domain and https_port. LTI 1.3: the client id, issuer or keys "
+    Reason.UNTRUSTED: "The LMS and the hub do not agree. LTI 1.1: the key or secret in the LMS is not the one in lti.env, "
+    "or the LMS launches an address that does not match domain and https_port. LTI 1.3: the client id, issuer or keys "
     "differ from those in consumers.d: compare them, and run 02 again. " + _LOG,
     Reason.EXPIRED: "The launch was too old when it arrived: the clock of the LMS or of the hub is wrong (`timedatectl` "
     "must say that it is synchronized), or something on the way delayed it.",
     Reason.CLOCK: "The hub's clock is slow, or the LMS's is fast, by more than 30 s: `timedatectl` on the server must say "
     "that it is synchronized.",
     Reason.REPLAYED: "The same launch was sent twice: the page was reloaded, or a proxy sent it again. Launch again.",
-    Reason.NO_NAME: "The launch does not have the field that lti_username_key names, or it is empty: the tool's privacy in Canvas "
-    "must be public (LTI 1.3: the developer key of 05), and the person must have that field; or choose another key.",
+    Reason.NO_NAME: "The launch does not have the field that lti_username_key names, or it is empty: the tool's privacy in the LMS "
+    "must let it through (05 says which), and the person must have that field; or choose another key.",
     Reason.OTHER_PERSON: "The name was last used by another person of the same LMS: somebody who may edit a link in the "
     "course may have written it (custom fields, the launch URL). If the LMS merged two accounts of one person, make the "
     "hub forget the old one: README, Who comes in.",

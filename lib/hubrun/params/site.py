@@ -255,7 +255,7 @@ class Site(BaseModel):
 
     # -- 05 Canvas
     canvas_tool_name: kinds.Title = _param(
-        "02 05", "name of the tool in Canvas", "JupyterHub", min_length=1, max_length=255
+        "02 05", "name of the tool in the LMS", "JupyterHub", min_length=1, max_length=255
     )
     canvas_url: kinds.Https = _param(
         "05", "https://… of your Canvas, to set the tool up by its API; empty: by hand", ""
