@@ -46,6 +46,7 @@ from hubrun.sections.hub.config import pinned
 from hubrun.shell import quote
 from hubrun_hub.lti.consumers import Consumer
 from hubrun_hub.lti.dynamic_registration import consumer_of
+from hubrun_hub.lti.presets import Urls
 from hubrun_hub.lti.refusals import Refusal
 
 FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
@@ -563,7 +564,7 @@ def test_the_hub_takes_the_link_that_was_made_and_knows_its_digest_alone(machine
     token = re.fullmatch(r"https://hub\.example\.edu/hub/lti13/register\?token=([0-9a-f]{64})\n", made)
     assert token and token[1] not in machine.sh(link.probe()) + (folder / "chem.json").read_text()
     assert stat.S_IMODE((folder / "chem.link").stat().st_mode) == 0o600
-    consumer = Consumer("chem", "chem", lms="moodle", awaits="https://m.x.edu")
+    consumer = Consumer("chem", "chem", lms="moodle", awaits=Urls("https://m.x.edu", "", ""))
     assert consumer_of(folder, token[1], [consumer], time.time() + 6 * 86400) is consumer
     for wrong, at in ((token[1][:-1], 0.0), ("", 0.0), (token[1], 8 * 86400.0)):
         with pytest.raises(Refusal):

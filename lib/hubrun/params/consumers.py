@@ -119,9 +119,9 @@ class ConsumerParams(_Entry):
         if self.registration and not self.preset.registers:
             raise ValueError(f"{parameter('registration')}: {title} cannot register the hub by itself; set client_ids")
         urls = self.urls()
-        if not urls.issuer or (self.client_ids and not urls.authorize_url):
+        if not urls.issuer or not urls.authorize_url:
             raise ValueError(f"{parameter('platform')} must say where your {title} is: https://…")
-        if self.client_ids and not urls.jwks_url:
+        if not urls.jwks_url:
             raise ValueError(f"{parameter('jwks_url')} is needed: {title} shows it beside the client id")
         if self.preset.shared and self.client_ids and not self.deployment_ids:
             raise ValueError(

@@ -8,10 +8,9 @@
                                               is shut out. In both versions: perhaps lms (`presets`), username_key, and
                                               prefix
 
-With `registration` in its file a consumer has an issuer there and nothing else of LTI 1.3: the rest is what an LMS with
-this issuer said when an administrator of it registered the hub (`dynamic_registration`). That the hub wrote itself, into
-a folder of its own. Who may register, and as which consumer, is root's to say; and without root's file the hub's own
-counts for nothing.
+With `registration` in its file a consumer has no client ids there: they are what the LMS gave when an administrator of it
+registered the hub (`dynamic_registration`). Those the hub wrote itself, into a folder of its own. All else is root's to
+say, and where the LMS's keys are above all; without root's file the hub's own counts for nothing.
 
 So a consumer comes with a file and goes with it, at once and without a restart, and the others' files stay as they are.
 
@@ -36,7 +35,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from .presets import PRESETS
+from .presets import PRESETS, Urls
 from .user_names import PREFIX
 
 DEFAULT = "default"
@@ -64,7 +63,7 @@ class Consumer:
     """One LMS or course with its key. `key` is "" where it has no LTI 1.1, `platform` None where it has no LTI 1.3.
 
     `lms` says which LMS it is (`presets`), `username_key` the field by which its people are named, "" for the hub's own.
-    `awaits` is the issuer that may still register; "" when none may, or one did.
+    `awaits` is the LMS that may still register the hub; None when none may, or it did.
     """
 
     name: str
@@ -74,7 +73,7 @@ class Consumer:
     platform: Platform | None = None
     lms: str = "canvas"
     username_key: str = ""
-    awaits: str = ""
+    awaits: Urls | None = None
 
 
 def read(folder: Path, default_file: Path | None, registered: Path | None = None) -> tuple[list[Consumer], list[str]]:
@@ -100,9 +99,9 @@ def read(folder: Path, default_file: Path | None, registered: Path | None = None
 
 def _consumer(name: str, paths: list[Path], registered: Path | None) -> Consumer:
     """The consumer of one or two files. Raises OSError and ValueError, whose text holds no secret."""
-    key = secret = awaits = username_key = ""
+    key = secret = username_key = ""
     lms = "canvas"
-    platform = None
+    platform = awaits = None
     prefixes: set[str] = set()
     for path in paths:
         if path.suffix == ".env":
@@ -123,8 +122,10 @@ def _consumer(name: str, paths: list[Path], registered: Path | None) -> Consumer
             _check_not_expired(path, settings)
             lms, username_key = _ways(path, settings)
             if settings.get("registration") is True:
-                awaits = _text(path, settings, "issuer")
-                platform = _registered(registered, name, awaits)
+                platform = _registered(registered, name, path, settings)
+                # What it says besides the client ids is whole, too.
+                known = platform or _platform(path, {**settings, "client_ids": ["none yet"]})
+                awaits = None if platform else Urls(known.issuer, known.authorize_url, known.jwks_url)
             elif settings.keys() & {"issuer", "client_ids", "authorize_url", "jwks_url", "jwks"}:
                 platform = _platform(path, settings)
             if "prefix" in settings:
@@ -136,7 +137,7 @@ def _consumer(name: str, paths: list[Path], registered: Path | None) -> Consumer
         raise ValueError(
             f"{prefix!r} is not a prefix, which is 1 to 12 of a-z and 0-9: set {PREFIX_KEY}, or prefix in JSON"
         )
-    return Consumer(name, prefix, key, secret, platform, lms, username_key, "" if platform else awaits)
+    return Consumer(name, prefix, key, secret, platform, lms, username_key, awaits)
 
 
 def _ways(path: Path, settings: dict[str, object]) -> tuple[str, str]:
@@ -149,15 +150,17 @@ def _ways(path: Path, settings: dict[str, object]) -> tuple[str, str]:
     return lms, username_key
 
 
-def _registered(folder: Path | None, name: str, issuer: str) -> Platform | None:
-    """What an LMS with this issuer said when it registered the hub as `name`; None when none did yet."""
+def _registered(folder: Path | None, name: str, root: Path, settings: dict[str, object]) -> Platform | None:
+    """The platform of root's `settings` with the client ids that it gave when it registered the hub; None when it did not."""
     path = folder / f"{name}.json" if folder else None
     if path is None or not path.exists():
         return None
-    platform = _platform(path, _json(path))
-    if platform.issuer != issuer:
+    kept = _json(path)
+    if kept.get("issuer") != settings.get("issuer"):
         raise ValueError(f"{path} is of another issuer than the one that may register: remove it, and register again")
-    return platform
+    if not _texts(path, kept, "client_ids"):
+        raise ValueError(f"{path}: client_ids is missing or empty")
+    return _platform(root, {**settings, "client_ids": kept["client_ids"]})
 
 
 def _json(path: Path) -> dict[str, object]:

@@ -7,11 +7,13 @@ when it is good, from files that it cannot write:
 
 1. The LMS opens the link in the administrator's browser, and adds where it says what it is (`openid_configuration`) and
    a token of its own (`registration_token`): 3.4.
-2. The hub reads that. The issuer must be the one that root's file of the consumer names (consumers.d/NAME.json), and the
-   address must be at that issuer's host (3.5.1): so whoever has the link can register this LMS, and nothing else.
+2. The hub reads that. The address must be at the host of the issuer that root's file of the consumer names
+   (consumers.d/NAME.json; 3.5.1), and issuer, keys and authorization must be what root's file says. The host alone would
+   not do: a student may upload a file to their LMS, which says that the LMS's keys are the student's. So whoever has the
+   link can register this LMS, and nothing else.
 3. The hub says what it is (3.5.2), at the address that the LMS gave, and gets its client id (3.6).
-4. It keeps what it learned in a file of its own, lti_registered/NAME.json, which `consumers` reads. From then on the
-   consumer launches, and waits for no other: the link has served.
+4. It keeps the client id in a file of its own, lti_registered/NAME.json, which `consumers` reads. From then on the consumer
+   launches, and waits for no other: the link has served.
 
 No deployment id is kept: the client id is of this one LMS, and its administrator decides where the tool is.
 """
@@ -64,7 +66,7 @@ def consumer_of(folder: Path, token: str, consumers: list[Consumer], now: float)
         if not now < expires:
             raise Refusal(Reason.REGISTRATION_LINK, "its link has expired; 05_canvas makes a new one", path.stem)
         consumer = next((each for each in consumers if each.name == path.stem), None)
-        if consumer is None or not consumer.awaits:
+        if consumer is None or consumer.awaits is None:
             raise Refusal(Reason.REGISTRATION_LINK, "its link was used already, or it may not be registered", path.stem)
         return consumer
     raise Refusal(Reason.REGISTRATION_LINK, "no such link")
@@ -78,21 +80,27 @@ async def register(
     `configuration` and `bearer` are what the LMS added to the link; `inner`: it may be in an inner network.
     Raises Refusal.
     """
+    awaits = consumer.awaits
+    if awaits is None:
+        raise Refusal(Reason.REGISTRATION_LINK, "it may not be registered", consumer.name)
     try:
         if bearer and not _BEARER.fullmatch(bearer):
             raise outbound.NotAnswered("its registration_token is not a token")
         outbound.check_address(configuration, inner)
-        if urlsplit(configuration).netloc not in configured_at(consumer.awaits):
+        if urlsplit(configuration).netloc not in configured_at(awaits.issuer):
             raise outbound.NotAnswered(
-                f"it says what it is at {urlsplit(configuration).netloc}, which is not of {consumer.awaits}"
+                f"it says what it is at {urlsplit(configuration).netloc}, which is not of {awaits.issuer}"
             )
         said = await outbound.get_json(configuration, bearer=bearer, inner=inner)
-        if said.get("issuer") != consumer.awaits:
-            raise outbound.NotAnswered(f"its issuer is {said.get('issuer')!r:.100}, and not {consumer.awaits}")
-        addresses = {
-            kept: outbound.check_address(said.get(name), inner)
-            for kept, name in (("authorize_url", "authorization_endpoint"), ("jwks_url", "jwks_uri"))
-        }
+        for name, known, parameter in (
+            ("issuer", awaits.issuer, "lti_issuer"),
+            ("authorization_endpoint", awaits.authorize_url, "lti_authorize_url"),
+            ("jwks_uri", awaits.jwks_url, "lti_jwks_url"),
+        ):
+            if said.get(name) != known:
+                raise outbound.NotAnswered(
+                    f"its {name} is {said.get(name)!r:.200}, and not {known}: set {parameter} where that is right"
+                )
         algorithms = said.get("id_token_signing_alg_values_supported", [_ALGORITHM])
         if not isinstance(algorithms, list) or _ALGORITHM not in algorithms:
             raise outbound.NotAnswered(f"it does not sign with {_ALGORITHM}")
@@ -105,8 +113,8 @@ async def register(
     about = said.get(PLATFORM)
     words = [about.get(name) for name in ("product_family_code", "version")] if isinstance(about, dict) else []
     product = " ".join(word for word in words if isinstance(word, str))
-    settings = {"issuer": consumer.awaits, "client_ids": [client_id], **addresses, "product": product[:100]}
-    return Registered(settings, f"{consumer.awaits} ({product!r:.100}) registered the hub: client id {client_id}")
+    settings = {"issuer": awaits.issuer, "client_ids": [client_id], "product": product[:100]}
+    return Registered(settings, f"{awaits.issuer} ({product!r:.100}) registered the hub: client id {client_id}")
 
 
 def keep(folder: Path, name: str, registered: Registered) -> Path:

@@ -49,12 +49,10 @@ class Register13(LaunchHandler):
             path = dynamic_registration.keep(Path(door.registered_dir), consumer.name, registered)
             if not any(each.name == consumer.name and each.platform for each in door.read_consumers()):
                 path.unlink(missing_ok=True)
-                raise Refusal(
-                    Reason.REGISTRATION, "what the LMS said of itself cannot be used (see above)", consumer.name
-                )
+                raise Refusal(Reason.REGISTRATION, "its client id cannot be used (see above)", consumer.name)
         self.log.info("LTI consumer %s: %s", consumer.name, registered.line)
         html = await self.render_template(
-            "hubrun-registered.html", lms=PRESETS[consumer.lms].title, host=urlsplit(consumer.awaits).netloc,
+            "hubrun-registered.html", lms=PRESETS[consumer.lms].title, host=urlsplit(consumer.awaits.issuer if consumer.awaits else "").netloc,
             title=door.tool_title,
         )  # fmt: skip
         self.set_header("Cache-Control", "no-store")

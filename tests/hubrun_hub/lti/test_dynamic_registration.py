@@ -65,7 +65,10 @@ def link(hub: Hub, lms: RegisteringLms) -> str:
 
 def asked(hub: Hub, lms: RegisteringLms, **changes: Any) -> Path:
     path = hub.folder / "consumers.d" / f"{NAME}.json"
-    settings = {"lms": "moodle", "issuer": lms.issuer, "registration": True, "prefix": "chem", **changes}
+    settings = {
+        "lms": "moodle", "issuer": lms.issuer, "registration": True, "prefix": "chem",
+        "authorize_url": f"{lms.url}/authorize", "jwks_url": f"{lms.url}/jwks", **changes,
+    }  # fmt: skip
     path.write_text(json.dumps(settings))
     return path
 
@@ -176,6 +179,10 @@ def test_a_link_registers_the_lms_of_the_parameters_and_no_other(
         other.issuer = lms.issuer  # it may well say so
         assert other.begin_registration(browser, link).reason == "registration"
         assert other.paths == [], "the hub does not even ask there"
+        # A file that a student uploaded to the LMS itself, with keys of theirs.
+        for name in ("jwks_uri", "authorization_endpoint"):
+            lms.says = lambda said, name=name: {**said, name: f"{lms.url}/pluginfile.php/5/mine.json"}  # type: ignore[misc]
+            assert lms.begin_registration(browser, link).reason == "registration"
         # At the LMS's own host, but of another issuer: Sakai takes it from the address (lti13/well_known?issuerURL=).
         lms.says = lambda said: {**said, "issuer": "https://evil.example"}
         assert lms.begin_registration(browser, link).reason == "registration"
@@ -277,7 +284,9 @@ def test_what_the_hub_may_write_gives_nobody_another_prefix_or_a_consumer_of_its
     assert is_registered(lms.begin_registration(browser, link))
     folder = hub.folder / "lti_registered"
     kept = json.loads((folder / f"{NAME}.json").read_text())
-    (folder / f"{NAME}.json").write_text(json.dumps({**kept, "prefix": "", "lms": "canvas"}))
+    (folder / f"{NAME}.json").write_text(
+        json.dumps({**kept, "prefix": "", "lms": "canvas", "jwks_url": "https://evil.example/k"})
+    )
     (folder / "extra.json").write_text(json.dumps({**kept, "client_ids": ["extra"], "prefix": ""}))
     lms.client_id = list(lms.tools)[-1]
     assert lms.launch(browser).logged_in and browser.user == "chem__ada"

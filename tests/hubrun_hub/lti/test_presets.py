@@ -10,7 +10,7 @@ import pytest
 
 from hubrun.params.consumers import Lms
 from hubrun_hub.lti import consumers
-from hubrun_hub.lti.presets import CANVASES, PRESETS, claim_path, configured_at, is_vouched
+from hubrun_hub.lti.presets import CANVASES, PRESETS, Urls, claim_path, configured_at, is_vouched
 from hubrun_hub.lti.registration import TOOL, tool_registration
 
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
@@ -126,7 +126,7 @@ def read(
 
 def test_a_consumer_has_its_lms_and_its_field(tmp_path: Path) -> None:
     [found], problems = read(tmp_path, {**WHOLE, "lms": "moodle", "username_key": "ext_user_username"})
-    assert (found.lms, found.username_key, found.awaits, problems) == ("moodle", "ext_user_username", "", [])
+    assert (found.lms, found.username_key, found.awaits, problems) == ("moodle", "ext_user_username", None, [])
     (tmp_path / "old").mkdir()
     [old], _ = read(tmp_path / "old", WHOLE)
     assert (old.lms, old.username_key) == ("canvas", ""), "a file of a version before"
@@ -134,7 +134,7 @@ def test_a_consumer_has_its_lms_and_its_field(tmp_path: Path) -> None:
 
 def test_a_file_without_a_platform_only_says_which_lms_it_is(tmp_path: Path) -> None:
     [found], problems = read(tmp_path, {"lms": "sakai", "prefix": "x"})
-    assert (found.lms, found.prefix, found.platform, found.awaits, problems) == ("sakai", "x", None, "", [])
+    assert (found.lms, found.prefix, found.platform, found.awaits, problems) == ("sakai", "x", None, None, [])
 
 
 @pytest.mark.parametrize(
@@ -156,13 +156,21 @@ def test_a_file_that_is_not_right_shuts_its_consumer_out(
 
 
 def test_who_waits_for_a_registration_launches_with_it_and_waits_no_more(tmp_path: Path) -> None:
-    waits = {"lms": "moodle", "issuer": "https://x.example", "registration": True}
+    waits = {**WHOLE, "lms": "moodle", "registration": True}
+    del waits["client_ids"]
     [found], problems = read(tmp_path, waits)
-    assert (found.platform, found.awaits, problems) == (None, "https://x.example", [])
+    assert (found.platform, found.awaits, problems) == (
+        None,
+        Urls("https://x.example", WHOLE["authorize_url"], WHOLE["jwks_url"]),
+        [],
+    )
     (tmp_path / "b").mkdir()
-    [found], problems = read(tmp_path / "b", waits, {**WHOLE, "lms": "canvas", "prefix": "evil"})
+    [found], problems = read(
+        tmp_path / "b", waits, {**WHOLE, "lms": "canvas", "prefix": "evil", "jwks_url": "https://evil.example/k"}
+    )
     assert found.platform and found.platform.client_ids == ("1",)
-    assert (found.awaits, found.lms, found.prefix, problems) == ("", "moodle", "x", [])
+    assert found.platform.jwks_url == WHOLE["jwks_url"], "where the keys are is root's to say"
+    assert (found.awaits, found.lms, found.prefix, problems) == (None, "moodle", "x", [])
     (tmp_path / "c").mkdir()
     assert consumers.read(tmp_path / "c", None, tmp_path / "b" / "r") == ([], []), "nothing without root's file"
 
@@ -171,11 +179,11 @@ def test_who_waits_for_a_registration_launches_with_it_and_waits_no_more(tmp_pat
     ("kept", "complaint"),
     [
         ({**WHOLE, "issuer": "https://evil.example"}, "is of another issuer"),
-        ({**WHOLE, "jwks_url": "http://x.example/k"}, "jwks_url is not an https address"),
         ({**WHOLE, "client_ids": []}, "client_ids is missing or empty"),
-        ({}, "issuer is missing"),
+        ({}, "is of another issuer"),
+        ({**WHOLE, "client_ids": "1"}, "client_ids is not a list of texts"),
     ],
 )
 def test_what_the_hub_kept_wrongly_shuts_its_consumer_out(tmp_path: Path, kept: dict[str, Any], complaint: str) -> None:
-    found, [problem] = read(tmp_path, {"issuer": "https://x.example", "registration": True}, kept)
+    found, [problem] = read(tmp_path, {**WHOLE, "registration": True}, kept)
     assert found == [] and complaint in problem

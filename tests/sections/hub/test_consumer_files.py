@@ -106,6 +106,7 @@ def test_an_lms_that_registers_the_hub_is_awaited_and_what_it_said_stays_as_long
     [json_file] = [each for each in consumer_files.files(made) if isinstance(each, File)]
     assert json.loads(json_file.content) == {
         "lms": "moodle", "issuer": "https://moodle.x.edu/m", "registration": True, "prefix": "",
+        "authorize_url": "https://moodle.x.edu/m/mod/lti/auth.php", "jwks_url": "https://moodle.x.edu/m/mod/lti/certs.php",
     }  # fmt: skip
     [kept] = consumer_files.registered(made)
     assert kept == OnlyFiles("/var/lib/jupyterhub/lti_registered", ("default.json",), "jupyterhub")

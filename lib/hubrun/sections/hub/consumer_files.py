@@ -53,14 +53,12 @@ def _ways(site: Site, consumer: ConsumerParams) -> dict[str, object]:
 
 
 def _platform(consumer: ConsumerParams) -> dict[str, object]:
-    urls = consumer.urls()
-    if consumer.awaits_registration:
-        return {"issuer": urls.issuer, "registration": True}
-    if not consumer.has("1.3") or not consumer.client_ids:
+    if not consumer.has("1.3") or not (consumer.client_ids or consumer.awaits_registration):
         return {}
+    urls = consumer.urls()
     return {
         "issuer": urls.issuer,
-        "client_ids": consumer.client_ids,
+        **({"client_ids": consumer.client_ids} if consumer.client_ids else {"registration": True}),
         "authorize_url": urls.authorize_url,
         "jwks_url": urls.jwks_url,
     }
