@@ -378,8 +378,8 @@ class Site(BaseModel):
         return [default, *self.consumers]
 
     def username_key(self, consumer: ConsumerParams) -> str:
-        """The field by which the people of `consumer` are named; of a further Canvas it is that of the first."""
-        named = self.lti_username_key if consumer.lms == "canvas" else consumer.preset.username_key
+        """The field by which the people of `consumer` are named; where it is the same LMS as the first, as there."""
+        named = self.lti_username_key if consumer.lms == self.lti_lms else consumer.preset.username_key
         return consumer.username_key or named
 
     @property

@@ -318,9 +318,13 @@ class Config13(LaunchHandler):
 
     async def get(self) -> None:
         door = self.authenticator
+        named = [each.username_key for each in door.read_consumers() if each.lms == "canvas"]
         try:
             key = registration.developer_key(
-                self.address(""), door.username_key, title=door.tool_title, public_jwk=door.tool_jwk
+                self.address(""),
+                next(iter(named), "") or door.username_key,
+                title=door.tool_title,
+                public_jwk=door.tool_jwk,
             )
         except ValueError as error:
             self.set_status(404)

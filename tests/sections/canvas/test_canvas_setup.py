@@ -195,6 +195,9 @@ def test_a_site_with_another_lms_alone_is_shown_nothing_of_canvas() -> None:
         canvas_forms.key_form(here, JWK)
     )
     assert "Nothing to do here" in text(lms_forms.show(site()))
+    # Beside a Moodle, whose field Canvas does not know, a Canvas has a developer key all the same.
+    mixed = site(lti_lms="moodle", lti_username_key="ext_user_username", consumers=[{"name": "c", "lti_version": "1.3", "client_ids": ["1"]}])  # fmt: skip
+    assert pasted(mixed)["extensions"][0]["privacy_level"] == "name_only"
 
 
 def test_an_lms_that_registers_is_told_where_the_link_goes_and_no_addresses() -> None:

@@ -86,7 +86,13 @@ def test_each_lms_has_its_own_addresses_and_a_canvas_keeps_the_file_that_it_had(
 
 
 def test_each_consumer_names_people_by_its_own_field() -> None:
-    """Of a further Canvas it is that of the first; of another LMS, one that it vouches for."""
+    """Of a further one of the same LMS it is that of the first; of another LMS, one that it vouches for."""
+    mixed = site(
+        lti_lms="moodle",
+        lti_username_key="ext_user_username",
+        consumers=[{"name": "bio"}, {"name": "m", "lms": "moodle"}],
+    )
+    assert [mixed.username_key(each) for each in mixed.all_consumers] == ["ext_user_username", "lis_person_sourcedid", "ext_user_username"]  # fmt: skip
     found = files(
         lti_username_key="custom_canvas_user_login_id",
         consumers=[

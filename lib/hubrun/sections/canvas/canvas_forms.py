@@ -42,6 +42,11 @@ def has(site: Site, version: str) -> bool:
     return any(consumer.lti_version in (version, "both") for consumer in canvases(site))
 
 
+def _username_key(site: Site) -> str:
+    """The field by which people of Canvas are named: of several, of the first."""
+    return next((site.username_key(each) for each in canvases(site)), site.lti_username_key)
+
+
 def canvases(site: Site) -> list[ConsumerParams]:
     """The consumers that are a Canvas."""
     return [consumer for consumer in site.all_consumers if consumer.lms == "canvas"]
@@ -71,8 +76,8 @@ def who_may_launch(site: Site) -> Markdown:
 
 
 def privacy(site: Site) -> tuple[str, dict[str, str]]:
-    """LTI 1.1: the privacy level with which Canvas sends `lti_username_key`, and the custom fields that it takes."""
-    needed = registration.NEEDED.get(site.lti_username_key)
+    """LTI 1.1: the privacy level with which Canvas sends what names people, and the custom fields that it takes."""
+    needed = registration.NEEDED.get(_username_key(site))
     return needed.lti11 if needed else (registration.PUBLIC, {})
 
 
@@ -152,7 +157,7 @@ def served_key(site: Site, public_jwk: dict[str, Any] | None) -> dict[str, Any]:
     """The developer key as the hub itself serves it. Raises BadInput where it can have none."""
     try:
         return registration.developer_key(
-            f"{site.url}/hub/", site.lti_username_key, title=site.canvas_tool_name, public_jwk=public_jwk
+            f"{site.url}/hub/", _username_key(site), title=site.canvas_tool_name, public_jwk=public_jwk
         )
     except ValueError as error:
         raise BadInput(str(error), "lti_username_key", "LTI 1.3 needs one of those") from None

@@ -6,6 +6,7 @@ sakaiproject/sakai (lti_tool_*.vm), docs.blackboard.com, documentation.brightspa
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from IPython.display import Markdown
@@ -56,7 +57,7 @@ WORDS: dict[str, Words] = {
         "**Default launch container**: *New window* (Moodle's own default, and what a registration sets, is a frame)",
     ),
     "openedx": Words(
-        {"LTI Passport ID": "`jupyterhub`, with `jupyterhub:KEY:SECRET` in Advanced Settings → LTI Passports", "LTI URL": "launch"},
+        {"LTI Passport ID": "`jupyterhub`, with `jupyterhub:KEY:SECRET` in Advanced Settings → LTI Passports; key and secret as the table above says", "LTI URL": "launch"},
         {
             "LTI Version": "LTI 1.3", "Launch URL": "launch", "Tool Initiate Login URL (OIDC)": "login",
             "Registered Redirect URIs": "list", "Tool Public Key Mode": "Keyset URL", "Tool Keyset URL": "jwks",
@@ -146,7 +147,9 @@ def _consumer(site: Site, consumer: ConsumerParams) -> str:
         f"- [ ] **In a tab of its own:** {words.tab}.",
     ]
     parts += [f"More: docs/lms/{consumer.lms}.md."]
-    return "\n\n".join(parts)
+    text = "\n\n".join(parts)
+    # The first consumer's parameters are the flat ones.
+    return re.sub("`(client_ids|deployment_ids|jwks_url)`", r"`lti_\1`", text) if consumer.name == "default" else text
 
 
 def _values(site: Site, consumer: ConsumerParams) -> Fields:
