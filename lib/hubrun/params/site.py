@@ -108,7 +108,7 @@ class Site(BaseModel):
     )
     admin_user: kinds.Login = _param("01", "person's login to create, with sudo; empty: none", "")
     admin_ssh_key_file: kinds.LocalPath = _param("01", "public key file here for admin_user to log in with", "")
-    hub_user: kinds.Login = _param("01 02 04", "system account that runs the hub; it gets no sudo", "jupyterhub")
+    hub_user: kinds.Login = _param("01 02 04 05", "system account that runs the hub; it gets no sudo", "jupyterhub")
     swap_mb: int = _param("01", "size of /swapfile in MB; 0: none", 2048, ge=0, le=65536)
     min_memory_mb: int = _param("01", "refuse a server with less memory than this, in MB", 1800, ge=0)
     min_disk_gb: int = _param("01", "refuse a server with less free disk than this, in GB", 12, ge=0)

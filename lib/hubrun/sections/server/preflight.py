@@ -14,7 +14,7 @@ from hubrun.resources.packages import LOOK
 from hubrun.sections.https.site_certificate import dns_challenge
 from hubrun.shell import quote
 
-# LTI 1.1 refuses a launch whose time is too far off (hubrun_hub/lti/launch.py, CLOCK_S); half of it here.
+# LTI 1.1 refuses a launch whose time is more than 30 s off (ltiauthenticator, LTI11LaunchValidator); half of it here.
 CLOCK_SECONDS = 15
 # Once the hub is installed the space was used for it; then this much must be left.
 LEFT_MB = 1024
