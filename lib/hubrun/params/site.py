@@ -30,6 +30,7 @@ from hubrun.params.consumers import (
     check_platform,
 )
 from hubrun.redaction.secret import Secret
+from hubrun_hub.lti.presets import PRESETS
 
 # YAML's tags for what stands before a colon: text, and <<, which takes in another mapping.
 _NAMES = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
@@ -365,7 +366,7 @@ class Site(BaseModel):
             name="default",
             lms=self.lti_lms,
             lti_version=self.lti_version,
-            username_key=self.lti_username_key,
+            username_key=self._first_username_key,
             prefix="",
             platform=self.lti_platform,
             registration=self.lti_registration,
@@ -379,8 +380,14 @@ class Site(BaseModel):
 
     def username_key(self, consumer: ConsumerParams) -> str:
         """The field by which the people of `consumer` are named; where it is the same LMS as the first, as there."""
-        named = self.lti_username_key if consumer.lms == self.lti_lms else consumer.preset.username_key
+        named = self._first_username_key if consumer.lms == self.lti_lms else consumer.preset.username_key
         return consumer.username_key or named
+
+    @property
+    def _first_username_key(self) -> str:
+        # The default is Canvas's field. In Moodle people may write it themselves, in Brightspace it is another one.
+        chosen = self.lti_username_key != Site.model_fields["lti_username_key"].default
+        return self.lti_username_key if chosen else PRESETS[self.lti_lms].username_key
 
     @property
     def gateway(self) -> str:

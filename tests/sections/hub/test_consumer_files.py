@@ -75,7 +75,7 @@ def test_each_lms_has_its_own_addresses_and_a_canvas_keeps_the_file_that_it_had(
     of = {"lti_version": "1.3", "lti_client_ids": ["c1"]}
     moodle = files(**of, **MOODLE)[f"{D}/default.json"]
     assert moodle == {
-        "lms": "moodle", "issuer": "https://moodle.x.edu/m", "client_ids": ["c1"], "prefix": "",
+        "lms": "moodle", "username_key": "ext_user_username", "issuer": "https://moodle.x.edu/m", "client_ids": ["c1"], "prefix": "",
         "authorize_url": "https://moodle.x.edu/m/mod/lti/auth.php", "jwks_url": "https://moodle.x.edu/m/mod/lti/certs.php",
     }  # fmt: skip
     board = files(**of, lti_lms="blackboard", lti_deployment_ids=["d1"])[f"{D}/default.json"]
@@ -111,7 +111,7 @@ def test_an_lms_that_registers_the_hub_is_awaited_and_what_it_said_stays_as_long
     made = site(lti_version="1.3", lti_registration=True, **MOODLE)
     [json_file] = [each for each in consumer_files.files(made) if isinstance(each, File)]
     assert json.loads(json_file.content) == {
-        "lms": "moodle", "issuer": "https://moodle.x.edu/m", "registration": True, "prefix": "",
+        "lms": "moodle", "username_key": "ext_user_username", "issuer": "https://moodle.x.edu/m", "registration": True, "prefix": "",
         "authorize_url": "https://moodle.x.edu/m/mod/lti/auth.php", "jwks_url": "https://moodle.x.edu/m/mod/lti/certs.php",
     }  # fmt: skip
     [kept] = consumer_files.registered(made)
