@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 02 · JupyterHub and LTI
 #
-# **About.** Installs JupyterHub with its proxy as two services that start at boot, makes the key and secret that Canvas will use, and configures LTI 1.1, LTI 1.3 or both: a person who comes from Canvas is logged in under the name that Canvas gives, and joins the group of their course.
+# **About.** Installs JupyterHub with its proxy as two services that start at boot, makes the key and secret that the LMS (Canvas, Moodle, Open edX, Sakai, Blackboard or Brightspace) will use, and configures LTI 1.1, LTI 1.3 or both: a person who comes from the LMS is logged in under the name that the LMS gives, and joins the group of their course.
 #
 # **Before.** `01_server`.
 #
@@ -37,6 +37,8 @@
 #
 # **When you change the version of LTI**, a person is found again by the id of the other version, if the LMS sends it (Canvas does), or else by `lti_username_key`, if this is a field for which the LMS itself vouches: the SIS id, and with LTI 1.1 the login. An e-mail address is not such a field, because people can change it, nor is a `custom_…` field with LTI 1.3, because everybody who may edit a link in a course can write it. If a school gives a SIS id to another person, the stable id decides: each keeps their own home.
 #
+# **`lti_lms`**: which LMS launches. From it follow the LMS's addresses, where it says who somebody is, and its name on the hub's pages. Where you leave `lti_username_key` as it is, people of another LMS than Canvas are named by the field that it vouches for: `ext_user_username` (Moodle), `ext_d2l_username` (Brightspace), `lis_person_sourcedid` (Open edX, Sakai, Blackboard). In Moodle `lis_person_sourcedid` is the ID number, which people may write themselves. `docs/lms/` has a page on each LMS.
+#
 # **`adopt_users`**: a hub that was set up by hand has users of whom this hub does not know who they are. With `true`, the person whose `lti_username_key` says the name of such a user takes it, with its files, once. With `false`, they get a user of their own.
 #
 # **`admin_users`**: hub users, or people as the LMS names them in `lti_username_key` (`Ada@Example.edu`; for a consumer with a prefix `bio__Ada@Example.edu`). With LTI 1.1 and a tool that is not *public*, and with `custom_…` fields, somebody who may edit a link can write this value until the person has come for the first time: let administrators log in once before you give the hub to courses.
@@ -47,13 +49,15 @@
 #
 # **`lti_version`**: Canvas recommends 1.3; 1.1 does not need an administrator of Canvas. `both` is for the time of a change; people keep their homes.
 #
+# **`lti_platform`** (LTI 1.3): where the LMS is, such as `https://moodle.example.edu`; Instructure's own Canvases have names. **`lti_registration: true`**: the LMS registers the hub by itself, with a link that `05_canvas` makes; otherwise enter its client id into `lti_client_ids`.
+#
 # **`lti_deployment_ids`** (LTI 1.3): which installations of the tool may launch. Canvas and Moodle give each installation a client id or an issuer of its own: leave the list empty. Blackboard's issuer and client id are the same for every institution in the world, and only the deployment id says which one is yours: set it here, and in `deployment_ids` of the entry in `consumers`. Otherwise the administrator of any institution could let people in.
 #
 # **Frames.** Moodle, Brightspace and Open edX show a tool inside the page of the course, in a frame, unless somebody sets the link to open in a new tab or window. JupyterLab does not work in a frame. So the student sees a small page there with a button that opens the hub in a tab of its own, and teachers read on it how to set the link. Only the LMS's own pages can show that button. If the LMS is itself in a frame of another site (Open edX: the host of its learning pages, such as `https://learning.example.edu`), the browser shows nothing but an error until you name that site in **`lti_frame_sites`**.
 #
 # **`outside_course`**: what people get who launch from a course as neither a student nor staff of it: observers, guests, administrators of the LMS. `server` gives them a server without the course; `page` shows them a page. In both cases they cannot hand in. The people in `admin_users` always come in.
 #
-# **`consumers`**: further LMSs or courses, each with a key of its own, such as `{name: bio}`. Their people are named `bio__ada`, so that the `ada` of one school and the `ada` of another are two people; `prefix: ''` says that they are the same person. A consumer that you remove can no longer launch from that moment, and the secrets of the others stay as they are.
+# **`consumers`**: further LMSs or courses, each with a key of its own, such as `{name: bio}` or `{name: chem, lms: moodle, lti_version: '1.3', platform: 'https://moodle.example.edu', registration: true}`. Each may have a `username_key` of its own. Their people are named `bio__ada`, so that the `ada` of one school and the `ada` of another are two people; `prefix: ''` says that they are the same person. A consumer that you remove can no longer launch from that moment, and the secrets of the others stay as they are.
 
 # %% tags=["parameters"]
 site: str = ""  # name of the site; its records are kept under this name
@@ -69,10 +73,12 @@ sudo_password_env: str = ""  # environment variable here that holds the sudo pas
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
 ca_certificates: list = []  # PEM files here with CAs that the server must trust (an institution's proxy or registry)
 hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
-lti_version: str = "1.1"  # version of LTI with which Canvas launches: 1.1, 1.3, or both while you change from one to the other
+lti_lms: str = "canvas"  # the LMS that launches: canvas, moodle, openedx, sakai, blackboard or brightspace
+lti_version: str = "1.1"  # version of LTI with which it launches: 1.1, 1.3, or both while you change from one to the other
 lti_username_key: str = "lis_person_sourcedid"  # launch field that names new people's users on the hub; nobody who has a home is moved by it (see 02)
-lti_platform: str = "production"  # LTI 1.3: the Canvas that launches: production, beta, test, or https://… of your own
-lti_client_ids: list = []  # LTI 1.3: client ids of the developer keys that may launch
+lti_platform: str = "production"  # LTI 1.3: where the LMS is: Canvas's production, beta or test, or https://… of your own
+lti_registration: bool = False  # LTI 1.3: the LMS registers the hub by itself, with a link that 05 makes; in place of lti_client_ids
+lti_client_ids: list = []  # LTI 1.3: client ids that may launch (in Canvas: of the developer keys)
 lti_deployment_ids: list = []  # LTI 1.3: deployment ids that may launch; empty: all deployments of the client ids. Blackboard needs them (see 02)
 lti_issuer: str = ""  # LTI 1.3: issuer, if it is not the platform's
 lti_authorize_url: str = ""  # LTI 1.3: authorize URL, if it is not the platform's
@@ -80,13 +86,13 @@ lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, if it is not the platf
 lti_inner_addresses: bool = False  # LTI 1.3: the LMS's keys are at an address inside your institution (a private one); false: only on the internet
 lti_launch_minutes: int = 10  # how old a launch of LTI 1.1 may be when it arrives, and how far the LMS's clock may differ, in minutes
 lti_frame_sites: list = []  # other sites whose pages show the LMS, and the hub in it, in a frame: [https://learning.example.edu] (see 02)
-consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]
+consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lms: moodle, lti_version: '1.3', platform: https://…, registration: true}]
 outside_course: str = "server"  # what people get who launch from a course as neither student nor staff (observers, guests): a server without the course, or a page
 admin_users: list = []  # who administers the hub: hub users, or what the LMS says of them in lti_username_key
 adopt_users: bool = False  # a hub that was set up by hand: a person takes the hub user, with the files, whose name their lti_username_key says
 idle_minutes: int = 60  # stop a student's server after this many idle minutes; 0: never
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
-canvas_tool_name: str = "JupyterHub"  # name of the tool in Canvas
+canvas_tool_name: str = "JupyterHub"  # name of the tool in the LMS
 check: bool = False  # True: show what would change and touch nothing
 
 # %% [markdown]
@@ -128,9 +134,9 @@ server.check(config.no_renaming_test())
 # %% [markdown]
 # ## JupyterHub
 #
-# A virtual environment of its own in `/opt/jupyterhub`, with versions that were tested together (each file that is downloaded is compared with a known hash): JupyterHub, the LTI authenticator, DockerSpawner, `python-dotenv`, and the culler, which stops idle servers. nbgrader and nbgitpuller go into the students' image, in `04_docker_spawner`.
+# A virtual environment of its own in `/opt/jupyterhub`, with versions that were tested together (each file that is downloaded is compared with a known hash): JupyterHub, DockerSpawner, `python-dotenv`, the culler, which stops idle servers, and what checks signatures (`oauthlib`, `PyJWT`). nbgrader and nbgitpuller go into the students' image, in `04_docker_spawner`.
 #
-# By hand: `python3 -m venv /opt/jupyterhub && . /opt/jupyterhub/bin/activate && pip install jupyterhub jupyterhub-ltiauthenticator dockerspawner python-dotenv`
+# By hand: `python3 -m venv /opt/jupyterhub && . /opt/jupyterhub/bin/activate && pip install jupyterhub dockerspawner python-dotenv oauthlib pyjwt`
 
 # %%
 from hubrun.resources.venv import Venv
@@ -179,7 +185,7 @@ server.ensure(config.folder(site), *consumer_files.files(site), *config.tokens(s
 # 2. `90-local.py` in it is yours: it is made once, empty, and never changed again. What it sets overrides everything else.
 # 3. `jupyterhub_config.py` reads these parts in the order of their names.
 # 4. `20-hub.py` says where the hub listens, who its administrators are, and when idle servers stop.
-# 5. `25-lti.py` says that people log in by LTI, and by nothing else. The program that it loads (`hubrun_hub.lti`) accepts a launch that a consumer signed, once, and tells everybody else what to do.
+# 5. `25-lti.py` says that people log in by LTI, and by nothing else. The program that it loads (`hubrun_hub.lti`) accepts a launch that a consumer signed, once, and tells everybody else what to do. It is ours: the guide's `jupyterhub-ltiauthenticator` takes the name for the person, so that whoever changes their name gets an empty home; it notes used launches before it looks at their signature and forgets them after 35 seconds; it asks the request which address was launched; it fetches an LMS's keys again for each launch, while everybody else waits; it has one key for the whole hub; and its pages are JupyterHub's bare errors. `docs/lti.md` says what each part does instead.
 #
 # Each part is tested before it stays: the whole configuration is loaded in the hub's own Python, and every setting must be one that its class knows. (The guide's `c.LTIAuthenticator.consumers` belongs to a class that is not in use. JupyterHub does not report that, and then refuses every launch.)
 #

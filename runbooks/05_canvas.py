@@ -12,11 +12,11 @@
 # ---
 
 # %% [markdown]
-# # 05 · Canvas
+# # 05 · Canvas, and other LMSs
 #
-# **About.** Makes the hub a tool in Canvas that a course can launch. With `canvas_url` and an access token it uses Canvas's API: the tool, its place in the course navigation, an item in a module. Without them it shows the exact values for this site, and what to click. It changes nothing on the server.
+# **About.** Makes the hub a tool in your LMS that a course can launch. An LMS that registers tools by itself (Moodle, Brightspace, Sakai, Canvas) needs one link, which this runbook makes. With `canvas_url` and an access token it uses Canvas's API: the tool, its place in the course navigation, an item in a module. Without them it shows the exact values for this site, and what to click, in the words of each LMS. On the server it changes nothing but that link.
 #
-# **Before.** `02_hub_lti`, `03_https`, `04_docker_spawner`. In Canvas: for LTI 1.1 the right to add apps, to an account or to your course; for LTI 1.3 an administrator of the account, who makes a developer key once.
+# **Before.** `02_hub_lti`, `03_https`, `04_docker_spawner`. In the LMS: for LTI 1.3 an administrator, once; for LTI 1.1 in Canvas the right to add apps, to an account or to your course.
 #
 # **After.** Students open the hub from a module. Go on with `06_verify`, which acts as Canvas.
 
@@ -42,20 +42,22 @@ ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your prov
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
 hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
-lti_version: str = "1.1"  # version of LTI with which Canvas launches: 1.1, 1.3, or both while you change from one to the other
+lti_lms: str = "canvas"  # the LMS that launches: canvas, moodle, openedx, sakai, blackboard or brightspace
+lti_version: str = "1.1"  # version of LTI with which it launches: 1.1, 1.3, or both while you change from one to the other
 lti_username_key: str = "lis_person_sourcedid"  # launch field that names new people's users on the hub; nobody who has a home is moved by it (see 02)
-lti_platform: str = "production"  # LTI 1.3: the Canvas that launches: production, beta, test, or https://… of your own
-lti_client_ids: list = []  # LTI 1.3: client ids of the developer keys that may launch
+lti_platform: str = "production"  # LTI 1.3: where the LMS is: Canvas's production, beta or test, or https://… of your own
+lti_registration: bool = False  # LTI 1.3: the LMS registers the hub by itself, with a link that 05 makes; in place of lti_client_ids
+lti_client_ids: list = []  # LTI 1.3: client ids that may launch (in Canvas: of the developer keys)
 lti_deployment_ids: list = []  # LTI 1.3: deployment ids that may launch; empty: all deployments of the client ids. Blackboard needs them (see 02)
 lti_issuer: str = ""  # LTI 1.3: issuer, if it is not the platform's
 lti_authorize_url: str = ""  # LTI 1.3: authorize URL, if it is not the platform's
 lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, if it is not the platform's
 lti_inner_addresses: bool = False  # LTI 1.3: the LMS's keys are at an address inside your institution (a private one); false: only on the internet
-consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]
+consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lms: moodle, lti_version: '1.3', platform: https://…, registration: true}]
 tls: str = "acme"  # where the certificate comes from: acme, or files on the server
 tls_certificate: str = ""  # tls: files. Path on the server of the certificate with its chain, PEM
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
-canvas_tool_name: str = "JupyterHub"  # name of the tool in Canvas
+canvas_tool_name: str = "JupyterHub"  # name of the tool in the LMS
 canvas_url: str = ""  # https://… of your Canvas, to set the tool up by its API; empty: by hand
 canvas_token_env: str = ""  # environment variable here that holds an access token of Canvas
 canvas_token_file: str = ""  # file here that holds an access token of Canvas
@@ -72,7 +74,7 @@ check: bool = False  # True: show what would change and touch nothing
 # %% [markdown]
 # ## Target
 #
-# The site that Canvas will launch. **Is it the right one?**
+# The site that the LMS will launch. **Is it the right one?**
 
 # %%
 from hubrun import Server, site_from
@@ -82,9 +84,9 @@ server = Server.connect(site, check_mode=check)
 server
 
 # %% [markdown]
-# ## Is the hub ready for Canvas?
+# ## Is the hub ready for the LMS?
 #
-# Canvas accepts only an address with HTTPS. The launch URL must be there, with a certificate that browsers trust, and it must refuse to be opened like a page (405): it accepts only signed launches. For LTI 1.1 the server must have the key and secret of each consumer; for LTI 1.3 it must know the client ids, serve the developer key of these parameters, and be able to fetch the keys of the LMS.
+# An LMS accepts only an address with HTTPS. The launch URL must be there, with a certificate that browsers trust, and it must refuse to be opened like a page (405): it accepts only signed launches. For LTI 1.1 the server must have the key and secret of each consumer; for LTI 1.3 it must know the client ids, or that it may be registered, serve Canvas's developer key of these parameters, and be able to fetch the keys of the LMS.
 #
 # By hand: `curl -I https://hub.example.edu/hub/lti/launch`, and on the server `sudo grep -c LTI_CLIENT_ /etc/jupyterhub/lti.env`
 
@@ -99,7 +101,7 @@ server.check(*canvas_setup.tests(site), *consumer_files.key_tests(site))
 # %% [markdown]
 # ## Who may launch
 #
-# Each consumer, an LMS or a course, has a key and secret of its own (LTI 1.1) or client ids of its own (LTI 1.3). Keys and secrets stay on the server; read them there when you fill in a form. Whoever has a secret can log in as anybody, so paste it into Canvas and nowhere else.
+# Each consumer, an LMS or a course, has a key and secret of its own (LTI 1.1) or client ids of its own (LTI 1.3). Keys and secrets stay on the server; read them there when you fill in a form. Whoever has a secret can log in as anybody, so paste it into the LMS and nowhere else.
 #
 # By hand there is nothing to do: this only shows what the parameters say, and the command that reads each secret.
 
@@ -107,7 +109,36 @@ server.check(*canvas_setup.tests(site), *consumer_files.key_tests(site))
 canvas_forms.who_may_launch(site)
 
 # %% [markdown]
-# ## LTI 1.1: the values
+# ## Registration by one link
+#
+# With `lti_registration: true` (or `registration: true` of a consumer) nobody copies addresses and client ids (LTI Dynamic Registration, LTI 1.3). This step makes a link on the server. An administrator of the LMS pastes it into the LMS: the LMS and the hub tell each other what they must know, and the next click is a launch.
+#
+# The link is a secret until it has served: it works once, for seven days, and only for the LMS at the address in the parameters. So it is not shown here and is in no record: read it on the server with the command below, and send it to the administrator as you would send a password. Run again, this step keeps a link that is still good, makes a new one when it has expired, and removes the one that has served.
+#
+# To register once more, after the tool was deleted in the LMS: `sudo rm /etc/jupyterhub/registration.d/NAME.* /var/lib/jupyterhub/lti_registered/NAME.json`, and run this again.
+#
+# By hand: `head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'` makes a token; its `sha256sum` goes into a file for the hub.
+
+# %%
+from hubrun.sections.canvas import registration_links
+
+server.ensure(*registration_links.links(site))
+registration_links.show(server)
+
+# %% [markdown]
+# ## Another LMS than Canvas
+#
+# What Moodle, Open edX, Sakai, Blackboard or Brightspace must know about the hub, in the words of its own forms, and where you click there. `lti_lms`, or `lms` of a consumer, says which LMS it is. There is a page on each in `docs/lms/`.
+#
+# By hand: enter these values in the LMS. This step only shows them.
+
+# %%
+from hubrun.sections.canvas import lms_forms
+
+lms_forms.show(site)
+
+# %% [markdown]
+# ## LTI 1.1: the values for Canvas
 #
 # What Canvas must know about the tool. The privacy level is the lowest one with which Canvas still sends `lti_username_key`, by which the hub knows people: with a lower level every launch is refused, and the page says why. If you use the API (below), you do not have to enter any of this.
 #
@@ -117,7 +148,7 @@ canvas_forms.who_may_launch(site)
 canvas_forms.form(site)
 
 # %% [markdown]
-# ## LTI 1.3: the developer key
+# ## LTI 1.3: Canvas's developer key
 #
 # It tells Canvas everything about the tool, and an administrator of the account makes it once. Nothing in it is secret; the key in `public_jwk` is a public one. By hand:
 #
@@ -125,7 +156,7 @@ canvas_forms.form(site)
 # - [ ] **Key Name** and **Owner Email** as you like; **Redirect URIs** and **Method** as below; **Save**
 # - [ ] Switch its **State** to **On**
 # - [ ] Copy the long number in its column **Details**: this is the client id
-# - [ ] Put it into your file in `params/`, in quotes: `lti_client_ids: ['10000000000123']` (for another LMS: into `client_ids` of its entry in `consumers`; for Blackboard the deployment id too, into `deployment_ids`, because its client id is the same for every institution)
+# - [ ] Put it into your file in `params/`, in quotes: `lti_client_ids: ['10000000000123']`
 # - [ ] Run `02_hub_lti`, so that the hub accepts it, and then this runbook again
 
 # %%

@@ -13,6 +13,10 @@ PROXY_ENV = "/etc/jupyterhub/proxy.env"
 VERIFY_ENV = "/etc/jupyterhub/verify.env"
 PROXY_FOLDER = f"{VENV}/proxy"
 STATE = "/var/lib/jupyterhub"
+# What LMSs said when they registered the hub: its own files. Root's say which of them count (consumers.d).
+REGISTERED = f"{STATE}/lti_registered"
+# The links with which they may, and what the hub knows of each.
+REGISTRATION = "/etc/jupyterhub/registration.d"
 NETWORK = "jupyterhub"
 DOCKER_PART = f"{CONF_D}/40-docker.py"
 HUB_UNIT = "/etc/systemd/system/jupyterhub.service"

@@ -34,6 +34,7 @@ from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Image, Network
 from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File, OnlyFiles
 from hubrun.resources.node_packages import NodePackages
 from hubrun.resources.packages import REPAIR_PACKAGES, NoPackages, Packages, Updates
+from hubrun.resources.registration_link import RegistrationLink
 from hubrun.resources.secret_file import SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.source_tree import SourceTree, Superseded, sources
@@ -43,6 +44,10 @@ from hubrun.resources.venv import Venv, pins
 from hubrun.sections.docker_spawner.docker_setup import container_tests
 from hubrun.sections.hub.config import pinned
 from hubrun.shell import quote
+from hubrun_hub.lti.consumers import Consumer
+from hubrun_hub.lti.dynamic_registration import consumer_of
+from hubrun_hub.lti.presets import Urls
+from hubrun_hub.lti.refusals import Refusal
 
 FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
 PEM = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUe\n-----END CERTIFICATE-----\n"
@@ -75,6 +80,10 @@ KEY = AuthorizedKey("teacher", "ssh-ed25519 AAAAC3Nz it@example.edu\n")
 VENV = Venv("/opt/venv", PINS, "uv==0.9.1 \\\n    --hash=sha256:02\n")
 NODE = NodePackages("/opt/proxy", "/opt/venv", "{}", '{"lockfileVersion": 3}')
 SECRETS = SecretFile("/etc/jupyterhub/lti.env", ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"), "jupyterhub:jupyterhub")
+LINK = RegistrationLink(
+    "chem", "/etc/r.d", "/var/r/chem.json", "https://hub.example.edu/hub/lti13/register", "jupyterhub"
+)
+LINK_MODES = "modes=600 root:root 640 root:jupyterhub "
 NETWORK = Network("hub", "172.29.0.0/16", "172.29.0.1")
 USED = WhenFileHas("/etc/hub.py", "http://172.29.0.1:8081", NETWORK)
 IMAGE = Image("class", {"Dockerfile": b"FROM x"}, {"BASE": "a b"}, "base:1", "/srv/image")
@@ -138,6 +147,17 @@ PLANS: dict[str, Plan] = {
     "the directory is open to others": (Directory("/srv/x", 0o700), "state=directory|755|root:root", [("make /srv/x",)]),
     "the directory is another's": (Directory("/srv/x"), "state=directory|755|app:root", [("make /srv/x",)]),
     "nothing to remove": (Absent("/a"), "", []),
+    "what is another account's goes with its rights": (
+        OnlyFiles("/var/x", ("a",), "hub"), "file=a\nfile=b", [("remove /var/x/b", "runuser -u hub -- rm -f /var/x/b")],
+    ),
+    # -- a registration link
+    "no registration link": (LINK, "", [("make /etc/r.d/chem.link, good for 7 days", "umask 077", "/dev/urandom", "604800")]),
+    "a registration link that is good": (LINK, f"there=yes\n{LINK_MODES}", []),
+    "a registration link that has expired": (LINK, f"there=yes\n{LINK_MODES}\nexpired=yes", [("make a new /etc/r.d/chem.link, as the old one has expired",)]),
+    "a registration link that others can read": (LINK, "there=yes\nmodes=644 root:root 640 root:jupyterhub ", [("make a new /etc/r.d/chem.link, as the old one was changed or is open to others",)]),
+    "a registration link of another address": (LINK, f"there=yes\n{LINK_MODES}\ndiffers=yes", [("make a new /etc/r.d/chem.link, as the old one was changed or is open to others",)]),
+    "a registration link that has served": (LINK, f"registered=yes\nthere=yes\n{LINK_MODES}", [("remove /etc/r.d/chem.link, which has served", "rm -f /etc/r.d/chem.link /etc/r.d/chem.json")]),
+    "a registration that is done": (LINK, "registered=yes", []),
     "what must not be there goes, and never with what is in it": (Absent("/a"), "there=yes", [("remove /a", "rm -f -d /a", "not -r")]),
     # -- accounts
     "no service account": (
@@ -532,6 +552,31 @@ def test_a_line_beside_the_secrets_is_put_right_and_the_secrets_stay(machine: Ma
     assert machine.ensure(SecretFile(str(path), ("KEY", "SECRET"), "root:root", lines=("PREFIX=",))) == [
         f"put PREFIX= into {path}"
     ]
+
+
+def test_the_hub_takes_the_link_that_was_made_and_knows_its_digest_alone(machine: Machine) -> None:
+    machine.program("runuser", 'shift 3; exec "$@"')
+    machine.program("chown", ":")
+    folder, registered = machine.root / "r.d", machine.root / "registered.json"
+    folder.mkdir()
+    link = RegistrationLink("chem", str(folder), str(registered), "https://hub.example.edu/hub/lti13/register", "root")
+    assert machine.ensure(link) == [f"make {folder}/chem.link, good for 7 days"]
+    made = (folder / "chem.link").read_text()
+    token = re.fullmatch(r"https://hub\.example\.edu/hub/lti13/register\?token=([0-9a-f]{64})\n", made)
+    assert token and token[1] not in machine.sh(link.probe()) + (folder / "chem.json").read_text()
+    assert stat.S_IMODE((folder / "chem.link").stat().st_mode) == 0o600
+    consumer = Consumer("chem", "chem", lms="moodle", awaits=Urls("https://m.x.edu", "", ""))
+    assert consumer_of(folder, token[1], [consumer], time.time() + 6 * 86400) is consumer
+    for wrong, at in ((token[1][:-1], 0.0), ("", 0.0), (token[1], 8 * 86400.0)):
+        with pytest.raises(Refusal):
+            consumer_of(folder, wrong, [consumer], time.time() + at)
+    # What somebody wrote there is made again, and nothing is left behind when it has served.
+    (folder / "chem.link").write_text(made.replace("hub.example", "evil.example"))
+    assert machine.ensure(link) == [f"make a new {folder}/chem.link, as the old one was changed or is open to others"]
+    assert (folder / "chem.link").read_text() != made
+    registered.write_text("{}")
+    assert machine.ensure(link) == [f"remove {folder}/chem.link, which has served"]
+    assert list(folder.iterdir()) == []
 
 
 def test_files_that_are_not_named_go_and_hidden_ones_stay(machine: Machine) -> None:

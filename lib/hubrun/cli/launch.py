@@ -106,9 +106,10 @@ def make_plan(site: Site, identity: str, role: str, course: str, consumer: str, 
     if lti and lti not in versions:
         where = "lti_version" if consumer == "default" else f"the lti_version of consumer {consumer}"
         raise BadInput(f"{where} is {found.lti_version}: the hub takes no launches with LTI {lti}", "--lti")
-    check_username_key(site.lti_username_key)
+    key = site.username_key(found)
+    check_username_key(key)
     try:
-        user = hub_name(identity, found.prefix, exact=site.lti_username_key in EXACT_KEYS)
+        user = hub_name(identity, found.prefix, exact=key in EXACT_KEYS)
     except NoIdentity:
         raise BadInput(f"{identity!r} is nobody: the hub refuses such a launch", "--as", "Give a name") from None
     if identity in TEST_USERS:
@@ -121,7 +122,8 @@ def with_person(plan: Plan, site: Site, said: dict[str, Any]) -> Plan:
 
     Raises BadInput for somebody who cannot be launched as who they are.
     """
-    key, value = site.lti_username_key, compared(site.lti_username_key, plan.identity)
+    key = site.username_key(plan.consumer)
+    value = compared(key, plan.identity)
     same = {each.name for each in site.all_consumers if each.prefix == plan.consumer.prefix} | {"hubruntest"}
     name = "user_id" if plan.version == "1.1" else "sub"
     ours = OURS + plan.identity
@@ -180,12 +182,13 @@ def prepare(server: Server, plan: Plan, stack: ExitStack) -> LaunchPage:
     site = server.site
     title = f"Launching {plan.identity} on {site.domain}"
     if plan.version == "1.1":
+        key = site.username_key(plan.consumer)
         form = canvas_launch(
             site.launch_url, username=plan.identity, user_id=plan.id,
-            username_key=site.lti_username_key, course=plan.course, role=plan.role,
+            username_key=key, course=plan.course, role=plan.role,
         )  # fmt: skip
         # Whatever else says who somebody is would be untrue, and the hub keeps it for the person (hubrun_hub/lti/people.py).
-        said = (site.lti_username_key, "user_id")
+        said = (key, "user_id")
         form = {name: value for name, value in form.items() if name in said or name not in KEYS}
         request = LaunchRequest(site.launch_url, form, env_file=server_paths.secret_path(plan.consumer.name))
         sign(server, [request])  # what is wrong is said before a browser opens

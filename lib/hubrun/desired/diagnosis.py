@@ -13,8 +13,8 @@ _LOG = "`journalctl -u jupyterhub` names the consumer and the reason."
 
 # The page's reason → cause. Each page that refuses a launch says its reason (hubrun_hub/lti/pages.py, data-reason).
 _BY_REASON = {
-    Reason.UNTRUSTED: "The LMS and the hub do not agree. LTI 1.1: the key or secret in Canvas is not the one in lti.env, "
-    "or Canvas launches an address that does not match domain and https_port. LTI 1.3: the client id, issuer or keys "
+    Reason.UNTRUSTED: "The LMS and the hub do not agree. LTI 1.1: the key or secret in the LMS is not the one in lti.env, "
+    "or the LMS launches an address that does not match domain and https_port. LTI 1.3: the client id, issuer or keys "
     "differ from those in consumers.d: compare them, and run 02 again. " + _LOG,
     Reason.EXPIRED: "The launch was too old when it arrived: the clock of the LMS or of the hub is wrong (`timedatectl` "
     "must say that it is synchronized), or something on the way delayed it.",
@@ -53,6 +53,10 @@ _BY_REASON = {
     "frame open one. Let the link itself open in a new tab or window.",
     Reason.LATE_CLICK: "The button of a launch into a frame was clicked after its minute, a second time, or the hub was "
     "restarted in between: reload the page of the course.",
+    Reason.REGISTRATION_LINK: "The link of 05 was used, has expired, or was not pasted whole: run 05 again, which makes a "
+    "new one where the LMS is not registered yet.",
+    Reason.REGISTRATION: "The LMS and the hub did not come to terms: is lti_platform the LMS's own address, and may the "
+    "server connect to it? " + _LOG,
 }
 
 # For pages of others: nginx, the proxy, another authenticator.

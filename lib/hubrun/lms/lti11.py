@@ -57,7 +57,7 @@ def canvas_launch(
     `user_id` is the opaque identifier that Canvas gives the person. `role` is Learner or Instructor. `course` is the
     course's title, and its id follows from it; "" for a launch from outside a course.
 
-    Raises BadInput for a `username_key` that Canvas does not send: the hub would refuse every launch.
+    Raises BadInput for a `username_key` that no LMS sends: the hub would refuse every launch.
 
     The fields are those of instructure/canvas-lms, gems/lti_outbound/lib/lti_outbound/tool_launch.rb
     (`generate`), and of its doc/lti/05_lti_1_1_launches.md; what the query of the launch URL says is copied
@@ -110,14 +110,14 @@ def course_id(course: str) -> str:
 
 
 def check_username_key(key: str) -> None:
-    """Raise BadInput for a launch field that Canvas does not send."""
-    if key not in KEYS and not key.startswith("custom_"):
+    """Raise BadInput for a launch field that no LMS sends."""
+    if key not in KEYS and not key.startswith(("custom_", "ext_")):
         raise BadInput(
-            f"Canvas sends no field {key!r}",
+            f"no LMS sends a field {key!r} that says who somebody is",
             "lti_username_key",
-            "With privacy level public it sends lis_person_sourcedid (people with an SIS id), "
+            "With privacy level public Canvas sends lis_person_sourcedid (people with an SIS id), "
             "custom_canvas_user_login_id, custom_canvas_user_id, lis_person_contact_email_primary and user_id; "
-            "others are custom_… fields of the tool.",
+            "others are custom_… fields of the tool, and ext_… fields of other LMSs (see 02).",
         )
 
 

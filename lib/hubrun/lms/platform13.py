@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from hubrun.errors import BadInput
 from hubrun.lms.lti11 import ROLES, check_username_key, course_id
+from hubrun_hub.lti.presets import claim_path
 from hubrun_hub.lti.registration import CALLBACK, LOGIN
 
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
@@ -105,16 +106,11 @@ class Person:
         }
         if self.course:
             said[f"{CLAIM}context"] = {"id": course_id(self.course), "label": self.course, "title": self.course}
-        # Where LTI 1.3 has what LTI 1.1 calls so: hubrun_hub/lti/launch13.py, `identity`.
-        name, member = {
-            "lis_person_sourcedid": (f"{CLAIM}lis", "person_sourcedid"),
-            "lis_person_contact_email_primary": ("email", ""),
-            "user_id": ("sub", ""),
-        }.get(self.username_key, (f"{CLAIM}custom", self.username_key.removeprefix("custom_")))
+        name, *member = claim_path("canvas", self.username_key)
         if self.identity is None:
             said.pop(name, None)
         else:
-            said[name] = {member: self.identity} if member else self.identity
+            said[name] = {member[0]: self.identity} if member else self.identity
             own = f"{OURS}{self.identity}" if self.identity else ""
             said["sub"] = self.id or (self.identity if name == "sub" else own)
         return said

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hubrun.params import text_kinds as kinds
+from hubrun_hub.lti.consumers import USERNAME_KEY
+from hubrun_hub.lti.presets import CANVASES, PRESETS, Preset, Urls
 
 LtiVersion = Literal["1.1", "1.3", "both"]
+Lms = Literal["canvas", "moodle", "openedx", "sakai", "blackboard", "brightspace"]
 # Names that have a meaning of their own: the consumer of the flat parameters, and the one with which 06_verify and
 # ./hubrun launch play an LMS.
 RESERVED = ("default", "hubruntest")
@@ -19,32 +21,10 @@ NAME = re.compile(r"[a-z0-9]{1,12}")
 Given = Field(min_length=1)  # an entry of a list says something
 
 
-@dataclass(frozen=True)
-class PlatformUrls:
-    """What a hub must know of an LMS for LTI 1.3."""
-
-    issuer: str
-    authorize_url: str
-    jwks_url: str
-
-
-def _canvas(issuer: str, host: str) -> PlatformUrls:
-    return PlatformUrls(issuer, f"{host}/api/lti/authorize_redirect", f"{host}/api/lti/security/jwks")
-
-
-# Instructure's own Canvases: Canvas documentation, "LTI Launch Overview" (issuers) and "Configuring LTI Advantage Tools".
-PLATFORMS = {
-    "production": _canvas("https://canvas.instructure.com", "https://sso.canvaslms.com"),
-    "beta": _canvas("https://canvas.beta.instructure.com", "https://sso.beta.canvaslms.com"),
-    "test": _canvas("https://canvas.test.instructure.com", "https://sso.test.canvaslms.com"),
-}
-
-
 def check_platform(value: str) -> str:
     """`value` when it is a platform. Raises ValueError."""
-    own = kinds.is_https(value) and not urlsplit(value).path.strip("/") and not re.search("[?#]", value)
-    if value not in PLATFORMS and not own:
-        raise ValueError(f"{', '.join(PLATFORMS)}, or https://… of your own Canvas, without a path")
+    if value not in CANVASES and not (kinds.is_https(value) and not re.search("[?#]", value)):
+        raise ValueError(f"{', '.join(CANVASES)}, or https://… of your own LMS")
     return value
 
 
@@ -53,12 +33,19 @@ class _Entry(BaseModel):
 
 
 class ConsumerParams(_Entry):
-    """One LMS or course that may launch, with its own key. `prefix` stands before the names of its people."""
+    """One LMS or course that may launch, with its own key. `prefix` stands before the names of its people.
+
+    `username_key` is the field by which they are named, "" for the best one of their LMS. `registration`: the LMS registers
+    the hub by itself, with a link that 05 makes (LTI Dynamic Registration), which gives the client id.
+    """
 
     name: str
+    lms: Lms = "canvas"
     lti_version: LtiVersion = "1.1"
+    username_key: str = ""
     prefix: str = ""
     platform: str = "production"
+    registration: bool = False
     client_ids: list[Annotated[kinds.Id, Given]] = []
     deployment_ids: list[Annotated[kinds.Id, Given]] = []
     issuer: kinds.Https = ""
@@ -78,6 +65,13 @@ class ConsumerParams(_Entry):
     def _platform(cls, value: str) -> str:
         return check_platform(value)
 
+    @field_validator("username_key")
+    @classmethod
+    def _username_key(cls, value: str) -> str:
+        if value and not USERNAME_KEY.fullmatch(value):
+            raise ValueError("the name of a launch field, such as lis_person_sourcedid, or empty")
+        return value
+
     @field_validator("prefix")
     @classmethod
     def _prefix(cls, value: str) -> str:
@@ -89,14 +83,50 @@ class ConsumerParams(_Entry):
         """Whether it launches with this version of LTI."""
         return self.lti_version in (version, "both")
 
-    def urls(self) -> PlatformUrls:
+    @property
+    def preset(self) -> Preset:
+        """The ways of its LMS."""
+        return PRESETS[self.lms]
+
+    @property
+    def awaits_registration(self) -> bool:
+        """Whether an administrator of the LMS registers the hub; what is in the parameters needs no registration."""
+        return self.registration and self.has("1.3") and not self.client_ids
+
+    def urls(self) -> Urls:
         """The platform's addresses; what is given by itself wins."""
-        # Canvas documentation, "LTI Launch Overview": a self-hosted Canvas names itself.
-        host = self.platform.rstrip("/")
-        known = PLATFORMS.get(self.platform) or _canvas(host, host)
-        return PlatformUrls(
+        if self.lms == "canvas" and self.platform in CANVASES:
+            known = CANVASES[self.platform]
+        else:
+            # Canvas documentation, "LTI Launch Overview": a self-hosted Canvas names itself. So do others.
+            host = "" if self.platform in CANVASES else self.platform
+            known = self.preset.urls(host, self.client_ids[0] if len(self.client_ids) == 1 else "")
+        return Urls(
             self.issuer or known.issuer, self.authorize_url or known.authorize_url, self.jwks_url or known.jwks_url
         )
+
+    def check(self) -> None:
+        """Raise ValueError for what does not go together. It names a parameter as the operator wrote it."""
+
+        def parameter(name: str) -> str:
+            return f"lti_{name}" if self.name == "default" else f"{name} of consumer {self.name}"
+
+        title, own = self.preset.title, self.platform not in CANVASES
+        if self.lms == "canvas" and own and urlsplit(self.platform).path.strip("/"):
+            raise ValueError(f"{parameter('platform')}: https://… of your own Canvas has no path")
+        if not self.has("1.3") or not (self.client_ids or self.registration):
+            return
+        if self.registration and not self.preset.registers:
+            raise ValueError(f"{parameter('registration')}: {title} cannot register the hub by itself; set client_ids")
+        urls = self.urls()
+        if not urls.issuer or not urls.authorize_url:
+            raise ValueError(f"{parameter('platform')} must say where your {title} is: https://…")
+        if not urls.jwks_url:
+            raise ValueError(f"{parameter('jwks_url')} is needed: {title} shows it beside the client id")
+        if self.preset.shared and self.client_ids and not self.deployment_ids:
+            raise ValueError(
+                f"{parameter('deployment_ids')} is needed: {title}'s issuer and client id are those of every institution"
+            )
 
 
 class FurtherConsumer(ConsumerParams):
@@ -118,8 +148,10 @@ class GitLinkParams(_Entry):
     path: kinds.RepositoryPath = ""
 
 
-def check_unlike(consumers: list[ConsumerParams]) -> None:
-    """Raise ValueError when two consumers cannot be told apart."""
+def check_consumers(consumers: list[ConsumerParams]) -> None:
+    """Raise ValueError when a consumer is not complete, or two cannot be told apart."""
+    for consumer in consumers:
+        consumer.check()
     names: set[str] = set()
     keys: set[tuple[str, str]] = set()
     for consumer in consumers:

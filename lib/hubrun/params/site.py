@@ -21,12 +21,14 @@ from hubrun.params.consumers import (
     ConsumerParams,
     FurtherConsumer,
     GitLinkParams,
+    Lms,
     LtiVersion,
+    check_consumers,
     check_platform,
-    check_unlike,
 )
 from hubrun.redaction.secret import Secret
 from hubrun_hub.lti import user_names
+from hubrun_hub.lti.presets import PRESETS
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 # An entry of a list says something.
@@ -108,9 +110,12 @@ class Site(BaseModel):
     min_disk_gb: int = _param("01", "refuse a server with less free disk than this, in GB", 12, ge=0)
 
     # -- 02 hub and LTI
+    lti_lms: Lms = _param(
+        "02 05 06", "the LMS that launches: canvas, moodle, openedx, sakai, blackboard or brightspace", "canvas"
+    )
     lti_version: LtiVersion = _param(
         "02 05 06",
-        "version of LTI with which Canvas launches: 1.1, 1.3, or both while you change from one to the other",
+        "version of LTI with which it launches: 1.1, 1.3, or both while you change from one to the other",
         "1.1",
     )
     lti_username_key: str = _param(
@@ -120,10 +125,15 @@ class Site(BaseModel):
         pattern=r"^[a-z][a-z0-9_]{0,99}$",
     )
     lti_platform: str = _param(
-        "02 05", "LTI 1.3: the Canvas that launches: production, beta, test, or https://… of your own", "production"
+        "02 05", "LTI 1.3: where the LMS is: Canvas's production, beta or test, or https://… of your own", "production"
+    )
+    lti_registration: bool = _param(
+        "02 05",
+        "LTI 1.3: the LMS registers the hub by itself, with a link that 05 makes; in place of lti_client_ids",
+        False,
     )
     lti_client_ids: list[Annotated[kinds.Id, Given]] = _param(
-        "02 05", "LTI 1.3: client ids of the developer keys that may launch", []
+        "02 05", "LTI 1.3: client ids that may launch (in Canvas: of the developer keys)", []
     )
     lti_deployment_ids: list[Annotated[kinds.Id, Given]] = _param(
         "02 05",
@@ -152,7 +162,7 @@ class Site(BaseModel):
     )
     consumers: list[FurtherConsumer] = _param(
         "02 05 06",
-        "further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lti_version: '1.3', client_ids: ['1']}]",
+        "further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lms: moodle, lti_version: '1.3', platform: https://…, registration: true}]",
         [],
     )
     outside_course: Literal["server", "page"] = _param(
@@ -265,7 +275,7 @@ class Site(BaseModel):
 
     # -- 05 Canvas
     canvas_tool_name: kinds.Title = _param(
-        "02 05", "name of the tool in Canvas", "JupyterHub", min_length=1, max_length=255
+        "02 05", "name of the tool in the LMS", "JupyterHub", min_length=1, max_length=255
     )
     canvas_url: kinds.Https = _param(
         "05", "https://… of your Canvas, to set the tool up by its API; empty: by hand", ""
@@ -341,11 +351,13 @@ class Site(BaseModel):
 
     @model_validator(mode="after")
     def _together(self) -> Site:
-        check_unlike(self.all_consumers)
+        check_consumers(self.all_consumers)
         if self.canvas_url and not (self.canvas_token_env or self.canvas_token_file):
             raise ValueError("canvas_url needs canvas_token_env or canvas_token_file")
         if self.canvas_url and not (self.canvas_course or self.canvas_account):
             raise ValueError("canvas_url needs canvas_course or canvas_account")
+        if self.canvas_url and self.lti_lms != "canvas":
+            raise ValueError(f"canvas_url is for Canvas, and lti_lms is {self.lti_lms}")
         if self.canvas_module and not self.canvas_course:
             raise ValueError("canvas_module needs canvas_course: a module belongs to a course")
         if self.git_links and not self.nbgitpuller:
@@ -389,9 +401,12 @@ class Site(BaseModel):
         """The default consumer, which the flat parameters describe, and the further ones."""
         default = ConsumerParams(
             name="default",
+            lms=self.lti_lms,
             lti_version=self.lti_version,
+            username_key=self._first_username_key,
             prefix="",
             platform=self.lti_platform,
+            registration=self.lti_registration,
             client_ids=self.lti_client_ids,
             deployment_ids=self.lti_deployment_ids,
             issuer=self.lti_issuer,
@@ -399,6 +414,17 @@ class Site(BaseModel):
             jwks_url=self.lti_jwks_url,
         )
         return [default, *self.consumers]
+
+    def username_key(self, consumer: ConsumerParams) -> str:
+        """The field by which the people of `consumer` are named; where it is the same LMS as the first, as there."""
+        named = self._first_username_key if consumer.lms == self.lti_lms else consumer.preset.username_key
+        return consumer.username_key or named
+
+    @property
+    def _first_username_key(self) -> str:
+        # The default is Canvas's field. In Moodle people may write it themselves, in Brightspace it is another one.
+        chosen = self.lti_username_key != Site.model_fields["lti_username_key"].default
+        return self.lti_username_key if chosen else PRESETS[self.lti_lms].username_key
 
     @property
     def gateway(self) -> str:

@@ -163,10 +163,15 @@ class Absent(Resource):
 
 @dataclass(frozen=True)
 class OnlyFiles(Resource):
-    """No files in the folder `path` but those of these names, and hidden ones. Others go, for good."""
+    """No files in the folder `path` but those of these names, and hidden ones. Others go, for good.
+
+    account: whose folder it is, where it is not root's. Their files go with their rights: they could put a link in the
+    folder's place while this runs.
+    """
 
     path: str
     names: tuple[str, ...]
+    account: str = "root"
 
     label_format = "nothing else in {path}"
 
@@ -178,7 +183,11 @@ class OnlyFiles(Resource):
     def plan(self, found: str) -> list[Action]:
         there = [line.removeprefix("file=") for line in found.splitlines() if line.startswith("file=")]
         return [
-            Action(f"remove {self.path}/{name}", quote("rm -f {}", f"{self.path}/{name}"))
+            Action(f"remove {self.path}/{name}", quote(f"{self._as_owner}rm -f {{}}", f"{self.path}/{name}"))
             for name in sorted(there)
             if name not in self.names
         ]
+
+    @property
+    def _as_owner(self) -> str:
+        return "" if self.account == "root" else quote("runuser -u {} -- ", self.account)

@@ -3,6 +3,7 @@
 # mypy: disable-error-code="import-not-found,misc"
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from dataclasses import replace
@@ -14,7 +15,7 @@ from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
 from traitlets import Bool, CaselessStrEnum, Float, List, Unicode
 
-from . import consumers, groups, handlers, sessions, tool_key, user_names
+from . import consumers, groups, handlers, registration_handler, sessions, tool_key, user_names
 from .cross_site import PendingConfirmations
 from .framed import Tickets
 from .full_names import FullNames
@@ -23,8 +24,10 @@ from .hub_users import DatabaseUsers
 from .jwks import KeySets
 from .launch import WINDOW_S, Launch
 from .nonces import Nonces
+from .pages import ANY_LMS
 from .people import Rules, Seen, Unusable
 from .people_file import People
+from .presets import PRESETS
 from .refusals import RateLimit, Reason, Refusal
 from .roles import Part
 from .test_students import TestStudents
@@ -45,8 +48,6 @@ class LaunchAuthenticator(Authenticator):
     Who administers the hub is said by `administrators` (and `admin_users`, for users by name) alone; no role in the LMS
     makes one an administrator.
     """
-
-    login_service = "Canvas"
 
     consumers_dir = Unicode(
         "/etc/jupyterhub/consumers.d", config=True, help="Folder of the consumers' files, NAME.env and NAME.json."
@@ -78,7 +79,7 @@ class LaunchAuthenticator(Authenticator):
     inner_addresses = Bool(
         False,
         config=True,
-        help="Fetch an LMS's keys from addresses inside the institution too (LTI 1.3). Others are of the internet.",
+        help="Ask LMSs at addresses inside the institution too, for keys and registrations (LTI 1.3). Others are of the internet.",
     )
     nonce_file = Unicode("lti_nonces.sqlite", config=True, help="File of the launches that were used lately.")
     people_file = Unicode("lti_people.sqlite", config=True, help="File of who is who (`people`).")
@@ -93,8 +94,15 @@ class LaunchAuthenticator(Authenticator):
         True, config=True, help="Of versions before, and without effect: a user is a person's for life."
     )
     tool_key_file = Unicode("lti_tool_jwk.json", config=True, help="File of the tool's public key (LTI 1.3).")
-    tool_title = Unicode("JupyterHub", config=True, help="What Canvas calls the tool (LTI 1.3).")
-
+    tool_title = Unicode("JupyterHub", config=True, help="What the LMS calls the tool (LTI 1.3).")
+    registration_dir = Unicode(
+        "/etc/jupyterhub/registration.d",
+        config=True,
+        help="Folder of the links with which an LMS may register the hub (`dynamic_registration`).",
+    )
+    registered_dir = Unicode(
+        "lti_registered", config=True, help="Folder of the hub's own: what LMSs said when they registered it."
+    )
     frame_ancestors = List(
         Unicode(),
         config=True,
@@ -142,14 +150,16 @@ class LaunchAuthenticator(Authenticator):
         return RateLimit()
 
     @cached_property
+    def registering(self) -> asyncio.Lock:
+        return asyncio.Lock()
+
+    @cached_property
     def tool_jwk(self) -> dict[str, Any]:
         return tool_key.public_jwk(Path(self.tool_key_file))
 
     def read_consumers(self) -> list[consumers.Consumer]:
         """The consumers whose files are there now; those that are not right are named in the log."""
-        found, problems = consumers.read(
-            Path(self.consumers_dir), Path(self.default_consumer) if self.default_consumer else None
-        )
+        found, problems = self._read_consumers()
         for problem in problems:
             self.log.error("%s", problem)
         self._prefixes = {each.name: each.prefix for each in found}
@@ -166,12 +176,26 @@ class LaunchAuthenticator(Authenticator):
     _prepared = False
     _prefixes: dict[str, str] = {}
 
+    def _read_consumers(self) -> tuple[list[consumers.Consumer], list[str]]:
+        return consumers.read(
+            Path(self.consumers_dir),
+            Path(self.default_consumer) if self.default_consumer else None,
+            Path(self.registered_dir),
+        )
+
+    def lms_title(self, consumer: str = "") -> str:
+        """What people call the LMS of the consumer of this name; without one, of all consumers, where that is the same."""
+        found, _ = self._read_consumers()
+        titles = {PRESETS[each.lms].title for each in found if consumer in ("", each.name)}
+        return titles.pop() if len(titles) == 1 else ANY_LMS
+
     def get_handlers(self, app: Any) -> list[Any]:
         """Launches are signed over the address that the LMS knows. It cannot be left to the request to say it."""
         if not app.public_url:
             raise ValueError("LaunchAuthenticator needs c.JupyterHub.public_url, such as https://hub.example.edu/")
         self.log.info("LTI consumers: %s", ", ".join(each.name for each in self.read_consumers()) or "none")
-        return [*handlers.ROUTES, *sessions.ROUTES]
+        self.login_service = self.lms_title()
+        return [*handlers.ROUTES, *sessions.ROUTES, *registration_handler.ROUTES]
 
     async def authenticate(self, handler: Any, data: Any) -> dict[str, Any] | None:
         """The person of a launch that one of our handlers has verified; nobody for anything else."""
@@ -205,7 +229,7 @@ class LaunchAuthenticator(Authenticator):
     def _seen(self, launch: Launch) -> Seen:
         consumer = launch.consumer
         return Seen(
-            consumer.name, consumer.prefix, launch.version, launch.ids, launch.identities, self.username_key, launch.id_11,
+            consumer.name, consumer.prefix, launch.version, launch.ids, launch.identities, consumer.username_key or self.username_key, launch.id_11,
             consumer.lms,
         )  # fmt: skip
 

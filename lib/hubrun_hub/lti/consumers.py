@@ -4,8 +4,13 @@
     /etc/jupyterhub/consumers.d/NAME.env      one more: LTI_CLIENT_KEY, LTI_CLIENT_SECRET, perhaps LTI_PREFIX
     /etc/jupyterhub/consumers.d/NAME.json     the same consumer with LTI 1.3: issuer, client_ids, authorize_url, and
                                               jwks_url, or in its place jwks, the public keys themselves (RFC 7517);
-                                              perhaps deployment_ids, prefix, and expires, from when on (seconds since
-                                              1970) it is shut out
+                                              perhaps deployment_ids, and expires, from when on (seconds since 1970) it
+                                              is shut out. In both versions: perhaps lms (`presets`), username_key, and
+                                              prefix
+
+With `registration` in its file a consumer has no client ids there: they are what the LMS gave when an administrator of it
+registered the hub (`dynamic_registration`). Those the hub wrote itself, into a folder of its own. All else is root's to
+say, and where the LMS's keys are above all; without root's file the hub's own counts for nothing.
 
 So a consumer comes with a file and goes with it, at once and without a restart, and the others' files stay as they are.
 
@@ -23,16 +28,19 @@ are not touched.
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .presets import PRESETS, Urls
 from .user_names import PREFIX
 
 DEFAULT = "default"
 CLIENT_KEY, CLIENT_SECRET, PREFIX_KEY = "LTI_CLIENT_KEY", "LTI_CLIENT_SECRET", "LTI_PREFIX"
+USERNAME_KEY = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,8 @@ class Platform:
 class Consumer:
     """One LMS or course with its key. `key` is "" where it has no LTI 1.1, `platform` None where it has no LTI 1.3.
 
-    `lms` says which LMS it is (`presets`).
+    `lms` says which LMS it is (`presets`), `username_key` the field by which its people are named, "" for the hub's own.
+    `awaits` is the LMS that may still register the hub; None when none may, or it did.
     """
 
     name: str
@@ -63,10 +72,15 @@ class Consumer:
     secret: str = field(default="", repr=False)
     platform: Platform | None = None
     lms: str = "canvas"
+    username_key: str = ""
+    awaits: Urls | None = None
 
 
-def read(folder: Path, default_file: Path | None) -> tuple[list[Consumer], list[str]]:
-    """Return the consumers, and a line for each that is shut out because of its files."""
+def read(folder: Path, default_file: Path | None, registered: Path | None = None) -> tuple[list[Consumer], list[str]]:
+    """Return the consumers, and a line for each that is shut out because of its files.
+
+    `registered` is the folder with what LMSs said when they registered the hub.
+    """
     files: dict[str, list[Path]] = {DEFAULT: [default_file]} if default_file and default_file.exists() else {}
     for path in sorted([*folder.glob("*.env"), *folder.glob("*.json")]):
         files.setdefault(path.stem, []).append(path)
@@ -74,7 +88,7 @@ def read(folder: Path, default_file: Path | None) -> tuple[list[Consumer], list[
     problems: list[str] = []
     for name, paths in files.items():
         try:
-            consumer = _consumer(name, paths)
+            consumer = _consumer(name, paths, registered)
             _check_unlike(consumer, consumers)
         except (OSError, ValueError) as error:
             problems.append(f"LTI consumer {name} is shut out: {error}")
@@ -83,10 +97,11 @@ def read(folder: Path, default_file: Path | None) -> tuple[list[Consumer], list[
     return consumers, problems
 
 
-def _consumer(name: str, paths: list[Path]) -> Consumer:
+def _consumer(name: str, paths: list[Path], registered: Path | None) -> Consumer:
     """The consumer of one or two files. Raises OSError and ValueError, whose text holds no secret."""
-    key = secret = ""
-    platform = None
+    key = secret = username_key = ""
+    lms = "canvas"
+    platform = awaits = None
     prefixes: set[str] = set()
     for path in paths:
         if path.suffix == ".env":
@@ -105,7 +120,14 @@ def _consumer(name: str, paths: list[Path]) -> Consumer:
         else:
             settings = _json(path)
             _check_not_expired(path, settings)
-            platform = _platform(path, settings)
+            lms, username_key = _ways(path, settings)
+            if settings.get("registration") is True:
+                platform = _registered(registered, name, path, settings)
+                # What it says besides the client ids is whole, too.
+                known = platform or _platform(path, {**settings, "client_ids": ["none yet"]})
+                awaits = None if platform else Urls(known.issuer, known.authorize_url, known.jwks_url)
+            elif settings.keys() & {"issuer", "client_ids", "authorize_url", "jwks_url", "jwks"}:
+                platform = _platform(path, settings)
             if "prefix" in settings:
                 prefixes.add(str(settings["prefix"]))
     if len(prefixes) > 1:
@@ -115,7 +137,30 @@ def _consumer(name: str, paths: list[Path]) -> Consumer:
         raise ValueError(
             f"{prefix!r} is not a prefix, which is 1 to 12 of a-z and 0-9: set {PREFIX_KEY}, or prefix in JSON"
         )
-    return Consumer(name, prefix, key, secret, platform)
+    return Consumer(name, prefix, key, secret, platform, lms, username_key, awaits)
+
+
+def _ways(path: Path, settings: dict[str, object]) -> tuple[str, str]:
+    """Which LMS it is, and by which field its people are named."""
+    lms, username_key = settings.get("lms", "canvas"), settings.get("username_key", "")
+    if not isinstance(lms, str) or lms not in PRESETS:
+        raise ValueError(f"{path}: lms is not one of {', '.join(PRESETS)}")
+    if not isinstance(username_key, str) or (username_key and not USERNAME_KEY.fullmatch(username_key)):
+        raise ValueError(f"{path}: username_key is not the name of a field")
+    return lms, username_key
+
+
+def _registered(folder: Path | None, name: str, root: Path, settings: dict[str, object]) -> Platform | None:
+    """The platform of root's `settings` with the client ids that it gave when it registered the hub; None when it did not."""
+    path = folder / f"{name}.json" if folder else None
+    if path is None or not path.exists():
+        return None
+    kept = _json(path)
+    if kept.get("issuer") != settings.get("issuer"):
+        raise ValueError(f"{path} is of another issuer than the one that may register: remove it, and register again")
+    if not _texts(path, kept, "client_ids"):
+        raise ValueError(f"{path}: client_ids is missing or empty")
+    return _platform(root, {**settings, "client_ids": kept["client_ids"]})
 
 
 def _json(path: Path) -> dict[str, object]:
@@ -142,23 +187,20 @@ def _platform(path: Path, settings: dict[str, object]) -> Platform:
     if inline and "jwks_url" in settings:
         raise ValueError(f"{path} has jwks and jwks_url: which of them counts?")
     urls = ("authorize_url",) if inline else ("authorize_url", "jwks_url")
-    texts = {name: settings.get(name) for name in ("issuer", *urls)}
+    texts = {name: _text(path, settings, name) for name in ("issuer", *urls)}
     client_ids, deployment_ids = _texts(path, settings, "client_ids"), _texts(path, settings, "deployment_ids")
-    for name, text in texts.items():
-        if not isinstance(text, str) or not text:
-            raise ValueError(f"{path}: {name} is missing or no text")
     if not client_ids:
         raise ValueError(f"{path}: client_ids is missing or empty")
     for name in urls:
-        url = urlsplit(str(texts[name]))
+        url = urlsplit(texts[name])
         # Keys that came without TLS would prove nothing; only a test's LMS on this machine may do without.
         if url.scheme != "https" and url.hostname not in ("127.0.0.1", "localhost"):
             raise ValueError(f"{path}: {name} is not an https address")
     return Platform(
-        issuer=str(texts["issuer"]),
+        issuer=texts["issuer"],
         client_ids=tuple(client_ids),
-        authorize_url=str(texts["authorize_url"]),
-        jwks_url=str(texts.get("jwks_url", "")),
+        authorize_url=texts["authorize_url"],
+        jwks_url=texts.get("jwks_url", ""),
         deployment_ids=tuple(deployment_ids),
         jwks=_public_keys(path, settings["jwks"]) if inline else {},
     )
@@ -172,6 +214,13 @@ def _public_keys(path: Path, jwks: object) -> dict[str, Any]:
     if any(key.get("kty") != "RSA" or "d" in key for key in keys):
         raise ValueError(f"{path}: jwks holds something else than public RSA keys")
     return {"keys": keys}
+
+
+def _text(path: Path, settings: dict[str, object], name: str) -> str:
+    text = settings.get(name)
+    if not isinstance(text, str) or not text:
+        raise ValueError(f"{path}: {name} is missing or no text")
+    return text
 
 
 def _texts(path: Path, settings: dict[str, object], name: str) -> list[str]:

@@ -46,6 +46,11 @@ _TRIES = 4
 _WAIT_S = 0.4
 
 
+def _nonce(browser: str) -> str:
+    """What the LMS is asked to repeat: it proves that the answer is for this browser, and does not tell its cookie."""
+    return hashlib.sha256(browser.encode()).hexdigest()
+
+
 class LaunchHandler(BaseHandler):
     """What the pages have in common: they refuse with a page, and let in whom a launch vouches for."""
 
@@ -88,7 +93,8 @@ class LaunchHandler(BaseHandler):
             return
         usual = refusal.reason in (Reason.NO_SESSION, Reason.GET)
         self.log.log(logging.INFO if usual else logging.WARNING, "%s", refusal)
-        await self.show(PAGES[refusal.reason], refusal.reason.value, self._again(*refusal.used) if refusal.used else "")
+        again = self._again(*refusal.used) if refusal.used else ""
+        await self.show(PAGES[refusal.reason], refusal.reason.value, refusal.consumer, again)
 
     def _again(self, used: bytes, target: str) -> str:
         """Where a browser that shows the page goes on to by itself: whoever is logged in as that very person goes in.
@@ -99,8 +105,12 @@ class LaunchHandler(BaseHandler):
         ticket = self.create_signed_value(_TICKET, json.dumps([used.hex(), target])).decode()
         return url_concat(self.hub.base_url + _AGAIN, {"ticket": ticket, "try": "1"})
 
-    async def show(self, page: Page, reason: str, again: str = "") -> None:
-        """Answer with a page that says what happened and what to do. `again`: where the browser tries at once."""
+    async def show(self, page: Page, reason: str, consumer: str = "", again: str = "") -> None:
+        """Answer with a page that says what happened and what to do.
+
+        `consumer` is the name of whose launch it was; `again`: where the browser tries at once.
+        """
+        page = page.of(self.authenticator.lms_title(consumer))
         when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         kept = self.get_secure_cookie(return_url.SIGNED, self.get_cookie(return_url.COOKIE, ""), return_url.KEEP_DAYS)
         template, nonce = TEMPLATE, secrets.token_urlsafe(16)
@@ -529,9 +539,13 @@ class Config13(LaunchHandler):
 
     async def get(self) -> None:
         door = self.authenticator
+        named = [each.username_key for each in door.read_consumers() if each.lms == "canvas"]
         try:
             key = registration.developer_key(
-                self.address(""), door.username_key, title=door.tool_title, public_jwk=door.tool_jwk
+                self.address(""),
+                next(iter(named), "") or door.username_key,
+                title=door.tool_title,
+                public_jwk=door.tool_jwk,
             )
         except ValueError as error:
             self.set_status(404)
@@ -570,11 +584,6 @@ class Names(BaseHandler):
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
         self.finish(json.dumps(self.authenticator.full_names.of(user.name for user in group.users) if group else {}))
-
-
-def _nonce(browser: str) -> str:
-    """The nonce of a login: it tells the LMS nothing of the cookie that belongs to it."""
-    return hashlib.sha256(browser.encode()).hexdigest()
 
 
 ROUTES = [

@@ -6,20 +6,16 @@ whoever sends what. An LMS whose address does not answer goes on launching for a
 
 A fetch has one limit of time and one of size for the whole of it, redirects included: urllib, which PyJWT's own client
 uses, only limits each read, and an LMS that drips held a launch for as long as it liked. It goes to no address inside the
-institution or on this server, unless the site says so (`lti_inner_addresses`): what an LMS publishes, and where it
-redirects to, is the LMS's to say.
+institution or on this server, unless the site says so (`outbound`): what an LMS publishes, and where it redirects to, is
+the LMS's to say.
 """
 
 # mypy: disable-error-code="import-not-found,misc"
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
-import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -29,6 +25,7 @@ from tornado.netutil import Resolver
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from .consumers import Platform
+from .outbound import AddressResolver
 
 KEEP_S = 300
 TIMEOUT_S = 5
@@ -45,50 +42,13 @@ _REDIRECTS = 3
 _LOCAL = ("127.0.0.1", "localhost")
 
 
-class InnerAddress(OSError):
-    """An address that is not one of the internet, where the site does not allow it."""
-
-
-class _Resolver(Resolver):
-    """Resolves names, to addresses of the internet alone unless `inner`. What it returns is what is connected to.
-
-    In a thread of its own: the loop's own few would all wait for one LMS whose name servers do not answer.
-    """
-
-    def initialize(self, inner: bool) -> None:
-        self._inner = inner
-        self._thread = ThreadPoolExecutor(1, "jwks")
-
-    async def resolve(self, host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[Any]:
-        """Raises InnerAddress where a name has none of the internet, OSError where it has none at all."""
-        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
-        found = await asyncio.get_running_loop().run_in_executor(self._thread, ask)
-        outer = [(family, address) for family, _, _, _, address in found if self._inner or is_outer(str(address[0]))]
-        if not outer:
-            raise InnerAddress(f"{host} is at {found[0][4][0]}, which is not an address of the internet")
-        return outer
-
-    def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-def is_outer(address: str) -> bool:
-    """Whether an IP address is one of the internet; an IPv4 address inside one of IPv6 counts as itself."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    inside = ip.ipv4_mapped or ip.sixtofour if isinstance(ip, ipaddress.IPv6Address) else None
-    # 64:ff9b::/96 is IPv4 behind a translator (RFC 6052, 2.1).
-    if isinstance(ip, ipaddress.IPv6Address) and ip in ipaddress.IPv6Network("64:ff9b::/96"):
-        inside = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return (inside or ip).is_global and not (inside or ip).is_multicast
-
-
 async def fetch(url: str, inner: bool = False) -> dict[str, Any]:
     """Return the keys that are published at `url`, by their ids.
 
     `inner`: addresses inside the institution are allowed. Raises OSError, ValueError, jwt.PyJWTError,
     tornado.httpclient.HTTPError: it does not answer as it should.
     """
-    resolver, local = _Resolver(inner=inner), _Resolver(inner=True)
+    resolver, local = AddressResolver(inner=inner), AddressResolver(inner=True)
     try:
         return await asyncio.wait_for(_fetch(url, resolver, local), TIMEOUT_S)
     finally:

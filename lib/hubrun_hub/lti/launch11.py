@@ -27,7 +27,7 @@ from .cross_site import lms_hosts
 from .full_names import full_name
 from .launch import WINDOW_S, Course, Launch, check_age, identities_of, ids_of, target_of, test_student_of
 from .nonces import Nonces, digest_of
-from .presets import preset_of
+from .presets import PRESETS
 from .refusals import Reason, Refusal
 from .return_url import page_of
 
@@ -96,6 +96,7 @@ def verify(
         raise Refusal(Reason.UNTRUSTED, "no consumer has its key")
     if not valid:
         raise Refusal(Reason.UNTRUSTED, "wrong signature: another secret, another address, or changed", consumer.name)
+    username_key = consumer.username_key or username_key
     check_age(timestamp, now, consumer, oldest_s=window_s, ahead_s=window_s)
     if (version := fields.get("lti_version", "")).startswith("LTI-2"):
         raise Refusal(Reason.LTI_VERSION, f"lti_version is {version!r:.40}", consumer.name)
@@ -103,7 +104,7 @@ def verify(
         raise Refusal(Reason.MALFORMED, "without lti_version LTI-1p0 or resource_link_id", consumer.name)
     if (kind := fields.get("lti_message_type")) != "basic-lti-launch-request":
         raise Refusal(Reason.WRONG_MESSAGE, f"a {kind!r:.60}, not a basic-lti-launch-request", consumer.name)
-    stable = [preset_of(consumer).stable_id, "user_id"]
+    stable = [PRESETS[consumer.lms].stable_id, "user_id"]
     if forged := [name for name, _ in in_query if name in (username_key, *stable) or name in _NEVER_IN_QUERY]:
         raise Refusal(Reason.BAD_LINK, f"the link's own address gives {', '.join(forged)}", consumer.name)
     if consumer.lms == _CANVAS and fields.get("ext_roles") == _NOBODY:

@@ -36,6 +36,7 @@ from .launch import (
     text_of,
 )
 from .nonces import Nonces, digest_of
+from .presets import claim_path
 from .refusals import Reason, Refusal
 from .return_url import page_of
 from .roles import is_test_user
@@ -50,13 +51,6 @@ _REQUIRED = ["iss", "aud", "exp", "iat", "nonce"]
 _TOKEN_AGE_S = 3600
 # How long a login may take, from the click in the LMS to its answer, in seconds: a student may have to log in there.
 KEEP_STATE_S = 600
-
-# Where LTI 1.3 has what LTI 1.1 calls so: the claim, and the member of it.
-_CLAIMS: dict[str, tuple[str, ...]] = {
-    "lis_person_sourcedid": (f"{CLAIM}lis", "person_sourcedid"),
-    "lis_person_contact_email_primary": ("email",),
-    "user_id": ("sub",),
-}
 
 
 def platform_of(consumers: Sequence[Consumer], issuer: str, client_id: str) -> tuple[Consumer, Platform, str]:
@@ -105,6 +99,7 @@ async def verify(
     platform = consumer.platform
     if platform is None or client_id not in platform.client_ids:
         raise Refusal(Reason.UNTRUSTED, f"client id {client_id!r:.60} was revoked during the login", consumer.name)
+    username_key = consumer.username_key or username_key
     claims = await _claims(id_token, consumer, platform, client_id, keys)
     scope, said = f"1.3 {consumer.name}", str(claims["nonce"])
     if nonce is None and not nonces.is_used(digest_of(scope, said), now):
@@ -140,7 +135,11 @@ async def verify(
         "1.3",
         identities_of(
             # A custom field is asked for where it is the key; any other is a link's own.
-            lambda key: identity(claims, custom, key) if key == username_key or not key.startswith("custom_") else None,
+            lambda key: (
+                identity(claims, custom, key, consumer.lms)
+                if key == username_key or not key.startswith("custom_")
+                else None
+            ),
             username_key,
         ),
         # A link's custom fields win over the tool's (`identity`); `sub` is nobody's to write.
@@ -172,8 +171,8 @@ def claimed_target(id_token: str) -> str:
         return ""
 
 
-def identity(claims: dict[str, Any], custom: dict[str, Any], username_key: str) -> object:
-    """Return what the token says in the LTI 1.1 field `username_key`; None when it says nothing.
+def identity(claims: dict[str, Any], custom: dict[str, Any], username_key: str, lms: str = "canvas") -> object:
+    """Return what the token of `lms` says in the LTI 1.1 field `username_key`; None when it says nothing.
 
     Fields that LTI defines are read from the claims that LTI defines, never from a custom field of the same name: in
     Canvas whoever may edit a link can give it custom fields, and they win over the tool's
@@ -182,7 +181,7 @@ def identity(claims: dict[str, Any], custom: dict[str, Any], username_key: str) 
     if username_key.startswith("custom_"):
         return custom.get(username_key.removeprefix("custom_"))
     found: Any = claims
-    for name in _CLAIMS.get(username_key, (username_key,)):
+    for name in claim_path(lms, username_key):
         found = found.get(name) if isinstance(found, dict) else None
     return found
 

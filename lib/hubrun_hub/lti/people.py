@@ -6,7 +6,7 @@ A launch is a person's whom the file knows by, in this order:
 2. the id of LTI 1.1 that a launch of 1.3 names (claim lti1p1), or `sub` itself, which may be the same
    (IMS LTI 1.3 migration guide, "Remapping parameters": what is the same may be left out);
 3. the value of lti_username_key, among people of this consumer who have no id of this version yet, where the LMS
-   vouches for it (`is_vouched`). So everybody is found after a change from 1.1 to 1.3.
+   vouches for it (`presets.is_vouched`). So everybody is found after a change from 1.1 to 1.3.
 
 Else it is a new person's. No setting moves anybody: neither the key, nor a prefix, a version or what the LMS tells.
 An id belongs to a consumer, or to another one that has the same prefix now: these say that they know the same people.
@@ -39,15 +39,6 @@ KEYS = (
 )
 # Those whose values are opaque identifiers: case matters in them.
 EXACT_KEYS = ("user_id",)
-# What an LMS says of a person by itself, and neither they nor whoever edits a link can write. An address may be their own
-# to change; in LTI 1.3 each custom field is a link's to set.
-_VOUCHED = {
-    "1.1": {
-        "lis_person_sourcedid", "custom_canvas_user_login_id", "custom_canvas_user_id", "custom_canvas_user_sis_id",
-        "user_id",
-    },
-    "1.3": {"lis_person_sourcedid", "user_id"},
-}  # fmt: skip
 UNWRITABLE = ("user_id", "sub")
 LONGEST = 1000  # characters of a value that is kept; LTI 1.3, 5.3.6.1: `sub` has 255 at most
 
@@ -109,12 +100,6 @@ class Rules:
     prefixes: Mapping[str, str]
     adopt: bool = False
     admins: frozenset[str] = frozenset()
-
-
-def is_vouched(name: str, version: str, lms: str = "canvas") -> bool:
-    """Whether the LMS vouches for what a launch in this version of LTI says in a field."""
-    # Canvas says its own custom fields itself; elsewhere each is a link's.
-    return name in _VOUCHED[version] and (lms == "canvas" or not name.startswith("custom_"))
 
 
 def compared(name: str, value: str) -> str:

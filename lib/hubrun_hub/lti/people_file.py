@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import user_names
-from .people import Found, HubUsers, Rules, Seen, Unusable, compared, is_vouched, mark
+from .people import Found, HubUsers, Rules, Seen, Unusable, compared, mark
+from .presets import is_vouched
 from .resolution import Resolution, marks_of
 
 VERSION = 2
@@ -165,7 +166,7 @@ def _inherit(db: sqlite3.Connection, hub: HubUsers) -> dict[str, dict[str, str]]
             row = (consumer, version, "sub" if version == "1.3" else name, value, person)
             db.execute("INSERT OR REPLACE INTO stable_id VALUES (?, ?, ?, ?, ?)", row)
         elif user_names.is_somebody(value):
-            form, vouched = compared(name, value), is_vouched(name, "1.1" if user in by_11 else "1.3")
+            form, vouched = compared(name, value), is_vouched("canvas", name, "1.1" if user in by_11 else "1.3")
             db.execute("DELETE FROM field WHERE (consumer, field, compared) = (?, ?, ?)", (consumer, name, form))
             db.execute(
                 "INSERT OR REPLACE INTO field VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

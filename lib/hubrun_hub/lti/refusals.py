@@ -29,10 +29,12 @@ class Reason(Enum):
     DISK_FULL = "disk-full"
     FRAMED = "in-a-frame"
     LATE_CLICK = "late-click"
+    REGISTRATION_LINK = "registration-link"
+    REGISTRATION = "registration"
 
 
 # What anybody can send by the thousand, without a secret.
-FORGED = frozenset({Reason.MALFORMED, Reason.SIGNATURE_METHOD, Reason.UNTRUSTED})
+FORGED = frozenset({Reason.MALFORMED, Reason.SIGNATURE_METHOD, Reason.UNTRUSTED, Reason.REGISTRATION_LINK})
 
 
 class RateLimit:

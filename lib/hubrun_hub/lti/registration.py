@@ -1,7 +1,8 @@
-"""What Canvas must be told of the hub for LTI 1.3: the developer key as JSON, to paste or to fetch. No secrets.
+"""What an LMS must be told of the hub for LTI 1.3. No secrets.
 
-Canvas, "Configuring LTI Advantage Tools" (doc/api/lti_dev_key_config.md), and what its lib/schemas/lti_configuration.rb
-accepts. Only the standard library: the runbooks import this too.
+For Canvas the developer key as JSON, to paste or to fetch: "Configuring LTI Advantage Tools"
+(doc/api/lti_dev_key_config.md), and what its lib/schemas/lti_configuration.rb accepts. For an LMS that registers the hub by
+itself the same as LTI Dynamic Registration 1.0 (3.5.2) has it. Only the standard library: the runbooks import this too.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-LAUNCH, LOGIN, CALLBACK, CONFIG, JWKS = (
+from .presets import PRESETS
+
+LAUNCH, LOGIN, CALLBACK, CONFIG, JWKS, REGISTER = (
     "lti/launch",
     "lti13/oauth_login",
     "lti13/oauth_callback",
     "lti13/config",
     "lti13/jwks",
+    "lti13/register",
 )
 
 PUBLIC = "public"
@@ -89,4 +93,56 @@ def developer_key(
                 },
             }
         ],
+    }
+
+
+TOOL = "https://purl.imsglobal.org/spec/lti-tool-configuration"
+_CANVAS = "https://canvas.instructure.com/lti"
+
+
+def tool_registration(
+    hub_url: str,
+    username_key: str,
+    lms: str,
+    *,
+    title: str = "JupyterHub",
+    description: str = "JupyterLab for each student",
+) -> dict[str, Any]:
+    """Return what the hub at `hub_url` (https://hub.example.edu/hub/) registers at `lms` with: LTI-DR 1.0, 3.5.2.
+
+    It asks for no service, and for what its people are named by.
+    """
+    preset, launch = PRESETS[lms], hub_url + LAUNCH
+    message: dict[str, Any] = {"type": "LtiResourceLinkRequest", "target_link_uri": launch, "label": title}
+    asked = {"claims": ["iss", "sub", *preset.claims], "custom_parameters": {}}
+    if lms == "canvas":
+        # doc/api/registration.md, and lib/schemas/lti/ims/lti_tool_configuration.rb.
+        needed = NEEDED.get(username_key)
+        level, custom_fields = needed.lti13 if needed else (PUBLIC, {})
+        message |= {
+            "placements": ["course_navigation", "link_selection", "assignment_selection"],
+            # In a tab of its own: the hub refuses to be shown inside Canvas's page.
+            f"{_CANVAS}/display_type": "new_window",
+            f"{_CANVAS}/visibility": "members",
+        }
+        asked |= {"custom_parameters": custom_fields, f"{_CANVAS}/privacy_level": level, f"{_CANVAS}/tool_id": "hubrun"}
+    elif username_key == "lis_person_contact_email_primary":
+        asked["claims"] = [*asked["claims"], "email"]
+    return {
+        "application_type": "web",
+        "response_types": ["id_token"],
+        "grant_types": ["implicit", "client_credentials"],
+        "initiate_login_uri": hub_url + LOGIN,
+        "redirect_uris": [hub_url + CALLBACK],
+        "client_name": title,
+        "jwks_uri": hub_url + JWKS,
+        "token_endpoint_auth_method": "private_key_jwt",
+        "scope": "",
+        TOOL: {
+            "domain": urlsplit(hub_url).netloc,
+            "description": description,
+            "target_link_uri": launch,
+            "messages": [message],
+            **asked,
+        },
     }

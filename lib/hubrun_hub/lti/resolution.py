@@ -16,9 +16,9 @@ from .people import (
     Seen,
     can_be_kept,
     compared,
-    is_vouched,
     mark,
 )
+from .presets import is_vouched
 
 # When somebody came last is written down once a day: a launch that says nothing new writes nothing.
 _SEEN_S = 86400
@@ -114,7 +114,7 @@ class Resolution:
 
     def _by_value(self) -> int | None:
         seen = self.seen
-        if not self.value or not is_vouched(seen.key, seen.version, seen.lms):
+        if not self.value or not is_vouched(seen.lms, seen.key, seen.version):
             return None
         holders = self._holders(vouched=True)
         if not holders:
@@ -219,7 +219,7 @@ class Resolution:
         for name, value in seen.fields.items():
             if not can_be_kept(value) or (name == "user_id" and name != seen.key):
                 continue  # a stable id is kept as one
-            vouched, form = is_vouched(name, seen.version, seen.lms), compared(name, value)
+            vouched, form = is_vouched(seen.lms, name, seen.version), compared(name, value)
             if name in known and known[name][0] == value and bool(known[name][1]) >= vouched:
                 if self.now - known[name][2] > _SEEN_S:
                     db.execute(

@@ -7,7 +7,7 @@ went wrong, in one line.
 import asyncio
 import sys
 
-from hubrun_hub.lti import jwks
+from hubrun_hub.lti import jwks, outbound
 
 
 def main(arguments: list[str]) -> str:
@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> str:
     (url,) = (argument for argument in arguments if argument != "--inner")
     try:
         keys = asyncio.run(jwks.fetch(url, "--inner" in arguments))
-    except jwks.InnerAddress as error:
+    except outbound.InnerAddress as error:
         sys.exit(f"{url}: {error}")
     except Exception as error:  # whatever is wrong with what an LMS sends, the hub could not use it
         sys.exit(f"{url}: {str(error) or f'no answer within {jwks.TIMEOUT_S} s'}"[:300])

@@ -193,7 +193,7 @@ def test_which_addresses_are_of_the_internet(hub: Hub, tmp_path: Path) -> None:
         "2002:a00:1::": False, "64:ff9b::7f00:1": False, "64:ff9b::808:808": True, "255.255.255.255": False,
     }  # fmt: skip
     code = (
-        f"import sys, json; sys.path.insert(0, {str(hub.folder / 'lib')!r}); from hubrun_hub.lti.jwks import is_outer; "
+        f"import sys, json; sys.path.insert(0, {str(hub.folder / 'lib')!r}); from hubrun_hub.lti.outbound import is_outer; "
         "print(json.dumps({each: is_outer(each) for each in json.loads(sys.argv[1])}))"
     )
     done = subprocess.run(

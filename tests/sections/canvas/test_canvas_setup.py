@@ -17,11 +17,13 @@ from canvas_double import CanvasDouble
 from hubrun import params, server_paths
 from hubrun.canvas_api import CanvasRefused
 from hubrun.desired.server import Server
+from hubrun.environment import PROJECT
 from hubrun.errors import BadInput, CheckFailed, HubrunError
 from hubrun.params import Site
-from hubrun.sections.canvas import canvas_forms, canvas_setup
+from hubrun.sections.canvas import canvas_forms, canvas_setup, lms_forms, registration_links
 from hubrun.sections.canvas.git_links import GitLink
 from hubrun.ssh.session import Session
+from hubrun_hub.lti.presets import PRESETS
 from sshd import Sshd, serve
 
 HUB = {"site": "here", "domain": "hub.example.edu"}
@@ -83,9 +85,9 @@ def test_each_consumer_has_its_own_place_for_key_and_secret() -> None:
     here = site(consumers=[{"name": "bio"}, {"name": "chem", "lti_version": "1.3", "client_ids": ["7"], "prefix": ""}])
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text(canvas_forms.who_may_launch(here)).splitlines()]  # fmt: skip
     assert rows[2:] == [
-        ["`default`", "1.1", "`ada`", "`sudo grep LTI_CLIENT_ /etc/jupyterhub/lti.env`", "–"],
-        ["`bio`", "1.1", "`bio__ada`", "`sudo grep LTI_CLIENT_ /etc/jupyterhub/consumers.d/bio.env`", "–"],
-        ["`chem`", "1.3", "`ada`", "–", "`7`"],
+        ["`default`", "Canvas", "1.1", "`ada`", "`sudo grep LTI_CLIENT_ /etc/jupyterhub/lti.env`", "–"],
+        ["`bio`", "Canvas", "1.1", "`bio__ada`", "`sudo grep LTI_CLIENT_ /etc/jupyterhub/consumers.d/bio.env`", "–"],
+        ["`chem`", "Canvas", "1.3", "`ada`", "–", "`7`"],
     ]
     assert "| Shared Secret (bio) | `on the server: sudo grep LTI_CLIENT_SECRET /etc/jupyterhub/consumers.d/bio.env` |" in text(canvas_forms.form(here))  # fmt: skip
 
@@ -162,6 +164,52 @@ def test_where_the_client_id_goes_is_said(values: dict[str, Any], said: str) -> 
 def test_a_name_key_that_lti_1_3_cannot_carry_is_one_clear_error() -> None:
     with pytest.raises(BadInput, match=r"lti_username_key: what Canvas sends as custom_of_our_own is not known"):
         canvas_forms.key_form(site(lti_version="both", lti_username_key="custom_of_our_own"), JWK)
+
+
+# -- other LMSs ----------------------------------------------------------------------------------------------------
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "moodle": {"platform": "https://moodle.x.edu"},
+    "openedx": {"platform": "https://edx.x.edu", "jwks_url": "https://edx.x.edu/k"},
+    "sakai": {"platform": "https://sakai.x.edu"},
+    "blackboard": {"deployment_ids": ["d"]},
+    "brightspace": {"platform": "https://d2l.x.edu"},
+}
+
+
+@pytest.mark.parametrize("lms", OTHERS)
+def test_each_lms_is_told_what_it_asks_for_in_its_own_words_and_nothing_of_canvas(lms: str) -> None:
+    entry = {"name": "other", "lms": lms, "lti_version": "both", "client_ids": ["c7"], **OTHERS[lms]}
+    shown = text(lms_forms.show(site(consumers=[entry], canvas_tool_name="Üb | ungen")))
+    for value in (
+        "https://hub.example.edu/hub/lti/launch", "https://hub.example.edu/hub/lti13/oauth_login",
+        "https://hub.example.edu/hub/lti13/oauth_callback", "https://hub.example.edu/hub/lti13/jwks",
+        "sudo grep LTI_CLIENT_SECRET /etc/jupyterhub/consumers.d/other.env" if lms != "openedx" else "jupyterhub:KEY:SECRET", "`c7`",
+        f"docs/lms/{lms}.md", "**In a tab of its own:**",
+    ):  # fmt: skip
+        assert value in shown
+    assert "Canvas" not in shown and PRESETS[lms].title in shown
+    # Canvas's own values are of the Canvas that is there, and not of this.
+    assert "other" not in canvas_forms.values(site(consumers=[entry]))
+    assert (PROJECT / "docs" / "lms" / f"{lms}.md").exists()
+
+
+def test_a_site_with_another_lms_alone_is_shown_nothing_of_canvas() -> None:
+    here = site(lti_lms="moodle", lti_version="both", lti_platform="https://m.x.edu", lti_client_ids=["1"], lti_username_key="ext_user_username")  # fmt: skip
+    assert "Nothing to do here" in text(canvas_forms.form(here)) and "Nothing to do here" in text(
+        canvas_forms.key_form(here, JWK)
+    )
+    assert "Nothing to do here" in text(lms_forms.show(site()))
+    # Beside a Moodle, whose field Canvas does not know, a Canvas has a developer key all the same.
+    mixed = site(lti_lms="moodle", lti_username_key="ext_user_username", consumers=[{"name": "c", "lti_version": "1.3", "client_ids": ["1"]}])  # fmt: skip
+    assert pasted(mixed)["extensions"][0]["privacy_level"] == "name_only"
+
+
+def test_an_lms_that_registers_is_told_where_the_link_goes_and_no_addresses() -> None:
+    shown = text(
+        lms_forms.show(site(lti_lms="moodle", lti_version="1.3", lti_platform="https://m.x.edu", lti_registration=True))
+    )
+    assert "Add LTI Advantage" in shown and "oauth_login" not in shown
 
 
 # -- links ---------------------------------------------------------------------------------------------------------
@@ -255,6 +303,44 @@ def test_the_hub_must_serve_the_developer_key_of_these_parameters(
     assert canvas_setup.outside(connect()) == [] and canvas_setup.public_jwk(connect()) is None
     server.pending.append("service jupyterhub.service")
     assert canvas_setup.outside(server) == [] and canvas_setup.public_jwk(server) is None
+
+
+# -- registration by a link ----------------------------------------------------------------------------------------
+
+
+def test_the_link_is_made_once_shown_nowhere_and_gone_when_it_has_served(
+    connect: Callable[..., Server], etc: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server_paths, "REGISTRATION", str(etc / "registration.d"))
+    monkeypatch.setattr(server_paths, "REGISTERED", str(etc / "lti_registered"))
+    moodle = {
+        "lti_lms": "moodle",
+        "lti_version": "1.3",
+        "lti_platform": "https://m.x.edu",
+        "lti_registration": True,
+        "hub_user": "daemon",
+    }
+
+    def run(**values: Any) -> Server:
+        server = connect(**{**moodle, **values})
+        server.ensure(*registration_links.links(server.site))
+        return server
+
+    server = run()
+    link = etc / "registration.d" / "default.link"
+    made = link.read_text()
+    assert re.fullmatch(r"https://hub\.example\.edu(:\d+)?/hub/lti13/register\?token=[0-9a-f]{64}\n", made)
+    shown = text(registration_links.show(server))
+    assert "the link is good until" in shown and f"`sudo cat {link}`" in shown
+    token = made.strip().partition("token=")[2]
+    everything = capsys.readouterr().out + shown + json.dumps(server.summary(), default=str)
+    assert token not in everything and token not in (etc / "registration.d" / "default.json").read_text()
+    again = run()
+    assert again.summary()["counts"]["changed"] == 0 and link.read_text() == made
+    # A site that asks for no registration has no links, and one that has none is not changed.
+    run(lti_registration=False)
+    assert list((etc / "registration.d").glob("*")) == []
+    assert "Nothing to do here" in text(registration_links.show(connect()))
 
 
 # -- by API --------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def files(**values: Any) -> dict[str, Any]:
             found[each.path] = each.lines
         elif isinstance(each, File):
             found[each.path] = json.loads(each.content)
-        elif isinstance(each, OnlyFiles):
+        elif isinstance(each, OnlyFiles) and each.path == D:
             found["only"] = each.names
     return found
 
@@ -68,6 +68,59 @@ def test_platforms() -> None:
     }
 
 
+MOODLE = {"lti_lms": "moodle", "lti_platform": "https://moodle.x.edu/m"}
+
+
+def test_each_lms_has_its_own_addresses_and_a_canvas_keeps_the_file_that_it_had() -> None:
+    of = {"lti_version": "1.3", "lti_client_ids": ["c1"]}
+    moodle = files(**of, **MOODLE)[f"{D}/default.json"]
+    assert moodle == {
+        "lms": "moodle", "username_key": "ext_user_username", "issuer": "https://moodle.x.edu/m", "client_ids": ["c1"], "prefix": "",
+        "authorize_url": "https://moodle.x.edu/m/mod/lti/auth.php", "jwks_url": "https://moodle.x.edu/m/mod/lti/certs.php",
+    }  # fmt: skip
+    board = files(**of, lti_lms="blackboard", lti_deployment_ids=["d1"])[f"{D}/default.json"]
+    assert board["issuer"] == "https://blackboard.com" and board["deployment_ids"] == ["d1"]
+    assert board["jwks_url"] == "https://developer.blackboard.com/api/v1/management/applications/c1/jwks.json"
+    edx = files(**of, lti_lms="openedx", lti_platform="https://edx.x.edu", lti_jwks_url="https://edx.x.edu/k")
+    assert edx[f"{D}/default.json"]["authorize_url"] == "https://edx.x.edu/api/lti_consumer/v1/launch/"
+
+
+def test_each_consumer_names_people_by_its_own_field() -> None:
+    """Of a further one of the same LMS it is that of the first; of another LMS, one that it vouches for."""
+    mixed = site(
+        lti_lms="moodle",
+        lti_username_key="ext_user_username",
+        consumers=[{"name": "bio"}, {"name": "m", "lms": "moodle"}],
+    )
+    assert [mixed.username_key(each) for each in mixed.all_consumers] == ["ext_user_username", "lis_person_sourcedid", "ext_user_username"]  # fmt: skip
+    found = files(
+        lti_username_key="custom_canvas_user_login_id",
+        consumers=[
+            {"name": "bio"},
+            {"name": "chem", "lms": "moodle"},
+            {"name": "art", "lms": "sakai", "username_key": "user_id"},
+        ],
+    )
+    assert f"{D}/bio.json" not in found
+    assert found[f"{D}/chem.json"] == {"lms": "moodle", "username_key": "ext_user_username", "prefix": "chem"}
+    assert found[f"{D}/art.json"]["username_key"] == "user_id"
+    assert found[f"{D}/chem.env"] == ("LTI_PREFIX=chem",) and "chem.json" in found["only"]
+
+
+def test_an_lms_that_registers_the_hub_is_awaited_and_what_it_said_stays_as_long(tmp_path: Path) -> None:
+    made = site(lti_version="1.3", lti_registration=True, **MOODLE)
+    [json_file] = [each for each in consumer_files.files(made) if isinstance(each, File)]
+    assert json.loads(json_file.content) == {
+        "lms": "moodle", "username_key": "ext_user_username", "issuer": "https://moodle.x.edu/m", "registration": True, "prefix": "",
+        "authorize_url": "https://moodle.x.edu/m/mod/lti/auth.php", "jwks_url": "https://moodle.x.edu/m/mod/lti/certs.php",
+    }  # fmt: skip
+    [kept] = consumer_files.registered(made)
+    assert kept == OnlyFiles("/var/lib/jupyterhub/lti_registered", ("default.json",), "jupyterhub")
+    # Who has client ids waits for nobody.
+    [kept] = consumer_files.registered(site(lti_version="1.3", lti_registration=True, lti_client_ids=["1"], **MOODLE))
+    assert isinstance(kept, OnlyFiles) and kept.names == ()
+
+
 def test_further_consumers_have_their_own_files_and_prefixes() -> None:
     further = [{"name": "bio"}, {"name": "same", "prefix": ""}, {"name": "chem", "lti_version": "1.3", "client_ids": ["1"], "platform": "test"}]  # fmt: skip
     found = files(consumers=further)
@@ -106,6 +159,18 @@ def test_the_hub_reads_what_is_written(tmp_path: Path) -> None:
         ({"lti_platform": "canvas.x.edu"}, "lti_platform is 'canvas.x.edu': must be production, beta, test, or https://"),
         ({"lti_jwks_url": "http://x.edu/keys"}, "lti_jwks_url is 'http://x.edu/keys': must be an https address"),
         ({"lti_version": 1.3}, "lti_version is 1.3"),
+        ({"lti_lms": "ilias"}, "lti_lms is 'ilias'"),
+        ({"lti_platform": "https://canvas.x.edu/c"}, "lti_platform: https://… of your own Canvas has no path"),
+        ({"lti_version": "1.3", "lti_lms": "moodle", "lti_client_ids": ["1"]}, "lti_platform must say where your Moodle is"),
+        ({"lti_version": "1.3", "lti_lms": "moodle", "lti_registration": True}, "lti_platform must say where your Moodle is"),
+        (
+            {"consumers": [{"name": "b", "lms": "openedx", "lti_version": "1.3", "client_ids": ["1"], "platform": "https://x.edu"}]},
+            "jwks_url of consumer b is needed: Open edX shows it",
+        ),
+        ({"lti_version": "1.3", "lti_lms": "blackboard", "lti_client_ids": ["1"]}, "lti_deployment_ids is needed"),
+        ({"lti_version": "1.3", "lti_lms": "blackboard", "lti_registration": True}, "Blackboard cannot register the hub by itself"),
+        ({"consumers": [{"name": "b", "username_key": "No"}]}, "consumers[0].username_key is 'No'"),
+        ({"lti_lms": "moodle", "canvas_url": "https://c.x.edu", "canvas_token_env": "T", "canvas_course": "1"}, "canvas_url is for Canvas"),
         (
             {"lti_version": "1.3", "lti_client_ids": ["1"], "consumers": [{"name": "b", "lti_version": "1.3", "client_ids": ["1"]}]},
             "client id 1 of https://canvas.instructure.com is there twice",

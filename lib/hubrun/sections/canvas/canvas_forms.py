@@ -7,7 +7,6 @@ and it is said how to read them there. Setting the tool up by Canvas's API is in
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from IPython.display import Markdown
@@ -16,7 +15,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hubrun import server_paths
 from hubrun.errors import BadInput
 from hubrun.params import Site
+from hubrun.params.consumers import ConsumerParams
 from hubrun.sections.canvas.git_links import GitLink
+from hubrun.sections.canvas.tables import table
 from hubrun_hub.lti import registration
 from hubrun_hub.lti.consumers import CLIENT_KEY, CLIENT_SECRET
 
@@ -33,8 +34,18 @@ _LEVELS = {
 
 
 def has(site: Site, version: str) -> bool:
-    """Whether any consumer of the site uses this version of LTI ("1.1", "1.3")."""
-    return any(consumer.lti_version in (version, "both") for consumer in site.all_consumers)
+    """Whether any Canvas of the site uses this version of LTI ("1.1", "1.3")."""
+    return any(consumer.lti_version in (version, "both") for consumer in canvases(site))
+
+
+def _username_key(site: Site) -> str:
+    """The field by which people of Canvas are named: of several, of the first."""
+    return next((site.username_key(each) for each in canvases(site)), site.lti_username_key)
+
+
+def canvases(site: Site) -> list[ConsumerParams]:
+    """The consumers that are a Canvas."""
+    return [consumer for consumer in site.all_consumers if consumer.lms == "canvas"]
 
 
 # -- who may launch ------------------------------------------------------------------------------------------------
@@ -46,25 +57,30 @@ def who_may_launch(site: Site) -> Markdown:
     for consumer in site.all_consumers:
         prefix = f"{consumer.prefix}__" if consumer.prefix else ""
         secret = f"`sudo grep LTI_CLIENT_ {server_paths.secret_path(consumer.name)}`" if consumer.has("1.1") else "–"
-        ids = ", ".join(f"`{each}`" for each in consumer.client_ids) or "none yet" if consumer.has("1.3") else "–"
-        rows.append((f"`{consumer.name}`", consumer.lti_version, f"`{prefix}ada`", secret, ids))
-    heads = ("consumer", "LTI", "Ada's name here", "1.1: key and secret, on the server", "1.3: client ids")
-    return Markdown(_table(heads, rows))
+        ids = (
+            ", ".join(f"`{each}`" for each in consumer.client_ids)
+            or ("by its link" if consumer.awaits_registration else "none yet")
+            if consumer.has("1.3")
+            else "–"
+        )
+        rows.append((f"`{consumer.name}`", consumer.preset.title, consumer.lti_version, f"`{prefix}ada`", secret, ids))
+    heads = ("consumer", "LMS", "LTI", "Ada's name here", "1.1: key and secret, on the server", "1.3: client ids")
+    return Markdown(table(heads, rows))
 
 
 # -- LTI 1.1 -------------------------------------------------------------------------------------------------------
 
 
 def privacy(site: Site) -> tuple[str, dict[str, str]]:
-    """LTI 1.1: the privacy level with which Canvas sends `lti_username_key`, and the custom fields that it takes."""
-    needed = registration.NEEDED.get(site.lti_username_key)
+    """LTI 1.1: the privacy level with which Canvas sends what names people, and the custom fields that it takes."""
+    needed = registration.NEEDED.get(_username_key(site))
     return needed.lti11 if needed else (registration.PUBLIC, {})
 
 
 def values(site: Site) -> dict[str, str]:
     """The fields of Canvas's form "Add App" (configuration type: Manual Entry), with what goes in."""
     level, custom = privacy(site)
-    of_1_1 = [consumer.name for consumer in site.all_consumers if consumer.has("1.1")]
+    of_1_1 = [consumer.name for consumer in canvases(site) if consumer.has("1.1")]
     secrets = {}
     for name in of_1_1:
         which = f" ({name})" if len(of_1_1) > 1 else ""
@@ -84,9 +100,9 @@ def values(site: Site) -> dict[str, str]:
 def form(site: Site) -> Markdown:
     """The values as a table, and the same as XML."""
     if not has(site, "1.1"):
-        return Markdown("*Nothing to do here: this site does not use LTI 1.1 (`lti_version`).*")
-    table = _table(("field in Canvas", "what goes in"), [(name, f"`{value}`") for name, value in values(site).items()])
-    return Markdown(f"{table}\n\nThe same for **Paste XML**:\n\n```xml\n{xml(site)}```")
+        return Markdown("*Nothing to do here: no Canvas of this site uses LTI 1.1 (`lti_version`).*")
+    fields = table(("field in Canvas", "what goes in"), [(name, f"`{value}`") for name, value in values(site).items()])
+    return Markdown(f"{fields}\n\nThe same for **Paste XML**:\n\n```xml\n{xml(site)}```")
 
 
 def xml(site: Site) -> str:
@@ -102,7 +118,7 @@ def served_key(site: Site, public_jwk: dict[str, Any] | None) -> dict[str, Any]:
     """The developer key as the hub itself serves it. Raises BadInput where it can have none."""
     try:
         return registration.developer_key(
-            f"{site.url}/hub/", site.lti_username_key, title=site.canvas_tool_name, public_jwk=public_jwk
+            f"{site.url}/hub/", _username_key(site), title=site.canvas_tool_name, public_jwk=public_jwk
         )
     except ValueError as error:
         raise BadInput(str(error), "lti_username_key", "LTI 1.3 needs one of those") from None
@@ -129,7 +145,7 @@ def developer_key(site: Site, public_jwk: dict[str, Any] | None) -> dict[str, An
 def key_form(site: Site, public_jwk: dict[str, Any] | None) -> Markdown:
     """The developer key as JSON to paste, with its addresses. `public_jwk` is the hub's; None where it is not there yet."""
     if not has(site, "1.3"):
-        return Markdown("*Nothing to do here: this site does not use LTI 1.3 (`lti_version`).*")
+        return Markdown("*Nothing to do here: no Canvas of this site uses LTI 1.3 (`lti_version`).*")
     key = developer_key(site, public_jwk)
     lacks = "; `canvas_navigation` is not in it" if site.canvas_navigation != "members" or site.canvas_account else ""
     rows = [
@@ -141,12 +157,12 @@ def key_form(site: Site, public_jwk: dict[str, Any] | None) -> Markdown:
     missing = (
         "" if public_jwk else "\n\n*This plan did not ask the hub: its public key (`public_jwk`) is missing below.*"
     )
-    table = _table(("field in Canvas", "what goes in"), rows)
-    return Markdown(f"{table}{missing}\n\n```json\n{json.dumps(key, indent=2, ensure_ascii=False)}\n```")
+    fields = table(("field in Canvas", "what goes in"), rows)
+    return Markdown(f"{fields}{missing}\n\n```json\n{json.dumps(key, indent=2, ensure_ascii=False)}\n```")
 
 
 def _known(site: Site) -> str:
-    of_1_3 = [consumer for consumer in site.all_consumers if consumer.has("1.3")]
+    of_1_3 = [consumer for consumer in canvases(site) if consumer.has("1.3")]
     known = [f"`{each}` ({consumer.name})" for consumer in of_1_3 for each in consumer.client_ids]
     where = "`client_ids` of its entry in `consumers`" if site.lti_version == "1.1" else "`lti_client_ids`"
     return ", ".join(known) or f"none yet: they go into {where}"
@@ -171,10 +187,5 @@ def git_links(site: Site) -> Markdown:
             ("at\u00a0the\u00a0hub", f"`{link.url}`"),
         ]
         branch = f", branch `{each.branch}`" if each.branch else ""
-        parts.append(f"**`{each.path or '/'}`** of {each.repo}{branch}\n\n{_table(('where', 'what'), rows)}")
+        parts.append(f"**`{each.path or '/'}`** of {each.repo}{branch}\n\n{table(('where', 'what'), rows)}")
     return Markdown("\n\n".join(parts))
-
-
-def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [heads, tuple("---" for _ in heads), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -47,11 +47,14 @@ def tests(site: Site) -> list[Test]:
                 f"{server_paths.CONSUMERS}/{consumer.name}.json",
             )
             found.append(Test(f"{consumer.name}: the hub knows its client ids", script, remedy="Run 02_hub_lti"))
+        if consumer.awaits_registration:
+            script = quote("grep -qF -e '\"registration\": true' {}", f"{server_paths.CONSUMERS}/{consumer.name}.json")
+            found.append(Test(f"{consumer.name}: the hub may be registered", script, remedy="Run 02_hub_lti"))
     return found
 
 
 def outside(server: Server) -> list[Check]:
-    """With LTI 1.3, what Canvas fetches: the hub serves its public key, and the developer key of these parameters."""
+    """With a Canvas of LTI 1.3, what it fetches: the hub serves its public key, and the developer key of these parameters."""
     site = server.site
     if not canvas_forms.has(site, "1.3") or server.pending:
         return []

@@ -33,6 +33,8 @@ from hubrun.server_paths import (
     NETWORK,
     PROXY_ENV,
     PROXY_USER,
+    REGISTERED,
+    REGISTRATION,
     STATE,
     VENV,
     VERIFY_ENV,
@@ -66,7 +68,8 @@ def render(template: str, site: Site, **more: object) -> str:
     """The text of a file from sections/hub/templates for this site. more: further names that the template knows."""
     names = {
         "site": site, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site),
-        "filter_socket": FILTER_SOCKET, "hub_program": program, "lib": LIB, "proxy_user": PROXY_USER, **more,
+        "filter_socket": FILTER_SOCKET, "hub_program": program, "lib": LIB, "proxy_user": PROXY_USER,
+        "registered": REGISTERED, "registration": REGISTRATION, **more,
     }  # fmt: skip
     return _templates().get_template(f"{template}.j2").render(names)
 

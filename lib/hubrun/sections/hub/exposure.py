@@ -32,7 +32,7 @@ said=$(runuser -u nobody -- cat "$file" 2>&1 >/dev/null) && { echo "the account 
 case $said in *"Permission denied"*) echo "mode $mode, nobody: $said";; *) echo "$said"; exit 1;; esac
 """
 _OTHERS = """
-found=$(find {} -name '*.env' ! -perm 600 {}) || exit 1
+found=$(find {} '(' -name '*.env' -o -name '*.link' ')' ! -perm 600 {}) || exit 1
 [ -z "$found" ] || { echo "open to others:" $found; exit 1; }
 """
 

@@ -82,13 +82,14 @@ class Verification:
         """Have the launches signed on the server, where the secrets are and stay."""
         return sign(self.server, launches)
 
-    def form(self, user: str) -> dict[str, str]:
-        """A launch of `user` from outside a course, so that no group of a course is made."""
+    def form(self, user: str, consumer: ConsumerParams | None = None) -> dict[str, str]:
+        """A launch of `user` from outside a course, so that no group of a course is made; by the first consumer, or another."""
+        key = self.site.username_key(consumer or self._signing[0]) if self._signing else self.site.lti_username_key
         return lti11.canvas_launch(
             self.site.launch_url,
             username=user,
             user_id=f"opaque-{user}",
-            username_key=self.site.lti_username_key,
+            username_key=key,
             course="",
         )
 
@@ -123,17 +124,11 @@ class Verification:
             return []
         url, form = self.site.launch_url, self.form(STRANGER)
         first, *others = self._signing
-        cases = lti11_cases.cases(
-            url,
-            form,
-            self.site.lti_username_key,
-            self.name(STRANGER),
-            secret_path(first.name),
-            self.site.lti_launch_minutes,
-        )
+        key, minutes = self.site.username_key(first), self.site.lti_launch_minutes
+        cases = lti11_cases.cases(url, form, key, self.name(STRANGER), secret_path(first.name), minutes)
         cases += [
             lti11_cases.Case(
-                f"good, of consumer {each.name}", LaunchRequest(url, form, env_file=secret_path(each.name)),
+                f"good, of consumer {each.name}", LaunchRequest(url, self.form(STRANGER, each), env_file=secret_path(each.name)),
                 lti11_cases.Wanted(user=hub_name(STRANGER, each.prefix)),
             )
             for each in others

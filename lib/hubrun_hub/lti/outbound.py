@@ -1,0 +1,127 @@
+"""JSON from an address that somebody else named: over TLS, from the internet, and not for longer than is good.
+
+Whoever says where the hub shall ask could otherwise have it ask the server itself, or machines that only the server can
+reach (OWASP, "Server-Side Request Forgery Prevention"), unless the site says so (`lti_inner_addresses`). What counts is where a name leads: it is looked up once, and
+what was looked at is what is connected to. Redirects are not followed.
+"""
+
+# mypy: disable-error-code="import-not-found,misc"
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from tornado.httpclient import HTTPRequest
+from tornado.netutil import Resolver
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+TIMEOUT_S = 10
+LIMIT_BYTES = 256 * 1024
+
+
+class NotAnswered(Exception):
+    """Why there is no answer, in words for the log; it holds nothing that was sent."""
+
+
+def check_address(address: object, inner: bool) -> str:
+    """Return `address` when the hub may ask there. Raises NotAnswered.
+
+    `inner`: addresses of inner networks too; this machine may then do without TLS, as an LMS does that is tried out on it.
+    """
+    text = address if isinstance(address, str) else ""
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        raise NotAnswered("what it says is not an address") from None
+    local = inner and url.scheme == "http" and host in ("127.0.0.1", "localhost")
+    if not host or "@" in url.netloc or not text.isprintable() or not text.isascii():
+        raise NotAnswered("what it says is not an address")
+    if url.scheme != "https" and not local:
+        raise NotAnswered(f"{host} is not an https address")
+    return text
+
+
+class InnerAddress(OSError):
+    """An address that is not one of the internet, where the site does not allow it."""
+
+
+class AddressResolver(Resolver):
+    """Resolves names, to addresses of the internet alone unless `inner`. What it returns is what is connected to.
+
+    In a thread of its own: the loop's own few would all wait for one LMS whose name servers do not answer.
+    """
+
+    def initialize(self, inner: bool) -> None:
+        self._inner = inner
+        self._thread = ThreadPoolExecutor(1, "outbound")
+
+    async def resolve(self, host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[Any]:
+        """Raises InnerAddress where a name has none of the internet, OSError where it has none at all."""
+        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._thread, ask)
+        outer = [(family, address) for family, _, _, _, address in found if self._inner or is_outer(str(address[0]))]
+        if not outer:
+            raise InnerAddress(f"{host} is at {found[0][4][0]}, which is not an address of the internet")
+        return outer
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def is_outer(address: str) -> bool:
+    """Whether an IP address is one of the internet; an IPv4 address inside one of IPv6 counts as itself."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    inside = ip.ipv4_mapped or ip.sixtofour if isinstance(ip, ipaddress.IPv6Address) else None
+    # 64:ff9b::/96 is IPv4 behind a translator (RFC 6052, 2.1).
+    if isinstance(ip, ipaddress.IPv6Address) and ip in ipaddress.IPv6Network("64:ff9b::/96"):
+        inside = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return (inside or ip).is_global and not (inside or ip).is_multicast
+
+
+async def get_json(address: object, *, bearer: str = "", body: object = None, inner: bool = False) -> dict[str, Any]:
+    """The JSON object at `address`; `body`, where there is one, is posted to it as JSON. Raises NotAnswered."""
+    url = check_address(address, inner)
+    headers = {"Accept": "application/json"}
+    if bearer:
+        headers["Authorization"] = f"Bearer {bearer}"
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    request = HTTPRequest(
+        url, method="GET" if body is None else "POST", headers=headers, connect_timeout=TIMEOUT_S,
+        body=None if body is None else json.dumps(body), request_timeout=TIMEOUT_S, follow_redirects=False,
+    )  # fmt: skip
+    resolver = AddressResolver(inner=inner)
+    client = SimpleAsyncHTTPClient(
+        force_instance=True, max_body_size=LIMIT_BYTES, max_header_size=65536,
+        resolver=resolver,
+    )  # fmt: skip
+    where = urlsplit(url).netloc
+    try:
+        answer = await asyncio.wait_for(client.fetch(request, raise_error=False), TIMEOUT_S)
+        # 599 is tornado's own, for what did not come at all.
+        if answer.code == 599:
+            raise answer.error or OSError("no answer")
+        if not 200 <= answer.code < 300:
+            raise NotAnswered(f"{where} answered {answer.code}")
+        data = json.loads(answer.body)
+    except NotAnswered:
+        raise
+    except TimeoutError:
+        raise NotAnswered(f"{where} gave no answer within {TIMEOUT_S} s") from None
+    except (ValueError, RecursionError):
+        raise NotAnswered(f"{where} answered what is not JSON") from None
+    except Exception as error:
+        raise NotAnswered(f"{where}: {error}"[:200]) from None
+    finally:
+        client.close()
+        resolver.close()
+    if not isinstance(data, dict):
+        raise NotAnswered(f"{where} answered what is not a JSON object")
+    return data
