@@ -15,7 +15,7 @@ from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
 from traitlets import Bool, CaselessStrEnum, Float, List, Unicode
 
-from . import consumers, groups, handlers, registration_handler, sessions, tool_key, user_names
+from . import consumers, groups, handlers, sessions, tool_key, user_names
 from .cross_site import PendingConfirmations
 from .framed import Tickets
 from .full_names import FullNames
@@ -195,7 +195,7 @@ class LaunchAuthenticator(Authenticator):
             raise ValueError("LaunchAuthenticator needs c.JupyterHub.public_url, such as https://hub.example.edu/")
         self.log.info("LTI consumers: %s", ", ".join(each.name for each in self.read_consumers()) or "none")
         self.login_service = self.lms_title()
-        return [*handlers.ROUTES, *sessions.ROUTES, *registration_handler.ROUTES]
+        return [*handlers.ROUTES, *sessions.ROUTES]
 
     async def authenticate(self, handler: Any, data: Any) -> dict[str, Any] | None:
         """The person of a launch that one of our handlers has verified; nobody for anything else."""

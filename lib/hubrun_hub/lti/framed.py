@@ -14,7 +14,7 @@ came from elsewhere, or does not name its LMS; and in LTI 1.3 where the cookie o
 
 Refusals in a frame say nothing of anybody, as the site that sent what was refused may show them; and there is nothing to
 click, but for a launch that was used before: a button that leads whoever is logged in as that very person on, in a tab
-(`handlers.Again`).
+(`click_handlers.Again`).
 """
 
 from __future__ import annotations

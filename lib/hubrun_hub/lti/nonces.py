@@ -2,7 +2,7 @@
 
 In a small database of its own. Only launches with a valid signature get here, and each stays about as long as it would
 be accepted: strangers cannot fill it. Whom a launch let in is kept beside it: a second click of that very person is no
-replay (`handlers.Again`).
+replay (`click_handlers.Again`).
 """
 
 from __future__ import annotations

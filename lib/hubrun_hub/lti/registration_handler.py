@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from . import dynamic_registration, registration
-from .handlers import LaunchHandler
+from .launch_handler import LaunchHandler
 from .pages import PASTE_LINK
 from .presets import PRESETS
 from .refusals import Reason, Refusal
@@ -62,6 +61,3 @@ class Register13(LaunchHandler):
         """Leave the query out of the hub's log: it holds two tokens."""
         self.request.uri = self.request.path
         super()._log()
-
-
-ROUTES: list[tuple[str, Any]] = [("/" + registration.REGISTER, Register13)]

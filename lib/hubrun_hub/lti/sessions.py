@@ -12,7 +12,7 @@ from jupyterhub.handlers.login import LogoutHandler
 from tornado.web import HTTPError
 
 from . import auth_request
-from .handlers import LaunchHandler
+from .launch_handler import LaunchHandler
 from .pages import NOT_YOURS
 from .refusals import Reason, Refusal
 
