@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubrun import params
+from hubrun import atomic_write, params
 from hubrun.errors import BadInput, CommandFailed
 from hubrun.terminal import echo
 
@@ -53,8 +53,7 @@ def people(site_file: Path, words: tuple[str, ...], csv_file: Path | None, apply
     unowned = [user for user in found["unowned"] if not words or words[0].lower() in user]
     if csv_file:
         # Names of people: for the account alone that asked.
-        csv_file.touch(0o600)
-        csv_file.write_text(table(chosen), encoding="utf-8")
+        atomic_write.write(csv_file, table(chosen).encode(), 0o600)
         echo(f"{csv_file}: {len(chosen)} people")
         return 0
     for line in lines(chosen, found["people"]):

@@ -42,7 +42,13 @@ class DatabaseUsers:
         return [name for (name,) in self.db.query(orm.User.name)]
 
     def exists(self, name: str) -> bool:
-        return self._user(name) is not None
+        from jupyterhub import orm
+
+        return self._rows(select(orm.User.name).where(orm.User.name == name)) != []
+
+    def _rows(self, query: Any) -> list[Any]:
+        """Past the session, which would take several times as long: a launch waits for it."""
+        return self.db.connection().execute(query).all()
 
     def came(self, name: str) -> bool:
         user = self._user(name)
@@ -51,24 +57,24 @@ class DatabaseUsers:
     def owners(self, marks: Collection[str]) -> dict[str, set[str]]:
         from jupyterhub import orm
 
-        there = MARKS.c.user.in_(select(orm.User.name))
+        query = select(MARKS.c.mark, MARKS.c.user).join(orm.User, orm.User.name == MARKS.c.user)
         found: dict[str, set[str]] = {}
-        for mark, user in self.db.execute(select(MARKS.c.mark, MARKS.c.user).where(MARKS.c.mark.in_(marks), there)):
+        for mark, user in self._rows(query.where(MARKS.c.mark.in_(marks))):
             found.setdefault(mark, set()).add(user)
         return found
 
     def kinds(self, name: str) -> Collection[str]:
-        return {kind for (kind,) in self.db.execute(select(MARKS.c.kind).where(MARKS.c.user == name))}
+        return {kind for (kind,) in self._rows(select(MARKS.c.kind).where(MARKS.c.user == name))}
 
     def keep(self, name: str, marks: Mapping[str, str]) -> None:
         """Keep the marks (digest → kind) of a user's person, in place of those that a field had before; not committed."""
-        there = dict(self.db.execute(select(MARKS.c.mark, MARKS.c.kind).where(MARKS.c.user == name)).all())
+        there = dict(self._rows(select(MARKS.c.mark, MARKS.c.kind).where(MARKS.c.user == name)))
         fields = {kind for kind in marks.values() if kind.startswith("field ")}
         for mark, kind in there.items():
             if kind in fields and mark not in marks:
                 self.db.execute(delete(MARKS).where(MARKS.c.mark == mark, MARKS.c.user == name))
-        for mark in marks.keys() - there.keys():
-            self.db.execute(insert(MARKS).values(mark=mark, user=name, kind=marks[mark]))
+        if new := [{"mark": mark, "user": name, "kind": marks[mark]} for mark in marks.keys() - there.keys()]:
+            self.db.execute(insert(MARKS), new)
 
     def forget(self, name: str) -> None:
         """Remove what is kept of a user's person, and commit."""

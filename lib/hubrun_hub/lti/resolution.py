@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
+from functools import cache
 
 from . import user_names
 from .people import (
@@ -47,6 +48,7 @@ class Resolution:
         others = sorted(name for name, prefix in known.items() if prefix == seen.prefix and name != seen.consumer)
         self.consumers = [seen.consumer, *others]
         self._kept: dict[str, set[str]] | None = None
+        self._exists = cache(hub.exists)
 
     def found(self) -> tuple[Found, dict[str, str]]:
         person = self._by_ids() or self._by_value() or self._new()
@@ -153,7 +155,7 @@ class Resolution:
         # On a hub that was set up by the guide the name was what the LMS said, in lower case.
         names += [self.value.lower()] if self.rules.adopt and not self.seen.prefix else []
         for name in names:
-            if self.hub.exists(name) and not self._owned(name) and self._may_take(name):
+            if self._exists(name) and not self._owned(name) and self._may_take(name):
                 self.db.execute("DELETE FROM unclaimed WHERE user = ?", (name,))
                 self.notes.append(f"{name} was nobody's, and is now the person whose {self.seen.key} has this value")
                 return self._person_of(name)
@@ -183,7 +185,7 @@ class Resolution:
         if not name:
             identity, name = "person", ""
         number = 0
-        while not name or self._owned(name) or self.hub.exists(name):
+        while not name or self._owned(name) or self._exists(name):
             if name and not number:
                 self.notes.append(f"{name} is another person's, or nobody's whom this launch may take")
             number += 1

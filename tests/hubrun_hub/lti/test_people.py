@@ -160,3 +160,34 @@ def test_a_site_of_the_version_before_goes_on_with_everybody_in_their_home(tmp_p
         assert come(hub, "changed", user_id="77") == user
         assert come(hub, "ben", user_id="78") == "ben" and come(hub, "ben", user_id="79").startswith("ben--")
         assert "Traceback" not in hub.log
+
+
+def test_200_people_of_the_version_before_land_in_their_homes_by_1_1_and_by_1_3(tmp_path: Path) -> None:
+    """Half have digests in their names; of a quarter the old file knows nothing, of half one version alone."""
+    everybody = [f"s{number}" if number % 2 else f"Person {number}@example.edu" for number in range(200)]
+    with running_hub(tmp_path) as hub:
+        lms = Lms()
+        lms.write(tmp_path / "consumers.d")
+        for number in range(0, 200, 20):
+            hub.api("POST", "/users", json={"usernames": [hub_name(each) for each in everybody[number : number + 20]]})
+        with closing(sqlite3.connect(tmp_path / "jupyterhub.sqlite")) as db, db:
+            db.execute("UPDATE users SET last_activity = '2026-01-01 00:00:00'")
+        with closing(sqlite3.connect(people(hub))) as db, db:
+            db.execute("CREATE TABLE identity (user, field, version, value, consumer, prefix, at)")
+            db.execute("CREATE TABLE left_as_is (user, name)")
+            for number, sis in enumerate(everybody):
+                known = [[], ["1.1"], ["1.3"], ["1.1", "1.3"]][number // 2 % 4]
+                rows = [("lis_person_sourcedid", "", sis)] if known else []
+                rows += [("user_id", version, f"{version}-{number}") for version in known]
+                for row in rows:
+                    db.execute("INSERT INTO identity VALUES (?, ?, ?, ?, 'default', '', 1)", (hub_name(sis), *row))
+        users = hub.users()
+        for number, sis in enumerate(everybody):
+            by_11, by_13 = Browser(hub), Browser(hub)
+            if number % 3:  # some come by the one first, some by the other
+                by_11.post("/hub/lti/launch", form(sis, user_id=f"1.1-{number}", **{LOGIN: f"l{number}"}))
+            lms.launch(by_13, sis, sub=f"1.3-{number}")
+            by_11.post("/hub/lti/launch", form(sis, user_id=f"1.1-{number}", **{LOGIN: f"l{number}"}))
+            assert by_11.user == by_13.user == hub_name(sis)
+        assert hub.users() == users and "Traceback" not in hub.log
+        lms.close()
