@@ -19,6 +19,7 @@ import pytest
 
 from hubrun_hub.joining import homes
 from hubrun_hub.joining.failed import Failed
+from hubrun_hub.lti.full_names import FullNames
 from hubrun_hub.lti.people import Rules, Seen
 from hubrun_hub.lti.people_file import People
 from hubrun_hub.programs import people as program
@@ -146,7 +147,11 @@ def test_what_would_be_done_is_said_and_nothing_is_done(machine: Machine) -> Non
 
 
 def test_files_grades_groups_and_ids_are_the_others_afterwards(machine: Machine) -> None:
+    names = FullNames(machine.places.people.with_name(homes.FULL_NAMES))
+    names.note("ada", "Ada Lovelace")
+    names.note("ada2", "Ada King")
     homes.join(machine.places, "ada2", "ada")
+    assert names.of(["ada", "ada2"]) == {"ada": "Ada Lovelace"}
     assert (machine.home("ada") / "from-ada2/work.txt").read_text() == "hers too"
     assert (machine.home("ada") / "work.txt").read_text() == "hers" and not machine.home("ada2").exists()
     courses = machine.root / "courses/bio"

@@ -43,7 +43,11 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Plan:
-    """Whom to launch, as what, and how. `user` is their name on the hub, `id` what the LMS knows them by."""
+    """Whom to launch, as what, and how.
+
+    `user` is their name on the hub, `id` what the LMS knows them by. `named`: the launch says `identity`, too; somebody whom
+    the hub knows is launched by the id alone, as it would keep the name as one of theirs (hubrun_hub/lti/people.py).
+    """
 
     identity: str
     user: str
@@ -52,6 +56,7 @@ class Plan:
     consumer: ConsumerParams
     version: Version
     id: str = ""
+    named: bool = True
 
 
 @click.command()
@@ -144,7 +149,7 @@ def with_person(plan: Plan, site: Site, said: dict[str, Any]) -> Plan:
     if not ids:
         what = f"{person['user']} has not come with LTI {plan.version} yet"
         raise BadInput(what, "--lti", "Use the other version, or let them come from the LMS once")
-    return replace(plan, user=person["user"], id=ids[0])
+    return replace(plan, user=person["user"], id=ids[0], named=False)
 
 
 def known(server: Server, user: str) -> set[str]:
@@ -187,8 +192,8 @@ def prepare(server: Server, plan: Plan, stack: ExitStack) -> LaunchPage:
             site.launch_url, username=plan.identity, user_id=plan.id,
             username_key=key, course=plan.course, role=plan.role,
         )  # fmt: skip
-        # Whatever else says who somebody is would be untrue, and the hub keeps it for the person (hubrun_hub/lti/people.py).
-        said = (key, "user_id")
+        # Whatever else says who somebody is would be untrue, and the hub keeps it for the person.
+        said = (key, "user_id") if plan.named else ("user_id",)
         form = {name: value for name, value in form.items() if name in said or name not in KEYS}
         request = LaunchRequest(site.launch_url, form, env_file=server_paths.secret_path(plan.consumer.name))
         sign(server, [request])  # what is wrong is said before a browser opens
@@ -196,7 +201,8 @@ def prepare(server: Server, plan: Plan, stack: ExitStack) -> LaunchPage:
         # The hub compares where the form comes from with what the launch says of its LMS (hubrun_hub/lti/cross_site.py).
         form["launch_presentation_return_url"] = page.root
         return page
-    person = Person(plan.identity, site.lti_username_key, plan.role, plan.course, plan.id)
+    named = plan.identity if plan.named else None
+    person = Person(named, site.lti_username_key, plan.role, plan.course, plan.id)
     lms: list[Lms] = []
     page = LaunchPage(
         title,

@@ -112,7 +112,9 @@ class Person:
         else:
             said[name] = {member[0]: self.identity} if member else self.identity
             own = f"{OURS}{self.identity}" if self.identity else ""
-            said["sub"] = self.id or (self.identity if name == "sub" else own)
+            said["sub"] = self.identity if name == "sub" else own
+        if self.id:
+            said["sub"] = self.id
         return said
 
 

@@ -14,9 +14,12 @@ from typing import NamedTuple
 from hubrun_hub.joining.confined import as_owner
 from hubrun_hub.joining.failed import Failed
 from hubrun_hub.lti import people_file
+from hubrun_hub.lti.full_names import FullNames
 from hubrun_hub.student_volume import volume
 
 HUB = "jupyterhub.service"
+# What the LMS calls people, beside the file of who is who (`LaunchAuthenticator.full_names_file`).
+FULL_NAMES = "lti_full_names.sqlite"
 # In the order of nbgrader's own: below each of these of a course's folders there is one for each person.
 COURSE_FOLDERS = ("inbound", "feedback", "course/submitted", "course/autograded", "course/feedback")
 _KEPT = ".before-joining"
@@ -102,6 +105,9 @@ def join(places: Places, one: str, into: str) -> None:
         as_owner(book, _forget_copy)
     if _volume_of(one):
         _docker("volume", "rm", volume(one))
+    names = places.people.with_name(FULL_NAMES)
+    if names.exists():
+        FullNames(names).forget(one)
     _systemctl("enable", "--now")
 
 
