@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -237,6 +238,18 @@ class TestHub:
         assert (early.location, early.logged_in) == ("/hub/home", False)
         assert Browser(hub).get(address).reason == "late-click", "and by a link nobody gets anywhere"
 
+    def test_the_same_launch_again_in_the_frame_leads_whoever_is_in_on(self, hub: Hub) -> None:
+        browser, headers = Browser(hub), {"Origin": LMS, "Sec-Fetch-Dest": "iframe"}
+        fields = form("ada", custom_next="/hub/home", launch_presentation_return_url=SCHOOL)
+        click(browser, button(browser.post("/hub/lti/launch", fields, headers=headers)))
+        answer = browser.post("/hub/lti/launch", fields, headers=headers)
+        assert (answer.reason, ancestors(answer), answer.logged_in) == ("replayed", OURS, False)
+        way = re.search(r'<a class="[^"]*" href="([^"]*)" target="_blank"', answer.response.text)
+        assert way
+        on = browser.get(unescape(way[1]))
+        assert (on.status, on.location, on.logged_in) == (302, "/hub/home", False)
+        assert not Browser(hub).get(unescape(way[1])).logged_in
+
     def test_a_ticket_of_nobody_says_so(self, hub: Hub) -> None:
         for address in ("/hub/lti/open", "/hub/lti/open?ticket=", "/hub/lti/open?ticket=x", "/hub/lti/open?ticket=%ff"):
             answer = click(Browser(hub), address)
@@ -250,6 +263,18 @@ class TestHub:
         assert click(browser, address).logged_in, "and is as good as before"
 
     # -------------------------------------------------------------------------------------------- attacks
+
+    def test_a_consumer_that_is_shut_out_is_so_before_the_click_too(self, hub: Hub, moodle: Lms) -> None:
+        browser = Browser(hub)
+        address = button(into_frame_13(browser, moodle))
+        path = hub.folder / "consumers.d/moodle.json"
+        kept = path.read_text()
+        path.unlink()
+        try:
+            answer = click(browser, address)
+            assert (answer.reason, answer.logged_in) == ("not-trusted", False)
+        finally:
+            path.write_text(kept)
 
     @pytest.mark.parametrize(
         "origin", [EVIL, "null", None, f"https://{HOST}.evil.example", "http://hub.example.edu:8443"]

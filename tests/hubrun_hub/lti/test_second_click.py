@@ -202,5 +202,5 @@ def test_the_way_back_is_the_lmss_own(hub: Hub, browser: Browser) -> None:
 
 
 def test_a_refused_launch_has_one_button_too(browser: Browser) -> None:
-    for launch in ({"age_s": 660}, {"secret": "wrong"}, {"username": None}, {"lti_version": "LTI-2p0"}):
+    for launch in ({"age_s": 660}, {"secret": "wrong"}, {"user_id": None}, {"lti_version": "LTI-2p0"}):
         assert button(browser.post("/hub/lti/launch", form(**launch))) == "/hub/"  # type: ignore[arg-type]
