@@ -39,7 +39,7 @@
 #
 # **`lti_lms`**: which LMS launches. From it follow the LMS's addresses, where it says who somebody is, and its name on the hub's pages. Where you leave `lti_username_key` as it is, people of another LMS than Canvas are named by the field that it vouches for: `ext_user_username` (Moodle), `ext_d2l_username` (Brightspace), `lis_person_sourcedid` (Open edX, Sakai, Blackboard). In Moodle `lis_person_sourcedid` is the ID number, which people may write themselves. `docs/lms/` has a page on each LMS.
 #
-# **`adopt_users`**: a hub that was set up by hand has users of whom this hub does not know who they are. With `true`, the person whose `lti_username_key` says the name of such a user takes it, with its files, once. With `false`, they get a user of their own.
+# **`adopt_users`**: a hub that was set up by hand has users of whom this hub does not know who they are. With `true`, the person whose `lti_username_key` says the name of such a user takes it, with its files, once. With `false`, they get a user of their own. Adopt with LTI 1.3 if you can: with LTI 1.1, in Canvas, a person without a SIS id who may edit a link can write somebody else's into it, and nobody owns these users yet.
 #
 # **`admin_users`**: hub users, or people as the LMS names them in `lti_username_key` (`Ada@Example.edu`; for a consumer with a prefix `bio__Ada@Example.edu`). With LTI 1.1 and a tool that is not *public*, and with `custom_…` fields, somebody who may edit a link can write this value until the person has come for the first time: let administrators log in once before you give the hub to courses.
 #

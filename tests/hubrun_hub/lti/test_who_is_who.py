@@ -171,6 +171,38 @@ def test_an_id_that_names_another_person_of_1_1_keeps_the_sis_id_from_opening_th
     assert door.launch("sub-2", "1.3", sis="ada", id_11="2") != home
 
 
+@pytest.mark.parametrize("victim_first", [True, False])
+def test_a_sis_id_that_a_link_said_in_1_1_is_nobodys_who_comes_by_1_3(door: Door, victim_first: bool) -> None:
+    """Canvas names the id of 1.1 in each token: who has another one there is another person, whatever the SIS id says."""
+    launches = [("teacher", "1.1", ""), ("sub-victim", "1.3", "victim")]
+    homes = {
+        id: door.launch(id, version, id_11=id_11, sis="eve")
+        for id, version, id_11 in sorted(launches, reverse=victim_first)
+    }
+    assert homes["teacher"] != homes["sub-victim"] and not door.administers
+    assert door.launch("victim") == homes["sub-victim"] and door.launch("teacher") == homes["teacher"]
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.3"])
+def test_in_moodle_an_id_number_that_a_student_wrote_opens_nothing(door: Door, version: str) -> None:
+    door.lms = "moodle"
+    home = door.launch("2", sis="eve")
+    assert door.launch("3", version, sis="eve") != home
+    other = "1.3" if version == "1.1" else "1.1"
+    assert door.launch("4", other, sis="eve") != home and door.launch("2", "1.3") == home
+
+
+def test_two_lmss_that_share_a_prefix_and_name_people_by_fields_of_their_own(door: Door) -> None:
+    """Same names in different fields are different people; in the same field, and vouched for, they are one."""
+    door.prefixes["more"] = ""
+    home = door.launch("canvas-1", sis="ada")
+    door.lms = "moodle"
+    second = door.launch("7", consumer="more", key="ext_user_username", ext_user_username="ada")
+    assert second.startswith("ada--") and second != home
+    door.lms = "brightspace"
+    assert door.launch("sub-1", "1.3", consumer="more", sis="ada") == home
+
+
 # -- upgrade
 
 
