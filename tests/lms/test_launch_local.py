@@ -36,7 +36,7 @@ from hubrun.lms.browser import Browser, page_reason, page_text
 from hubrun.lms.connect_to import Route
 from hubrun.lms.lti11 import LAUNCH_PATH, canvas_launch
 from hubrun.sections.verify import outside_checks
-from hubrun_hub.lti import launch11
+from hubrun_hub.lti import framed, launch11
 from hubrun_hub.lti.consumers import Consumer
 from hubrun_hub.lti.nonces import Nonces
 from hubrun_hub.lti.pages import PAGES
@@ -131,6 +131,8 @@ def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 if not hub.admits:
                     raise Refusal(Reason.NOT_ADMITTED, "blocked")
                 user = hub.verify(self.raw)
+                if framed.is_framed(self.headers["Sec-Fetch-Dest"]):
+                    return self.answer(200, '<main data-reason="framed"></main>')
             except Refusal as refusal:
                 if refusal.reason not in hub.overlooks:
                     page = f'<div data-reason="{refusal.reason.value}">{PAGES[refusal.reason].title}</div>'

@@ -57,7 +57,7 @@ def cases(hub: Hub) -> list[lti11_cases.Case]:
 def test_the_front_door_does_as_each_case_of_lti_1_1_says(hub: Hub) -> None:
     checks = lti11_cases.check(hub.route, cases(hub), sign_all)
     assert [check for check in checks if not check.ok] == []
-    assert len(checks) == 18
+    assert len(checks) == 19
     assert [check.name for check in checks if "login cookie, hubruntest3" in check.expected] == [
         "LTI 1.1: good",
         "LTI 1.1: good, 150 s old",

@@ -54,6 +54,7 @@ UNSIGNED = Wanted(400, "no-launch")
 NO_NAME = Wanted(400, "no-name")
 BAD_LINK = Wanted(400, "bad-link")
 NO_COOKIE = Wanted(400, "no-cookie")
+FRAMED = Wanted(200, "framed")
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def cases(url: str, form: dict[str, str], username_key: str, user: str, env_file
         *(signed(f"good, {_time(age)} old", accepted, age_s=age) for age in (150, minutes * 60 - 60) if 0 < age < minutes * 60),
         Case("sent twice", good, REPLAYED, again=True),
         Case("good, with a forged X-Forwarded-Host and -Proto", good, accepted, headers=forged),
+        Case("into a frame", good, FRAMED, headers={"Sec-Fetch-Dest": "iframe"}),
         Case("unsigned", None, UNSIGNED, form),
         signed("wrong key", NOT_TRUSTED, key="not-the-consumer-key"),
         signed("wrong secret", NOT_TRUSTED, wrong_secret=True),
