@@ -69,9 +69,11 @@ def test_both_launch_matrices_pass_and_nothing_is_left(machine: Machine, both: P
     assert done.code == 0, done.tail
     checks = [check for part in done.manifest["runbooks"] for step in part["steps"] for check in step["checks"]]
     launches = {check["check"]: check["came"] for check in checks if check["check"].startswith("LTI 1.")}
-    assert len(launches) == 16 + 1 + 14
+    assert len(launches) == 19 + 1 + 14
     assert {name: came for name, came in launches.items() if "no login cookie, nobody" not in came} == {
         "LTI 1.1: good": "302, login cookie, hubruntest3",
+        "LTI 1.1: good, 150 s old": "302, login cookie, hubruntest3",
+        "LTI 1.1: good, 9 minutes old": "302, login cookie, hubruntest3",
         "LTI 1.1: good, with a forged X-Forwarded-Host and -Proto": "302, login cookie, hubruntest3",
         "LTI 1.1: good, of consumer bio": "302, login cookie, bio__hubruntest3",
         "LTI 1.3: good": "302, login cookie, hubruntest__hubruntest3",
