@@ -157,7 +157,7 @@ def server(real: tuple[Hub, Route], tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(server_paths, "LTI_ENV", str(hub.folder / "lti.env"))
     monkeypatch.setattr(server_paths, "CONSUMERS", str(hub.folder / "consumers.d"))
     monkeypatch.setattr(
-        temporary_consumer, "temporary_consumer",
+        launch_cli, "temporary_consumer",
         lambda _, prefix, authorize_url, seconds: known_lms(hub, prefix, authorize_url),
     )  # fmt: skip
     return ThisMachine(SITE)
