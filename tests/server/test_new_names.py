@@ -117,7 +117,7 @@ def test_another_key_changes_nothing_before_the_operator_has_decided(
         assert ADA in stopped.error  # of whom only the SIS id is known
         assert "new_names=rename" in stopped.error and "new_names=leave" in stopped.error
         plan = install(guide, LOGIN, command="plan")
-    assert plan.code == 2 and "decide what becomes of" in str(plan.manifest), plan.tail
+    assert plan.code == 2 and "decide about 3 people" in str(plan.manifest), plan.tail
     assert all(browser.read_file("mine.txt") == f"of {user}" for user, browser in students.items())
 
 
