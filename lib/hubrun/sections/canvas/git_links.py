@@ -50,7 +50,8 @@ class GitLink:
     def next(self) -> str:
         """Where on the hub the launch goes on, a path with its query: the value of the launch field `custom_next`.
 
-        For a tool of its own it is the custom field `next`: Canvas puts custom_ before the name. The authenticator redirects to it as it is (ltiauthenticator 1.6.3, lti11/handlers.py).
+        For a tool of its own it is the custom field `next`: Canvas puts custom_ before the name. The authenticator
+        redirects to it as it is.
         """
         # As a URL, since nbgitpuller sends the browser to it: a # or ? in a file's name would end it.
         opened = f"lab/tree/{quote(self.directory, safe='')}/{quote(self.path.strip('/'))}".rstrip("/")
