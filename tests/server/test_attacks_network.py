@@ -36,7 +36,7 @@ def site(machine: Machine) -> Site:
 @pytest.fixture(scope="module")
 def browsers(machine: Machine, site: Site) -> Iterator[dict[str, Browser]]:
     """Two students at work, in browsers of their own."""
-    route = Route(site.url, site.public_address, trust_ca_file=site.trust_ca_file)
+    route = Route.to(site)
     found = {name: Browser(route) for name in STUDENTS}
     for name, browser in found.items():
         form = signed_form(site.launch_url, *key_and_secret(machine), name, user_id=f"opaque-{name}")

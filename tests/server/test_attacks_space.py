@@ -46,7 +46,7 @@ def site(machine: Machine) -> Site:
 
 @pytest.fixture(scope="module")
 def fay(machine: Machine, site: Site) -> Iterator[Browser]:
-    browser = Browser(Route(site.url, site.public_address, trust_ca_file=site.trust_ca_file))
+    browser = Browser(Route.to(site))
     form = signed_form(site.launch_url, *key_and_secret(machine), STUDENT, user_id=f"opaque-{STUDENT}")
     assert browser.launch(site.launch_url, form).user == STUDENT
     browser.start(120)

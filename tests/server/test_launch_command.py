@@ -95,7 +95,7 @@ def test_the_lms_is_shut_out_by_itself_when_whoever_started_it_was_killed(machin
         server.run(temporary_consumer.start_script(2), data=text)
         assert left(machine) == ["bio.env", "hubruntest.json"]
         time.sleep(3)
-        route = Route(server.site.url, server.site.public_address, trust_ca_file=server.site.trust_ca_file)
+        route = Route.to(server.site)
         lms = Lms(f"{server.site.url}/hub/", temporary_consumer.ISSUER, "id", key)
         with Browser(route) as browser:
             launch = lti13_cases.launch(browser, lms, Person("ada", server.site.lti_username_key))

@@ -119,7 +119,7 @@ class People:
         return url, signed_form(url, self.key, self.secret, name, **{"course": COURSE, **fields})
 
     def launch(self, name: str, path: str = "", **fields: Any) -> Browser:
-        browser = Browser(Route(self.site.url, self.site.public_address, trust_ca_file=self.site.trust_ca_file))
+        browser = Browser(Route.to(self.site))
         self.browsers.append(browser)
         launch = browser.launch(*self.form(name, path, **fields))
         assert launch.user == name, launch.came

@@ -76,7 +76,7 @@ def upgraded_machine() -> Iterator[Machine]:
 def logged_in(machine: Machine) -> Browser:
     """A browser in which Canvas has launched ada. Signed here: the version before has no program of this one's for it."""
     site = params.load(machine.site)
-    browser = Browser(Route(site.url, site.public_address, trust_ca_file=site.trust_ca_file))
+    browser = Browser(Route.to(site))
     launch = browser.launch(
         site.launch_url, signed_form(site.launch_url, *key_and_secret(machine), USER, context_id=None)
     )

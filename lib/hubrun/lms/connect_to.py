@@ -14,6 +14,7 @@ import httpx
 from typing_extensions import override
 
 from hubrun.errors import BadInput
+from hubrun.params import Site
 
 _DEFAULT_PORT = {"http": 80, "https": 443}
 
@@ -36,6 +37,11 @@ class Route:
         if urlsplit(self.url).scheme not in _DEFAULT_PORT or not urlsplit(self.url).hostname:
             raise BadInput(f"{self.url!r} is not an http or https URL", "site")
         object.__setattr__(self, "url", self.url.rstrip("/"))
+
+    @classmethod
+    def to(cls, site: Site) -> Route:
+        """How this machine reaches a site, as its parameters say."""
+        return cls(site.url, site.public_address, trust_ca_file=site.trust_ca_file)
 
     @property
     def host(self) -> str:

@@ -49,7 +49,7 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
         node = loader.get_single_node()
         keys = [key for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
         values = loader.construct_document(node) if keys else {}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
         raise BadInput(f"not valid YAML: {getattr(error, 'problem', error)}", where) from None

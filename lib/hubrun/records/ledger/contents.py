@@ -57,7 +57,7 @@ def _attempt(run: Run, folder: Path, number: int) -> Attempt:
         content = path.read_bytes()
         return Attempt(place, run.name, number, content, manifest.parse(content, path))
     except FileNotFoundError:
-        problem = "the manifest is missing: the run was half deleted, or is none of hubrun"
+        problem = "the manifest is missing: the run was half deleted, or was not made by hubrun"
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
     except BadInput as error:

@@ -7,8 +7,6 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
 from hubrun.records.ledger import manifest, signature
@@ -72,6 +70,8 @@ def _allowed_line(record: Record) -> str:
 
 def _readme(every: Sequence[Attempt], records: Sequence[Record]) -> str:
     """How to verify the run with `ssh-keygen` and `sha256sum` alone, from its manifests, first attempt first."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # no other command of the terminal needs it
+
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,

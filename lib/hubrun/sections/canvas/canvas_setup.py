@@ -78,7 +78,7 @@ def public_jwk(server: Server) -> dict[str, Any] | None:
 
 def _get(site: Site, path: str) -> dict[str, Any]:
     """The JSON at a path of the hub, from outside. Raises CheckFailed."""
-    with Browser(Route(site.url, site.public_address, trust_ca_file=site.trust_ca_file)) as browser:
+    with Browser(Route.to(site)) as browser:
         answer = browser.get(f"/hub/{path}")
     try:
         data = answer.json() if answer.is_success else None

@@ -166,7 +166,7 @@ def accepted(site: Site) -> Check:
     """Whether a browser here accepts the site's certificate: chain and name, with `trust_ca_file` or the usual CAs."""
     name, expected = f"a browser accepts the certificate of {site.url}", "an answer over verified HTTPS"
     try:
-        with Route(site.url, site.public_address, trust_ca_file=site.trust_ca_file).client(15) as client:
+        with Route.to(site).client(15) as client:
             response = client.get(site.url)
         return Check(name, True, expected, f"HTTP status {response.status_code}")
     except httpx.HTTPError as error:

@@ -56,7 +56,7 @@ class Verification:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.site = server.site
-        self.route = Route(self.site.url, self.site.public_address, trust_ca_file=self.site.trust_ca_file)
+        self.route = Route.to(self.site)
         self._live = ProgressLine()
         # Each by itself: asked of several, systemctl says yes when one of them runs.
         running = "for unit in nginx jupyterhub jupyterhub-proxy docker; do systemctl is-active -q $unit || exit; done"
