@@ -79,7 +79,11 @@ def fetch(server: Server, labels: list[str], folder: Path) -> dict[str, Any]:
     """The state as plain data; contents of files go into `folder`, named by number. Raises CommandFailed."""
     named = wanted(labels)
     files = []
+    absent = list(named.absent)
     for number, path in enumerate(named.files):
+        if server.run("test -e {}", path, check=False).exit_code:  # WhenFileHas: changed only where it is there
+            absent.append(path)
+            continue
         text = server.run("base64 -w0 {}", path).stdout
         (folder / f"{number}.file").write_bytes(base64.b64decode(text))
         files.append({"src": str(folder / f"{number}.file"), **_place(server, path)})
@@ -90,7 +94,7 @@ def fetch(server: Server, labels: list[str], folder: Path) -> dict[str, Any]:
         "files": files,
         "closed": [_place(server, path) for path in named.closed],
         "folders": [_place(server, path) for path in named.folders],
-        "absent": named.absent,
+        "absent": absent,
         "units": [_unit(server, name) for name in named.units],
         "venvs": [
             {"path": path, "packages": server.run("{}/bin/python -m pip freeze", path).stdout.splitlines()}
