@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import nbformat
@@ -161,7 +162,9 @@ def test_a_step_is_what_its_cells_came_to(told: tuple[NotebookNode, Ear]) -> Non
     ]  # fmt: skip
     assert [result["resource"] for result in steps[1].results] == ["packages", "file"]
     assert (steps[3].unchecked, steps[4].checks) == (["nginx answers"], [{"check": "nginx", "ok": True}])
-    assert 0.2 <= steps[5].seconds < 2 and steps[5].started < steps[5].ended
+    started, ended = (datetime.fromisoformat(each) for each in (steps[5].started, steps[5].ended))
+    assert steps[5].seconds >= 0.2
+    assert abs((ended - started).total_seconds() - steps[5].seconds) < 0.01
     assert (steps[6].started, steps[6].ended, steps[6].seconds) == ("", "", 0)
 
 
@@ -300,7 +303,7 @@ def test_a_closed_terminal_ends_it_in_order(watch: Watch) -> None:
     watch.join(30)
     assert marks(read(watch.out)) == [("interrupted", "SIGHUP"), ("not run", "")]
     assert watch.process.returncode not in (0, -signal.SIGHUP)
-    assert len(printed(code(read(watch.out))[0]).split()) > 30
+    assert len(printed(code(read(watch.out))[0]).split()) > 15
 
 
 # -- secrets
