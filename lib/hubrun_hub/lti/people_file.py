@@ -148,6 +148,12 @@ def check(db: sqlite3.Connection) -> set[str]:
     return tables
 
 
+def check_present(db: sqlite3.Connection) -> None:
+    """Raises sqlite3.Error as `check` does, and for a file that the hub has yet to take over."""
+    if "identity" in check(db):
+        raise sqlite3.DatabaseError("it is of the version before: it is taken over at the next launch")
+
+
 def _place(stat: os.stat_result) -> tuple[int, int]:
     return stat.st_dev, stat.st_ino
 
