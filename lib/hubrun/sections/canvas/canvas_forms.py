@@ -146,6 +146,10 @@ def key_form(site: Site, public_jwk: dict[str, Any] | None) -> Markdown:
     """The developer key as JSON to paste, with its addresses. `public_jwk` is the hub's; None where it is not there yet."""
     if not has(site, "1.3"):
         return Markdown("*Nothing to do here: no Canvas of this site uses LTI 1.3 (`lti_version`).*")
+    if all(each.awaits_registration for each in canvases(site) if each.has("1.3")):
+        return Markdown(
+            "*Nothing to do here: Canvas makes the developer key when it registers the hub, by the link above.*"
+        )
     key = developer_key(site, public_jwk)
     lacks = "; `canvas_navigation` is not in it" if site.canvas_navigation != "members" or site.canvas_account else ""
     rows = [
@@ -164,6 +168,7 @@ def key_form(site: Site, public_jwk: dict[str, Any] | None) -> Markdown:
 def _known(site: Site) -> str:
     of_1_3 = [consumer for consumer in canvases(site) if consumer.has("1.3")]
     known = [f"`{each}` ({consumer.name})" for consumer in of_1_3 for each in consumer.client_ids]
+    known += [f"by its link ({consumer.name})" for consumer in of_1_3 if consumer.awaits_registration]
     where = "`client_ids` of its entry in `consumers`" if site.lti_version == "1.1" else "`lti_client_ids`"
     return ", ".join(known) or f"none yet: they go into {where}"
 
