@@ -198,9 +198,9 @@ canvas_setup.by_api(server)
 #
 # For each of `git_links`: a launch that pulls the repository into the student's files (with nbgitpuller, which keeps the student's changes) and opens one of its files. It must be possible to clone the repository without a password. A launch pulls without a question from the places of these links, or from `git_hosts`; a link to any other place shows what it would do and waits for a click.
 #
-# By hand: enter the addresses below in Canvas. This step only shows them.
+# By hand: enter the addresses below in the LMS. This step only shows them.
 #
-# - In a module: **+** → **External Tool** → choose the tool, and put the **URL in Canvas** in place of its own; tick **Load in a new tab**
+# - In a module of Canvas: **+** → **External Tool** → choose the tool, and put the **URL in Canvas** in place of its own; tick **Load in a new tab**
 # - As an assignment: **Submission Type** → **External Tool** → the same; tick **Load This Tool In A New Tab**
 # - The custom field does the same in another LMS, or by Canvas's API. In Canvas's own form it does not work: the box *Custom Fields* cuts a line at its second `=`.
 # - The third address is for people who are already logged in at the hub.

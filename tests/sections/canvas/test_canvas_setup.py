@@ -199,6 +199,8 @@ def test_a_site_with_another_lms_alone_is_shown_nothing_of_canvas() -> None:
     assert "Nothing to do here" in text(canvas_forms.form(here)) and "Nothing to do here" in text(
         canvas_forms.key_form(here, JWK)
     )
+    shown = text(canvas_forms.git_links(site(lti_lms="moodle", git_links=[{"repo": "https://git.x.edu/a"}])))
+    assert "custom" in shown and "Canvas" not in shown
     assert "Nothing to do here" in text(lms_forms.show(site()))
     # Beside a Moodle, whose field Canvas does not know, a Canvas has a developer key all the same.
     mixed = site(lti_lms="moodle", lti_username_key="ext_user_username", consumers=[{"name": "c", "lti_version": "1.3", "client_ids": ["1"]}])  # fmt: skip

@@ -177,7 +177,7 @@ def _known(site: Site) -> str:
 
 
 def git_links(site: Site) -> Markdown:
-    """For each of `git_links`, what is entered in Canvas so that a launch pulls the repository and opens the file."""
+    """For each of `git_links`, what is entered in the LMS so that a launch pulls the repository and opens the file."""
     if not site.git_links:
         return Markdown(
             "*None: `git_links` is empty. An example:* `git_links: [{repo: https://…, path: week1/task.ipynb}]`"
@@ -187,7 +187,7 @@ def git_links(site: Site) -> Markdown:
         link = GitLink(site.url, each.repo, each.branch, each.path)
         # Spaces that do not break: beside a long address the first column would be a word wide.
         rows = [
-            ("URL\u00a0in\u00a0Canvas", f"`{link.launch_url}`"),
+            *([("URL\u00a0in\u00a0Canvas", f"`{link.launch_url}`")] if canvases(site) else []),
             ("custom\u00a0field\u00a0`next`", f"`{link.next}`"),
             ("at\u00a0the\u00a0hub", f"`{link.url}`"),
         ]
