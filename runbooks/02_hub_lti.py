@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 02 · JupyterHub and LTI
 #
-# **About.** Installs JupyterHub with its proxy as two services that start at boot, makes the key and secret that the LMS (Canvas, Moodle, Open edX, Sakai, Blackboard or Brightspace) will use, and configures LTI 1.1, LTI 1.3 or both: a person who comes from the LMS is logged in under the name that the LMS gives, and joins the group of their course.
+# **About.** Installs JupyterHub with its proxy as two services that start at boot, makes the key and secret that the LMS (Canvas, Moodle, Open edX, Sakai, Blackboard or Brightspace) will use, and configures LTI 1.1, LTI 1.3 or both: a person who comes from the LMS is logged in, without a password, and joins the group of their course.
 #
 # **Before.** `01_server`.
 #
@@ -29,7 +29,7 @@
 #
 # | value | what it is | what to know |
 # | --- | --- | --- |
-# | `lis_person_sourcedid` | the student's SIS id | the same in all systems of the school; people without a SIS id (guests, Student View) are named by the next field; LTI 1.1 sends it when the tool's privacy is *public* |
+# | `lis_person_sourcedid` | the student's SIS id | the same in all systems of the school; people without a SIS id (guests) are named by the next field; LTI 1.1 sends it when the tool's privacy is *public* |
 # | `custom_canvas_user_login_id` | the login | easy to read; changes when the person's login changes; LTI 1.1: privacy *public* |
 # | `lis_person_contact_email_primary` | the e-mail address | in some schools people can change it themselves: do not choose it there |
 # | `user_id` | an opaque id of the LMS | always present, says nothing about the person; choose it where the tool's privacy is *anonymous* |
@@ -165,7 +165,7 @@ server.ensure(
 # %% [markdown]
 # ## Key and secret
 #
-# Who may launch. For LTI 1.1: the pair of key and secret with which Canvas signs launches. For LTI 1.3: the issuer with its client ids. The same for each of `consumers`. The hub reads these files at each launch, so nothing has to be restarted when a consumer is added or removed.
+# Who may launch. For LTI 1.1: the pair of key and secret with which the LMS signs launches. For LTI 1.3: the issuer with its client ids. The same for each of `consumers`. The hub reads these files at each launch, so nothing has to be restarted when a consumer is added or removed.
 #
 # Then two tokens: one between the hub and the proxy, and one with which `06_verify` may remove its own test users and nothing else.
 #

@@ -140,7 +140,7 @@ lms_forms.show(site)
 # %% [markdown]
 # ## LTI 1.1: the values for Canvas
 #
-# What Canvas must know about the tool. The privacy level is the lowest one with which Canvas still sends `lti_username_key`, by which the hub knows people: with a lower level every launch is refused, and the page says why. If you use the API (below), you do not have to enter any of this.
+# What Canvas must know about the tool. The privacy level is the lowest one with which Canvas still sends `lti_username_key`, by which new people are named. With a lower level launches work, too: people are known by Canvas's own id, and new ones get a name that says less. If you use the API (below), you do not have to enter any of this.
 #
 # By hand: enter these values in Canvas, as "The tool in Canvas, by hand" below says. This step only shows them.
 
@@ -165,7 +165,7 @@ canvas_forms.key_form(site, canvas_setup.public_jwk(server))
 # %% [markdown]
 # ## The tool in Canvas, by its API
 #
-# With `canvas_url`: looks for the tool in the account or course, and adds it if it is missing. For LTI 1.1 it is added with key and secret (the secret goes from the server to Canvas and is kept nowhere else), for LTI 1.3 with each of `lti_client_ids`. If somebody changed its name, address, privacy level or course navigation, they are set right again. The tool opens in a tab of its own, because the hub refuses to be shown inside Canvas's page. With `canvas_module`, an item in that module launches it. Run again, it changes nothing. After you made a new key and secret on the server: `canvas_renew_key: true`, once.
+# With `canvas_url`: looks for the tool in the account or course, and adds it if it is missing. For LTI 1.1 it is added with key and secret (the secret goes from the server to Canvas and is kept nowhere else), for LTI 1.3 with each of `lti_client_ids`. If somebody changed its name, address, privacy level or course navigation, they are set right again. The tool opens in a tab of its own, because JupyterLab does not work inside Canvas's page: a launch there gets a button that opens a tab. With `canvas_module`, an item in that module launches it. Run again, it changes nothing. After you made a new key and secret on the server: `canvas_renew_key: true`, once.
 #
 # A tool of an account appears in a course's navigation only when a teacher drags it there (**Settings** → **Navigation**); for a tool of LTI 1.3, the developer key decides about the navigation. The tools of further `consumers` are added by hand.
 #
@@ -187,9 +187,9 @@ canvas_setup.by_api(server)
 # Put it into a course:
 #
 # - [ ] In the course: **Modules** → **+** → **External Tool** → the app
-# - [ ] Tick **Load in a new tab**: the hub refuses to be shown inside Canvas's own page
+# - [ ] Tick **Load in a new tab**: otherwise people see a button inside Canvas's page, and have to click it first
 # - [ ] **Publish** the item, and the module
-# - [ ] Open it as a student (**Student View** has no SIS id, so test with a real account in the course)
+# - [ ] Open it as a student, or in **Student View**, whose Test Student gets a home that goes when the next one comes
 #
 # When a launch fails, the page says why and what to do. For you there is more in `sudo journalctl -u jupyterhub -n 50` on the server. `06_verify` names the likely cause.
 
@@ -198,9 +198,9 @@ canvas_setup.by_api(server)
 #
 # For each of `git_links`: a launch that pulls the repository into the student's files (with nbgitpuller, which keeps the student's changes) and opens one of its files. It must be possible to clone the repository without a password. A launch pulls without a question from the places of these links, or from `git_hosts`; a link to any other place shows what it would do and waits for a click.
 #
-# By hand: enter the addresses below in Canvas. This step only shows them.
+# By hand: enter the addresses below in the LMS. This step only shows them.
 #
-# - In a module: **+** → **External Tool** → choose the tool, and put the **URL in Canvas** in place of its own; tick **Load in a new tab**
+# - In a module of Canvas: **+** → **External Tool** → choose the tool, and put the **URL in Canvas** in place of its own; tick **Load in a new tab**
 # - As an assignment: **Submission Type** → **External Tool** → the same; tick **Load This Tool In A New Tab**
 # - The custom field does the same in another LMS, or by Canvas's API. In Canvas's own form it does not work: the box *Custom Fields* cuts a line at its second `=`.
 # - The third address is for people who are already logged in at the hub.
@@ -209,9 +209,9 @@ canvas_setup.by_api(server)
 canvas_forms.git_links(site)
 
 # %% [markdown]
-# ## Changing over from LTI 1.1 to 1.3
+# ## Changing Canvas over from LTI 1.1 to 1.3
 #
-# People keep their names and files as long as `lti_username_key` stays the same (except with `user_id`, which is different in the two versions). In this order, at any time of the day:
+# People keep their names and files: Canvas says in LTI 1.3 which id somebody had in LTI 1.1. In another LMS it goes in the same order, with what is shown for it above: a tool of LTI 1.3 beside the old one, links that lead to the new one, and then no more 1.1. In this order, at any time of the day:
 #
 # - [ ] `lti_version: both`; run `02_hub_lti` and this runbook: launches go on as before
 # - [ ] Make the developer key as above, set `lti_client_ids`, run both again: now the course has two tools of the same name

@@ -177,6 +177,27 @@ def test_files_grades_groups_and_ids_are_the_others_afterwards(machine: Machine)
     assert [(each["user"], len(each["ids"])) for each in people] == [("ada", 2), ("ben", 1)]
 
 
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("CREATE TABLE identity (user TEXT)", "it is taken over at the next launch"),
+        ("UPDATE schema_version SET version = 9", "it is of version 9"),
+        ("INSERT INTO stable_id VALUES ('default', '1.1', 'user_id', 'x', 99)", "it is damaged"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_said_to_the_operator(machine: Machine, statement: str, says: str) -> None:
+    with closing(sqlite3.connect(machine.places.people)) as db, db:
+        db.execute(statement)
+    for words in (["list"],) if "damaged" in says else (["list"], ["look", "ada2", "ada"]):
+        assert says in program.main(*map(str, machine.places), *words)["error"]
+
+
+def test_before_anybody_came_there_is_nobody_to_join(machine: Machine) -> None:
+    machine.places.people.unlink()
+    assert program.main(*map(str, machine.places), "list")["people"] == []
+    assert "nobody came in yet" in program.main(*map(str, machine.places), "look", "ada2", "ada")["error"]
+
+
 @pytest.mark.parametrize("step", ["_join_volumes", "_join_folders", "_join_users"])
 def test_when_a_step_fails_everything_is_where_it_was(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, step: str

@@ -43,8 +43,10 @@ def people(site_file: Path, words: tuple[str, ...], csv_file: Path | None, apply
     from hubrun.desired.server import Server  # slow to import: `hubrun --help` must not wait for it
 
     joins = words[:1] == ("join",)
-    if len(words) not in ((3,) if joins else (0, 1)) or (apply and not joins):
+    if len(words) not in ((3,) if joins else (0, 1)) or (apply and not joins) or (csv_file and joins):
         raise BadInput("what is wanted is not clear", "./hubrun people", "See ./hubrun people --help")
+    if csv_file and not csv_file.parent.is_dir():
+        raise BadInput("there is no such folder", str(csv_file.parent), "Name a file in a folder that is there")
     with Server.connect(params.load(site_file)) as server:
         if joins:
             return _join(server, words[1], words[2], apply)
@@ -52,14 +54,19 @@ def people(site_file: Path, words: tuple[str, ...], csv_file: Path | None, apply
     chosen = [each for each in found["people"] if not words or _has(each, words[0])]
     unowned = [user for user in found["unowned"] if not words or words[0].lower() in user]
     if csv_file:
-        # Names of people: for the account alone that asked.
-        atomic_write.write(csv_file, table(chosen).encode(), 0o600)
+        try:
+            # Names of people: for the account alone that asked.
+            atomic_write.write(csv_file, table(chosen).encode(), 0o600)
+        except OSError as error:
+            raise CommandFailed(f"the table cannot be written: {error.strerror}", str(csv_file)) from None
         echo(f"{csv_file}: {len(chosen)} people")
         return 0
     for line in lines(chosen, found["people"]):
         echo(line)
     if unowned:
         echo(f"users whom nobody owns: {', '.join(unowned)}")
+    if not chosen and not unowned:
+        echo(f"nobody has {words[0]} in a name or an id" if words else "nobody came in yet", err=True)
     return 0 if chosen or unowned or not words else 1
 
 
@@ -117,7 +124,8 @@ def lines(chosen: list[dict[str, Any]], everybody: list[dict[str, Any]]) -> list
     for each in chosen:
         said = [f"{field}={value}" for _, field, value, _, _ in each["fields"]]
         said += [f"{field}={value}" for _, _, field, value in each["ids"]]
-        found.append(f"{each['user']}  {'  '.join(dict.fromkeys(said))}")
+        # What an LMS says of somebody may have any character in it, and makes no second line.
+        found.append(f"{each['user']}  {'  '.join(dict.fromkeys(said))}".replace("\n", "\\n").replace("\t", "\\t"))
         for consumer, field, _, compared, _ in each["fields"]:
             others = holders[consumer, field, compared] - {each["user"]}
             if others and field != "lis_person_contact_email_primary":
@@ -131,11 +139,11 @@ def table(everybody: list[dict[str, Any]]) -> str:
     rows = csv.writer(text)
     rows.writerow(["user", "since", "seen", *COLUMNS])
     for each in everybody:
-        fields = {field: value for _, field, value, _, _ in each["fields"]}
         row = [each["user"], _day(each["since"]), _day(max((row[4] for row in each["fields"]), default=each["since"]))]
         for field, version in COLUMNS.values():
             ids = [value for _, of, name, value in each["ids"] if (name, of) == (field, version)]
-            row.append(" ".join(dict.fromkeys(ids)) if version else fields.get(field, ""))
+            said = [value for _, name, value, _, _ in each["fields"] if name == field]
+            row.append(" ".join(dict.fromkeys(ids if version else said)))
         rows.writerow([_harmless(value) for value in row])
     return text.getvalue()
 
@@ -146,4 +154,4 @@ def _day(seconds: float) -> str:
 
 def _harmless(value: str) -> str:
     """A spreadsheet takes some beginnings for a formula, and people may choose their login (OWASP, "CSV Injection")."""
-    return f"'{value}" if value[:1] in tuple("=+-@\t\r") and value else value
+    return f"'{value}" if value[:1] in tuple("=+-@\t\r\n") and value else value

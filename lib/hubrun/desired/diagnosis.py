@@ -17,7 +17,8 @@ _BY_REASON = {
     "or the LMS launches an address that does not match domain and https_port. LTI 1.3: the client id, issuer or keys "
     "differ from those in consumers.d: compare them, and run 02 again. " + _LOG,
     Reason.EXPIRED: "The launch was too old when it arrived: the clock of the LMS or of the hub is wrong (`timedatectl` "
-    "must say that it is synchronized), or something on the way delayed it.",
+    "must say that it is synchronized), something on the way delayed it, or people read the page with its button for longer "
+    "than lti_launch_minutes.",
     Reason.CLOCK: "The hub's clock is slow, or the LMS's is fast, by more than lti_launch_minutes: `timedatectl` on the "
     "server must say that it is synchronized.",
     Reason.REPLAYED: "The same launch was sent twice, and the second time by a browser that is not logged in as that person: "

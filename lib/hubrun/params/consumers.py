@@ -109,15 +109,19 @@ class ConsumerParams(_Entry):
         """Raise ValueError for what does not go together. It names a parameter as the operator wrote it."""
 
         def parameter(name: str) -> str:
-            return f"lti_{name}" if self.name == "default" else f"{name} of consumer {self.name}"
+            return f"lti_{name.removeprefix('lti_')}" if self.name == "default" else f"{name} of consumer {self.name}"
 
         title, own = self.preset.title, self.platform not in CANVASES
         if self.lms == "canvas" and own and urlsplit(self.platform).path.strip("/"):
             raise ValueError(f"{parameter('platform')}: https://… of your own Canvas has no path")
+        if self.registration and not self.has("1.3"):
+            wanted = parameter("lti_version")
+            raise ValueError(f"{parameter('registration')} is for LTI 1.3: set {wanted} to '1.3' or both")
         if not self.has("1.3") or not (self.client_ids or self.registration):
             return
         if self.registration and not self.preset.registers:
-            raise ValueError(f"{parameter('registration')}: {title} cannot register the hub by itself; set client_ids")
+            ids = parameter("client_ids")
+            raise ValueError(f"{parameter('registration')}: {title} cannot register the hub by itself; set {ids}")
         urls = self.urls()
         if not urls.issuer or not urls.authorize_url:
             raise ValueError(f"{parameter('platform')} must say where your {title} is: https://…")

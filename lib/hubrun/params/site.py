@@ -318,7 +318,7 @@ class Site(BaseModel):
     def _can_launch(cls, values: list[str]) -> list[str]:
         for value in values:
             if not user_names.is_somebody(value):
-                raise ValueError(f"{value!r} is what nobody can ever launch as: give hub users, or what the LMS says")
+                raise ValueError(f"hub users, or what the LMS says of people; nobody can ever launch as {value!r}")
         return values
 
     @field_validator("user_cpus", mode="before")

@@ -48,8 +48,10 @@ def look(places: Places, one: str, into: str) -> Look:
     with closing(_read_only(places.hub)) as db:
         users = {name for (name,) in db.execute("SELECT name FROM users WHERE name IN (?, ?)", (one, into))}
         groups = [name for (name,) in db.execute(_GROUPS, (one,))] if one in users else []
+    if not places.people.exists():
+        raise Failed("nobody came in yet: there is no file of who is who")
     with closing(_read_only(places.people)) as db:
-        people_file.check(db)
+        people_file.check_present(db)
         known = {name for (name,) in db.execute("SELECT user FROM person WHERE user IN (?, ?)", (one, into))}
     problems += [f"{name} is not a user of the hub" for name in (one, into) if name not in users]
     problems += [f"nobody is known to come as {into}"] if into not in known else []

@@ -35,6 +35,8 @@ CREATE TABLE unclaimed (user TEXT PRIMARY KEY);
 CREATE INDEX id_of ON stable_id (person);
 CREATE INDEX value_of ON field (field, compared);
 """
+# A damaged file holds anything: what is no text where there must be one, and names that the error's own text cannot hold.
+_DAMAGED = (sqlite3.Error, ValueError, TypeError, AttributeError)
 # Users of the version before of whom it had noted nothing: names that its rule made, of which `user_names` tells.
 _PLAIN = r"[a-z0-9]+([._-][a-z0-9]+)*"
 _OF_OUR_MAKING = re.compile(rf"([a-z0-9]{{1,12}}__)?({_PLAIN}|{_PLAIN}--[a-z2-7]{{{user_names.DIGEST_LENGTH}}})")
@@ -81,7 +83,7 @@ class People:
                 db.execute("ROLLBACK")
                 raise
             db.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
+        except (*_DAMAGED, OSError) as error:
             self._close()
             raise Unusable(f"{self.path} cannot be used: {error}") from error
 
@@ -137,12 +139,19 @@ def check(db: sqlite3.Connection) -> set[str]:
         raise sqlite3.DatabaseError(f"it is damaged ({said!r:.100})")
     tables = {str(name) for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if "schema_version" in tables:
-        ((version,),) = db.execute("SELECT version FROM schema_version").fetchall()
-        if version != VERSION:
-            raise sqlite3.DatabaseError(f"it is of version {version}, and this hub knows {VERSION}: upgrade the hub")
+        versions = [version for (version,) in db.execute("SELECT version FROM schema_version")]
+        if versions != [VERSION]:
+            said = " and ".join(map(str, versions)) or "none"
+            raise sqlite3.DatabaseError(f"it is of version {said}, and this hub knows {VERSION}: upgrade the hub")
     elif tables - {"identity", "left_as_is"}:
         raise sqlite3.DatabaseError("it is another program's")
     return tables
+
+
+def check_present(db: sqlite3.Connection) -> None:
+    """Raises sqlite3.Error as `check` does, and for a file that the hub has yet to take over."""
+    if "identity" in check(db):
+        raise sqlite3.DatabaseError("it is of the version before: it is taken over at the next launch")
 
 
 def _place(stat: os.stat_result) -> tuple[int, int]:

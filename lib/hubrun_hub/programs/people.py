@@ -22,8 +22,7 @@ def everybody(places: homes.Places) -> dict[str, Any]:
     found: dict[int, dict[str, Any]] = {}
     if places.people.exists():
         with closing(sqlite3.connect(f"{places.people.as_uri()}?mode=ro", uri=True, timeout=10)) as db:
-            if "identity" in people_file.check(db):
-                raise sqlite3.DatabaseError("it is of the version before: it is taken over at the next launch")
+            people_file.check_present(db)
             for number, user, since in db.execute("SELECT number, user, since FROM person"):
                 found[number] = {"user": user, "since": since, "ids": [], "fields": []}
             for number, *known in db.execute("SELECT person, consumer, version, field, value FROM stable_id"):
@@ -45,7 +44,9 @@ def main(file: str, hub: str, courses: str, command: str, *users: str) -> dict[s
             return homes.look(places, one, into)._asdict()
         homes.join(places, one, into)
         return {}
-    except (Failed, sqlite3.Error, OSError, subprocess.SubprocessError) as error:
+    except KeyError as error:
+        return {"error": f"{file}: it is damaged (it knows something of person {error}, and not who that is)"}
+    except (Failed, sqlite3.Error, OSError, subprocess.SubprocessError, ValueError) as error:
         return {"error": str(error) if isinstance(error, Failed) else f"{file}: {error}"}
 
 

@@ -206,14 +206,17 @@ def test_two_lmss_that_share_a_prefix_and_name_people_by_fields_of_their_own(doo
 # -- upgrade
 
 
+_OLD = """
+CREATE TABLE identity (user TEXT, field TEXT, version TEXT, value TEXT, consumer TEXT, prefix TEXT, at REAL,
+    PRIMARY KEY (user, field, version));
+CREATE TABLE left_as_is (user TEXT PRIMARY KEY, name TEXT)
+"""
+
+
 def old_file(path: Path, rows: Iterable[tuple[Any, ...]]) -> None:
     """As the version before wrote it: user, field, version, value, consumer, prefix, at."""
     with closing(sqlite3.connect(path)) as db, db:
-        db.executescript("""
-            CREATE TABLE identity (user TEXT, field TEXT, version TEXT, value TEXT, consumer TEXT, prefix TEXT, at REAL,
-                PRIMARY KEY (user, field, version));
-            CREATE TABLE left_as_is (user TEXT PRIMARY KEY, name TEXT);
-        """)
+        db.executescript(_OLD)
         db.executemany("INSERT INTO identity VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
 
@@ -315,6 +318,32 @@ def test_a_damaged_file_lets_nobody_in_until_it_is_put_back(door: Door, text: by
     spoiled.write_bytes(good)
     spoiled.replace(door.path)
     assert door.launch("1", sis="ada") == home
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM schema_version",
+        "INSERT INTO schema_version VALUES (2)",
+        f"{_OLD}; INSERT INTO identity VALUES ('ada', '{SIS}', '', NULL, 'default', '', 1)",
+        f"{_OLD}; INSERT INTO identity VALUES (NULL, '{SIS}', '', 'x', 'default', '', 1)",
+        f"{_OLD}; INSERT INTO identity VALUES ('ada', '{SIS}', '', x'ff', 'default', '', 1)",
+        f"{_OLD}; INSERT INTO identity VALUES ('ada', 'user_id', '1.1', 'x', 'default', NULL, 1)",
+    ],
+)
+def test_a_file_with_what_no_version_writes_lets_nobody_in(door: Door, statement: str) -> None:
+    door.launch("7", sis="ben")
+    with closing(sqlite3.connect(door.path)) as db, db:
+        db.executescript(statement)
+    door.people = People(door.path)
+    assert "cannot be used" in refused(door)
+
+
+def test_a_damaged_name_in_the_file_is_said_too(door: Door) -> None:
+    door.launch("7", sis="ben")
+    door.people = People(door.path)
+    door.path.write_bytes(door.path.read_bytes().replace(b"CREATE TABLE field", b"CREATE T\x87\x87LE field"))
+    assert "cannot be used" in refused(door)
 
 
 def test_another_programs_file_is_left_alone(door: Door) -> None:

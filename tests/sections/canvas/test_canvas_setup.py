@@ -199,6 +199,8 @@ def test_a_site_with_another_lms_alone_is_shown_nothing_of_canvas() -> None:
     assert "Nothing to do here" in text(canvas_forms.form(here)) and "Nothing to do here" in text(
         canvas_forms.key_form(here, JWK)
     )
+    shown = text(canvas_forms.git_links(site(lti_lms="moodle", git_links=[{"repo": "https://git.x.edu/a"}])))
+    assert "custom" in shown and "Canvas" not in shown
     assert "Nothing to do here" in text(lms_forms.show(site()))
     # Beside a Moodle, whose field Canvas does not know, a Canvas has a developer key all the same.
     mixed = site(lti_lms="moodle", lti_username_key="ext_user_username", consumers=[{"name": "c", "lti_version": "1.3", "client_ids": ["1"]}])  # fmt: skip
@@ -210,6 +212,17 @@ def test_an_lms_that_registers_is_told_where_the_link_goes_and_no_addresses() ->
         lms_forms.show(site(lti_lms="moodle", lti_version="1.3", lti_platform="https://m.x.edu", lti_registration=True))
     )
     assert "Add LTI Advantage" in shown and "oauth_login" not in shown
+    # So is a Canvas, and the same site may have another one with a client id of its own.
+    here = {"lti_version": "1.3", "lti_registration": True}
+    assert "by the link above" in text(canvas_forms.key_form(site(**here), JWK))
+    two = site(**here, consumers=[{"name": "c", "lti_version": "1.3", "platform": "beta", "client_ids": ["5"]}])
+    assert "`5` (c), by its link (default)" in text(canvas_forms.key_form(two, JWK))
+
+
+def test_what_the_api_does_not_do_is_said_in_the_words_of_the_site(connect: Callable[..., Server]) -> None:
+    moodle = connect(lti_lms="moodle", lti_version="1.3", lti_platform="https://m.x.edu", lti_registration=True)
+    assert "no LMS of this site is a Canvas" in text(canvas_setup.by_api(moodle))
+    assert "canvas_url" in text(canvas_setup.by_api(connect()))
 
 
 # -- links ---------------------------------------------------------------------------------------------------------

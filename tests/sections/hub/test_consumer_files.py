@@ -168,7 +168,10 @@ def test_the_hub_reads_what_is_written(tmp_path: Path) -> None:
             "jwks_url of consumer b is needed: Open edX shows it",
         ),
         ({"lti_version": "1.3", "lti_lms": "blackboard", "lti_client_ids": ["1"]}, "lti_deployment_ids is needed"),
-        ({"lti_version": "1.3", "lti_lms": "blackboard", "lti_registration": True}, "Blackboard cannot register the hub by itself"),
+        ({"lti_version": "1.3", "lti_lms": "blackboard", "lti_registration": True}, "Blackboard cannot register the hub by itself; set lti_client_ids"),
+        ({"lti_lms": "moodle", "lti_platform": "https://m.x.edu", "lti_registration": True}, "lti_registration is for LTI 1.3: set lti_version to '1.3'"),
+        ({"consumers": [{"name": "b", "registration": True}]}, "registration of consumer b is for LTI 1.3: set lti_version of consumer b"),
+        ({"admin_users": [" "]}, "must be hub users, or what the LMS says of people; nobody can ever launch as ' '"),
         ({"consumers": [{"name": "b", "username_key": "No"}]}, "consumers[0].username_key is 'No'"),
         ({"lti_lms": "moodle", "canvas_url": "https://c.x.edu", "canvas_token_env": "T", "canvas_course": "1"}, "canvas_url is for Canvas"),
         (

@@ -146,6 +146,10 @@ def key_form(site: Site, public_jwk: dict[str, Any] | None) -> Markdown:
     """The developer key as JSON to paste, with its addresses. `public_jwk` is the hub's; None where it is not there yet."""
     if not has(site, "1.3"):
         return Markdown("*Nothing to do here: no Canvas of this site uses LTI 1.3 (`lti_version`).*")
+    if all(each.awaits_registration for each in canvases(site) if each.has("1.3")):
+        return Markdown(
+            "*Nothing to do here: Canvas makes the developer key when it registers the hub, by the link above.*"
+        )
     key = developer_key(site, public_jwk)
     lacks = "; `canvas_navigation` is not in it" if site.canvas_navigation != "members" or site.canvas_account else ""
     rows = [
@@ -164,6 +168,7 @@ def key_form(site: Site, public_jwk: dict[str, Any] | None) -> Markdown:
 def _known(site: Site) -> str:
     of_1_3 = [consumer for consumer in canvases(site) if consumer.has("1.3")]
     known = [f"`{each}` ({consumer.name})" for consumer in of_1_3 for each in consumer.client_ids]
+    known += [f"by its link ({consumer.name})" for consumer in of_1_3 if consumer.awaits_registration]
     where = "`client_ids` of its entry in `consumers`" if site.lti_version == "1.1" else "`lti_client_ids`"
     return ", ".join(known) or f"none yet: they go into {where}"
 
@@ -172,7 +177,7 @@ def _known(site: Site) -> str:
 
 
 def git_links(site: Site) -> Markdown:
-    """For each of `git_links`, what is entered in Canvas so that a launch pulls the repository and opens the file."""
+    """For each of `git_links`, what is entered in the LMS so that a launch pulls the repository and opens the file."""
     if not site.git_links:
         return Markdown(
             "*None: `git_links` is empty. An example:* `git_links: [{repo: https://…, path: week1/task.ipynb}]`"
@@ -182,7 +187,7 @@ def git_links(site: Site) -> Markdown:
         link = GitLink(site.url, each.repo, each.branch, each.path)
         # Spaces that do not break: beside a long address the first column would be a word wide.
         rows = [
-            ("URL\u00a0in\u00a0Canvas", f"`{link.launch_url}`"),
+            *([("URL\u00a0in\u00a0Canvas", f"`{link.launch_url}`")] if canvases(site) else []),
             ("custom\u00a0field\u00a0`next`", f"`{link.next}`"),
             ("at\u00a0the\u00a0hub", f"`{link.url}`"),
         ]

@@ -102,6 +102,8 @@ def by_api(server: Server) -> Markdown | None:
     """
     site = server.site
     token = site.canvas_token() if site.canvas_url else None
+    if not canvas_forms.canvases(site):
+        return Markdown("*Nothing to do here: no LMS of this site is a Canvas.*")
     if token is None:
         return Markdown("*By hand: `canvas_url` is not set. Go on with the list below.*")
     wanted = [*tools(server), *items(server)]
@@ -115,6 +117,11 @@ def by_api(server: Server) -> Markdown | None:
             pending=server.pending,
         )
         there.ensure(*wanted)
+    if site.all_consumers[0].awaits_registration:
+        return Markdown(
+            "*LTI 1.3: whoever registers the hub with the link above adds the tool in Canvas, too; this step adds one only "
+            "by `lti_client_ids`.*"
+        )
     if site.all_consumers[0].has("1.3") and not site.lti_client_ids:
         return Markdown("*LTI 1.3 waits for `lti_client_ids`: make the developer key above, then run 02 and 05 again.*")
     return None

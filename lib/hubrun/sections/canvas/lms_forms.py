@@ -80,7 +80,7 @@ WORDS: dict[str, Words] = {
         },
         "Administration Workspace → External Tools → Install LTI 1.x Tool",
         "Administration Workspace → External Tools → Install LTI 1.x Tool",
-        "Administration Workspace → External Tools → LTI Advantage Auto Provision: give it a title, **Use LTI Advantage Auto "
+        "Administration Workspace → External Tools → LTI Advantage Auto Provision: give it a title, **Auto-Provision**, **Use LTI Advantage Auto "
         "Configuration**, and paste it there",
         "after saving, Sakai shows the Client ID: it goes into `client_ids`",
         "**Send Email Addresses to External Tool**: on. Sakai sends the login (eid) with the address",
@@ -89,7 +89,7 @@ WORDS: dict[str, Words] = {
     "blackboard": Words(
         {"Provider Domain": "domain", "Tool Provider Key": "key", "Tool Provider Secret": "secret", "Tool Provider URL": "launch"},
         {
-            "Login Initiation URL": "login", "Tool Redirect URL(s)": "callback", "Tool JWKS URL": "jwks",
+            "Domain(s)": "domain", "Login Initiation URL": "login", "Tool Redirect URL(s)": "callback", "Tool JWKS URL": "jwks",
             "Signing Algorithm": "RS256", "Target Link URI (of a placement)": "launch",
         },
         "Administrator Panel → Integrations → LTI Tool Providers → Register LTI 1.1 Provider; then Manage Placements",
@@ -112,7 +112,7 @@ WORDS: dict[str, Words] = {
         "Admin Tools → Manage Extensibility → LTI Advantage → Register Tool → **Dynamic**: paste it into *Tool initiation "
         "registration endpoint*; then enable the tool, **View Deployments** → **New Deployment**, and a link of it",
         "the registration shows the Client Id: it goes into `client_ids`",
-        "in the deployment, **Security Settings**: *Org Unit Information*, *User Information* with the user name, *Link Information* "
+        "In the deployment, **Security Settings**: *Org Unit Information*, *User Information* with the user name, *Link Information* "
         "(LTI 1.1: *Send User Name*)",
         "**Open as External Resource**: on",
     ),
