@@ -85,7 +85,7 @@ class Machine:
             case "volume", "create", name:
                 (folder / name / "_data").mkdir(parents=True)
             case "volume", "rm", name:
-                assert not list((folder / name / "_data").iterdir())
+                assert not (folder / name / "_data").exists() or not list((folder / name / "_data").iterdir())
                 shutil.rmtree(folder / name)
             case "ps", *_:
                 return ""
@@ -200,6 +200,24 @@ def test_after_a_kill_the_same_command_carries_on(machine: Machine, monkeypatch:
     undone: list[Any] = []
     homes._join_volumes("ada2", "ada", undone)
     homes._join_folders(machine.root / "courses/bio/inbound", "ada2", "ada", undone)
+    homes.join(machine.places, "ada2", "ada")
+    assert (machine.home("ada") / "from-ada2/work.txt").read_text() == "hers too"
+    assert machine.rows("SELECT name FROM users ORDER BY name") == [("ada",), ("ben",)]
+
+
+@pytest.mark.parametrize("call", ["rename", "mkdir"])
+def test_after_a_kill_between_two_steps_with_the_files_too(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as here, pytest.raises(Killed):
+        here.setattr(homes.os, call, killed)
+        homes._join_volumes("ada2", "ada", [])
     homes.join(machine.places, "ada2", "ada")
     assert (machine.home("ada") / "from-ada2/work.txt").read_text() == "hers too"
     assert machine.rows("SELECT name FROM users ORDER BY name") == [("ada",), ("ben",)]
