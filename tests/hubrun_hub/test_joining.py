@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from hubrun_hub.joining import homes
+from hubrun_hub.joining.confined import as_owner
 from hubrun_hub.joining.failed import Failed
 from hubrun_hub.lti.full_names import FullNames
 from hubrun_hub.lti.people import Rules, Seen
@@ -84,7 +85,7 @@ class Machine:
             case "volume", "create", name:
                 (folder / name / "_data").mkdir(parents=True)
             case "volume", "rm", name:
-                assert not list((folder / name / "_data").iterdir())
+                assert not (folder / name / "_data").exists() or not list((folder / name / "_data").iterdir())
                 shutil.rmtree(folder / name)
             case "ps", *_:
                 return ""
@@ -225,6 +226,24 @@ def test_after_a_kill_the_same_command_carries_on(machine: Machine, monkeypatch:
     assert machine.rows("SELECT name FROM users ORDER BY name") == [("ada",), ("ben",)]
 
 
+@pytest.mark.parametrize("call", ["rename", "mkdir"])
+def test_after_a_kill_between_two_steps_with_the_files_too(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as here, pytest.raises(Killed):
+        here.setattr(homes.os, call, killed)
+        homes._join_volumes("ada2", "ada", [])
+    homes.join(machine.places, "ada2", "ada")
+    assert (machine.home("ada") / "from-ada2/work.txt").read_text() == "hers too"
+    assert machine.rows("SELECT name FROM users ORDER BY name") == [("ada",), ("ben",)]
+
+
 def test_what_both_handed_in_is_in_the_way(machine: Machine) -> None:
     machine.give("courses/bio/course/submitted/ben/ps1/a.txt", "his")
     before = machine.everything()
@@ -261,3 +280,29 @@ def test_a_gradebook_with_a_program_in_it_stops_it(machine: Machine) -> None:
     with pytest.raises(Failed, match="trigger 'evil'"):
         homes.join(machine.places, "ada2", "ada")
     assert machine.everything() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives up its rights")
+def test_a_gradebook_that_becomes_a_link_at_the_last_moment_shows_nothing_of_the_server(tmp_path: Path) -> None:
+    """Between a look at the file and its opening whoever may write to the folder can put anything there."""
+    folder, secret = tmp_path / "courses/bio/course", tmp_path / "secret"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    tmp_path.chmod(0o755)
+    secret.write_text("the hub's")
+    secret.chmod(0o600)
+    with closing(sqlite3.connect(folder / "gradebook.db")) as db:
+        db.executescript(_BOOK)
+    os.chown(folder / "gradebook.db", 1000, 1000)
+    (tmp_path / "courses").chmod(0o700)
+    as_owner(folder / "gradebook.db", homes._join_grades, "ada2", "ada")
+    with closing(sqlite3.connect(folder / "gradebook.db")) as db:
+        assert db.execute("SELECT count(*) FROM submitted_assignment WHERE student_id = 'ada'").fetchone() == (2,)
+    as_owner(folder / "gradebook.db", homes._forget_copy)
+    assert os.listdir(folder) == ["gradebook.db"]
+    (folder / "gradebook.db").unlink()
+    (folder / "gradebook.db").symlink_to(secret)
+    os.chown(folder / "gradebook.db", 1000, 1000, follow_symlinks=False)
+    with pytest.raises(Failed, match="No such file"):
+        as_owner(folder / "gradebook.db", homes._join_grades, "ada2", "ada")
+    assert os.listdir(folder) == ["gradebook.db"]

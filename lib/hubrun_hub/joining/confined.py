@@ -14,6 +14,7 @@ import resource
 import select
 import signal
 import struct
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,17 +25,20 @@ from hubrun_hub.joining.failed import Failed
 # A gradebook of some hundred megabytes takes seconds.
 SECONDS = 120
 _MEMORY = _SIZE = 4 << 30
-# capabilities(7), capget(2), prctl(2): to find the way through the hub's folders, which are closed to the file's owner.
-_DAC_READ_SEARCH, _VERSION_3, _KEEPCAPS, _PDEATHSIG = 1 << 2, 0x20080522, 8, 1
+# capget(2), prctl(2)
+_VERSION_3, _PDEATHSIG = 0x20080522, 1
 
 
 def as_owner(path: Path, work: Callable[..., Any], *arguments: Any, seconds: float = SECONDS) -> Any:
-    """What `work(path, …)` returns (plain data), done in a process that is the owner's. Raises Failed with its reason."""
+    """What `work(path, …)` returns (plain data), done in a process that is the owner's. Raises Failed with its reason.
+
+    When root asks, the process sees the file's folder as its root: no link leads out of it (chroot(2)).
+    """
     owner = os.lstat(path)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        _be(owner, writing, lambda: work(path, *arguments))
+        _be(owner, writing, path, lambda seen: work(seen, *arguments))
     os.close(writing)
     try:
         said = _read(reading, seconds)
@@ -50,7 +54,7 @@ def as_owner(path: Path, work: Callable[..., Any], *arguments: Any, seconds: flo
     return what
 
 
-def _be(owner: os.stat_result, writing: int, work: Callable[[], Any]) -> None:
+def _be(owner: os.stat_result, writing: int, path: Path, work: Callable[[Path], Any]) -> None:
     """In the child: become the owner, work, say what came of it, and end."""
     try:
         try:
@@ -58,26 +62,30 @@ def _be(owner: os.stat_result, writing: int, work: Callable[[], Any]) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (_SIZE, _SIZE))
             libc = ctypes.CDLL(None, use_errno=True)
             if os.geteuid() == 0:
+                # Python would look for modules in there.
+                sys.meta_path.clear()
+                os.chroot(path.parent)
+                os.chdir("/")
+                path = Path("/", path.name)
                 _drop(libc, owner.st_uid, owner.st_gid)
             # When this run is killed, its child must not write on beside the next one.
             libc.prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            answer = (True, work())
+            answer = (True, work(path))
         except BaseException as error:
             answer = (False, str(error) or type(error).__name__)
-        with open(writing, "w") as file:
+        with open(writing, "w", encoding="utf-8") as file:
             json.dump(answer, file)
     finally:
         os._exit(0)
 
 
 def _drop(libc: ctypes.CDLL, uid: int, gid: int) -> None:
-    libc.prctl(_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     header = struct.pack("=Ii", _VERSION_3, 0)
     # effective, permitted, inheritable: the lower halves, then the upper ones
-    sets = struct.pack("=6I", _DAC_READ_SEARCH, _DAC_READ_SEARCH, 0, 0, 0, 0)
+    sets = struct.pack("=6I", 0, 0, 0, 0, 0, 0)
     if libc.capset(header, sets) != 0:
         raise OSError(ctypes.get_errno(), "the rights of root cannot be given up")
 

@@ -61,7 +61,7 @@ def look(places: Places, one: str, into: str) -> Look:
     if _volume_of(one):
         moves.append(f"all files of {one} into the folder {_folder(one)} of the home of {into}")
         there = _data(into) / _folder(one) if _volume_of(into) else None
-        if there and os.path.lexists(there) and any(_data(one).iterdir()):
+        if there and os.path.lexists(there) and _has_files(one):
             problems.append(f"{into} has a folder {_folder(one)} already: let them rename it")
     for parent in _course_folders(places):
         if (parent / one).is_dir() and not (parent / one).is_symlink():
@@ -135,6 +135,12 @@ def _data(user: str) -> Path:
     return Path(_docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume(user)).strip())
 
 
+def _has_files(user: str) -> bool:
+    """Not where a run was killed between the two steps of `_join_volumes`."""
+    data = _data(user)
+    return data.exists() and any(data.iterdir())
+
+
 def _stop_servers(users: list[str]) -> None:
     for user in users if shutil.which("docker") else ():
         # By their volume: the names of containers say nothing. What else uses it is not a server, and not ours to stop.
@@ -148,13 +154,14 @@ def _stop_servers(users: list[str]) -> None:
 
 
 def _join_volumes(one: str, into: str, undo: list[Callable[[], object]]) -> None:
-    if not _volume_of(one) or not any((data := _data(one)).iterdir()):
+    if not _volume_of(one) or not _has_files(one):
         return
     if not _volume_of(into):
         _docker("volume", "create", volume(into))
+    data = _data(one)
     home = os.open(_data(into), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        os.mkdir(_folder(one), 0o700, dir_fd=home)  # whatever a student may have put there, this fails then
+        # Whatever a student may have put there, this fails then, but for an empty folder (rename(2)).
         os.rename(data, _folder(one), dst_dir_fd=home)
     finally:
         os.close(home)

@@ -10,7 +10,6 @@ whoever sends them.
 from __future__ import annotations
 
 import hmac
-import math
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import SplitResult
@@ -49,6 +48,7 @@ _REQUIRED = ["iss", "aud", "exp", "iat", "nonce"]
 # (app/controllers/lti/ims/authentication_controller.rb); so the age of a token says little. That a launch is new is
 # said by its nonce, which the hub made for this login.
 _TOKEN_AGE_S = 3600
+_NO_TIME = 1e15
 # How long a login may take, from the click in the LMS to its answer, in seconds: a student may have to log in there.
 KEEP_STATE_S = 600
 
@@ -246,6 +246,7 @@ def _check_lti(claims: dict[str, Any], consumer: Consumer, platform: Platform, c
 
 
 def _number(value: object, consumer: Consumer) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    # No seconds since 1970: NaN, and an integer that no float can be.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _NO_TIME:
         raise Refusal(Reason.MALFORMED, "iat or exp is not a number", consumer.name)
     return value

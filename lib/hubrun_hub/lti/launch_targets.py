@@ -41,7 +41,10 @@ def path_on(hub: SplitResult, address: str) -> str:
         raise ForeignTarget("the link is not a path from the hub's root")
     if "//" in path or "\\" in path or ".." in path.split("/") or not _CONTROL.isdisjoint(path + address):
         raise ForeignTarget("the link has //, .., a backslash or a control character in its path")
-    return quote(url._replace(scheme="", netloc="").geturl(), safe=_KEPT)
+    try:
+        return quote(url._replace(scheme="", netloc="").geturl(), safe=_KEPT)
+    except UnicodeEncodeError:
+        raise ForeignTarget("the link has half of a surrogate pair in it") from None
 
 
 def is_one_of(path: str, entrances: Iterable[str]) -> bool:

@@ -15,6 +15,7 @@ from .people import (
     HubUsers,
     Rules,
     Seen,
+    Unusable,
     can_be_kept,
     compared,
     mark,
@@ -52,8 +53,9 @@ class Resolution:
 
     def found(self) -> tuple[Found, dict[str, str]]:
         person = self._by_ids() or self._by_value() or self._new()
-        self._write(person)
         ((user,),) = self.db.execute("SELECT user FROM person WHERE number = ?", (person,)).fetchall()
+        self._check_of_one_day(person, user)
+        self._write(person)
         self._compare(person, user)
         return Found(user, self._administers(person, user), self.notes), marks_of(self.db, person)
 
@@ -172,18 +174,37 @@ class Resolution:
         # Who never came left nothing: a name in admin_users or in load_groups.
         return not kinds and (self.rules.adopt or not self.hub.came(name))
 
+    def _check_of_one_day(self, person: int, user: str) -> None:
+        """Raise Unusable where the hub's database knows somebody else as this user: who of them has left the files?
+
+        So it is where a user was deleted, another person got the name, and one of the two was restored from before that.
+        """
+        ids = {digest: kind for digest, kind in marks_of(self.db, person).items() if kind.startswith("id ")}
+        if not self._exists(user) or not set(self.hub.kinds(user)) & set(ids.values()):
+            return
+        if not any(user in users for users in self.hub.owners(ids).values()):
+            raise Unusable(
+                f"{user} is one person in it and another in the hub's database, so one of the two is of another day. "
+                "Restore both of one day; or delete this user, whose volume stays, and who is next to have the name has it"
+            )
+
     # -- a new person
 
     def _new(self) -> int:
         seen = self.seen
-        identity, name = "", ""
+        identity, name, said = "", "", ""
         wanted = [(key, seen.fields[key]) for key in dict.fromkeys([seen.key, *KEYS]) if key in seen.fields]
         for key, value in [*wanted, ("user_id", seen.ids[0][1])]:
             with suppress(user_names.NoIdentity):
-                identity, name = value, user_names.hub_name(value, seen.prefix, exact=key in EXACT_KEYS)
+                identity, said = value, key
+                name = user_names.hub_name(value, seen.prefix, exact=key in EXACT_KEYS)
                 break
         if not name:
             identity, name = "person", ""
+        if said != seen.key and name in self.rules.admins:
+            # Administrators are named as in lti_username_key. Another field may be an address that its owner writes.
+            self.notes.append(f"{name} is an administrator's, and is not given by {said}")
+            name = ""
         number = 0
         while not name or self._owned(name) or self._exists(name):
             if name and not number:

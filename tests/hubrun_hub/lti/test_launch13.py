@@ -103,6 +103,8 @@ BAD_13: list[tuple[str, dict[str, Any], str]] = [
     ("no iat", {"iat": None}, "not-trusted"),
     ("iat is not a number", {"iat": "soon"}, "no-launch"),
     ("iat is not a finite number", {"iat": float("nan")}, "no-launch"),
+    ("a number of 400 digits", {"exp": 10**400}, "no-launch"),
+    ("half of a surrogate pair in a link", {"custom": {"next": "/hub/\ud800"}}, "bad-link"),
     ("more than an hour old", {"iat": lambda: now() - 3660, "exp": lambda: now() + 3600}, "expired"),
     ("11 minutes ahead", {"iat": lambda: now() + 661}, "clock"),
     ("good 11 minutes from now on", {"nbf": lambda: now() + 661}, "clock"),

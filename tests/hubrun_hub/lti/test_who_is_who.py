@@ -88,6 +88,31 @@ def test_two_consumers_know_the_same_people_only_with_the_same_prefix(door: Door
     assert door.launch("43", consumer="more", sis="ben") == "more__ben"
 
 
+@pytest.mark.parametrize("older", ["file", "hub"])
+@pytest.mark.parametrize("first", ["1", "9"])
+def test_what_was_restored_from_before_a_user_was_deleted_opens_no_home(door: Door, older: str, first: str) -> None:
+    """ada was deleted, and the next who has her SIS id got the name: of the file and the database one says who is ada now."""
+    home = door.launch("1", sis="ada")
+    ben = door.launch("2", sis="ben")
+    before = door.path.read_bytes(), dict(door.hub.users), dict(door.hub.kept)
+    door.people.forget(home, door.hub)
+    del door.hub.users[home]
+    door.hub.kept = {key: kind for key, kind in door.hub.kept.items() if key[1] != home}
+    assert door.launch("9", sis="ada") == home and door.launch("1", sis="other") == "other"
+    if older == "file":
+        door.path.unlink()
+        door.path.write_bytes(before[0])
+    else:
+        _, door.hub.users, door.hub.kept = before
+    for id in (first, "1", "9") if older == "file" else (first, "9"):
+        if older == "hub" and id == "1":
+            assert door.launch("1", sis="other") == "other", "the file knows who that is"
+        else:
+            with pytest.raises(Unusable, match="ada is one person in it and another"):
+                door.launch(id, sis="x")
+    assert door.launch("2", sis="ben") == ben
+
+
 @pytest.mark.parametrize("consumer", ["default", "bio"])
 def test_a_lost_file_loses_nobody(door: Door, consumer: str) -> None:
     door.prefixes["bio"] = "bio"
@@ -148,6 +173,17 @@ def test_administrators_are_those_whom_the_lms_names_so_and_nobody_who_comes_aft
     door.path.unlink()
     door.launch("9", sis="Ada@example.edu")
     assert not door.administers, "the hub's database still knows whose value it was"
+
+
+@pytest.mark.parametrize(("version", "field", "value"), [("1.3", "mail", "ada@example.edu"), ("1.1", "login", "Cho")])
+def test_nobody_administers_by_another_field_than_the_one_that_names_people(
+    tmp_path: Path, version: str, field: str, value: str
+) -> None:
+    """A person without a SIS id is named by the next field, such as an address, which they may write themselves."""
+    door = Door(tmp_path / "people", admins=admin_names(["Ada@Example.edu", "cho"]), adopt=False)
+    evil = door.launch("evil", version, **{field: value})
+    assert not door.administers and "is not given by" in door.notes[0]
+    assert door.launch("ada", sis=value) == hub_name(value) != evil and door.administers
 
 
 # -- attacks: what a link said
