@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from hubrun.desired.resource import Action, Resource, facts
+from hubrun.server_paths import program
 from hubrun.shell import quote
 
 # Text without control characters: what is left of a file by a crash or a full disk is often neither.
@@ -117,7 +118,7 @@ for file in /proc/"$process"/fd/*; do
 done
 if [ -s "$path" ]; then mv -T "$path" "$path.damaged"; fi
 rm -f "$path" "$path-journal"
-python3 -c 'import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript("PRAGMA user_version = 1; PRAGMA user_version = 0")' "$path"
+{make} "$path"
 chown "$owner" "$path"
 chmod 0600 "$path"
 systemctl --no-block try-restart jupyterhub 2> /dev/null || true
@@ -164,7 +165,7 @@ class HubDatabase(Resource):
                 f"let the hub begin a new database ({self.path} is {now['state']}): people get their users and files again "
                 "at their next launch"
             )
-        return [Action(title, quote(_RESTORE, self.path, self.owner))]
+        return [Action(title, quote(_RESTORE.replace("{make}", program("new_database")), self.path, self.owner))]
 
 
 @dataclass(frozen=True)
