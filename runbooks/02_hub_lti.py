@@ -203,7 +203,7 @@ server.check(config.settings_test(site), *consumer_files.key_tests(site))
 # %% [markdown]
 # ## The network under the hub
 #
-# After `04_docker_spawner`, the hub listens on the server's own address in the students' Docker network. This network can be deleted by accident: `docker network prune` removes it when no student works. The hub then has no address, and every page is an error. So this step makes the network again if it is missing, before the services are tested. As long as the hub does not listen there, nothing happens here.
+# After `04_docker_spawner`, the hub listens on the server's own address in the students' Docker network. This network can be deleted by accident: `docker network prune` removes it when no student works. The hub then has no address, and every page is an error. `hubrun-docker-filter` (see 04) makes it again within seconds. Where that does not run, or somebody made the network with other settings, this step puts it right, before the services are tested. As long as the hub does not listen there, nothing happens here.
 #
 # By hand: `sudo docker network create -o com.docker.network.bridge.enable_icc=false jupyterhub`
 

@@ -75,6 +75,7 @@ class SecretFile(Resource):
     notice: str = ""
 
     label_format = "secrets {path}"
+    event = "{path}"
 
     @override
     def probe(self) -> str:

@@ -24,6 +24,7 @@ SAID = {
     "Python cannot be started": ("permission denied", 126, True),
     "Python has no JupyterHub": ("the hub's Python, /opt/jupyterhub/bin/python, cannot import JupyterHub: ImportError: x", 3, True),
     "Python has no JupyterHub, by a program of before": (TRACEBACK, 1, True),
+    "the program is gone in part": ("/opt/jupyterhub/bin/python: can't find '__main__' module in '/usr/local/lib/hubrun/hubrun_hub'", 1, True),
     "the operator's file": (f"{LOCAL}, line 2: NameError: name 'x' is not defined", 1, False),
     "the operator's file beside ours": (f"/etc/jupyterhub/conf.d/20-hub.py, line 1: c.X: no such setting\n{LOCAL}, line 2: c.Y: no such setting", 1, False),
     "another file of the operator's": ("/etc/jupyterhub/conf.d/50-more.py, line 2: NameError: x", 1, False),
