@@ -637,7 +637,7 @@ def test_the_secret_of_logins_stays_where_the_hub_can_read_it(machine: Machine, 
 
 def database(machine: Machine) -> tuple[Path, HubDatabase]:
     path = machine.root / "jupyterhub.sqlite"
-    machine.program("systemctl", "[ $1 = show ] && cat main 2> /dev/null")
+    machine.program("systemctl", "[ $1 = show ] || exit 0; cat main 2> /dev/null || echo 0")
     machine.moved["/usr/local/lib/hubrun/hubrun_hub"] = str(HUB_CODE)
     return path, HubDatabase(str(path), str(machine.root / "lti_people.sqlite"), "root:root")
 
@@ -926,6 +926,11 @@ def test_the_environment_is_found_as_it_is(machine: Machine) -> None:
         (packages / f"{name}.dist-info/RECORD").touch()
     (machine.root / "venv/pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.11.2\n")
     venv = Venv(str(machine.root / "venv"), VENV.requirements, VENV.uv)
+    # Its Python is a link to the system's, which may be gone.
+    (machine.root / "venv/bin").mkdir()
+    (machine.root / "venv/bin/python").symlink_to(machine.root / "nowhere")
+    assert [action.title for action in venv.plan(machine.sh(venv.probe()))][0] == f"make {venv.path}"
+    (machine.root / "nowhere").symlink_to("/bin/true")
     assert machine.ensure(venv) == []
     # An installer writes RECORD last: without it the package is half there.
     (packages / "jupyterhub-6.1.1.dist-info/RECORD").unlink()
@@ -947,6 +952,10 @@ def test_node_packages_are_installed_by_the_environments_node_and_an_interrupted
     assert os.readlink(machine.root / "venv/bin/node") == str(wheel / "bin/node")
     (machine.root / "proxy/node_modules/.package-lock.json").unlink()
     assert len(machine.ensure(proxy)) == 1
+    (machine.root / "venv/bin/node").unlink()
+    assert len(machine.ensure(proxy)) == 1
+    found = machine.sh(proxy.probe())
+    assert proxy.plan(found) == [] and len(proxy.plan(proxy.foresee(found, [f"venv:{proxy.venv}"]))) == 1
 
 
 @pytest.mark.parametrize("reloads", [False, True])

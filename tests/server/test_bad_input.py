@@ -176,7 +176,9 @@ def test_a_hub_that_is_restarted_with_a_mistake_goes_on_with_what_it_had_and_a_p
     restart = "systemctl restart jupyterhub; curl -sS --retry 60 --retry-delay 1 --retry-connrefused -o /dev/null http://127.0.0.1:8000/hub/lti/launch"
     with file_on(working, LOCAL, "c = get_config()\nc.Spawner.mem_limit = nowhere\n"):
         working.run(restart, seconds=90)
-        said = working.run("curl -sS --retry 30 --retry-delay 1 -w ' %{http_code}' http://127.0.0.1:8081/hub/health || true; journalctl -u jupyterhub -n 60 -o cat")
+        said = working.run(
+            "curl -sS --retry 30 --retry-delay 1 -w ' %{http_code}' http://127.0.0.1:8081/hub/health || true; journalctl -u jupyterhub -n 60 -o cat"
+        )
         working.run("chmod 0644 /etc/jupyterhub/lti.env")
         planned = hubrun("plan", working.site)
     working.run(f"chmod 0600 /etc/jupyterhub/lti.env; {restart}", seconds=90)
@@ -189,13 +191,18 @@ def test_a_hub_that_is_restarted_with_a_mistake_goes_on_with_what_it_had_and_a_p
 def test_a_network_that_was_pruned_is_back_by_itself(working: Machine) -> None:
     working.run("docker ps -aq | xargs -r docker rm -f >/dev/null; docker network prune -f >/dev/null")
     working.run("until docker network inspect jupyterhub >/dev/null 2>&1; do sleep 0.2; done", seconds=15)
-    working.run("curl -fsS --retry 20 --retry-delay 1 --retry-all-errors -o /dev/null http://127.0.0.1:8000/hub/health", seconds=40)
+    working.run(
+        "curl -fsS --retry 20 --retry-delay 1 --retry-all-errors -o /dev/null http://127.0.0.1:8000/hub/health",
+        seconds=40,
+    )
 
 
 def test_a_build_that_fails_says_why_and_leaves_nothing_behind(working: Machine) -> None:
     look = "docker ps -aq | wc -l; docker images -q -f dangling=true | wc -l; docker image inspect -f '{{.Id}}' hubrun-singleuser"
     before = working.run(look)
-    ended = hubrun("install", working.site, "--only", "04", "--set", "extra_pip_packages=[hubrun-no-such-package==99]", seconds=250)
+    ended = hubrun(
+        "install", working.site, "--only", "04", "--set", "extra_pip_packages=[hubrun-no-such-package==99]", seconds=250
+    )
     assert ended.code == 1, ended.tail
     assert "hubrun-no-such-package" in ended.error and "non-zero code" not in ended.error, ended.error
     assert "extra_pip_packages" in ended.error
