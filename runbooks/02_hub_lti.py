@@ -110,7 +110,7 @@ server
 # %% [markdown]
 # ## Does the present configuration load?
 #
-# If the server has a hub already, its configuration is loaded in the hub's own Python before anything is changed. A mistake in `conf.d/90-local.py`, the file that is yours, is reported here with its line. On a fresh server there is nothing to load.
+# If the server has a hub already, its configuration is loaded in the hub's own Python before anything is changed. A mistake in `conf.d/90-local.py`, the file that is yours, is reported here with its line. What is ours may be older, damaged or gone: it is not judged, because the steps below write it again. On a fresh server there is nothing to load.
 #
 # By hand: `sudo -u jupyterhub /opt/jupyterhub/bin/python -I -B /usr/local/lib/hubrun/hubrun_hub check_config /etc/jupyterhub/jupyterhub_config.py`
 
@@ -169,7 +169,7 @@ server.ensure(
 #
 # Then two tokens: one between the hub and the proxy, and one with which `06_verify` may remove its own test users and nothing else.
 #
-# All secrets are made on the server, from its random numbers, in files that only the hub can read. They are never shown here; `05_canvas` says how you read them on the server. When this step runs again, it keeps them.
+# All secrets are made on the server, from its random numbers, in files that only the hub can read. They are never shown here; `05_canvas` says how you read them on the server. When this step runs again, it keeps them. A file that was lost or damaged is made anew, and the plan says what follows.
 #
 # By hand: `echo "LTI_CLIENT_KEY=$(openssl rand -hex 32)" >> lti.env`, and the same for `LTI_CLIENT_SECRET`
 
@@ -187,6 +187,8 @@ server.ensure(config.folder(site), *consumer_files.files(site), *config.tokens(s
 # 4. `20-hub.py` says where the hub listens, who its administrators are, and when idle servers stop.
 # 5. `25-lti.py` says that people log in by LTI, and by nothing else. The program that it loads (`hubrun_hub.lti`) accepts a launch that a consumer signed, once, and tells everybody else what to do. It is ours: the guide's `jupyterhub-ltiauthenticator` takes the name for the person, so that whoever changes their name gets an empty home; it notes used launches before it looks at their signature and forgets them after 35 seconds; it asks the request which address was launched; it fetches an LMS's keys again for each launch, while everybody else waits; it has one key for the whole hub; and its pages are JupyterHub's bare errors. `docs/lti.md` says what each part does instead.
 #
+# 6. A recipe from JupyterHub's or DockerSpawner's documentation can be pasted into `90-local.py`. All parts have the same `c`, so that `c.DockerSpawner.volumes["/srv/data"] = "/data"` adds to what is there. Where your file sets a whole list or table anew (`services`, `load_roles`, `template_paths`, `tornado_settings`, `extra_host_config`, `post_auth_hook`), what the hub needs of ours stays in it. `c.Spawner.mem_limit = "2G"`, or a `pre_spawn_hook` that sets `spawner.mem_limit` for one person, takes swap and `/dev/shm` with it.
+#
 # Each part is tested before it stays: the whole configuration is loaded in the hub's own Python, and every setting must be one that its class knows. (The guide's `c.LTIAuthenticator.consumers` belongs to a class that is not in use. JupyterHub does not report that, and then refuses every launch.)
 #
 # With LTI 1.3 the hub needs the keys with which the LMS signs. They are fetched here as the hub will fetch them: by its account, with its CAs, and within its limits. An LMS whose keys cannot be had stops this runbook before the hub is restarted. An address inside your institution (a private one) is asked only with `lti_inner_addresses: true`, because an LMS on the internet must not be able to send the hub there.
@@ -195,12 +197,13 @@ server.ensure(config.folder(site), *consumer_files.files(site), *config.tokens(s
 
 # %%
 server.ensure(*config.files(site))
+server.ensure(*config.mended(site))
 server.check(config.settings_test(site), *consumer_files.key_tests(site))
 
 # %% [markdown]
 # ## The network under the hub
 #
-# After `04_docker_spawner`, the hub listens on the server's own address in the students' Docker network. This network can be deleted by accident: `docker network prune` removes it when no student works. The hub then has no address, and every page is an error. So this step makes the network again if it is missing, before the services are tested. As long as the hub does not listen there, nothing happens here.
+# After `04_docker_spawner`, the hub listens on the server's own address in the students' Docker network. This network can be deleted by accident: `docker network prune` removes it when no student works. The hub then has no address, and every page is an error. `hubrun-docker-filter` (see 04) makes it again within seconds. Where that does not run, or somebody made the network with other settings, this step puts it right, before the services are tested. As long as the hub does not listen there, nothing happens here.
 #
 # By hand: `sudo docker network create -o com.docker.network.bridge.enable_icc=false jupyterhub`
 
@@ -212,7 +215,9 @@ server.ensure(docker_setup.hubs_network(site))
 # %% [markdown]
 # ## Two services
 #
-# The hub and its proxy are services of the server: they start at boot, and start again when they fail. There are two, so that the hub can be restarted while students work: their connections go through the proxy. (In the guide, the hub ends with the shell that started it.) Each has an account of its own and can reach little of the server (`systemd-analyze security jupyterhub`); neither can use all of its memory. When the proxy restarts, open pages connect again by themselves after some seconds, and notebooks go on.
+# First, what the hub keeps: the secret with which it signs logins, and its database. Where one of them was lost, the database is put back from a hub that still runs, or both are made anew; files and names of people stay in any case.
+#
+# The hub and its proxy are services of the server: they start at boot, and start again when they fail. Before the hub starts it tries `90-local.py` when that is new: if it does not load, the one with which the hub last started goes on, the journal names the mistake, and `/hub/health` answers 503 until it is corrected. There are two, so that the hub can be restarted while students work: their connections go through the proxy. (In the guide, the hub ends with the shell that started it.) Each has an account of its own and can reach little of the server (`systemd-analyze security jupyterhub`); neither can use all of its memory. When the proxy restarts, open pages connect again by themselves after some seconds, and notebooks go on.
 #
 # By hand: `jupyterhub -f /path/to/jupyterhub_config.py`
 
@@ -221,6 +226,7 @@ from hubrun.resources.services import Service
 from hubrun.resources.users import User
 
 server.ensure(
+    *config.state(site),
     User(server_paths.PROXY_USER, system=True, home="/nonexistent"),
     config.unit(site, server_paths.PROXY_UNIT),
     config.unit(site, server_paths.HUB_UNIT),
@@ -240,6 +246,7 @@ server.ensure(
             *server_paths.HUB_IMPORTS,
             server_paths.PROXY_ENV,
             server_paths.VERIFY_ENV,
+            server_paths.COOKIE_SECRET,
         ),
         ready=config.health(),
         notice=config.HUB_NOTICE,

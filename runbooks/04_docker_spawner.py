@@ -120,7 +120,7 @@ server.check(reserve.test())
 # %% [markdown]
 # ## A network for the students
 #
-# Containers in it reach the hub and the internet, and do not reach one another. (In Docker's default network, every student can connect to every other student's server.)
+# Containers in it reach the hub and the internet, and do not reach one another. (In Docker's default network, every student can connect to every other student's server.) When it is deleted, as `docker network prune` does while nobody works, `hubrun-docker-filter` makes it again within seconds.
 #
 # By hand: `sudo docker network create -o com.docker.network.bridge.enable_icc=false jupyterhub`
 
@@ -148,7 +148,9 @@ server.check(*student_network.tests())
 # %% [markdown]
 # ## The students' image
 #
-# `Dockerfile.singleuser` is built here on the server, and again only when something in it changes. The image has JupyterHub in the hub's own version and what the parameters choose: nbgrader, nbgitpuller, jupyterlab-git, TensorFlow, PyTorch, `extra_pip_packages`. The downloads for our own packages are compared with digests that are part of this project. For `base_image`, the digest that the registry gave is kept with the image, and a different one under the same tag stops the next build. With `name:tag@sha256:…` you choose the digest yourself. The first build takes minutes; its last line of output is shown while it runs.
+# `Dockerfile.singleuser` is built here on the server, and again only when something in it changes. The image has JupyterHub in the hub's own version and what the parameters choose: nbgrader, nbgitpuller, jupyterlab-git, TensorFlow, PyTorch, `extra_pip_packages`. The downloads for our own packages are compared with digests that are part of this project. For `base_image`, the digest that the registry gave is kept with the image, and a different one under the same tag stops the next build. With `name:tag@sha256:…` you choose the digest yourself. A `base_image` that is on the server already, such as one that you built there, is used as it is, and no registry is asked. The first build takes minutes; its last line of output is shown while it runs. A build that fails says the reason of `pip` or `uv`, and leaves no containers or unnamed images behind; the image that was there stays.
+#
+# `docker system prune -a` removes the image while nobody works. A launch then says that it is missing; this step builds it again. **Never** use `docker volume prune -a`, or with Docker before version 23 `docker volume prune` and `docker system prune --volumes`: students' files are in volumes.
 #
 # By hand: `docker build -t hubrun-singleuser -f Dockerfile.singleuser .`
 
@@ -187,7 +189,7 @@ server.ensure(*config.docker_filter(site))
 # %% [markdown]
 # ## DockerSpawner
 #
-# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. When the container stops it is removed; the volume stays. Everything in the container is read-only except the home, `/tmp`, `/var/tmp` and `/run`; the last three are kept in the student's part of the memory. What a student installs with `pip` goes into the home and is still there the next time; `conda install` is refused. The container is also told from where a launch may pull a repository without a question (`git_hosts`): any other link shows what it would do, and waits for a click. The hub now listens on its address in the students' network, which containers can reach and the outside cannot. If `90-local.py` asks Docker for something that the service above would refuse, this step fails and names it, and the hub goes on as before.
+# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. `/dev/shm`, through which PyTorch's loaders pass data, may use all of a student's memory. When the container stops it is removed; the volume stays. Everything in the container is read-only except the home, `/tmp`, `/var/tmp` and `/run`; the last three are kept in the student's part of the memory. What a student installs with `pip` goes into the home and is still there the next time; `conda install` is refused. The container is also told from where a launch may pull a repository without a question (`git_hosts`): any other link shows what it would do, and waits for a click. The hub now listens on its address in the students' network, which containers can reach and the outside cannot. If `90-local.py` asks Docker for something that the service above would refuse, this step fails and names it, and the hub goes on as before.
 #
 # The group `docker` is for people who administer the server: `docker_users` names them, and all other accounts are removed from it, the hub's account too.
 #

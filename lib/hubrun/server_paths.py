@@ -25,7 +25,13 @@ LIB = "/usr/local/lib/hubrun"
 # The package hubrun_hub: the one place for code of ours on a server. Root's, and nobody else writes there.
 HUB_CODE = f"{LIB}/hubrun_hub"
 # What of it the hub imports.
-HUB_IMPORTS = (f"{HUB_CODE}/lti", f"{HUB_CODE}/courses", f"{HUB_CODE}/pull_ticket.py")
+HUB_IMPORTS = (
+    f"{HUB_CODE}/lti", f"{HUB_CODE}/courses", f"{HUB_CODE}/pull_ticket.py", f"{HUB_CODE}/config_parts.py",
+    f"{HUB_CODE}/student_container.py",
+)  # fmt: skip
+# What the hub signs logins with, and what it knows of users and their servers.
+COOKIE_SECRET = f"{STATE}/cookie_secret"
+DATABASE = f"{STATE}/jupyterhub.sqlite"
 COURSES = "/srv/nbgrader"
 FILTER_SETTINGS = "/etc/jupyterhub/docker-filter.json"
 FILTER_LOCAL = "/etc/jupyterhub/docker-filter-local.json"

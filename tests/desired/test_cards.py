@@ -101,7 +101,7 @@ def test_checks_show_expected_and_came_and_what_to_do() -> None:
     assert card.data == {
         "checks": [
             {"check": "health", "ok": True, "expected": "200", "came": "200"},
-            {"check": "redirect", "ok": False, "expected": "301", "came": "404"},
+            {"check": "redirect", "ok": False, "expected": "301", "came": "404", "do": "Run 03_https"},
         ]
     }
     assert check_card([Check("a", True, "", "")]).title == "1 check passed"

@@ -722,6 +722,83 @@ def test_without_docker_the_hub_is_told_so(tmp_path: Path) -> None:
     asyncio.run(go())
 
 
+@pytest.mark.parametrize("looks", [1, 3])
+def test_a_network_that_is_gone_at_two_looks_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], looks: int
+) -> None:
+    """One that runbook 04 makes anew is gone for a moment, and not made here with what it had before."""
+    monkeypatch.setattr(serve, "_LOOK_S", 0.05)
+    allowed = load_text(tmp_path, json.loads(config.filter_settings(Site(site="x", domain="hub.example.edu"))))
+
+    class Networks(Docker):
+        gone = looks
+
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            body = await reader.readexactly(int(head.lower().partition("content-length: ")[2].split()[0]))
+            self.asked.append((head.splitlines()[0], json.loads(body) if body else None))
+            status = 200
+            if head.startswith("POST"):
+                status, self.gone = 201, 0
+            elif self.gone:
+                status, self.gone = 404, self.gone - 1
+            writer.write(f"HTTP/1.0 {status} x\r\n\r\n{{}}".encode())
+            await writer.drain()
+            writer.close()
+
+    async def go() -> Networks:
+        docker = Networks()
+        daemon = await asyncio.start_unix_server(docker.serve, str(tmp_path / "docker.sock"))
+        service = serve.Filter(str(tmp_path / "docker.sock"), lambda: allowed)
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(service.keep_network(), 0.6)
+        daemon.close()
+        return docker
+
+    docker = asyncio.run(go())
+    made = [body for line, body in docker.asked if line == "POST /networks/create HTTP/1.0"]
+    wanted = {
+        "Name": "jupyterhub", "CheckDuplicate": True, "Driver": "bridge",
+        "IPAM": {"Config": [{"Subnet": "172.29.0.0/16", "Gateway": "172.29.0.1"}]},
+        "Options": {"com.docker.network.bridge.enable_icc": "false"},
+    }  # fmt: skip
+    assert made == ([wanted] if looks > 1 else [])
+    assert ("the network jupyterhub was gone: it is made again" in capsys.readouterr().err) == (looks > 1)
+    assert len(docker.asked) > 5, "and it goes on looking"
+
+
+def test_the_network_is_looked_for_again_after_docker_was_stopped_or_says_no(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serve, "_LOOK_S", 0.02)
+    allowed = load_text(tmp_path, json.loads(config.filter_settings(Site(site="x", domain="hub.example.edu"))))
+
+    async def no(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        answer = "404 x\r\n\r\n" if head.startswith("GET") else "403 x\r\n\r\nPool overlaps with other one"
+        writer.write(f"HTTP/1.0 {answer}".encode())
+        await writer.drain()
+        writer.close()
+
+    async def go() -> None:
+        service = serve.Filter(str(tmp_path / "docker.sock"), lambda: allowed)
+        task = asyncio.ensure_future(service.keep_network())
+        await asyncio.sleep(0.1)
+        daemon = await asyncio.start_unix_server(no, str(tmp_path / "docker.sock"))
+        await asyncio.sleep(0.4)
+        task.cancel()
+        daemon.close()
+
+    asyncio.run(go())
+    assert capsys.readouterr().err.count("Pool overlaps") == 1, "said once, and not every two seconds"
+
+
+def load_text(folder: Path, site: dict[str, Any]) -> Settings:
+    """The settings that a file with these has."""
+    (folder / "site.json").write_text(json.dumps(site))
+    return load(folder / "site.json", folder / "none.json")
+
+
 def test_what_is_under_way_when_it_is_stopped_is_brought_to_its_end(tmp_path: Path) -> None:
     """As the unit starts it, in the layout of a server, with a socket from the one who starts it."""
     shutil.copytree(HUB, tmp_path / "hubrun_hub")

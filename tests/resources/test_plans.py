@@ -8,7 +8,9 @@ import io
 import json
 import os
 import re
+import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -29,13 +31,13 @@ import aptrepo
 from hubrun.desired.resource import Action, Resource, Result, facts, unified
 from hubrun.params import Site
 from hubrun.resources.apt_source import AptSource
-from hubrun.resources.conditional import WhenFileHas
+from hubrun.resources.conditional import Mended, WhenFileHas
 from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Image, Network
 from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File, OnlyFiles
 from hubrun.resources.node_packages import NodePackages
 from hubrun.resources.packages import REPAIR_PACKAGES, NoPackages, Packages, Updates
 from hubrun.resources.registration_link import RegistrationLink
-from hubrun.resources.secret_file import SecretFile
+from hubrun.resources.secret_file import CookieSecret, HubDatabase, SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.source_tree import SourceTree, Superseded, sources
 from hubrun.resources.system import CA_FOLDER, CertificateAuthorities, HostEntry, Swap, TimeSync
@@ -48,6 +50,7 @@ from hubrun_hub.lti.consumers import Consumer
 from hubrun_hub.lti.dynamic_registration import consumer_of
 from hubrun_hub.lti.presets import Urls
 from hubrun_hub.lti.refusals import Refusal
+from lti_hub import HUB as HUB_CODE
 
 FINGERPRINT = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
 PEM = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUe\n-----END CERTIFICATE-----\n"
@@ -80,6 +83,11 @@ KEY = AuthorizedKey("teacher", "ssh-ed25519 AAAAC3Nz it@example.edu\n")
 VENV = Venv("/opt/venv", PINS, "uv==0.9.1 \\\n    --hash=sha256:02\n")
 NODE = NodePackages("/opt/proxy", "/opt/venv", "{}", '{"lockfileVersion": 3}')
 SECRETS = SecretFile("/etc/jupyterhub/lti.env", ("LTI_CLIENT_KEY", "LTI_CLIENT_SECRET"), "jupyterhub:jupyterhub")
+COOKIES = CookieSecret("/var/lib/jupyterhub/cookie_secret", "jupyterhub:jupyterhub")
+DATABASE = HubDatabase(
+    "/var/lib/jupyterhub/jupyterhub.sqlite", "/var/lib/jupyterhub/lti_people.sqlite", "jupyterhub:jupyterhub"
+)
+PART = Mended(File("/etc/conf.d/40-docker.py", "good\n"), "false")
 LINK = RegistrationLink(
     "chem", "/etc/r.d", "/var/r/chem.json", "https://hub.example.edu/hub/lti13/register", "jupyterhub"
 )
@@ -196,6 +204,23 @@ PLANS: dict[str, Plan] = {
     "the secrets are there": (SECRETS, "state=600|jupyterhub:jupyterhub\nnames=LTI_CLIENT_KEY LTI_CLIENT_SECRET ", []),
     "no secrets": (SECRETS, "", [("make LTI_CLIENT_KEY, LTI_CLIENT_SECRET in /etc/jupyterhub/lti.env", "/dev/urandom", "umask 077")]),
     "one secret of two": (SECRETS, "state=600|jupyterhub:jupyterhub\nnames=LTI_CLIENT_KEY ", [("make LTI_CLIENT_SECRET in /etc/jupyterhub/lti.env",)]),
+    "secrets that are no text any more": (
+        SECRETS, "damaged=yes", [("make LTI_CLIENT_KEY, LTI_CLIENT_SECRET in /etc/jupyterhub/lti.env (it is damaged, and put aside)", ".damaged")],
+    ),
+    "the secret of logins is there": (COOKIES, "state=600|jupyterhub:jupyterhub", []),
+    "no secret of logins": (COOKIES, "", [("make /var/lib/jupyterhub/cookie_secret: whoever is logged in comes in by a launch once more", "/dev/urandom")]),
+    "a secret of logins that the hub cannot read": (COOKIES, "state=damaged", [("make /var/lib/jupyterhub/cookie_secret (it is damaged): whoever is logged in comes in by a launch once more",)]),
+    "a secret of logins that others can read, with which no hub starts": (
+        COOKIES, "state=644|jupyterhub:jupyterhub", [("close /var/lib/jupyterhub/cookie_secret to others (now 644|jupyterhub:jupyterhub)", "chmod 0600", "not urandom")],
+    ),
+    "the hub's database is there, or there was none yet": (DATABASE, "", []),
+    "a database that was removed under the hub": (DATABASE, "state=missing\nopen=yes\n", [("put /var/lib/jupyterhub/jupyterhub.sqlite back from the hub that runs", "/proc/")]),
+    "a database that is gone": (
+        DATABASE, "state=missing", [("let the hub begin a new database (/var/lib/jupyterhub/jupyterhub.sqlite is missing): people get their users and files again at their next launch",)],
+    ),
+    "a database that is none": (DATABASE, "state=damaged", [("let the hub begin a new database (/var/lib/jupyterhub/jupyterhub.sqlite is damaged): people get their users and files again at their next launch", ".damaged")]),
+    "a part of a later runbook that works": (PART, "", []),
+    "a part of a later runbook that does not load": (PART, there("bad\n"), [("write /etc/conf.d/40-docker.py",)]),
     "secrets that others can read": (
         SECRETS, "state=644|root:root\nnames=LTI_CLIENT_KEY LTI_CLIENT_SECRET ",
         [("close /etc/jupyterhub/lti.env to others (now 644|root:root)", "chmod 0600", "chown jupyterhub:jupyterhub", "not urandom")],
@@ -275,7 +300,7 @@ SCRIPTS = {
 def test_a_label_is_made_of_what_the_resource_has() -> None:
     for resource, *_ in PLANS.values():
         assert resource.label and "{" not in resource.label
-        assert len(resource.writes) == bool(resource.event) or isinstance(resource, WhenFileHas)
+        assert len(resource.writes) == bool(resource.event) or isinstance(resource, (Mended, WhenFileHas))
 
 
 def test_every_probe_and_every_action_is_valid_posix_shell(tmp_path: Path) -> None:
@@ -540,6 +565,133 @@ def test_a_secret_is_added_below_those_of_a_file_that_ends_without_a_newline(mac
     assert re.fullmatch(r"# from Canvas\nKEY=mine\nSECRET=[0-9a-f]{64}\n", path.read_text())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"KEY=",
+        b"KEY=''\n",
+        b"KEY='half",
+        b'KEY="half\n',
+        b"\0" * 64,
+        b"KEY=a\0b\n",
+        b"KEY=\xff\xfe\n",
+        b"\x1b[2J\n",
+    ],
+    ids=[
+        "emptied",
+        "no value",
+        "an empty value",
+        "half a value",
+        "half of another",
+        "zeros",
+        "a zero",
+        "no UTF-8",
+        "no text",
+    ],
+)
+def test_a_secret_that_was_damaged_is_made_again(machine: Machine, text: bytes) -> None:
+    path = machine.root / "proxy.env"
+    path.write_bytes(text)
+    damaged = not text.isascii() or any(byte < 9 or byte == 27 for byte in text)
+    (said,) = machine.ensure(SecretFile(str(path), ("KEY",), "root:root", notice="the LMS needs it"))
+    assert said == f"make KEY in {path}" + (" (it is damaged, and put aside)" if damaged else "") + ": the LMS needs it"
+    assert re.fullmatch(r"KEY=[0-9a-f]{64}\n", path.read_text())
+    aside = machine.root / ".proxy.env.damaged"
+    assert aside.exists() == damaged and (not damaged or aside.read_bytes() == text)
+
+
+@pytest.mark.parametrize("value", ["mine", "'my own'", '"my own"', "a=b", "p+/=", "sch\xf6n"])
+def test_a_secret_of_the_operators_own_stays_in_whatever_quotes(machine: Machine, value: str) -> None:
+    path = machine.root / "lti.env"
+    path.write_text(f"# \xfcber\nKEY={value}\n")
+    path.chmod(0o600)
+    assert machine.ensure(SecretFile(str(path), ("KEY",), "root:root")) == []
+
+
+def test_a_folder_in_the_place_of_a_secret_is_put_aside(machine: Machine) -> None:
+    path = machine.root / "proxy.env"
+    path.mkdir()
+    assert "put aside" in machine.ensure(SecretFile(str(path), ("KEY",), "root:root"))[0]
+    assert path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (None, False), ("", False), ("ab" * 32 + "\n", True), ("ab" * 32, True), ("ab" * 8, False), ("\0" * 65, False), ("<html>" * 9, False),
+        (base64.encodebytes(bytes(range(200))).decode(), True),
+    ],
+    ids=["gone", "emptied", "ours", "without an end", "half", "zeros", "something else", "of an old hub"],
+)  # fmt: skip
+def test_the_secret_of_logins_stays_where_the_hub_can_read_it(machine: Machine, text: str | None, kept: bool) -> None:
+    path = machine.root / "cookie_secret"
+    if text is not None:
+        path.write_text(text)
+        path.chmod(0o600)
+    done = machine.ensure(CookieSecret(str(path), "root:root"))
+    assert (done == []) == kept
+    assert path.read_text() == text if kept else re.fullmatch(r"[0-9a-f]{64}\n", path.read_text())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def database(machine: Machine) -> tuple[Path, HubDatabase]:
+    path = machine.root / "jupyterhub.sqlite"
+    machine.program("systemctl", "[ $1 = show ] || exit 0; cat main 2> /dev/null || echo 0")
+    machine.moved["/usr/local/lib/hubrun/hubrun_hub"] = str(HUB_CODE)
+    return path, HubDatabase(str(path), str(machine.root / "lti_people.sqlite"), "root:root")
+
+
+def test_a_database_is_missed_only_where_the_hub_was_at_work(machine: Machine) -> None:
+    path, resource = database(machine)
+    assert machine.ensure(resource) == []
+    (machine.root / "lti_people.sqlite").touch()
+    (said,) = machine.ensure(resource)
+    assert "is missing" in said and path.read_bytes().startswith(b"SQLite format 3\0")
+    path.write_bytes(b"")
+    assert "is missing" in machine.ensure(resource)[0]
+    path.write_bytes(b"garbage" * 99)
+    assert "is damaged" in machine.ensure(resource)[0]
+    assert (machine.root / "jupyterhub.sqlite.damaged").read_bytes() == b"garbage" * 99
+
+
+def test_a_database_that_was_removed_under_the_hub_is_put_back_and_the_hub_ended(machine: Machine) -> None:
+    path, resource = database(machine)
+    (machine.root / "lti_people.sqlite").touch()
+    with sqlite3.connect(path) as made:
+        made.execute("CREATE TABLE users (name)")
+        made.execute("INSERT INTO users VALUES ('ada')")
+    holds = subprocess.Popen(["sleep", "60"], stdin=path.open("rb"))
+    (machine.root / "main").write_text(str(holds.pid))
+    path.unlink()
+    assert machine.ensure(resource) == [f"put {path} back from the hub that runs"]
+    assert holds.wait(5) == -signal.SIGKILL, "what it notes from here on would be lost"
+    assert sqlite3.connect(path).execute("SELECT name FROM users").fetchall() == [("ada",)]
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "done"),
+    [
+        (None, "echo {}: NameError; false", False),
+        ("good\n", "echo {}: NameError; false", False),
+        ("bad\n", "true", False),
+        ("bad\n", "echo other.py: NameError; false", False),
+        ("bad\n", "echo {}, line 1: NameError; false", True),
+    ],
+    ids=["not there", "as wanted", "another version that loads", "another file is at fault", "at fault"],
+)
+def test_a_part_of_a_later_runbook_is_written_only_where_it_keeps_the_hub_from_starting(
+    machine: Machine, text: str | None, says: str, done: bool
+) -> None:
+    path = machine.root / "40-docker.py"
+    if text:
+        path.write_text(text)
+    mended = Mended(File(str(path), "good\n"), says.format(path))
+    assert machine.ensure(mended) == ([f"write {path}"] if done else [])
+    # and the runbook whose part it is finds nothing to do then
+    assert File(str(path), "good\n").plan(File(str(path), "good\n").foresee(there("bad\n"), mended.writes)) == []
+
+
 def test_a_line_beside_the_secrets_is_put_right_and_the_secrets_stay(machine: Machine) -> None:
     path = machine.root / "bio.env"
     pair = SecretFile(str(path), ("KEY", "SECRET"), "root:root", lines=("PREFIX=bio",))
@@ -774,6 +926,11 @@ def test_the_environment_is_found_as_it_is(machine: Machine) -> None:
         (packages / f"{name}.dist-info/RECORD").touch()
     (machine.root / "venv/pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.11.2\n")
     venv = Venv(str(machine.root / "venv"), VENV.requirements, VENV.uv)
+    # Its Python is a link to the system's, which may be gone.
+    (machine.root / "venv/bin").mkdir()
+    (machine.root / "venv/bin/python").symlink_to(machine.root / "nowhere")
+    assert [action.title for action in venv.plan(machine.sh(venv.probe()))][0] == f"make {venv.path}"
+    (machine.root / "nowhere").symlink_to("/bin/true")
     assert machine.ensure(venv) == []
     # An installer writes RECORD last: without it the package is half there.
     (packages / "jupyterhub-6.1.1.dist-info/RECORD").unlink()
@@ -795,6 +952,10 @@ def test_node_packages_are_installed_by_the_environments_node_and_an_interrupted
     assert os.readlink(machine.root / "venv/bin/node") == str(wheel / "bin/node")
     (machine.root / "proxy/node_modules/.package-lock.json").unlink()
     assert len(machine.ensure(proxy)) == 1
+    (machine.root / "venv/bin/node").unlink()
+    assert len(machine.ensure(proxy)) == 1
+    found = machine.sh(proxy.probe())
+    assert proxy.plan(found) == [] and len(proxy.plan(proxy.foresee(found, [f"venv:{proxy.venv}"]))) == 1
 
 
 @pytest.mark.parametrize("reloads", [False, True])
@@ -968,6 +1129,33 @@ def test_the_image_is_built_from_the_context_alone(machine: Machine) -> None:
     assert (machine.root / "built").read_text().split() == ["Dockerfile", "pins.txt"]
     (machine.root / "label").write_text(f"digest={image.digest}\n")
     assert machine.ensure(image) == []
+
+
+def test_a_build_that_fails_leaves_no_image_without_a_name_but_those_of_others(machine: Machine) -> None:
+    """And one that ends well takes what it replaced with it, unless a container uses that: Docker's prune sees to it."""
+    machine.program(
+        "docker",
+        f"""cd {machine.root}; echo "$*" >> log; case "$*" in
+            images*) cat unnamed ;;
+            build*) echo sha256:left >> unnamed; [ ! -e fails ] || {{ echo 'ERROR: no such package'; exit 7; }} ;;
+        esac""",
+    )
+    log, folder = machine.root / "log", machine.root / "context"
+    (machine.root / "unnamed").write_text("sha256:theirs\n")
+    (machine.root / "fails").touch()
+    (action,) = Image("class", {"Dockerfile": b"FROM x"}, {}, "base:1", str(folder)).plan("")
+    with pytest.raises(Refused) as caught:
+        machine.sh("exec 2>&1\nset -eu\n" + action.script, action.data)
+    assert caught.value.args == (7, "ERROR: no such package\n")
+    assert [line for line in log.read_text().splitlines() if line.startswith(("build", "image rm"))][1:] == [
+        "image rm sha256:left"
+    ]
+    assert "--force-rm" in log.read_text() and "prune" not in log.read_text()
+    (machine.root / "fails").unlink()
+    log.unlink()
+    machine.sh("exec 2>&1\nset -eu\n" + action.script, action.data)
+    assert log.read_text().splitlines()[-1] == "image prune -f --filter label=hubrun.context"
+    assert "image rm" not in log.read_text()
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,43 @@ def test_a_mistake_in_the_operators_settings_is_named_with_its_line(
     assert begun == ["02_hub_lti"]
 
 
+def test_a_hub_that_is_restarted_with_a_mistake_goes_on_with_what_it_had_and_a_plan_names_all(working: Machine) -> None:
+    restart = "systemctl restart jupyterhub; curl -sS --retry 60 --retry-delay 1 --retry-connrefused -o /dev/null http://127.0.0.1:8000/hub/lti/launch"
+    with file_on(working, LOCAL, "c = get_config()\nc.Spawner.mem_limit = nowhere\n"):
+        working.run(restart, seconds=90)
+        said = working.run(
+            "curl -sS --retry 30 --retry-delay 1 -w ' %{http_code}' http://127.0.0.1:8081/hub/health || true; journalctl -u jupyterhub -n 60 -o cat"
+        )
+        working.run("chmod 0644 /etc/jupyterhub/lti.env")
+        planned = hubrun("plan", working.site)
+    working.run(f"chmod 0600 /etc/jupyterhub/lti.env; {restart}", seconds=90)
+    assert f"{LOCAL}, line 2: NameError" in said and "go on" in said, said
+    assert planned.code == 1 and f"{LOCAL}, line 2: NameError" in planned.error, planned.tail
+    assert "secrets /etc/jupyterhub/lti.env" in planned.output, "what differs behind it is named too"
+    assert "not run" not in [book["status"] for book in planned.manifest["runbooks"]]
+
+
+def test_a_network_that_was_pruned_is_back_by_itself(working: Machine) -> None:
+    working.run("docker ps -aq | xargs -r docker rm -f >/dev/null; docker network prune -f >/dev/null")
+    working.run("until docker network inspect jupyterhub >/dev/null 2>&1; do sleep 0.2; done", seconds=15)
+    working.run(
+        "curl -fsS --retry 20 --retry-delay 1 --retry-all-errors -o /dev/null http://127.0.0.1:8000/hub/health",
+        seconds=40,
+    )
+
+
+def test_a_build_that_fails_says_why_and_leaves_nothing_behind(working: Machine) -> None:
+    look = "docker ps -aq | wc -l; docker images -q -f dangling=true | wc -l; docker image inspect -f '{{.Id}}' hubrun-singleuser"
+    before = working.run(look)
+    ended = hubrun(
+        "install", working.site, "--only", "04", "--set", "extra_pip_packages=[hubrun-no-such-package==99]", seconds=250
+    )
+    assert ended.code == 1, ended.tail
+    assert "hubrun-no-such-package" in ended.error and "non-zero code" not in ended.error, ended.error
+    assert "extra_pip_packages" in ended.error
+    assert working.run(look) == before
+
+
 def test_an_nginx_include_that_is_broken_stops_the_change_and_not_nginx(working: Machine) -> None:
     broken = "/etc/nginx/conf.d/zz-broken.conf"
     with file_on(working, broken, "server { listen 80; no_such_directive on; }\n"), working.undisturbed():

@@ -87,7 +87,15 @@ def expired(domain: str) -> bytes:
 
 
 CHANGES = {
-    "a line in the hub's configuration": Change("echo '# by hand' >> /etc/jupyterhub/conf.d/20-hub.py", "02", ["file /etc/jupyterhub/conf.d/20-hub.py", "service jupyterhub.service"]),
+    # None of it is the operator's to mend. The hub, which runs, still has its database open.
+    "the hub's configuration broken, its secrets and its database gone": Change(
+        "echo 'nothing_like_this()' >> /etc/jupyterhub/conf.d/20-hub.py; rm /etc/jupyterhub/proxy.env /var/lib/jupyterhub/cookie_secret /var/lib/jupyterhub/jupyterhub.sqlite",
+        "02",
+        [
+            "file /etc/jupyterhub/conf.d/20-hub.py", "secrets /etc/jupyterhub/proxy.env", "secret /var/lib/jupyterhub/cookie_secret", "the hub's database",
+            "service jupyterhub-proxy.service", "service jupyterhub.service",
+        ],
+    ),
     "the secret made readable": Change("chmod 0644 /etc/jupyterhub/lti.env", "02", ["secrets /etc/jupyterhub/lti.env"]),
     "nginx stopped": Change("systemctl stop nginx", "03", ["service nginx"]),
     "a package removed": Change(
@@ -97,7 +105,13 @@ CHANGES = {
     ),
     "the unit changed": Change(f"sed -i 's/^Restart=.*/Restart=no/' {_UNIT}; grep -qx Restart=no {_UNIT}", "02", [f"file {_UNIT}", "service jupyterhub.service"]),
     "somebody added to the group docker": Change("useradd eve; gpasswd -a eve docker >/dev/null", "04", ["members of the group docker"]),
-    "the containers' network deleted": Change("docker ps -aq | xargs -r docker rm -f >/dev/null; docker network rm jupyterhub >/dev/null", "02", ["Docker network jupyterhub"]),
+    "the containers' network made by hand": Change(
+        """docker ps -aq | xargs -r docker rm -f >/dev/null
+        same=$(docker network inspect jupyterhub -f '{{range .IPAM.Config}}--subnet {{.Subnet}} --gateway {{.Gateway}}{{end}}')
+        docker network rm jupyterhub >/dev/null; docker network create $same jupyterhub >/dev/null""",
+        "02",
+        ["Docker network jupyterhub"],
+    ),
     "nginx's site changed": Change(f"sed -i 's/client_max_body_size .*/client_max_body_size 1m;/' {_HTTPS}", "03", [f"file {_HTTPS}", "service nginx"]),
     "an expired certificate in place of the right one": Change(
         """cat > /run/both; cd /etc/letsencrypt/live/*/
@@ -120,9 +134,9 @@ CHANGES = {
 
 # What does not touch the same resources is changed together: each round takes two plans and its runbooks.
 ROUNDS = (
-    ("a line in the hub's configuration", "a package removed", "nginx's site changed", "the image's tag on another image"),
+    ("the hub's configuration broken, its secrets and its database gone", "a package removed", "nginx's site changed", "the image's tag on another image"),
     ("the secret made readable", "nginx stopped", "somebody added to the group docker"),
-    ("the unit changed", "the containers' network deleted", "an expired certificate in place of the right one"),
+    ("the unit changed", "the containers' network made by hand", "an expired certificate in place of the right one"),
     ("the certificate's file emptied",),
     ("the certificate's file emptied and nginx stopped, which cannot start with it",),
 )  # fmt: skip

@@ -72,5 +72,9 @@ def check_card(checks: Sequence[Check]) -> Card:
         )
         for check in checks
     ]  # fmt: skip
-    data = [{"check": check.name, "ok": check.ok, "expected": check.expected, "came": check.came} for check in checks]
+    data = [
+        {"check": check.name, "ok": check.ok, "expected": check.expected, "came": check.came}
+        | ({"do": check.cause} if check.cause else {})
+        for check in checks
+    ]
     return Card(f"{bad} of {len(checks)} checks failed" if bad else passed, rows, {"checks": data})

@@ -94,6 +94,10 @@ _BY_OUTPUT = [
      "A download failed: check that the server reaches the outside and run it again"),
     (r"Too Many Requests|toomanyrequests|rateLimited", "The other side limits requests: wait and run it again"),
     (r"out of memory|Cannot allocate memory|oom-kill", "Memory ran out: set swap_mb or use a larger server"),
+    (r"pull access denied|repository does not exist|manifest unknown|manifest for .* not found",
+     "base_image is neither on the server nor at its registry: correct its name and tag, or build it on the server again"),
+    (r"No matching distribution found|No solution found when resolving|[Nn]o version of .* (and|which)",
+     "Correct what extra_pip_packages asks for: names, versions, and whether they go together"),
     (r"Read-only file system", "The file system is read-only: look at dmesg, then repair and remount it"),
 ]  # fmt: skip
 # How a run of certbot ended → what went wrong, remedy; the exit codes are ours (resources/certificate.py).
@@ -121,6 +125,30 @@ BY_TLS_REASON = {
     "intermediate certificate is missing: nginx needs the full chain (fullchain.pem).",
     "certificate is not yet valid": "One of the two clocks is wrong: `timedatectl` on the server and here.",
 }
+
+
+# What stands in front of a line of BuildKit's, "#12 3.456 ", and lines that end a log and give no reason: of Docker's
+# builders, apt, npm and pip.
+_PREFIX = re.compile(r"^(#\d+ )?(\d+\.\d+ +)?[\s│╰─▶]*")
+_NO_REASON = re.compile(
+    r"returned a non-zero code|did not complete successfully|failed to solve|^-+$|^> |^\d+ \|( >>>)? |^Dockerfile:\d+|^>>>|"
+    r"^---> |^Removing intermediate|^DEPRECATED|BuildKit|docker\.com|^View build details|^CACHED|^DONE|"
+    r"^E: Sub-process .* returned an error code|A complete log of this run|^npm (ERR!|error) *$|^\[?notice|^hint: See|^$"
+)
+_REASON = re.compile(
+    r"(\[?error\b|E: |W: |fatal\b|×|[\w.]*(Error|Exception)\b|[^ ]+: error\b|npm (ERR!|error))", re.IGNORECASE
+)
+
+
+def reason(text: str) -> str:
+    """Why a command that printed `text` ended with an error, in its own words; "" when it printed nothing.
+
+    Its last lines that matter: from the last that begins as an error does, or the last one alone.
+    """
+    lines = [_PREFIX.sub("", line).strip() for line in text.splitlines()]
+    lines = [line for line in lines if not _NO_REASON.search(line)][-12:]
+    begins = max((number for number, line in enumerate(lines) if _REASON.match(line)), default=len(lines) - 1)
+    return " ".join(lines[max(begins, 0) :][:5])
 
 
 def remedy_for(text: str) -> str:

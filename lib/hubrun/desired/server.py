@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from hubrun.desired.cards import Card, ProgressLine, Row, results_card
 from hubrun.desired.checks import Check, Test, check_card
-from hubrun.desired.diagnosis import remedy_for
+from hubrun.desired.diagnosis import reason, remedy_for
 from hubrun.desired.resource import Action, Resource, Result, Status, facts
 from hubrun.environment import PENDING
 from hubrun.errors import CheckFailed, CommandFailed, ConnectionLost, HubrunError
@@ -200,8 +200,8 @@ class Server:
             return CommandFailed(
                 f"{title}: timed out after {seconds:.0f} s", where or self.site.host, "Run it again", text
             )
-        last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), f"exit code {code}")
-        return CommandFailed(f"{title}: {last[:300]}", where or self.site.host, remedy_for(text), text)
+        why = reason(text) or f"exit code {code}"
+        return CommandFailed(f"{title}: {why[:300]}", where or self.site.host, remedy_for(text), text)
 
     # -- checks -----------------------------------------------------------------------------------------------
 
@@ -233,14 +233,15 @@ class Server:
     def require(self, *checks: Check) -> None:
         """Show the checks. Raises CheckFailed that names each that failed, its cause and remedy.
 
-        No checks at all is what a step answers that was left out in check mode; it is shown as not checked.
+        In check mode nothing is raised: the plan goes on, so that it names all that differs, and the step counts as
+        failed. No checks at all is what a step answers that was left out in check mode; it is shown as not checked.
         """
         if not checks:
             self._unchecked(["what this step tests"])
             return
         ProgressLine().finish(check_card(checks))
         failed = [check for check in checks if not check.ok]
-        if failed:
+        if failed and not self.check_mode:
             raise CheckFailed(
                 "; ".join(f"{check.name}: expected {check.expected}, came {check.came}" for check in failed),
                 self.site.host,

@@ -1,13 +1,15 @@
-"""A resource that only some servers have."""
+"""Resources that only some servers have, or need."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from typing_extensions import override
 
 from hubrun.desired.resource import Action, Resource, facts
+from hubrun.resources.files import File
 from hubrun.shell import quote
 
 
@@ -43,3 +45,37 @@ class WhenFileHas(Resource):
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
         return found if "elsewhere" in facts(found) else self.resource.foresee(found, written)
+
+
+@dataclass(frozen=True)
+class Mended(Resource):
+    """A file of ours that is there and does not work is written again, ahead of the runbook whose file it is.
+
+    works: shell that succeeds when all works, and else names each file that is at fault.
+    """
+
+    file: File
+    works: str
+
+    @property
+    @override
+    def label(self) -> str:
+        return f"{self.file.label}, where it does not load"
+
+    @override
+    def probe(self) -> str:
+        digest = hashlib.sha256(self.file.content.encode()).hexdigest()
+        return (
+            quote('path={}\n[ -e "$path" ] && [ "$(sha256sum < "$path")" != {} ] || exit 0\n', self.file.path, f"{digest}  -")
+            + f'said=$( ( {self.works} ) 2>&1 ) && exit 0\ncase $said in *"$path"*) ;; *) exit 0;; esac\n'
+            + self.file.probe()
+        )  # fmt: skip
+
+    @property
+    @override
+    def writes(self) -> tuple[str, ...]:
+        return (self.file.path, f"mended:{self.file.path}")
+
+    @override
+    def plan(self, found: str) -> list[Action]:
+        return self.file.plan(found) if facts(found) else []

@@ -39,6 +39,18 @@ tar -xf - -C "$folder"
 cd "$folder"
 export BUILDKIT_PROGRESS=plain
 """
+# The builder before BuildKit leaves the container of a step that failed, and the layers before it without a name. And an
+# image that another takes the place of stays, as long as nobody removes it or a container still uses it.
+_BUILD = """
+unnamed() { docker images -q --no-trunc -f dangling=true | sort -u; }
+before=$(unnamed)
+{build} || {
+    code=$?
+    unnamed | grep -vxF -e "$before" | xargs -r docker image rm > /dev/null 2>&1 || true
+    exit "$code"
+}
+docker image prune -f --filter label={label} > /dev/null
+"""
 
 
 @dataclass(frozen=True)
@@ -167,8 +179,10 @@ class Image(Resource):
         build = quote(
             "docker build --label {} {} -t {} .", f"{CONTEXT_LABEL}={self.digest}", arguments, self.name,
         )  # fmt: skip
-        labelled = build.replace("docker build ", f'docker build --label "{BASE_LABEL}=$base $digest" ', 1)
-        script = quote(_UNPACK, self.folder) + quote(_BASE, self.base, self.name) + labelled
+        options = f'docker build --label "{BASE_LABEL}=$base $digest" --force-rm '
+        labelled = build.replace("docker build ", options, 1)
+        script = quote(_UNPACK, self.folder) + quote(_BASE, self.base, self.name)
+        script += _BUILD.replace("{build}", labelled).replace("{label}", CONTEXT_LABEL)
         why = (
             "its inputs changed; servers get it when they start the next time"
             if now.get("digest")

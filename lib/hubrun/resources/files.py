@@ -76,6 +76,8 @@ size=%s' "$path" || echo kind=broken
 
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
+        if f"mended:{self.path}" in written:  # an earlier step writes it as it is here
+            return f"mode={self.mode:o}\nowner={self.owner}\nsha256={hashlib.sha256(self.content.encode()).hexdigest()}"
         return "" if self.path in written else found  # an earlier step takes it away
 
     @override

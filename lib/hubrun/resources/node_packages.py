@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from typing_extensions import override
@@ -31,10 +32,14 @@ class NodePackages(Resource):
         # npm writes node_modules/.package-lock.json last: when it is there, the installation ended.
         return quote(
             """cd {} || exit 0
-            [ -f node_modules/.package-lock.json ] || exit 0
+            [ -f node_modules/.package-lock.json ] && [ -x {}/bin/node ] || exit 0
             echo "lock=$(sha256sum < package-lock.json | cut -d' ' -f1)" """,
-            self.path,
-        )
+            self.path, self.venv,
+        )  # fmt: skip
+
+    @override
+    def foresee(self, found: str, written: Sequence[str]) -> str:
+        return "" if f"venv:{self.venv}" in written else found  # it is made again, and they are in it
 
     @override
     def plan(self, found: str) -> list[Action]:

@@ -7,35 +7,53 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from hubrun.desired.resource import Action, Resource, facts
+from hubrun.server_paths import program
 from hubrun.shell import quote
 
-# Only the names are printed, never a value. `printf` is the shell's own: nothing appears among the processes.
-_PROBE = """
-path={}
-if [ -f "$path" ]; then
+# Text without control characters: what is left of a file by a crash or a full disk is often neither.
+_IS_TEXT = """
+is_text() {
+    [ -f "$1" ] && iconv -f UTF-8 -t UTF-8 "$1" > /dev/null 2>&1 &&
+        [ "$(LC_ALL=C tr -d '\\11\\12\\15\\40-\\176\\200-\\377' < "$1" | wc -c)" = 0 ]
+}
+"""
+# Only the names are printed, never a value. `printf` is the shell's own: nothing appears among the processes. A value
+# counts when its quotes, if it has any, are closed.
+_PROBE = f"""{_IS_TEXT}
+path={{}}
+if [ -e "$path" ] && ! is_text "$path"; then
+    echo damaged=yes
+elif [ -f "$path" ]; then
     stat -c 'state=%a|%U:%G' "$path"
-    echo "names=$(sed -n 's/^\\([A-Z_][A-Z0-9_]*\\)=..*/\\1/p' "$path" | tr '\\n' ' ')"
-    for line in {}; do grep -qxF -e "$line" "$path" || echo "lines=missing"; done
+    echo "names=$(sed -En "s/^([A-Z_][A-Z0-9_]*)=(\\"[^\\"]+\\"|'[^']+'|[^\\"' ].*)\\$/\\1/p" "$path" | tr '\\n' ' ')"
+    for line in {{}}; do grep -qxF -e "$line" "$path" || echo "lines=missing"; done
 fi
 """
-_MAKE = """
-path={}
+_MAKE = f"""{_IS_TEXT}
+path={{}}
 umask 077
 candidate=$(mktemp "$(dirname "$path")/.hubrun.XXXXXX")
 trap 'rm -f "$candidate"' EXIT
-if [ -f "$path" ]; then cat "$path" > "$candidate"; fi
-for line in {}; do
-    sed -i "/^${line%%=*}=/d" "$candidate"
+if is_text "$path"; then cat "$path" > "$candidate"
+elif [ -e "$path" ]; then
+    aside=$(dirname "$path")/.$(basename "$path").damaged
+    rm -rf "$aside"
+    mv -T "$path" "$aside"
+    chmod -R go= "$aside"
+fi
+for line in {{}}; do
+    sed -i "/^${{line%%=*}}=/d" "$candidate"
     [ -z "$(tail -c1 "$candidate")" ] || echo >> "$candidate"
     printf '%s\\n' "$line" >> "$candidate"
 done
 [ -z "$(tail -c1 "$candidate")" ] || echo >> "$candidate"
-for name in {}; do
+for name in {{}}; do
     value=$(head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \\n')
-    [ ${#value} -eq 64 ] || exit 1
+    [ ${{#value}} -eq 64 ] || exit 1
+    sed -i "/^$name=/d" "$candidate"
     printf '%s=%s\\n' "$name" "$value" >> "$candidate"
 done
-chown {} "$candidate"
+chown {{}} "$candidate"
 chmod 0600 "$candidate"
 mv -fT "$candidate" "$path"
 """
@@ -46,14 +64,18 @@ class SecretFile(Resource):
     """A file of NAME=value lines (mode 0600), each value 256 random bits in hex, made on the server.
 
     Values that are there are kept, so that a second run changes none. lines: others that are not secret, NAME=value.
+    notice: what follows for people when a value is made; the plan says it. A file that is damaged is put aside, as
+    .NAME.damaged beside it.
     """
 
     path: str
     names: tuple[str, ...]
     owner: str
     lines: tuple[str, ...] = ()
+    notice: str = ""
 
     label_format = "secrets {path}"
+    event = "{path}"
 
     @override
     def probe(self) -> str:
@@ -65,7 +87,10 @@ class SecretFile(Resource):
         missing = [name for name in self.names if name not in now.get("names", "").split()]
         if missing:
             script = quote(_MAKE, self.path, self.lines, missing, self.owner)
-            return [Action(f"make {', '.join(missing)} in {self.path}", script, "openssl rand -hex 32   # for each")]
+            title = f"make {', '.join(missing)} in {self.path}"
+            title += " (it is damaged, and put aside)" if "damaged" in now else ""
+            title += f": {self.notice}" if self.notice else ""
+            return [Action(title, script, "openssl rand -hex 32   # for each")]
         if "lines" in now:
             script = quote(_MAKE, self.path, self.lines, (), self.owner)
             return [Action(f"put {', '.join(self.lines)} into {self.path}", script)]
@@ -73,3 +98,117 @@ class SecretFile(Resource):
             script = quote("chown {} {}\nchmod 0600 {}", self.owner, self.path, self.path)
             return [Action(f"close {self.path} to others (now {now['state']})", script)]
         return []
+
+
+# Of a running hub: what it has open of a database that was removed is still there, proc(5), /proc/PID/fd. It is stopped
+# meanwhile, so that nothing is half written, and then ended: what it notes from here on would be lost. systemd starts it.
+_RESTORE = """
+path={} owner={}
+process=$(systemctl show jupyterhub -p MainPID --value)
+for file in /proc/"$process"/fd/*; do
+    case $(readlink "$file") in
+        "$path (deleted)") [ "$(head -c 15 "$file")" = "SQLite format 3" ] || continue
+            kill -STOP "$process"
+            cp "$file" "$path.restored"
+            kill -KILL "$process"
+            chown "$owner" "$path.restored"
+            chmod 0600 "$path.restored"
+            mv -T "$path.restored" "$path"
+            exit 0 ;;
+    esac
+done
+if [ -s "$path" ]; then mv -T "$path" "$path.damaged"; fi
+rm -f "$path" "$path-journal"
+{make} "$path"
+chown "$owner" "$path"
+chmod 0600 "$path"
+systemctl --no-block try-restart jupyterhub 2> /dev/null || true
+"""
+
+
+@dataclass(frozen=True)
+class HubDatabase(Resource):
+    """The hub's database, on a server where the hub was at work: one that was removed or damaged is noticed.
+
+    witness: a file of the hub's that is there as long as it had a database. While the hub runs, a database that was removed
+    is put back from what it has open; otherwise the hub makes a new one at its start, and a damaged one is put aside.
+    """
+
+    path: str
+    witness: str
+    owner: str
+
+    label_format = "the hub's database"
+    event = "{path}"
+
+    @override
+    def probe(self) -> str:
+        return quote(
+            """path={}
+            [ -e {} ] || exit 0
+            [ "$(head -c 15 "$path" 2> /dev/null)" = "SQLite format 3" ] && exit 0
+            if [ -s "$path" ]; then echo state=damaged; else echo state=missing; fi
+            process=$(systemctl show jupyterhub -p MainPID --value 2> /dev/null)
+            for file in /proc/"$process"/fd/*; do
+                if [ "$(readlink "$file")" = "$path (deleted)" ]; then echo open=yes; fi
+            done""",
+            self.path, self.witness,
+        )  # fmt: skip
+
+    @override
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found)
+        if not now:
+            return []
+        title = f"put {self.path} back from the hub that runs"
+        if "open" not in now:
+            title = (
+                f"let the hub begin a new database ({self.path} is {now['state']}): people get their users and files again "
+                "at their next launch"
+            )
+        return [Action(title, quote(_RESTORE.replace("{make}", program("new_database")), self.path, self.owner))]
+
+
+@dataclass(frozen=True)
+class CookieSecret(Resource):
+    """The file of the secret with which the hub signs logins: 256 random bits in hex, made on the server.
+
+    One that is there is kept, if the hub can read it: in hex, or in base64 as old hubs wrote it, and open to nobody else
+    (jupyterhub/app.py, init_secrets: else it refuses to start).
+    """
+
+    path: str
+    owner: str
+
+    label_format = "secret {path}"
+    event = "{path}"
+
+    @override
+    def probe(self) -> str:
+        return quote(
+            """path={}
+            [ -e "$path" ] || exit 0
+            tr -d '[:space:]' < "$path" | grep -Eqx '[0-9A-Za-z+/=]{32,}' || { echo state=damaged; exit 0; }
+            stat -c 'state=%a|%U:%G' "$path" """,
+            self.path,
+        )
+
+    @override
+    def plan(self, found: str) -> list[Action]:
+        state = facts(found).get("state", "")
+        if state == f"600|{self.owner}":
+            return []
+        if "|" in state:
+            script = quote("chown {} {}\nchmod 0600 {}", self.owner, self.path, self.path)
+            return [Action(f"close {self.path} to others (now {state})", script)]
+        make = quote(
+            """path={}
+            umask 077
+            head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \\n' > "$path.new"
+            [ "$(wc -c < "$path.new")" = 64 ] && echo >> "$path.new"
+            chown {} "$path.new"
+            mv -fT "$path.new" "$path" """,
+            self.path, self.owner,
+        )  # fmt: skip
+        title = f"make {self.path}" + (f" (it is {state})" if state else "")
+        return [Action(f"{title}: whoever is logged in comes in by a launch once more", make, "openssl rand -hex 32")]

@@ -16,6 +16,7 @@ _PROBE = """
 path={}
 echo "python=$(/usr/bin/python3 -V | sed -E 's/^Python ([0-9]+[.][0-9]+).*/\\1/')"
 echo "venv=$(sed -n 's/^version = \\([0-9]*\\.[0-9]*\\).*/\\1/p' "$path/pyvenv.cfg")"
+"$path/bin/python" -V > /dev/null 2>&1 || echo venv=broken
 for info in "$path"/lib/python3*/site-packages/*.dist-info; do
     [ -f "$info/RECORD" ] && basename "$info" .dist-info
 done
@@ -70,7 +71,7 @@ class Venv(Resource):
         actions = []
         if not made:
             make = quote("/usr/bin/python3 -m venv --clear {}", self.path)
-            actions.append(Action(f"make {self.path}", make, seconds=300))
+            actions.append(Action(f"make {self.path}", make, seconds=300, writes=(f"venv:{self.path}",)))
         actions += self._install("pip", self.uv, python, there)
         actions += self._install("uv", self.requirements, python, there)
         return actions

@@ -15,6 +15,8 @@ Nothing that a client sends reaches Docker as it is: path and query are rebuilt 
 body of a create call is rebuilt from a list of what is allowed. So it does not matter how Docker reads what is not
 understood here (a key twice, a key in lower case, a header).
 
+Of its own accord it makes the students' network again, when that is gone.
+
 The folders of courses are mounted from the server's disk. Docker follows a symbolic link there, as root; so these
 folders are root's, and `folders` makes them when a container that mounts them is created.
 

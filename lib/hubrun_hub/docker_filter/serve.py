@@ -31,6 +31,9 @@ _CONNECTIONS = 64
 _REQUEST_S = 10.0
 _DOCKER_S = 300.0
 _DRAIN_S = 20.0
+# How often the students' network is looked for; it is made again when it was not there twice, so not in the moment in which
+# runbook 04 makes it anew.
+_LOOK_S = 2.0
 _Late = asyncio.TimeoutError  # a class of its own in Python 3.10
 
 
@@ -145,6 +148,46 @@ class Filter:
         except _Late as error:
             raise FilterError(504, f"Docker does not answer within {_DOCKER_S:g} s") from error
 
+    async def keep_network(self) -> None:
+        """Make the students' network again when it is gone: `docker network prune` removes it while nobody works.
+
+        Without it the hub has no address, and no server starts.
+        """
+        missing, said = 0, ""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            try:
+                settings = self.settings()
+                there = _status(await self.ask("GET", f"/networks/{settings.network}")) != b"404"
+                missing = 0 if there or not settings.subnet else missing + 1
+                if missing < 2:
+                    continue
+                answer = await self.ask("POST", "/networks/create", json.dumps(_network(settings)).encode())
+                made = _status(answer) == b"201"
+                why = answer.partition(b"\r\n\r\n")[2].decode(errors="replace")
+                text = f"the network {settings.network} was gone: " + ("it is made again" if made else why)
+            except (
+                OSError,
+                Refused,
+                FilterError,
+            ):  # Docker does not run, or the settings are said to be wrong elsewhere
+                missing = 0
+                continue
+            if made or text != said:
+                _log(text, level=4 if made else 3)
+            said = text
+
+
+def _network(settings: Settings) -> dict[str, Any]:
+    """The body that makes it (https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Network), as runbook 04 does."""
+    return {
+        "Name": settings.network,
+        "CheckDuplicate": True,
+        "Driver": "bridge",
+        "IPAM": {"Config": [{"Subnet": settings.subnet, "Gateway": settings.gateway}]},
+        "Options": {"com.docker.network.bridge.enable_icc": "false"},
+    }
+
 
 async def _read(reader: asyncio.StreamReader) -> Request:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii", "strict")
@@ -211,7 +254,9 @@ async def run(listening: socket.socket, service: Filter) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     server = await asyncio.start_unix_server(service.connected, sock=listening, limit=_HEAD_BYTES)
+    keeper = asyncio.get_running_loop().create_task(service.keep_network())
     await stopped.wait()
+    keeper.cancel()
     server.close()
     if service.tasks:
         await asyncio.wait(set(service.tasks), timeout=_DRAIN_S)

@@ -31,6 +31,8 @@ class Settings:
     courses: str = ""
     hub_user: str = ""
     mounts: dict[str, str] = field(default_factory=dict)
+    subnet: str = ""
+    gateway: str = ""
 
 
 def load(site: Path = SITE, local: Path = LOCAL) -> Settings:
@@ -49,9 +51,19 @@ def load(site: Path = SITE, local: Path = LOCAL) -> Settings:
             courses=str(found.get("courses", "")),
             hub_user=str(found.get("hub_user", "")),
             mounts={str(source): str(mode) for source, mode in own.get("mounts", {}).items()},
+            subnet=str(found.get("subnet", "")),
+            gateway=str(found.get("gateway", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Refused(f"{site} or {local} is not what it should be: {error!r}") from error
+
+
+def readable(path: Path) -> bool:
+    """Whether a file of settings can be read at all."""
+    try:
+        return bool(_read(path))
+    except Refused:
+        return False
 
 
 def _read(path: Path) -> dict[str, Any]:

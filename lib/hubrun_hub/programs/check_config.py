@@ -3,6 +3,9 @@ would refuse.
 
 Runs on the server with the hub's own Python: traitlets passes over a key of the wrong class without a word, and the hub
 then runs with a default (the guide's `c.LTIAuthenticator.consumers` made every launch a 401).
+
+Arguments: the configuration, and the names of parts of ours that are replaced yet, and so are not judged. It ends with 1
+for what is wrong, and with 3 where there is no JupyterHub that could load it.
 """
 
 import asyncio
@@ -20,10 +23,15 @@ from typing import Any
 # (docs.python.org/3/reference/import.html, "The module cache").
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
-from jupyterhub.app import JupyterHub  # noqa: E402
-from traitlets import TraitError  # noqa: E402
-from traitlets.config import Config  # noqa: E402
+try:
+    from jupyterhub.app import JupyterHub
+    from traitlets import TraitError
+    from traitlets.config import Config, PyFileConfigLoader
+except Exception as error:
+    print(f"the hub's Python, {sys.executable}, cannot import JupyterHub: {type(error).__name__}: {error}")
+    sys.exit(3)
 
+from hubrun_hub import config_parts  # noqa: E402
 from hubrun_hub.docker_filter import create, settings  # noqa: E402
 
 # What guides call the class that lets people in: ltiauthenticator's, which our front door replaces.
@@ -32,19 +40,18 @@ _REPLACED = dict.fromkeys(("LTIAuthenticator", "LTI11Authenticator", "LTI13Authe
 
 def load(path: str) -> Config:
     """The configuration in the file `path` and in those that it reads. Raises what the files raise."""
-    app = JupyterHub()
-    app.raise_config_file_errors = True
-    app.load_config_file(path)
-    return app.config
+    found: Config = PyFileConfigLoader(path).load_config()
+    return found
 
 
 def place(path: str, setting: str) -> str:
-    """Where a setting such as `c.Spawner.memlimit` is written: "FILE, line 2: ", or "" when no line says it so."""
+    """Where a setting such as `c.Spawner.memlimit` is written last: "FILE, line 2: ", or "" when no line says it so."""
+    found = ""
     for file in [Path(path), *sorted(Path(path).parent.glob("conf.d/*.py"))]:
         for number, line in enumerate(file.read_text().splitlines(), 1):
             if re.match(rf"[^#]*\b{re.escape(setting)}\b", line):
-                return f"{file}, line {number}: "
-    return ""
+                found = f"{file}, line {number}: "
+    return found
 
 
 def problems(path: str) -> list[str]:
@@ -94,6 +101,8 @@ def refused(spawner: Any, folder: Path) -> list[str]:
     if asked is None:
         return []
     try:
+        if not settings.readable(folder / settings.SITE.name):
+            return []  # ours, and written again (04)
         allowed = settings.load(folder / settings.SITE.name, folder / settings.LOCAL.name)
         create.create(asked, spawner.container_name, allowed)
     except settings.Refused as error:
@@ -114,20 +123,51 @@ def _create_call(spawner: Any) -> Any:
     return sent[0]
 
 
+def judge(path: str, replaced: set[str]) -> list[str]:
+    """What is wrong with the configuration, beside what is wrong with the parts of ours that are named in `replaced`.
+
+    A part that cannot be read is passed over, so that those behind it are judged all the same. What they set is not
+    compared with the classes then: some of these may come from that part.
+    """
+    config_parts.SKIPPED.clear()
+    while True:
+        try:
+            found = problems(path)
+            break
+        except BaseException as error:  # an operator's file can raise anything, SystemExit too
+            found = [_raised(path, error)]
+            at = _file(found[0])
+            if at not in replaced:
+                return found
+            if at in config_parts.SKIPPED:
+                return []
+            config_parts.SKIPPED.add(at)
+    unsure = config_parts.SKIPPED and (": no such setting", ": no class in use")
+    return [line for line in found if _file(line) not in replaced and not any(each in line for each in unsure or ())]
+
+
+def _file(line: str) -> str:
+    """The name of the file that a line of ours begins with, "" for none."""
+    found = re.match(r"(/[^:,]*/)?([^/:,]+\.py)[,:]", line)
+    return found[2] if found else ""
+
+
+def _raised(path: str, error: BaseException) -> str:
+    if isinstance(error, TraitError):
+        # "The 'port' trait of a JupyterHub instance …", in the words of traitlets
+        said = re.match(r"The '(\w+)' trait of an? \w+", str(error))
+        return (place(path, f".{said[1]}") if said else "") + str(error)
+    folder = str(Path(path).parent)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(folder)]
+    where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else path
+    if isinstance(error, SyntaxError) and error.filename:
+        where = f"{error.filename}, line {error.lineno}"
+    return f"{where}: {type(error).__name__}: {error}"
+
+
 def main() -> int:
     """Print what is wrong with the configuration that the first argument names; the exit code, 0 when nothing is."""
-    try:
-        found = problems(sys.argv[1])
-    except TraitError as error:
-        found = [str(error)]
-    except BaseException as error:  # an operator's file can raise anything, SystemExit too
-        frames = [
-            frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith("/etc/jupyterhub")
-        ]
-        place = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else sys.argv[1]
-        if isinstance(error, SyntaxError) and error.filename:
-            place = f"{error.filename}, line {error.lineno}"
-        found = [f"{place}: {type(error).__name__}: {error}"]
+    found = judge(sys.argv[1], set(sys.argv[2:]))
     for line in found:
         print(line)
     return 1 if found else 0

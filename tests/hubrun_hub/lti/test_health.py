@@ -64,3 +64,11 @@ def test_who_asks_without_end_is_told_the_same(monkeypatch: pytest.MonkeyPatch, 
         return [state.problem for state in states]
 
     assert asyncio.run(ask()) == ["1", "1", "2", "2"]
+
+
+def test_a_monitor_is_told_that_the_operators_file_does_not_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUBRUN_OWN_PARTS", "/etc/jupyterhub/conf.d.loaded")
+    state = look(tmp_path, (), floor_mb=1, files=1)
+    assert "90-local.py does not load" in state.problem and state.writes and state.starts

@@ -25,7 +25,7 @@ from hubrun import atomic_write
 from hubrun.cli.progress import Progress
 from hubrun.environment import SITE_FILE
 from hubrun.errors import BadInput
-from hubrun.records.ledger import manifest
+from hubrun.records.ledger import manifest, summary
 from hubrun.records.ledger.history import HEAD, LOCK, History
 from hubrun.records.ledger.manifest import Manifest, Record, RunbookRecord, Software
 from hubrun.records.ledger.steps import Listener, mark, titles
@@ -611,3 +611,45 @@ def test_an_interrupted_runbook_always_says_by_what(
     saver.kept = new_notebook(cells=[new_markdown_cell("## Parameters"), cell])
     run._conclude(entry, saver, failure)
     assert (entry.status, entry.cause) == ("interrupted", cause)
+
+
+# -- a plan goes on behind what does not hold
+
+FAILED = {"check": "nginx answers", "ok": False, "expected": "200", "came": "502", "do": "start it"}
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("plan")
+    books_ = [
+        book(folder, "01_one", ("Preflight", [shown(checks=[FAILED])]), ("Packages", [result("packages", "would change")])),
+        book(folder, "02_two", ("Fine", ["1"]), ("Breaks", ["raise ValueError('no such file')"]), ("Then", ["2"])),
+        book(folder, "03_three", ("Pending", ["import os\nprint(os.environ['HUBRUN_PENDING'])", result("nginx", "would change")])),
+        book(folder, "04_four", ("Last", [shown(checks=[{**FAILED, "ok": True}])])),
+    ]  # fmt: skip
+    return install(tmp_path_factory.mktemp("records"), books_, mode="check")
+
+
+def test_a_plan_names_what_differs_behind_a_check_that_does_not_hold_and_behind_an_error(planned: Run) -> None:
+    kept = manifest.read(planned.folder).predicate
+    assert [(each.name, each.status) for each in kept.runbooks] == [
+        ("01_one", "failed"), ("02_two", "failed"), ("03_three", "would change"), ("04_four", "ok"),
+    ]  # fmt: skip
+    one, two, three, _ = kept.runbooks
+    assert [(step.title, step.status) for step in one.steps[1:]] == [
+        ("Preflight", "failed"),
+        ("Packages", "would change"),
+    ]
+    assert [(step.title, step.status) for step in two.steps[2:]] == [("Breaks", "failed"), ("Then", "not run")]
+    assert [change.resource for change in summary.changes(kept)] == ["packages", "nginx"]
+    assert printed(code(read(planned.folder / "03_three.ipynb"))[0]) == "01_one\n", "which would change something"
+
+
+def test_a_plan_with_a_check_that_does_not_hold_has_failed_and_says_each_reason_with_what_to_do(planned: Run) -> None:
+    kept = manifest.read(planned.folder).predicate
+    assert (kept.status, kept.cause) == ("failed", "error")
+    assert kept.reason == (
+        "01_one, Preflight: nginx answers: expected 200, came 502; start it; 02_two, Breaks: ValueError: no such file"
+    )
+    assert [failure.step for failure in summary.failures(kept)] == ["Preflight", "Breaks"]
+    assert sound(planned.history.folder.parent)

@@ -51,7 +51,7 @@ def spawner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     module = ModuleType("dockerspawner")
     module.DockerSpawner = Container  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "dockerspawner", module)
-    c = SimpleNamespace(JupyterHub=SimpleNamespace(), DockerSpawner=SimpleNamespace())
+    c = SimpleNamespace(JupyterHub=SimpleNamespace(), Spawner=SimpleNamespace(), DockerSpawner=SimpleNamespace())
     links = [{"repo": "https://github.com/school/course.git"}, {"repo": "http://git.example.edu:8080/x"}]
     site = Site(site="x", domain="hub.example.edu", nbgrader=False, git_links=links)
     (tmp_path / "cookie_secret").write_text("ab" * 32)

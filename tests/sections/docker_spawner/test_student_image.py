@@ -295,3 +295,30 @@ def test_a_kernel_runs_nothing_that_lies_beside_its_notebook(tmp_path: Path) -> 
 
     assert "ran" in said(usual)
     assert re.fullmatch(r"[0-9.]+\n", said(ours))
+
+
+@pytest.mark.parametrize(
+    ("there", "runs"),
+    [
+        ((), "jupyterhub-singleuser --ip 0"),
+        (("start-singleuser.sh",), "start-singleuser.sh --ip 0"),
+        (("start-singleuser.py", "start-singleuser.sh"), "start-singleuser.py --ip 0"),
+    ],
+    ids=["an image of others", "an older stack of Jupyter's", "today's"],
+)
+def test_whatever_a_base_has_is_started_by_the_name_that_the_spawner_calls(
+    tmp_path: Path, there: tuple[str, ...], runs: str
+) -> None:
+    """The step in the Dockerfile, run as it is there."""
+    [step] = re.findall(r"^RUN (if ! command -v start-singleuser.py.*?\n    fi)$", DOCKERFILE.read_text(), re.M | re.S)
+    for name in (*there, "jupyterhub-singleuser"):
+        (tmp_path / name).write_text('#!/bin/sh\necho "$(basename "$0") $*"\n')
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    script = step.replace("\\\n", "\n").replace("/usr/local/bin", str(tmp_path))
+    subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True, env=environment)
+    said = subprocess.run(
+        ["start-singleuser.py", "--ip", "0"], capture_output=True, text=True, env=environment, check=True,
+        executable=tmp_path / "start-singleuser.py",
+    ).stdout  # fmt: skip
+    assert said == f"{runs}\n"

@@ -185,6 +185,9 @@ def test_it_looks_for_the_places_that_the_parameters_will_need() -> None:
     own = {"tls": "files", "tls_certificate": "/c", "tls_key": "/k", "docker_channel": "distro"}
     assert places(**own, base_image="local/base:1") == []
     assert places(**own, base_image="registry.example.edu:5000/base:1") == [("registry.example.edu", 5000)]
+    for image in ("base:1.2", "jupyter/scipy-notebook:2023-10-20", "my.own:1"):
+        assert places(**own, base_image=image) == [], "a dot is a registry's before a slash alone"
+    assert places(**own, base_image="localhost/base:1") == [("localhost", 443)]
     assert places(acme_directory="https://acme.example.edu:14000/dir", docker_channel="distro", base_image="base") == [
         ("acme.example.edu", 14000)
     ]
@@ -253,3 +256,11 @@ def test_every_finding_comes_with_a_remedy() -> None:
 )
 def test_a_failure_that_everybody_meets_has_its_remedy(text: str, remedy: str) -> None:
     assert remedy in remedy_for(f"Reading package lists...\n{text}\n")
+
+
+def test_a_registry_is_not_asked_for_an_image_that_is_on_the_server(machine: Machine) -> None:
+    machine.program("docker", '[ "$*" = "image inspect 127.0.0.1:1/base:1" ]')
+    assert machine.judge("the server reaches 127.0.0.1", base_image="127.0.0.1:1/base:1", docker_channel="distro").ok
+    machine.program("docker", "exit 1")
+    check = machine.judge("the server reaches 127.0.0.1", base_image="127.0.0.1:1/base:1", docker_channel="distro")
+    assert not check.ok

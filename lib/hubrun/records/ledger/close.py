@@ -124,8 +124,10 @@ def summarize(book: manifest.RunbookRecord, nb: nbformat.NotebookNode) -> None:
     order: tuple[Status, ...] = ("failed", "interrupted", "running", "changed", "would change")
     statuses = {step.status for step in book.steps}
     book.status = next((status for status in order if status in statuses), "ok")
-    if begun and book.status in ("failed", "interrupted"):
-        book.cause, book.reason = begun[-1].cause, begun[-1].reason
+    # A plan goes on behind a check that does not hold: the first step that failed comes first.
+    bad = [step for step in begun if step.status == book.status]
+    if bad and book.status in ("failed", "interrupted"):
+        book.cause, book.reason = bad[0].cause, bad[0].reason
 
 
 def set_outcome(statement: Manifest, ended: str, status: Status, cause: Cause, reason: str) -> None:

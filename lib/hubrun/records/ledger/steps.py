@@ -70,6 +70,13 @@ def mark(cell: NotebookNode, status: StepStatus, cause: Cause = "", reason: str 
         kept["started" if status == "running" else "ended"] = now()
 
 
+def failed_checks(cell: NotebookNode) -> str:
+    """The checks that failed in a cell that went on nevertheless, as it does in a plan; "" when there are none."""
+    checks = [check for each in _data(cell) for check in each.get("checks", []) if not check.get("ok")]
+    said = [f"{each['check']}: expected {each.get('expected')}, came {each.get('came')}" for each in checks]
+    return "; ".join([*said, *dict.fromkeys(check["do"] for check in checks if check.get("do"))])
+
+
 def outcome(cell: NotebookNode) -> StepStatus:
     """What the outputs of a cell that ended without an error say: changed, would change, not checked or ok."""
     data = list(_data(cell))

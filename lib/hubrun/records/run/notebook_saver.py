@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from hubrun import atomic_write
 from hubrun.records.ledger.manifest import Cause
-from hubrun.records.ledger.steps import is_code, mark, outcome
+from hubrun.records.ledger.steps import failed_checks, is_code, mark, outcome
 from hubrun.redaction.redact import HERE
 
 # Seconds that what is on disk may be behind.
@@ -63,6 +63,8 @@ class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]
     def cell_ended(self, cell: NotebookNode, cause: Cause = "", reason: str = "", interrupted: bool = False) -> None:
         """Say how a code cell ended: well, or with a cause and a reason."""
         papermill = cell.metadata.papermill
+        if not cause and (reason := failed_checks(cell)):  # in a plan, which goes on
+            cause = "error"
         if cause:
             mark(cell, "interrupted" if interrupted else "failed", cause, reason)
             papermill["exception"], papermill["status"] = True, self.FAILED

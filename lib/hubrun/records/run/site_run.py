@@ -73,7 +73,10 @@ class Run:
         self._write()
 
     def execute(self, listen: Callable[[RunbookRecord], Listener], kernel: SharedKernel) -> None:
-        """Run the runbooks until one does not end well. `listen` makes the listener for each. Raises Stopped."""
+        """Run the runbooks until one does not end well. `listen` makes the listener for each. Raises Stopped.
+
+        A plan goes on behind one that failed by an error of its own: what differs in the others is to be known too.
+        """
         entries = {book.name: book for book in self.record.runbooks}
         memory = ProbeStore(self.site.site, self.record.server.get("host_key", ""))
         expected = dict(memory.runbooks)
@@ -88,6 +91,8 @@ class Run:
                 finally:
                     asked_here += [each.script for each in asked.asked]
                 if entry.status in ("failed", "interrupted"):
+                    if self.record.mode == "check" and entry.cause == "error":
+                        continue
                     return
                 memory.learn(path.stem, asked.asked, everything=self.record.mode == "install")
         finally:
@@ -103,7 +108,9 @@ class Run:
 
         logging.getLogger("papermill").setLevel(logging.ERROR)
         os.environ.pop(SITE_FILE, None)
-        before = [book.name for book in self.record.runbooks if book.status == "would change"]
+        before = [
+            book.name for book in self.record.runbooks if any(step.status == "would change" for step in book.steps)
+        ]
         asked.pending = ", ".join(before)
         entry.status, entry.started, entry.file = "running", now(), f"{entry.name}.ipynb"
         self._write()
@@ -202,10 +209,14 @@ class Run:
         self.statement = clean
 
     def _outcome(self, ended_by: BaseException | None) -> tuple[Status, Cause, str]:
-        for book in self.record.runbooks:
-            if book.status in ("failed", "interrupted"):
-                step = next((s.title for s in reversed(book.steps) if s.status in ("failed", "interrupted")), "")
-                return book.status, book.cause, ", ".join(filter(None, [book.name, step])) + f": {book.reason}"
+        bad = [book for book in self.record.runbooks if book.status in ("failed", "interrupted")]
+        if bad:
+            last = bad[-1]  # where an interrupt is, nothing comes behind it
+            said = []
+            for book in bad:
+                step = next((step.title for step in book.steps if step.status == book.status), "")
+                said.append(", ".join(filter(None, [book.name, step])) + f": {book.reason}")
+            return last.status, last.cause, "; ".join(said)
         if isinstance(ended_by, KeyboardInterrupt):
             cause = _cause(ended_by)
             return "interrupted", cause, REASONS[cause]

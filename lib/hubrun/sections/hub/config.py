@@ -14,14 +14,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource
 from hubrun.params import Site
+from hubrun.resources.conditional import Mended
 from hubrun.resources.files import Directory, File
-from hubrun.resources.secret_file import SecretFile
+from hubrun.resources.secret_file import CookieSecret, HubDatabase, SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.source_tree import SourceTree, Superseded, sources
 from hubrun.server_paths import (
     CONF_D,
     CONFIG,
+    COOKIE_SECRET,
     COURSES,
+    DATABASE,
     FILTER,
     FILTER_LOCAL,
     FILTER_SETTINGS,
@@ -41,6 +44,7 @@ from hubrun.server_paths import (
     program,
 )
 from hubrun.shell import one_line, quote
+from hubrun_hub.config_parts import OURS
 
 # What people notice of a restart.
 PROXY_NOTICE = "students' open pages connect again within seconds, and notebooks go on"
@@ -84,10 +88,13 @@ def pinned(name: str) -> str:
     return resource_files("hubrun.sections.hub").joinpath("requirements", *name.split("/")).read_text()
 
 
-def check_command(site: Site) -> str:
-    """Shell that loads the configuration in the hub's own Python as its own user, and fails for any unknown key."""
+def check_command(site: Site, *replaced: str) -> str:
+    """Shell that loads the configuration in the hub's own Python as its own user, and fails for any unknown key.
+
+    replaced: parts of ours that are written yet, and so are not judged.
+    """
     check = program("check_config", f"{VENV}/bin/python")
-    return quote(f"cd / && runuser -u {{}} -- {check} {{}}", site.hub_user, CONFIG)
+    return quote(f"cd / && runuser -u {{}} -- {check} {{}} {{}}", site.hub_user, CONFIG, replaced)
 
 
 def loads(site: Site) -> str:
@@ -98,12 +105,34 @@ def loads(site: Site) -> str:
     return f"if [ -e {CONFIG} ]; then ({check_command(site)}) && echo 'it loads'; else echo 'there is none yet'; fi"
 
 
+# What is ours is written and installed again, and so it is not judged. A check of a version before names it all the same,
+# or ends with a traceback where it or the hub's Python is broken; ours then ends with 3, and a shell with 126 or 127.
+_PRESENT = """
+[ -e {config} ] || { echo 'there is none yet'; exit 0; }
+said=$( ( {check} ) 2>&1 ) && { echo 'it loads'; exit 0; }
+code=$?
+theirs=$(printf '%s\\n' "$said" | grep -vE '^{ours}[,:]')
+case "$code $said" in 3\\ *|12[67]\\ *|*Traceback*|*"/bin/python: can't "*) theirs= ;; esac
+[ -n "$theirs" ] || { echo "what is ours does not work, and is made again:"; printf '%s\\n' "$said"; exit 0; }
+printf '%s\\n' "$theirs"
+exit 1
+"""
+
+
 def present_test(site: Site) -> Test:
-    """A test of the configuration that is on the server before anything is changed, if there is one."""
+    """A test of the operator's own part of the configuration that is on the server, before anything is changed.
+
+    What is ours may be of another version, damaged or gone: it is replaced, and so it is not judged.
+    """
+    names = "|".join(re.escape(f"{CONF_D}/{name}") for name in OURS)
+    check = check_command(site, *OURS, PurePosixPath(CONFIG).name)
     return Test(
-        "the present configuration loads", loads(site),
+        "your part of the present configuration loads",
+        _PRESENT.replace("{config}", CONFIG)
+        .replace("{check}", check)
+        .replace("{ours}", f"({names}|{re.escape(CONFIG)})"),
         remedy="Correct the file that is named, and run this again. Nothing was changed",
-    )  # fmt: skip
+    )
 
 
 def no_renaming_test() -> Test:
@@ -178,11 +207,18 @@ def no_former_code() -> Resource:
     return Superseded(tuple(f"{LIB}/{name}" for name in former), (f"{CONF_D}/*.py", FILTER_UNIT))
 
 
-def part(site: Site, name: str) -> Resource:
-    """One file of conf.d ("20-hub.py"). It stays only when the whole configuration loads with it."""
-    return File(
-        f"{CONF_D}/{name}", render(name, site), owner=f"root:{site.hub_user}", mode=0o640, check=check_command(site)
-    )
+def part(site: Site, name: str) -> File:
+    """One file of conf.d ("20-hub.py"). It stays only when the whole configuration loads with it.
+
+    Other parts of ours that do not load are no reason against it: each is put right in its turn.
+    """
+    check = check_command(site, *(each for each in OURS if each != name))
+    return File(f"{CONF_D}/{name}", render(name, site), owner=f"root:{site.hub_user}", mode=0o640, check=check)
+
+
+def mended(site: Site) -> list[Resource]:
+    """The parts of later runbooks, where they are there and do not load: without them the hub could not start."""
+    return [Mended(part(site, name), loads(site)) for name in OURS[2:]]
 
 
 def folder(site: Site) -> Resource:
@@ -198,15 +234,22 @@ def tokens(site: Site) -> list[Resource]:
     ]
 
 
+def state(site: Site) -> list[Resource]:
+    """What the hub keeps and cannot do without: where it was lost it is restored, or made again."""
+    return [
+        CookieSecret(COOKIE_SECRET, owner(site)),
+        HubDatabase(DATABASE, f"{STATE}/lti_people.sqlite", owner(site)),
+    ]
+
+
 def files(site: Site) -> list[Resource]:
     """The hub's configuration: the folder of its parts, the operator's part, the file that reads them, and ours."""
     return [
         Directory(CONF_D, owner=f"root:{site.hub_user}", mode=0o750),
         local_file(site),
-        main_file(site),
-        part(site, "20-hub.py"),
         *hub_code(),
-        part(site, "25-lti.py"),
+        main_file(site),
+        *(part(site, name) for name in OURS[:2]),
     ]
 
 
@@ -226,6 +269,8 @@ def filter_settings(site: Site) -> str:
         "processes": site.user_processes,
         "courses": COURSES if site.nbgrader else "",
         "hub_user": site.hub_user,
+        "subnet": site.docker_subnet,
+        "gateway": site.gateway,
     }
     return json.dumps(allowed, indent=2) + "\n"
 

@@ -15,6 +15,8 @@ from hubrun.server_paths import CONSUMERS, DEFAULT_CONSUMER, REGISTERED, VENV, p
 from hubrun.shell import quote
 from hubrun_hub.lti.consumers import CLIENT_KEY, CLIENT_SECRET
 
+_INTO_LMS = "nobody can launch until the LMS has them (05 says how)"
+
 
 def files(site: Site) -> list[Resource]:
     """Key and secret of each consumer with LTI 1.1, the platform of each with LTI 1.3, and no consumer besides.
@@ -26,7 +28,7 @@ def files(site: Site) -> list[Resource]:
         path = secret_path(consumer.name)
         if consumer.has("1.1"):
             lines = () if consumer.name == DEFAULT_CONSUMER else (f"LTI_PREFIX={consumer.prefix}",)
-            wanted.append(SecretFile(path, (CLIENT_KEY, CLIENT_SECRET), config.owner(site), lines))
+            wanted.append(SecretFile(path, (CLIENT_KEY, CLIENT_SECRET), config.owner(site), lines, _INTO_LMS))
         settings = {**_ways(site, consumer), **_platform(consumer)}
         if settings:
             text = json.dumps({**settings, "prefix": consumer.prefix, **_deployments(consumer)}, indent=2) + "\n"

@@ -104,7 +104,7 @@ def preflight(site: Site) -> list[Test]:
         ),
         *(
             Test(
-                f"the server reaches {host}", quote(_REACHED, host, port),
+                f"the server reaches {host}", _reached(site, host, port),
                 prints="reached", remedy="Check the server's DNS and its outbound firewall",
             )
             for host, port in _outside(site)
@@ -123,13 +123,26 @@ def preflight(site: Site) -> list[Test]:
     ]  # fmt: skip
 
 
+def _reached(site: Site, host: str, port: int) -> str:
+    """Shell of a test that the server reaches it; the registry of an image that is on the server already is not asked."""
+    there = quote(
+        "docker image inspect {} >/dev/null 2>&1 && { echo 'reached: the image is here'; exit 0; }\n", site.base_image
+    )
+    return (there if _registry(site.base_image).partition(":")[0] == host else "") + quote(_REACHED, host, port)
+
+
+def _registry(image: str) -> str:
+    """The registry in an image's name; "" where it is Docker's own, or none (pkg.go.dev/github.com/distribution/reference)."""
+    first, slash, _ = image.partition("/")
+    return first if slash and ("." in first or ":" in first or first == "localhost") else ""
+
+
 def _outside(site: Site) -> list[tuple[str, int]]:
     """Hosts and ports, from the parameters, that the server will need."""
     urls = [site.acme_directory] if site.tls == "acme" else []
     if site.docker_channel == "docker-ce" and site.docker_apt_url.startswith("http"):
         urls.append(site.docker_apt_url)
-    registry = site.base_image.split("/")[0]
-    if "." in registry:
+    if registry := _registry(site.base_image):
         urls.append(f"https://{registry}")
     parts = [urlsplit(url) for url in urls]
     hosts = [(part.hostname or "", part.port or (80 if part.scheme == "http" else 443)) for part in parts]
