@@ -13,6 +13,8 @@ PROXY_ENV = "/etc/jupyterhub/proxy.env"
 VERIFY_ENV = "/etc/jupyterhub/verify.env"
 PROXY_FOLDER = f"{VENV}/proxy"
 STATE = "/var/lib/jupyterhub"
+# By this a server of the image that is there was started (resources/started_once.py). Root's.
+STARTED = "/etc/jupyterhub/started-once"
 # What LMSs said when they registered the hub: its own files. Root's say which of them count (consumers.d).
 REGISTERED = f"{STATE}/lti_registered"
 # The links with which they may, and what the hub knows of each.
@@ -25,7 +27,9 @@ LIB = "/usr/local/lib/hubrun"
 # The package hubrun_hub: the one place for code of ours on a server. Root's, and nobody else writes there.
 HUB_CODE = f"{LIB}/hubrun_hub"
 # What of it the hub imports.
-HUB_IMPORTS = (f"{HUB_CODE}/lti", f"{HUB_CODE}/courses", f"{HUB_CODE}/pull_ticket.py")
+HUB_IMPORTS = (f"{HUB_CODE}/lti", f"{HUB_CODE}/courses", f"{HUB_CODE}/starting", f"{HUB_CODE}/pull_ticket.py")
+# Pages for when nobody else answers.
+AWAY = f"{HUB_CODE}/away"
 COURSES = "/srv/nbgrader"
 FILTER_SETTINGS = "/etc/jupyterhub/docker-filter.json"
 FILTER_LOCAL = "/etc/jupyterhub/docker-filter-local.json"

@@ -19,6 +19,7 @@ from hubrun.resources.secret_file import SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.source_tree import SourceTree, Superseded, sources
 from hubrun.server_paths import (
+    AWAY,
     CONF_D,
     CONFIG,
     COURSES,
@@ -67,7 +68,7 @@ def _on_one_line(value: Any) -> Any:
 def render(template: str, site: Site, **more: object) -> str:
     """The text of a file from sections/hub/templates for this site. more: further names that the template knows."""
     names = {
-        "site": site, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site),
+        "site": site, "away": AWAY, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site),
         "filter_socket": FILTER_SOCKET, "hub_program": program, "lib": LIB, "proxy_user": PROXY_USER,
         "registered": REGISTERED, "registration": REGISTRATION, **more,
     }  # fmt: skip
@@ -204,8 +205,8 @@ def files(site: Site) -> list[Resource]:
         Directory(CONF_D, owner=f"root:{site.hub_user}", mode=0o750),
         local_file(site),
         main_file(site),
+        *hub_code(),  # which both of the next import
         part(site, "20-hub.py"),
-        *hub_code(),
         part(site, "25-lti.py"),
     ]
 
