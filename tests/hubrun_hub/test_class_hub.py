@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -179,6 +180,72 @@ def test_a_server_that_ended_unseen_is_started_again_by_the_page_that_waits(hub:
     time.sleep(0.2)
     launched(hub, "bob")
     assert not hub.api("GET", "/users/bob")["servers"]
+
+
+# The API of configurable-http-proxy, which forgets all when it ends.
+PROXY = """
+import json, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+routes = {}
+class Api(BaseHTTPRequestHandler):
+    def answer(self, status, body=b""):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self): self.answer(200, json.dumps(routes).encode())
+    def do_POST(self):
+        path = self.path.removeprefix("/api/routes") or "/"
+        routes[path] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.answer(201)
+    def do_DELETE(self):
+        routes.pop(self.path.removeprefix("/api/routes"), None)
+        self.answer(204)
+    def log_message(self, *_): pass
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Api).serve_forever()
+"""
+
+
+def test_a_proxy_that_restarted_has_its_routes_at_once(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = f"""
+from hubrun_hub.starting.proxy import WatchedProxy
+c.JupyterHub.proxy_class = WatchedProxy
+c.ConfigurableHTTPProxy.should_start = False
+c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{port}"
+c.ConfigurableHTTPProxy.auth_token = "abc"
+c.JupyterHub.last_activity_interval = 3600
+"""
+
+    def routes() -> set[str]:
+        try:
+            return set(httpx.get(f"http://127.0.0.1:{port}/api/routes", verify=False).json())
+        except httpx.TransportError:
+            return set()
+
+    (tmp_path / "server.py").write_text(SERVER)
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "memory").write_text("100000")
+    settings = SETTINGS.format(python=sys.executable, server=str(tmp_path / "server.py")) + settings
+    proxy = subprocess.Popen([sys.executable, "-c", PROXY, str(port)])
+    try:
+        with running_hub(tmp_path / "hub", settings) as hub:
+            waits(launched(hub, "ada"))
+            for _ in range(2):
+                assert routes() == {"/", "/user/ada"}
+                proxy.kill()
+                proxy.wait()
+                proxy = subprocess.Popen([sys.executable, "-c", PROXY, str(port)])
+                began = time.monotonic()
+                while routes() != {"/", "/user/ada"} and time.monotonic() < began + 20:
+                    time.sleep(0.1)
+                assert time.monotonic() - began < 5, hub.log[-3000:]
+            stop(hub, "ada")
+    finally:
+        proxy.kill()
 
 
 def try_start(hub: Hub) -> subprocess.CompletedProcess[str]:
