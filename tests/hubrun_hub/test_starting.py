@@ -80,7 +80,9 @@ def test_when_memory_is_short_they_wait_and_the_operator_is_told(
         await asyncio.sleep(0.1)
         assert [task.done() for task in tasks] == [True, True, False, False], "two fit"
         assert f"memory is short: {left} MB are left, and 2 people wait" in line.problem
-        assert sum("memory is short" in record.getMessage() for record in caplog.records) == 1, "told, and not each second"
+        assert sum("memory is short" in record.getMessage() for record in caplog.records) == 1, (
+            "told, and not each second"
+        )
         left += EACH_MB
         await asyncio.sleep(0.1)
         assert tasks[2].done() and not tasks[3].done()

@@ -67,7 +67,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "PATH": os.environ["PATH"], "PYTHONPATH": f"{LIB}:{folder}", "HOME": str(folder), "JUPYTER_CONFIG_DIR": str(folder),
         "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "JUPYTER_DATA_DIR": str(folder / "data"),
     }  # fmt: skip
-    command = [sys.executable, "-m", "jupyter_server", f"--port={port}", "--no-browser", f"--IdentityProvider.token={token}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter_server",
+        f"--port={port}",
+        "--no-browser",
+        f"--IdentityProvider.token={token}",
+    ]
     command += ["--allow-root", "--ServerApp.port_retries=0"]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log) as process:  # fmt: skip
         headers = {"Authorization": f"token {token}", "Origin": f"http://127.0.0.1:{port}"}

@@ -8,8 +8,9 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection as Connection
+from jupyter_server.services.kernels.connection import channels
 
+Connection: Any = channels.ZMQChannelsWebsocketConnection
 # Control Group v2, "Memory Interface Files": memory.events, oom_kill; memory.max. A container sees its own group there.
 GROUP = Path("/sys/fs/cgroup")
 _LOOK_S = 0.5

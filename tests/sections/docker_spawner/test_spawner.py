@@ -98,7 +98,9 @@ def test_a_container_that_has_ended_ends_the_start_and_its_last_words_are_logged
 
     with pytest.raises(NotStarted) as failed:
         asyncio.run(go())
-    assert "ended at once" in failed.value.jupyterhub_message and "Your files are safe" in failed.value.jupyterhub_message
+    assert (
+        "ended at once" in failed.value.jupyterhub_message and "Your files are safe" in failed.value.jupyterhub_message
+    )
     assert "  ada: start.sh: no such file?[2J" in [record.getMessage() for record in caplog.records]
 
 
