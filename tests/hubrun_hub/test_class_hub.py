@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,8 +17,12 @@ from typing import Any
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect, sync_playwright
 
-from lti_hub import Browser, Hub, form, hub_python, running_hub
+from hub_front import FLAGS, front, serve_tls
+from lti_hub import HOST, PUBLIC_URL, Browser, Hub, form, hub_python, running_hub
+from own_certificate import write_certificate
 
 pytestmark = pytest.mark.hub
 
@@ -278,3 +284,70 @@ def test_whoever_waited_while_the_hub_restarted_comes_in_again_without_a_click(h
     page = follow(eve, "/hub/spawn-pending/eve")
     assert page.status_code == 200 and 'window.location.replace("/hub/spawn/eve"' in page.text
     waits(eve)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_a_browser_reads_its_place_outlives_a_restart_of_the_hub_and_gets_in_without_a_click(
+    tmp_path: Path,
+) -> None:
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert path, "there is no Chromium (Debian: apt-get install chromium)"
+    (tmp_path / "server.py").write_text(SERVER)
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "memory").write_text("300")
+    port = free_port()
+    settings = SETTINGS.format(python=sys.executable, server=str(tmp_path / "server.py"))
+    settings += (
+        f"c.Spawner.port = {port}\n"
+        + 'c.JupyterHub.tornado_settings = {"cookie_options": {"samesite": "Lax", "secure": True}}\n'
+    )
+    with running_hub(tmp_path / "hub", settings) as hub, sync_playwright() as started:
+        server = serve_tls(front(hub.port, port), write_certificate(tmp_path, HOST.partition(":")[0]))
+        rules = f"MAP {HOST} 127.0.0.1:{server.server_port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+        opened = started.chromium.launch(executable_path=path, args=[*FLAGS, f"--host-resolver-rules={rules}"])
+        context = opened.new_context(ignore_https_errors=True, bypass_csp=True, viewport={"width": 390, "height": 700})
+        page = context.new_page()
+        page.set_content(
+            f'<form action="{PUBLIC_URL}hub/lti/launch" method="post">'
+            + "".join(
+                f'<input type="hidden" name="{name}" value="{html.escape(value)}">'
+                for name, value in form("ada").items()
+            )
+            + "<button>Open</button></form>"
+        )
+        page.get_by_role("button").click()
+        page.wait_for_url("**/hub/spawn-pending/ada**")
+        page.goto(f"{PUBLIC_URL}hub/spawn?next=%2Fuser%2Fada%2Flab%3Fx%3D1")
+        said = page.get_by_role("status")
+        expect(said).to_contain_text("You are number 1 of 1 in line. The server's memory is in use", timeout=20_000)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Your server starts")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it fits a phone"
+        assert no_grave_fault(page)
+        page.get_by_text("Event log").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#progress-log")).to_contain_text("number 1 of 1")
+        hub.stop()
+        expect(page.get_by_role("heading", level=1)).to_have_text("One moment", timeout=60_000)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert no_grave_fault(page)
+        hub.start()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Your server starts", timeout=60_000)
+        expect(said).to_contain_text("number 1 of 1", timeout=20_000)
+        memory(hub, 100000)
+        page.wait_for_url("**/user/ada/lab?x=1", timeout=60_000)
+        opened.close()
+        server.shutdown()
+        server.server_close()
+        stop(hub, "ada")
+
+
+def no_grave_fault(page: Page) -> bool:
+    grave = [each for each in Axe().run(page).response["violations"] if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in grave] == []
+    return True
