@@ -1,4 +1,4 @@
-"""From the signed POST to a kernel that answers, against `docker run` of the same image; and a class of thirty."""
+"""From the signed POST to a kernel that answers, against `docker run` of the same image; and a class of a hundred."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx
@@ -24,13 +25,15 @@ from hubrun.lms.lti11 import LaunchRequest
 from hubrun.practice.docker_engine import Say
 from hubrun.sections.verify import outside_checks
 from hubrun.sections.verify.verification import STUDENTS, Verification
+from hubrun.shell import quote
 
 LIMIT = 120.0  # seconds for one launch
-CLASS_LIMIT = 300.0
-STUDENTS_OF_CLASS = 30
-ARRIVE_WITHIN = 10.0  # seconds
+CLASS_LIMIT = 600.0
+STUDENTS_OF_CLASS = 100
+ARRIVE_WITHIN = 30.0  # seconds
 _POLL = 0.1
 _PORT = 8899
+_PORTS = 9100  # of a class
 _PROBE, _VOLUME, _TOKEN = "hubrun-bench", "hubrun-bench", "bench"
 
 
@@ -67,15 +70,19 @@ class Launches:
         return [Figure("launch to a kernel that answers: docker run", ours, theirs, 1.25)]
 
     def of_a_class(self) -> list[Figure]:
-        """Thirty students who launch within ten seconds; each runs a cell. All are gone afterwards."""
+        """A hundred students who launch within thirty seconds; each runs a cell. All are gone afterwards.
+
+        Beside as many `docker run` of the image at the same pace, without a hub.
+        """
         canvas = self.canvas
-        names = [f"hubrunbench{number:02d}" for number in range(STUDENTS_OF_CLASS)]
+        names = [f"hubrunbench{number:03d}" for number in range(STUDENTS_OF_CLASS)]
         site = self.server.site
-        # Signed at once: the last launches when its signature is 10 s old, and minutes are allowed.
+        # Signed at once: the last launches when its signature is 30 s old, and minutes are allowed.
         signed = canvas.sign([LaunchRequest(site.launch_url, canvas.form(name)) for name in names])
         opened: list[Browser] = []
         failures: list[str] = []
         seconds: list[float] = []
+        ready: dict[int, float] = {}
         lock = threading.Lock()
         began = time.monotonic()
 
@@ -85,13 +92,14 @@ class Launches:
             with lock:
                 opened.append(browser)
             try:
-                took = _work(browser, site.launch_url, signed[number], names[number], CLASS_LIMIT)
+                at, took = _work(browser, site.launch_url, signed[number], names[number], CLASS_LIMIT)
             except HubrunError as error:
                 with lock:
                     failures.append(f"{names[number]}: {error.what}")
             else:
                 with lock:
                     seconds.append(took)
+                    ready[number] = at
 
         try:
             with ThreadPoolExecutor(STUDENTS_OF_CLASS) as pool:
@@ -99,13 +107,23 @@ class Launches:
             memory = self._memory(names)
         finally:
             self._gone(opened, names)
+        bare = self._docker_runs()
         note = failures[0] if failures else ""
         title = f"{STUDENTS_OF_CLASS} students within {ARRIVE_WITHIN:.0f} s"
         missing = "" if seconds else "nobody was served"
         return [
             Figure(f"{title}: not served", [len(failures)], goal=0, unit="", note=note),
             Figure(
-                f"{title}: slowest to a kernel's answer", [max(seconds, default=0)], missing=missing, note=_spread(seconds)
+                f"{title}: half of them to a kernel's answer: docker run at the same pace", _half(seconds), _half(bare), 1.3, missing=missing,
+                note=_spread(seconds),
+            ),
+            Figure(
+                f"{title}: slowest to a kernel's answer: docker run at the same pace", [max(seconds, default=0)], [max(bare, default=0)], 1.3,
+                missing=missing, note=f"{len(bare)} of {STUDENTS_OF_CLASS} docker run answered; {_spread(bare)}",
+            ),
+            Figure(
+                f"{title}: overtaken on the way to JupyterLab, at most", [overtaken(ready)], unit="students", missing=missing,
+                note="as many as start at once may be",
             ),
             Figure(
                 f"{title}: memory of one student's container", [statistics.median(memory)] if memory else [], unit="MB",
@@ -117,37 +135,76 @@ class Launches:
         canvas, url = self.canvas, self.server.site.launch_url
         (signed,) = canvas.sign([LaunchRequest(url, canvas.form(name))])
         with Browser(canvas.route) as browser:
-            return _work(browser, url, signed, name, LIMIT)
+            return _work(browser, url, signed, name, LIMIT)[1]
 
     def _docker_run(self) -> float:
         """Seconds from `docker run` to a kernel's answer; what the SSH command itself costs is taken off."""
-        site = self.server.site
-        memory = f"{site.user_memory_mb}m"
-        words = [
-            "docker", "run", "-d", "--name", _PROBE, "--network", server_paths.NETWORK, "-p", f"{_PORT}:8888",
-            "-v", f"{_VOLUME}:/home/jovyan", "--memory", memory, "--memory-swap", memory, "--cpus", str(site.user_cpus),
-            "--pids-limit", str(site.user_processes), "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init",
-            site.image_name, "start-notebook.py", f"--IdentityProvider.token={_TOKEN}",
-        ]  # fmt: skip
         before = time.monotonic()
         self.server.run("true")
         overhead = time.monotonic() - before
-        # A name of its own and an address: so that no web proxy of this machine is asked.
-        route = Route(f"http://bench.localhost:{_PORT}", self.address)
-        headers = {"Authorization": f"token {_TOKEN}", "Origin": route.url}
         try:
             began = time.monotonic()
-            self.server.run("{}", words, seconds=60)
-            with route.client(LIMIT) as client:
-                _until(lambda: client.get(f"{route.url}/lab", headers=headers).is_success, began + LIMIT)
-                started = client.post(f"{route.url}/api/kernels", headers=headers, json={}).raise_for_status().json()
-            url = f"ws://bench.localhost:{_PORT}/api/kernels/{started['id']}/channels"
-            _answers(kernel_client.execute(route, url, headers, "6*7", LIMIT), "docker run")
-            return time.monotonic() - began - overhead
-        except httpx.HTTPError as error:
-            raise CheckFailed(f"no kernel was started ({error})", "docker run") from None
+            self.server.run("{}", self._bare(_PROBE, _VOLUME, _PORT), seconds=60)
+            return self._kernel_answers(_PORT, began, LIMIT) - overhead
         finally:
             self.server.run("docker rm -f {} && docker volume rm {}", _PROBE, _VOLUME, check=False)
+
+    def _docker_runs(self) -> list[float]:
+        """Seconds of each `docker run` of a class that answered, at the pace of the class and all from the server itself."""
+        numbers = range(STUDENTS_OF_CLASS)
+        pause = f"{ARRIVE_WITHIN / STUDENTS_OF_CLASS:.3f}"
+        starts = [
+            quote(
+                "{} > /dev/null 2>&1 &\nsleep {}\n",
+                self._bare(f"{_PROBE}-{each}", f"{_VOLUME}-{each}", _PORTS + each),
+                pause,
+            )
+            for each in numbers
+        ]
+        found: list[float] = []
+        began = time.monotonic()
+
+        def answers(number: int) -> None:
+            came = began + number * ARRIVE_WITHIN / STUDENTS_OF_CLASS
+            time.sleep(max(0.0, came - time.monotonic()))
+            with suppress(HubrunError):  # one that did not answer
+                found.append(self._kernel_answers(_PORTS + number, came, CLASS_LIMIT))
+
+        try:
+            with ThreadPoolExecutor(STUDENTS_OF_CLASS + 1) as pool:
+                started = pool.submit(self.server.run, f"{''.join(starts)}wait", seconds=CLASS_LIMIT, check=False)
+                list(pool.map(answers, numbers))
+                started.result()
+        finally:
+            names = [f"{_PROBE}-{each}" for each in numbers]
+            self.server.run("docker rm -f {}; docker volume rm {}", names, names, seconds=300, check=False)
+        return found
+
+    def _bare(self, name: str, volume: str, port: int) -> list[str]:
+        """The command of a container with the limits of a student's, whose JupyterLab is at a port of the server."""
+        site = self.server.site
+        memory = f"{site.user_memory_mb}m"
+        return [
+            "docker", "run", "-d", "--name", name, "--network", server_paths.NETWORK, "-p", f"{port}:8888",
+            "-v", f"{volume}:/home/jovyan", "--memory", memory, "--memory-swap", memory, "--cpus", str(site.user_cpus),
+            "--pids-limit", str(site.user_processes), "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init",
+            site.image_name, "start-notebook.py", f"--IdentityProvider.token={_TOKEN}",
+        ]  # fmt: skip
+
+    def _kernel_answers(self, port: int, began: float, limit: float) -> float:
+        """Seconds from `began` to the answer of a kernel of the JupyterLab at this port. Raises CheckFailed."""
+        # A name of its own and an address: so that no web proxy of this machine is asked.
+        route = Route(f"http://bench.localhost:{port}", self.address)
+        headers = {"Authorization": f"token {_TOKEN}", "Origin": route.url}
+        try:
+            with route.client(limit) as client:
+                _until(lambda: client.get(f"{route.url}/lab", headers=headers).is_success, began + limit)
+                started = client.post(f"{route.url}/api/kernels", headers=headers, json={}).raise_for_status().json()
+            url = f"ws://bench.localhost:{port}/api/kernels/{started['id']}/channels"
+            _answers(kernel_client.execute(route, url, headers, "6*7", limit), "docker run")
+            return time.monotonic() - began
+        except httpx.HTTPError as error:
+            raise CheckFailed(f"no kernel was started ({error})", "docker run") from None
 
     def _memory(self, names: Sequence[str]) -> list[float]:
         """MB that each student's container uses, as docker stats has it: without the page cache."""
@@ -175,15 +232,16 @@ class Launches:
         self.server.run(left, names, seconds=180, check=False)
 
 
-def _work(browser: Browser, url: str, signed: dict[str, str], name: str, limit: float) -> float:
-    """Seconds from the POST to a kernel's answer. Raises CheckFailed."""
+def _work(browser: Browser, url: str, signed: dict[str, str], name: str, limit: float) -> tuple[float, float]:
+    """When JupyterLab was there (monotonic), and seconds from the POST to a kernel's answer. Raises CheckFailed."""
     began = time.monotonic()
     accepted = outside_checks.check_accepted(browser.launch(url, signed), name)
     if not accepted.ok:
         raise CheckFailed(f"the launch was refused: {accepted.came}", name)
     browser.start(limit)
+    ready = time.monotonic()
     _answers(browser.run_cell("6*7", limit), name)
-    return time.monotonic() - began
+    return ready, time.monotonic() - began
 
 
 def _answers(came: str, who: str) -> None:
@@ -200,6 +258,15 @@ def _until(ready: Callable[[], bool], deadline: float) -> None:
             pass  # nothing listens yet
         time.sleep(_POLL)
     raise CheckFailed(f"JupyterLab did not answer within {LIMIT:.0f} s", "docker run")
+
+
+def overtaken(ready: Mapping[int, float]) -> int:
+    """The most places that one student lost: how many came after them and had JupyterLab before. Pure."""
+    return max((sum(ready[later] < at for later in ready if later > number) for number, at in ready.items()), default=0)
+
+
+def _half(seconds: Sequence[float]) -> list[float]:
+    return [statistics.median(seconds)] if seconds else []
 
 
 def _spread(seconds: Sequence[float]) -> str:

@@ -94,7 +94,7 @@ class Bench:
             self._measure("launch", lambda: launches.one(self.rounds.launch))
             if self.quick:
                 self._leave_out("verify", "06_verify: left out with --quick")
-                self._leave_out("class", "thirty students at once: left out with --quick")
+                self._leave_out("class", "a hundred students at once: left out with --quick")
                 self._leave_out("eight", "eight servers: left out with --quick")
             else:
                 self._measure("verify", lambda: [Figure("06_verify, apart", [ours.verify(target).seconds])])

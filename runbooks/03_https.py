@@ -143,7 +143,7 @@ server.check(*nginx.http_tests(site))
 # %% [markdown]
 # ## nginx as a service
 #
-# With the distribution's unit, nginx stays down after it fails, has all of root's rights, and can use all of the memory. A file beside the unit changes this: nginx starts again after a failure, has only the rights that a web server needs, and may use a part of the memory. Other sites of this nginx go on as before. When the file changes, nginx restarts, which takes less than a second; open pages connect again by themselves.
+# With the distribution's unit, nginx stays down after it fails, has all of root's rights, and can use all of the memory. A file beside the unit changes this: nginx starts again within a second however it ended (`systemctl stop` keeps it down), has only the rights that a web server needs, and may use a part of the memory. Other sites of this nginx go on as before. When the file changes, nginx restarts, which takes less than a second; open pages connect again by themselves.
 #
 # By hand: `sudo systemctl edit nginx`
 
@@ -181,6 +181,8 @@ server.check(*site_certificate.tests(site))
 # HTTPS, with Mozilla's recommended settings and with HTTP/2, written as the installed nginx understands it (`http2 on;` from version 1.25.1, `listen 443 ssl http2;` before). Browsers are told to use only HTTPS for `hsts_seconds`. A kernel's websocket stays open for a day without traffic (nginx's default is one minute). The hub sees the same address as the browser, because the signature of a launch covers it.
 #
 # **The gate**, on a site without `subdomains`. There, everything below `/user/` has the same origin as the hub, and a student can run any program in place of their own server: what it sends would act with the rights of the person who opens it. So before each request for `/user/NAME/` nginx asks the hub, and lets through only that person, other people to whom the hub gave access by a role (the administrators' role does not count), and scripts with a token for that server. It remembers a yes for five seconds; while the hub restarts, people who are at work go on.
+#
+# **When nobody behind nginx answers**, because the hub, its proxy or a student's server is restarting, people see a page that says so and goes on by itself within seconds.
 #
 # **People who are not logged in** get little: bodies of at most 1 MB (uploads to one's own server may have `upload_limit_mb`, and are not stored on the disk on their way), and from one address 4000 requests at a time and 30 launches a second, after 500 at once: a class of 300 behind one address is not slowed down. More connections than Debian's 768 are allowed in `nginx.conf`.
 #

@@ -189,11 +189,15 @@ server.ensure(*config.docker_filter(site))
 # %% [markdown]
 # ## DockerSpawner
 #
-# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. `/dev/shm`, through which PyTorch's loaders pass data, may use all of a student's memory. When the container stops it is removed; the volume stays. Everything in the container is read-only except the home, `/tmp`, `/var/tmp` and `/run`; the last three are kept in the student's part of the memory. What a student installs with `pip` goes into the home and is still there the next time; `conda install` is refused. The container is also told from where a launch may pull a repository without a question (`git_hosts`): any other link shows what it would do, and waits for a click. The hub now listens on its address in the students' network, which containers can reach and the outside cannot. If `90-local.py` asks Docker for something that the service above would refuse, this step fails and names it, and the hub goes on as before.
+# From now on a launch starts a container for the student: with limits on memory, CPU and processes, without privileges, and with a volume that keeps their files. `/dev/shm`, through which PyTorch's loaders pass data, may use all of a student's memory. When the container stops the hub removes it; the volume stays. Everything in the container is read-only except the home, `/tmp`, `/var/tmp` and `/run`; the last three are kept in the student's part of the memory. What a student installs with `pip` goes into the home and is still there the next time; `conda install` is refused. The container is also told from where a launch may pull a repository without a question (`git_hosts`): any other link shows what it would do, and waits for a click. The hub now listens on its address in the students' network too, which containers can reach and the outside cannot. If `90-local.py` asks Docker for something that the service above would refuse, this step fails and names it, and the hub goes on as before.
+#
+# When a class comes at once, it waits in line: servers start in the order in which people came, twice as many at a time as the server has cores, and only while it has memory for one more (about 200 MB each, with 250 MB to spare). The page shows each person's place and goes on by itself. While people wait for memory, `/hub/health` answers 503 and says so, and the hub's log does too. A server whose container ends at its start is known at once: the student gets a page, and the hub's log has the container's last lines. If Docker, the network or the image is missing, the start is tried again for two minutes, and the page says what is missing.
+#
+# At last, and again whenever image or configuration changed, a server is started once through the hub, for the test user `hubruntest1`, and removed again: some images build, and end at once.
 #
 # The group `docker` is for people who administer the server: `docker_users` names them, and all other accounts are removed from it, the hub's account too.
 #
-# By hand: `sudo nano /etc/jupyterhub/conf.d/40-docker.py && sudo gpasswd --delete jupyterhub docker && sudo systemctl restart jupyterhub`
+# By hand: `sudo nano /etc/jupyterhub/conf.d/40-docker.py && sudo gpasswd --delete jupyterhub docker && sudo systemctl restart jupyterhub`, then launch from a course and read `journalctl -u jupyterhub`
 
 # %%
 server.ensure(*docker_setup.spawner(site))

@@ -13,6 +13,8 @@ PROXY_ENV = "/etc/jupyterhub/proxy.env"
 VERIFY_ENV = "/etc/jupyterhub/verify.env"
 PROXY_FOLDER = f"{VENV}/proxy"
 STATE = "/var/lib/jupyterhub"
+# By this a server of the image that is there was started (resources/started_once.py). Root's.
+STARTED = "/etc/jupyterhub/started-once"
 # What LMSs said when they registered the hub: its own files. Root's say which of them count (consumers.d).
 REGISTERED = f"{STATE}/lti_registered"
 # The links with which they may, and what the hub knows of each.
@@ -26,9 +28,11 @@ LIB = "/usr/local/lib/hubrun"
 HUB_CODE = f"{LIB}/hubrun_hub"
 # What of it the hub imports.
 HUB_IMPORTS = (
-    f"{HUB_CODE}/lti", f"{HUB_CODE}/courses", f"{HUB_CODE}/pull_ticket.py", f"{HUB_CODE}/config_parts.py",
+    f"{HUB_CODE}/lti", f"{HUB_CODE}/courses", f"{HUB_CODE}/starting", f"{HUB_CODE}/pull_ticket.py", f"{HUB_CODE}/config_parts.py",
     f"{HUB_CODE}/student_container.py",
 )  # fmt: skip
+# Pages for when nobody else answers.
+AWAY = f"{HUB_CODE}/away"
 # What the hub signs logins with, and what it knows of users and their servers.
 COOKIE_SECRET = f"{STATE}/cookie_secret"
 DATABASE = f"{STATE}/jupyterhub.sqlite"

@@ -1,4 +1,4 @@
-"""The part of a spawner that asks Docker for a student's container: its limits, and what is said when there is none."""
+"""The part of a spawner that asks Docker for a student's container: its limits."""
 
 # mypy: disable-error-code="misc"
 from __future__ import annotations
@@ -7,28 +7,9 @@ from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
 
-_TELL = "Please tell whoever runs this hub."
-
-
-class NotStarted(Exception):
-    """A server that was not started, with what the student reads (JupyterHub shows `jupyterhub_message`)."""
-
-    def __init__(self, message: str, reason: str) -> None:
-        super().__init__(f"{message} ({reason})" if reason else message)
-        self.jupyterhub_message = message
-
 
 class StudentContainer:
     """Comes before a DockerSpawner among the base classes."""
-
-    async def start(self: Any) -> Any:
-        try:
-            return await super().start()
-        except Exception as error:
-            message = explained(error, str(self.image))
-            if not message:
-                raise
-            raise NotStarted(message, str(getattr(error, "explanation", "") or error)) from error
 
     async def create_object(self: Any) -> Any:
         """Create the container. What else is limited follows the memory that this person gets, whoever said how much."""
@@ -51,20 +32,3 @@ def _with_memory(configured: Any) -> Callable[[Any], Any]:
         return {"memswap_limit": memory, "shm_size": memory, **found} if memory else dict(found)
 
     return both
-
-
-def explained(error: Exception, image: str) -> str:
-    """What a student reads of an error of Docker's, or of what stands before it; "" for any other error."""
-    status, why = getattr(error, "status_code", None), str(getattr(error, "explanation", "") or error)
-    if status == 404 and "image" in why.lower():
-        return (
-            f"The image {image}, from which servers are started, is missing on this server. {_TELL} "
-            "It is built again by: ./hubrun install params/SITE.yaml --only 04"
-        )
-    if status == 404 and "network" in why.lower():
-        return "The network for students' servers is missing. It is made again by itself: try again in a minute."
-    if status == 403 and why.startswith("refused by"):
-        return f"Your server was not started, because a setting of this hub asks for what is not allowed here. {_TELL}"
-    if status in (502, 503, 504) or type(error).__name__ in ("ConnectionError", "ConnectTimeout", "ReadTimeout"):
-        return "Docker, which starts servers, does not answer just now. Try again in a minute."
-    return ""

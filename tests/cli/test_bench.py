@@ -249,3 +249,8 @@ def test_a_part_that_is_not_known_is_refused_with_those_that_are() -> None:
     )
     assert done.returncode == 2
     assert b"install" in done.stderr and b"trips" in done.stderr
+
+
+def test_who_came_later_and_got_in_before_is_counted() -> None:
+    assert launch.overtaken({}) == launch.overtaken({0: 1.0, 1: 2.0, 2: 3.0}) == 0
+    assert launch.overtaken({0: 5.0, 1: 2.0, 2: 3.0, 4: 4.0, 9: 6.0}) == 3

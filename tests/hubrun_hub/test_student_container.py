@@ -1,4 +1,4 @@
-"""What a student reads when no server could be started, and which limits follow the memory."""
+"""Which limits of a student's container follow the memory."""
 
 from __future__ import annotations
 
@@ -7,77 +7,22 @@ from typing import Any
 
 import pytest
 
-from hubrun_hub.student_container import NotStarted, StudentContainer
-
-
-class DockerError(Exception):
-    """As docker.errors.APIError."""
-
-    def __init__(self, status: int, explanation: str) -> None:
-        super().__init__(f"{status} Client Error")
-        self.status_code, self.explanation = status, explanation
+from hubrun_hub.student_container import StudentContainer
 
 
 class Spawner:
-    """Stands in for a DockerSpawner: keeps with which extra_host_config the container was asked for, or fails."""
+    """Stands in for a DockerSpawner: keeps with which extra_host_config the container was asked for."""
 
-    image = "class"
     extra_host_config: Any = {"init": True}
     mem_limit: Any = "2G"
-    fails: Exception | None = None
-
-    async def start(self) -> tuple[str, int]:
-        await self.create_object()
-        return "10.0.0.2", 8888
 
     async def create_object(self) -> dict[str, str]:
         self.asked = await self.extra_host_config(self)
-        if self.fails:
-            raise self.fails
         return {"Id": "1"}
 
 
 class Both(StudentContainer, Spawner):
     """As conf.d/40-docker.py makes it."""
-
-
-def explanation(error: Exception) -> str:
-    spawner = Both()
-    spawner.fails = error
-    with pytest.raises(NotStarted) as caught:
-        asyncio.run(spawner.start())
-    assert spawner.extra_host_config == {"init": True}, "as it was"
-    return caught.value.jupyterhub_message
-
-
-REFUSED = "refused by hubrun-docker-filter: HostConfig.Memory must be from 1 to 5"
-SAID = {
-    "the image was pruned": (DockerError(404, "No such image: class:latest"), "The image class, from which servers are started, is missing"),
-    "the network was pruned": (DockerError(404, "network jupyterhub not found"), "The network for students' servers is missing"),
-    "a setting is refused": (DockerError(403, REFUSED), "a setting of this hub asks for what is not allowed"),
-    "Docker is stopped": (DockerError(502, "Docker does not answer: [Errno 111]"), "does not answer just now"),
-    "the service before Docker is stopped": (type("ConnectionError", (Exception,), {})("refused"), "does not answer just now"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", SAID)
-def test_a_student_reads_what_is_missing(name: str) -> None:
-    error, text = SAID[name]
-    assert text in explanation(error)
-
-
-def test_the_reason_for_the_operator_is_in_the_exception() -> None:
-    spawner = Both()
-    spawner.fails = DockerError(403, REFUSED)
-    with pytest.raises(NotStarted, match="HostConfig.Memory must be from 1 to 5"):
-        asyncio.run(spawner.start())
-
-
-def test_any_other_error_is_what_it_was() -> None:
-    spawner = Both()
-    spawner.fails = ZeroDivisionError("a hook's")
-    with pytest.raises(ZeroDivisionError):
-        asyncio.run(spawner.start())
 
 
 async def _awaited(spawner: Any) -> dict[str, Any]:

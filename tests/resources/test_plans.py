@@ -40,6 +40,7 @@ from hubrun.resources.registration_link import RegistrationLink
 from hubrun.resources.secret_file import CookieSecret, HubDatabase, SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.source_tree import SourceTree, Superseded, sources
+from hubrun.resources.started_once import StartedOnce
 from hubrun.resources.system import CA_FOLDER, CertificateAuthorities, HostEntry, Swap, TimeSync
 from hubrun.resources.users import AuthorizedKey, NotInGroups, OnlyMembers, User
 from hubrun.resources.venv import Venv, pins
@@ -95,6 +96,9 @@ LINK_MODES = "modes=600 root:root 640 root:jupyterhub "
 NETWORK = Network("hub", "172.29.0.0/16", "172.29.0.1")
 USED = WhenFileHas("/etc/hub.py", "http://172.29.0.1:8081", NETWORK)
 IMAGE = Image("class", {"Dockerfile": b"FROM x"}, {"BASE": "a b"}, "base:1", "/srv/image")
+STARTED = StartedOnce(
+    "class", ("/etc/hub.py", "/etc/local.py"), "try-start", "tester", "home-of-tester", "/etc/started"
+)
 LOGS = DaemonSettings((("log-driver", "local"), ("live-restore", True)))
 LOGS_TEXT = '{\n  "log-driver": "local",\n  "live-restore": true\n}\n'
 AUTHORITY = CertificateAuthorities((PEM,))
@@ -110,6 +114,10 @@ FRESH = "fresh=/var/lib/apt/lists/deb_Packages\n"
 # resource, what its probe printed → for each action its title and pieces of its script; a piece after "not" is absent
 Plan = tuple[Resource, str, list[tuple[str, ...]]]
 PLANS: dict[str, Plan] = {
+    # -- a start of the image
+    "an image that was started since anything changed": (STARTED, "digest=ab\nproven=ab", []),
+    "an image that was never started": (STARTED, "digest=ab\nproven=", [("start a student's server once, as a launch does", "if ! try-start", "docker volume rm home-of-tester", "grep -F tester", "> /etc/started")]),
+    "an image or a configuration that is another": (STARTED, "digest=ab\nproven=cd", [("start a student's server once, as a launch does",)]),
     # -- packages
     "packages that are there": (Packages("curl", "gpg"), "curl installed\ngpg installed\n", []),
     "one package of two, and one that was removed with its configuration left": (
@@ -1276,3 +1284,31 @@ def test_a_container_with_another_jupyterhub_or_without_a_way_to_the_hub_is_no_g
 def test_a_student_must_not_be_root(uid: str, ok: bool) -> None:
     (test,) = (t for t in container_tests(Site(site="x", domain="hub.example.edu")) if "not root" in t.title)
     assert test.judge(0, f"Entered start.sh\nuid {uid}\njupyterhub 6.1.1\nhub 200\n").ok is ok
+
+
+def test_a_start_is_proven_once_and_again_when_something_changed(machine: Machine) -> None:
+    files = [machine.root / name for name in ("40-docker.py", "90-local.py")]
+    for path in files:
+        path.write_text("x\n")
+    stamp = machine.root / "stamp"
+    started = StartedOnce("class", tuple(map(str, files)), "try-start", "tester", "volume", str(stamp))
+    machine.program("docker", 'case "$1" in image) echo sha256:1;; *) exit 1;; esac')
+    machine.program("try-start", "true")
+    title = "start a student's server once, as a launch does"
+    assert machine.ensure(started) == [title] and machine.ensure(started) == []
+    files[1].write_text("y\n")
+    assert machine.ensure(started) == [title]
+    machine.program("docker", 'case "$1" in image) echo sha256:2;; *) exit 1;; esac')
+    machine.program("try-start", "echo 'Spawn failed: Your server ended at once.'; exit 1")
+    machine.program(
+        "journalctl",
+        "echo 'tester ended at its start'; echo '  tester: start.sh: no such file'; echo '[I log] 302 GET tester'; echo else",
+    )
+    with pytest.raises(Refused) as refused:
+        machine.ensure(started)
+    said = str(refused.value.args[1])
+    assert "Your server ended at once." in said and "  tester: start.sh: no such file" in said
+    assert "302" not in said and "else" not in said
+    machine.program("try-start", "true")
+    assert machine.ensure(started) == [title], "nothing was proven by what failed"
+    assert started.foresee("digest=ab\nproven=ab", [str(files[0])]) == "", "a plan knows what will be written"

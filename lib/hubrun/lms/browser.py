@@ -20,6 +20,7 @@ from hubrun.lms.connect_to import Route
 # With subdomains its name has the prefix that ties it to the hub's host (RFC 6265bis, 4.1.3.2).
 LOGIN_COOKIES = ("jupyterhub-hub-login", "__Host-jupyterhub-hub-login")
 _POLL_S = 0.5
+_EVENTS_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class Browser:
             if waited >= said + 5:
                 said = int(waited)
                 say(f"the server of {self.user} is starting, {said} s")
-            time.sleep(_POLL_S)
+            self._follow_progress(page, began + timeout_s)
             page = self.get(str(page.url), timeout_s)
         if page.is_success and _path(page).startswith(self.home_path):
             self._server = str(page.url.copy_with(raw_path=b"/", fragment=None)).rstrip("/")
@@ -157,6 +158,25 @@ class Browser:
                 page_text(page.text),
             )
         return str(page.url)
+
+    def _follow_progress(self, page: httpx.Response, until: float) -> None:
+        """Wait as the page does: it is told when the server is there, and asks for nothing meanwhile."""
+        found = re.search(r'EventSource\("([^"]+)"\)', page.text)
+        if not found:
+            time.sleep(_POLL_S)
+            return
+        try:
+            url = urljoin(str(page.url), html.unescape(found[1]))
+            with self._client.stream("GET", url, timeout=_EVENTS_S) as events:
+                # Something comes every 8 s (JupyterHub, SpawnProgressAPIHandler.keepalive_interval).
+                began = time.monotonic()
+                for line in events.iter_lines():
+                    done = '"ready"' in line or '"failed"' in line
+                    if done or time.monotonic() > min(until, began + _EVENTS_S):
+                        return
+        except httpx.HTTPError:
+            pass
+        time.sleep(_POLL_S)
 
     def stop(self, timeout_s: float = 60.0) -> None:
         """Stop the student's server and wait until it is gone. Raises CheckFailed after `timeout_s` seconds."""

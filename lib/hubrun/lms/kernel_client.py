@@ -123,6 +123,8 @@ def _execute(channels: ClientConnection, code: str, deadline: float) -> str:
             channels.send(json.dumps(question))
             continue
         parent = message["parent_header"].get("msg_id")
+        if message["msg_type"] == "status" and message["content"]["execution_state"] in ("restarting", "dead"):
+            raise CheckFailed("the kernel ended while it executed the cell", "kernel", detail="".join(printed))
         if parent in asked and message["msg_type"] == "kernel_info_reply":
             raise _Silent
         if parent != request["header"]["msg_id"]:

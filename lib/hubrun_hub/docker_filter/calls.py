@@ -18,13 +18,22 @@ Kind = Literal["about", "image", "create", "container", "volume"]
 _LEAST_VERSION = 41
 _PATH = re.compile(r"(/v1\.(\d{2,3}))?(/.*)")
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
-_FLAG = ("True", "False", "true", "false", "1", "0")
+_NO = ("False", "false", "0")
+_FLAG = ("True", "true", "1", *_NO)
 # Method and last part of the path → what may be in the query.
 _CONTAINER_CALLS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
     ("GET", "json"): {},
+    # The last words of a server that ended at its start.
+    ("GET", "logs"): {
+        "stdout": _FLAG,
+        "stderr": _FLAG,
+        "timestamps": _NO,
+        "follow": _NO,
+        "tail": ("20",),
+    },
     ("POST", "start"): {},
     ("POST", "stop"): {"t": ()},
-    ("DELETE", ""): {"v": _FLAG, "force": _FLAG, "link": ("False", "false", "0")},
+    ("DELETE", ""): {"v": _FLAG, "force": _FLAG, "link": _NO},
 }
 
 

@@ -12,6 +12,7 @@ from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers.login import LoginHandler
 from tornado.web import HTTPError
 
+from ..starting.spawner import LINE
 from . import groups, registration
 from .click_handlers import Again, Confirm, Open
 from .launch_handler import AGAIN, CONFIRM, OPEN, LaunchHandler
@@ -40,10 +41,10 @@ class Health(LaunchHandler):
 
     async def get(self) -> None:
         state = await self.authenticator.health.state()
-        if state.problem:
+        if problem := state.problem or LINE.problem:
             self.set_status(503)
             self.set_header("Content-Type", "text/plain; charset=utf-8")
-            self.finish(f"{state.problem}\n")
+            self.finish(f"{problem}\n")
 
     head = get
 

@@ -31,6 +31,12 @@ AGAIN_SIGNED = "lti-again"
 _FORM = "application/x-www-form-urlencoded"
 
 
+async def notice_end(user: Any) -> None:
+    """Look whether this person's server has ended, as after a restart of Docker: the hub looks every 30 s."""
+    if user.spawner.ready:
+        await user.spawner.poll_and_notify()
+
+
 class LaunchHandler(BaseHandler):
     """What the pages have in common: they refuse with a page, and let in whom a launch vouches for."""
 
@@ -176,6 +182,7 @@ class LaunchHandler(BaseHandler):
             self.authenticator.test_students.came(user.name)
         self.authenticator.nonces.note_user(launch.used, user.name)
         self._keep_course(launch)
+        await notice_end(user)
         self.go_on(user, launch.target)
 
     async def enter_late(self, launch: Launch) -> None:

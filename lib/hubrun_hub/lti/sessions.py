@@ -9,14 +9,15 @@ from typing import Any
 from jupyterhub import orm
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers.login import LogoutHandler
+from tornado.httputil import url_concat
 from tornado.web import HTTPError
 
 from . import auth_request
-from .launch_handler import LaunchHandler
+from .launch_handler import LaunchHandler, notice_end
 from .pages import NOT_YOURS
 from .refusals import Reason, Refusal
 
-GATE, CHECK = "gate", "gate-check"
+GATE, CHECK, LOST = "gate", "gate-check", "lost"
 
 
 class Gate(LaunchHandler):
@@ -40,6 +41,27 @@ class Gate(LaunchHandler):
         self.redirect(back)
 
     head = get
+
+
+class Lost(LaunchHandler):
+    """/hub/lost/user/NAME/…: the page that waits (`away`) sends a browser here, behind whose address nobody answered.
+
+    The hub looks every 30 s for servers that have ended. This one is looked at now: it is started again, or tried again.
+    """
+
+    async def get(self) -> None:
+        back = self.request.uri.removeprefix(self.hub.base_url + LOST)
+        target = auth_request.target_of(back)
+        if target is None:
+            raise HTTPError(400)
+        if not self.current_user:
+            return await self.refuse(Refusal(Reason.NO_SESSION, "a server was opened without a session"))
+        if self.current_user.name == target.owner:
+            await notice_end(self.current_user)
+            if not self.current_user.spawner.ready:
+                back = url_concat(f"{self.hub.base_url}spawn", {"next": back})
+        self.set_header("Cache-Control", "no-store")
+        self.redirect(back)
 
 
 class GateCheck(BaseHandler):
@@ -102,4 +124,9 @@ class Logout(LogoutHandler):
         self.db.commit()
 
 
-ROUTES: list[tuple[str, Any]] = [("/" + GATE + "/.*", Gate), ("/" + CHECK, GateCheck), ("/logout", Logout)]
+ROUTES: list[tuple[str, Any]] = [
+    ("/" + GATE + "/.*", Gate),
+    ("/" + LOST + "/.*", Lost),
+    ("/" + CHECK, GateCheck),
+    ("/logout", Logout),
+]

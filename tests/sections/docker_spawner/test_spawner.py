@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import sys
 import time
@@ -16,6 +17,7 @@ from hubrun import server_paths
 from hubrun.params import Site
 from hubrun.sections.hub import config
 from hubrun_hub import pull_ticket, student_volume
+from hubrun_hub.starting.spawner import NotStarted
 
 
 class NotThere(Exception):
@@ -29,6 +31,8 @@ class Container:
 
     port = 0
     ended = False
+    _log_name, container_id, mem_limit = "ada", "c" * 64, "1024M"
+    log = logging.getLogger("spawner")
 
     async def start(self) -> tuple[str, int]:
         return "127.0.0.1", self.port
@@ -39,10 +43,13 @@ class Container:
     def get_env(self) -> dict[str, str]:
         return {"SHELL": "/bin/bash"}
 
-    async def docker(self, *call: str) -> None:
+    async def docker(self, *call: str, tail: int = 0) -> bytes:
+        if call[0] == "logs":
+            return b"start.sh: no such file\x1b[2J\n"
         self.asked = [*getattr(self, "asked", []), call]
         if call[1].endswith("a" * 12):
             raise NotThere
+        return b""
 
 
 @pytest.fixture
@@ -81,14 +88,20 @@ def test_a_server_is_up_as_soon_as_it_listens(spawner: Any) -> None:
     assert asyncio.run(go()) - began < 3
 
 
-def test_a_container_that_has_ended_is_not_waited_for(spawner: Any) -> None:
+def test_a_container_that_has_ended_ends_the_start_and_its_last_words_are_logged(
+    spawner: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     async def go() -> None:
-        await listen(spawner, 0)
         spawner.port = 1  # nothing listens there
         spawner.ended = True
         await asyncio.wait_for(spawner.start(), 5)
 
-    asyncio.run(go())
+    with pytest.raises(NotStarted) as failed:
+        asyncio.run(go())
+    assert (
+        "ended at once" in failed.value.jupyterhub_message and "Your files are safe" in failed.value.jupyterhub_message
+    )
+    assert "  ada: start.sh: no such file?[2J" in [record.getMessage() for record in caplog.records]
 
 
 def test_a_containers_name_is_one_persons_and_says_nobodys(spawner: Any) -> None:

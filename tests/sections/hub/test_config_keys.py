@@ -200,7 +200,7 @@ def test_every_key_is_known_to_its_class(loaded: dict[str, dict[str, Any]], name
     assert {"JupyterHub", "LaunchAuthenticator", "ConfigurableHTTPProxy", "Spawner", "DockerSpawner"} <= set(
         found["sections"]
     ), "all parts were read"
-    assert found["spawner"] == ("CourseMounts" if values["nbgrader"] else "StudentContainer")
+    assert found["spawner"] == ("CourseMounts" if values["nbgrader"] else "Starting")
     assert ("idle-culler" in found["services"]) == bool(values["idle_minutes"])
     assert bool(found["default_consumer"]) == (values["lti_version"] != "1.3")
     assert found["admin_users"] == "[]"

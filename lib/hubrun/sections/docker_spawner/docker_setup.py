@@ -15,15 +15,20 @@ from hubrun.resources.conditional import WhenFileHas
 from hubrun.resources.docker import DaemonSettings, Image, Network
 from hubrun.resources.packages import NoPackages, Packages
 from hubrun.resources.services import Service
+from hubrun.resources.started_once import StartedOnce
 from hubrun.resources.users import OnlyMembers
 from hubrun.resources.venv import pins
 from hubrun.sections.docker_spawner import student_image
 from hubrun.sections.hub import config
 from hubrun.shell import quote
+from hubrun_hub import student_volume
 
 # https://docs.docker.com/engine/install/debian/: "Uninstall old versions" and "Install using the apt repository"
 CONFLICTING = ("docker.io", "docker-doc", "docker-compose", "podman-docker", "containerd", "runc")
 DOCKER_CE = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin")
+
+# As in hubrun_hub/programs/try_start.py, which needs the hub's own Python.
+_TEST_USER = "hubruntest1"
 
 # Logs of a container are bounded, and containers run on while the daemon is restarted or updated.
 DAEMON = DaemonSettings(
@@ -142,7 +147,23 @@ def spawner(site: Site) -> list[Resource]:
             notice=f"{config.HUB_NOTICE}; changes for servers take effect when they start the next time",
         ),
         config.no_former_code(),
+        started_once(site),
     ]
+
+
+def started_once(site: Site) -> Resource:
+    """The image starts the very way in which the hub starts it: some build, and end at once."""
+    command = server_paths.program("try_start", f"{server_paths.VENV}/bin/python")
+    files = (
+        server_paths.DOCKER_PART,
+        f"{server_paths.CONF_D}/90-local.py",
+        server_paths.FILTER_SETTINGS,
+        server_paths.FILTER_LOCAL,
+    )
+    return StartedOnce(
+        site.image_name, files, quote(f"{command} {{}} {{}}", server_paths.VERIFY_ENV, "http://127.0.0.1:8081"), _TEST_USER,
+        student_volume.volume(_TEST_USER), server_paths.STARTED,
+    )  # fmt: skip
 
 
 def singleuser_image(site: Site) -> Image:

@@ -19,6 +19,7 @@ from hubrun.resources.certificate import WEBROOT
 from hubrun.resources.files import Absent, Directory, File
 from hubrun.resources.services import Service
 from hubrun.sections.https import dns, site_certificate
+from hubrun.server_paths import AWAY
 from hubrun.shell import one_line, quote
 
 # In conf.d and not in sites-available: one file is the whole state, so that a file that `nginx -t` refuses can be
@@ -102,7 +103,7 @@ class Nginx:
             "nginx-https.conf.j2", names=_names(site), domain=site.domain, subdomains=site.subdomains, certificate=certificate, key=key, ciphers=_CIPHERS,
             listen_http2="" if directive else " http2", http2_directive=directive,
             reject_handshake=self.version >= _REJECT_HANDSHAKE,
-            hsts_seconds=site.hsts_seconds, upload_limit_mb=site.upload_limit_mb, url=site.url, gate_cache=GATE_CACHE,
+            hsts_seconds=site.hsts_seconds, upload_limit_mb=site.upload_limit_mb, url=site.url, gate_cache=GATE_CACHE, away=AWAY,
         )  # fmt: skip
 
     def _render(self, template: str, **values: Any) -> str:

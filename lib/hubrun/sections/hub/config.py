@@ -20,6 +20,7 @@ from hubrun.resources.secret_file import CookieSecret, HubDatabase, SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.source_tree import SourceTree, Superseded, sources
 from hubrun.server_paths import (
+    AWAY,
     CONF_D,
     CONFIG,
     COOKIE_SECRET,
@@ -71,7 +72,7 @@ def _on_one_line(value: Any) -> Any:
 def render(template: str, site: Site, **more: object) -> str:
     """The text of a file from sections/hub/templates for this site. more: further names that the template knows."""
     names = {
-        "site": site, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site),
+        "site": site, "away": AWAY, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site),
         "filter_socket": FILTER_SOCKET, "hub_program": program, "lib": LIB, "proxy_user": PROXY_USER,
         "registered": REGISTERED, "registration": REGISTRATION, **more,
     }  # fmt: skip
@@ -247,7 +248,7 @@ def files(site: Site) -> list[Resource]:
     return [
         Directory(CONF_D, owner=f"root:{site.hub_user}", mode=0o750),
         local_file(site),
-        *hub_code(),
+        *hub_code(),  # which the next import
         main_file(site),
         *(part(site, name) for name in OURS[:2]),
     ]

@@ -1,0 +1,120 @@
+"""The line of those whose server is to start: first come, first served, and so many at once as the machine can do.
+
+JupyterHub's own limit (concurrent_spawn_limit) turns people away with 429, and whoever comes back by chance at the right
+moment gets in first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+# What JupyterLab with one kernel takes (`./hubrun bench`, "memory of one student's container"), and what stays free for
+# those who work already, in MB.
+EACH_MB = 200
+SPARE_MB = 250
+# Whoever waits for memory is told after so long that it is of no use now.
+PATIENCE_S = 900.0
+_LOOK_S = 2.0
+_TELL_S = 60.0
+_Late = asyncio.TimeoutError  # a class of its own in Python 3.10
+
+
+class NoMemory(Exception):
+    """Nobody's memory became free within PATIENCE_S."""
+
+
+class Turn:
+    """One place in the line."""
+
+    def __init__(self) -> None:
+        self.came = asyncio.Event()
+
+
+def at_once() -> int:
+    """How many servers start at once: a start computes half of its time, and waits for Docker and the disk the other half."""
+    return max(2, min(32, 2 * len(os.sched_getaffinity(0))))
+
+
+def available_mb() -> int | None:
+    """What the machine has left, by the kernel's own estimate (proc(5), MemAvailable); None where it cannot be read."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
+class Line:
+    """`most`: how many start at once. `memory`: MB that are left now; None: not known, and no reason to wait."""
+
+    def __init__(self, most: int, memory: Callable[[], int | None], log: logging.Logger | None = None) -> None:
+        self.most, self.memory = most, memory
+        self.log = log or logging.getLogger(__name__)
+        self.waiting: list[Turn] = []
+        self.starting: set[Turn] = set()
+        self.short = False
+        self._told = 0.0
+        self._later: asyncio.TimerHandle | None = None
+
+    async def wait(self, turn: Turn) -> None:
+        """Wait until it is this turn's; `leave` ends it. Raises NoMemory."""
+        self.waiting.append(turn)
+        self._admit()
+        try:
+            while not turn.came.is_set():
+                try:
+                    await asyncio.wait_for(turn.came.wait(), PATIENCE_S)
+                except _Late:
+                    if self.short:
+                        raise NoMemory from None
+        except BaseException:
+            self.leave(turn)
+            raise
+
+    def leave(self, turn: Turn) -> None:
+        """The start is over, however it ended, or nobody waits for it any more."""
+        self.starting.discard(turn)
+        if turn in self.waiting:
+            self.waiting.remove(turn)
+        self._admit()
+
+    def place(self, turn: Turn) -> int:
+        """1 for whoever is next; 0 once their server starts."""
+        return self.waiting.index(turn) + 1 if turn in self.waiting else 0
+
+    @property
+    def problem(self) -> str:
+        """For whoever runs the hub: that people wait for memory; empty when nobody does."""
+        if not (self.short and self.waiting):
+            return ""
+        return (
+            f"memory is short: {self.memory()} MB are left, and {len(self.waiting)} people wait for their server. "
+            f"Each takes {EACH_MB} MB, and {SPARE_MB} MB stay free"
+        )
+
+    def _admit(self) -> None:
+        self.short = False
+        while self.waiting and len(self.starting) < self.most and self._has_room():
+            turn = self.waiting.pop(0)
+            self.starting.add(turn)
+            turn.came.set()
+        if self.problem and time.monotonic() >= self._told:
+            self._told = time.monotonic() + _TELL_S
+            self.log.warning("%s", self.problem)
+        if self.short and self._later is None:
+            self._later = asyncio.get_running_loop().call_later(_LOOK_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._later = None
+        self._admit()
+
+    def _has_room(self) -> bool:
+        left = self.memory()
+        # What those that start now will take is not taken yet.
+        self.short = left is not None and left - EACH_MB * len(self.starting) < EACH_MB + SPARE_MB
+        return not self.short

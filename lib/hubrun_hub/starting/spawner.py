@@ -1,0 +1,198 @@
+"""The part of a spawner that waits in line, says what it waits for, and ends at once when the container has ended."""
+
+# mypy: disable-error-code="import-not-found,misc"
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tornado.web import HTTPError
+
+from .line import Line, NoMemory, Turn, at_once, available_mb
+
+# Everybody's, in the one process of the hub.
+LINE = Line(at_once(), available_mb)
+
+# What is mended by itself, or by somebody, is waited for this long; JupyterHub's own limit (start_timeout) is longer.
+RETRY_S = 120.0
+_PAUSE_S = 2.0
+_LINES = 20
+_Late = asyncio.TimeoutError  # a class of its own in Python 3.10
+
+# What Docker, or what stands between it and the hub, says → what the page says.
+_PASSING = (
+    (r"Docker does not answer|too many requests at once|Connection aborted|Connection refused|No such file or directory|"
+     r"Read timed out|Cannot connect", "Docker, which runs everybody's server, does not answer just now"),
+    (r"network \S+ not found|no such network", "The network of the students' servers is missing"),
+    (r"No such image", "The image of the students' servers is missing"),
+    (r"is already in use by container|removal of container|marked for removal", "Your server of before is still being removed"),
+)  # fmt: skip
+_REFUSED = (
+    "A setting of this hub asks for what is not allowed here. Please tell whoever runs this hub: its log says which."
+)
+_TOO_LONG = "Your files are safe. Try again in some minutes; if it happens again, tell whoever runs this hub."
+
+
+class NotStarted(HTTPError):
+    """A start that failed, in words for the student; the hub's log says more."""
+
+    def __init__(self, message: str, status: int = 503) -> None:
+        super().__init__(status, message.replace("%", "%%"))
+        self.jupyterhub_message = message
+
+
+def passing(error: BaseException) -> str:
+    """What is the matter, for the page, where it may mend itself; "" for any other error."""
+    if isinstance(error, HTTPError):
+        return ""
+    said = f"{error} {getattr(error, 'explanation', '')}"
+    return next((words for pattern, words in _PASSING if re.search(pattern, said, re.IGNORECASE)), "")
+
+
+class Starting:
+    """Comes before a DockerSpawner among the base classes."""
+
+    _turn: Turn | None = None
+    _trouble = ""
+    _state: dict[str, Any] = {}
+    _told_memory = False
+
+    @property
+    def executor(self: Any) -> Any:
+        """Docker is asked for all who start at once; dockerspawner has one thread, and one call that hangs holds up all."""
+        cls = type(self)
+        if cls._executor is None:
+            cls._executor = ThreadPoolExecutor(LINE.most)
+        return cls._executor
+
+    async def run_pre_spawn_hook(self: Any) -> None:
+        """Wait for this person's turn: no time limit of JupyterHub's counts here, and `start` comes next."""
+        done = super().run_pre_spawn_hook()
+        if inspect.isawaitable(done):
+            await done
+        LINE.log = self.log
+        self._turn = Turn()
+        try:
+            await LINE.wait(self._turn)
+        except NoMemory:
+            self._turn = None
+            raise NotStarted(
+                "The server's memory is full, and nobody's became free. Your files are safe. Try again later, and tell your "
+                "teacher: whoever runs this hub can give it more memory."
+            ) from None
+
+    async def start(self: Any) -> Any:
+        self._told_memory = False
+        try:
+            address = await self._start_patiently()
+            await self._wait_until_it_listens(*address)
+            return address
+        finally:
+            self._trouble = ""
+            if self._turn:
+                LINE.leave(self._turn)
+                self._turn = None
+
+    async def _start_patiently(self: Any) -> Any:
+        """Start the container; again while Docker, the network or the image is away for the moment."""
+        until = time.monotonic() + RETRY_S
+        while True:
+            try:
+                return await super().start()
+            except Exception as error:
+                trouble = passing(error)
+                why = str(getattr(error, "explanation", "") or error)
+                if why.startswith("refused by"):  # hubrun_hub/docker_filter/serve.py
+                    self.log.error("%s is not started: %s", self._log_name, why)
+                    raise NotStarted(_REFUSED) from error
+                if not trouble:
+                    raise
+                if trouble != self._trouble:
+                    self.log.error("%s waits: %s (%s)", self._log_name, trouble, error)
+                self._trouble = trouble
+                if time.monotonic() >= until:
+                    raise NotStarted(f"{trouble}. {_TOO_LONG}") from error
+                await asyncio.sleep(_PAUSE_S)
+
+    async def _wait_until_it_listens(self: Any, ip: str, port: int) -> None:
+        """Notice at once that the server is up, and that it has ended: the hub itself asks ever more seldom, or not at all."""
+        tries = 0
+        while True:
+            if tries % 10 == 0 and (status := await self.poll()) is not None:
+                await self._tell_why(status)
+            tries += 1
+            try:
+                _, writer = await asyncio.wait_for(asyncio.open_connection(ip, port), 1)
+                writer.close()
+                return
+            except (OSError, _Late):
+                await asyncio.sleep(0.1)
+
+    async def _tell_why(self: Any, status: Any) -> None:
+        """Write the container's last lines into the hub's log; raise what the student reads."""
+        try:
+            said = (await self.docker("logs", self.container_id, tail=_LINES)).decode(errors="replace")
+        except Exception as error:
+            said = f"its log cannot be read: {error}"
+        self.log.error("%s ended at its start (%s). Its last lines:", self._log_name, status)
+        for line in said.splitlines()[-_LINES:] or ["(it said nothing)"]:
+            self.log.error("  %s: %s", self._log_name, "".join(c if c.isprintable() else "?" for c in line)[:300])
+        if self._state.get("OOMKilled"):
+            raise NotStarted(
+                f"Your server ended at once: it needs more memory than its limit ({self._limit}). {_TOO_LONG}"
+            )
+        raise NotStarted(
+            "Your server ended at once. Your files are safe, and trying again does not help: tell your teacher, or whoever "
+            "runs this hub. The hub's log says why."
+        )
+
+    async def get_object(self: Any) -> Any:
+        """Look at the container; whether memory ran out in it is written into the hub's log once."""
+        found = await super().get_object()
+        self._state = (found or {}).get("State") or {}
+        if self._state.get("OOMKilled") and not self._told_memory:
+            self._told_memory = True
+            self.log.warning("%s reached its memory limit (%s): a process in it was ended", self._log_name, self._limit)
+        return found
+
+    @property
+    def _limit(self: Any) -> str:
+        return f"{self.mem_limit // 2**20} MB" if isinstance(self.mem_limit, int) else str(self.mem_limit)
+
+    async def poll(self: Any) -> Any:
+        """A server whose container Docker cannot tell of runs on (live-restore); at the hub's start Docker is waited for."""
+        while True:
+            try:
+                return await super().poll()
+            except Exception as error:
+                if not passing(error):
+                    raise
+                if not self._check_pending:
+                    return None
+                self.log.warning("%s is looked for until Docker answers (%s)", self._log_name, error)
+                await asyncio.sleep(_PAUSE_S)
+
+    async def progress(self: Any) -> AsyncIterator[dict[str, Any]]:
+        """What the page says while it waits; each sentence once."""
+        last: dict[str, Any] = {}
+        while True:
+            if (now := self._event()) != last:
+                yield now
+            last = now
+            await asyncio.sleep(1)
+
+    def _event(self: Any) -> dict[str, Any]:
+        place = LINE.place(self._turn) if self._turn else 0
+        if place:
+            ahead = f"You are number {place} of {len(LINE.waiting)} in line."
+            if LINE.short:
+                ahead += " The server's memory is in use, so somebody else's server has to stop before yours starts."
+            return {"progress": 10, "message": ahead}
+        if self._trouble:
+            return {"progress": 20, "message": f"{self._trouble}. It is tried again and again."}
+        return {"progress": 50, "message": "It is your turn: your server starts."}

@@ -1,0 +1,88 @@
+"""Watches how often Linux ended a process of this container for its memory, and tells the pages that run something."""
+
+# mypy: disable-error-code="import-not-found,misc"
+from __future__ import annotations
+
+import asyncio
+import inspect
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.services.kernels.connection import channels
+
+Connection: Any = channels.ZMQChannelsWebsocketConnection
+# Control Group v2, "Memory Interface Files": memory.events, oom_kill; memory.max. A container sees its own group there.
+GROUP = Path("/sys/fs/cgroup")
+_LOOK_S = 0.5
+
+
+def killed(group: Path = GROUP) -> int:
+    """How many processes were ended because the limit was reached; 0 where that cannot be read."""
+    try:
+        lines = (group / "memory.events").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    except (OSError, StopIteration, ValueError):
+        return 0
+
+
+def limit(group: Path = GROUP) -> str:
+    """The limit for people, such as "1024 MB"."""
+    try:
+        return f"{int((group / 'memory.max').read_text()) // 2**20} MB"
+    except (OSError, ValueError):
+        return "what it may use"
+
+
+def watch(log: Any, group: Path = GROUP) -> asyncio.Task[None]:
+    """Begin to watch; ends with the server."""
+    _note_cells()
+    return asyncio.ensure_future(_watch(log, group))
+
+
+async def _watch(log: Any, group: Path) -> None:
+    before = killed(group)
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        if (now := killed(group)) > before:
+            log.error("The memory limit of %s was reached: a process was ended", limit(group))
+            for connection in list(Connection._open_sockets):
+                try:
+                    await _tell(connection, limit(group))
+                except Exception as error:  # a page that is just closed
+                    log.warning("A page was not told of it: %s", error)
+        before = now
+
+
+async def _tell(connection: Any, most: str) -> None:
+    alive = connection.kernel_manager.is_alive()
+    if inspect.isawaitable(alive):
+        alive = await alive
+    running = getattr(connection, "hubrun_runs", None)
+    if running is None:
+        return
+    what = "a process that it started was ended" if alive else "it was ended, and starts again without its variables"
+    connection.write_stderr(
+        f"The memory limit of your server, {most}, was reached by this notebook or another of yours: {what}. "
+        "Load less data at a time, or shut down kernels that you do not need.",
+        running,
+    )
+
+
+def _note_cells() -> None:
+    """Let each page's connection know which cell runs: what is said of it must name the request that it answers."""
+    seen = Connection._limit_rate
+
+    def note(self: Any, channel: str, message: dict[str, Any], parts: list[Any]) -> Any:
+        if channel == "iopub":
+            header = message["header"] = self.get_part("header", message["header"], parts)
+            if header["msg_type"] in ("execute_input", "status"):
+                parent = message["parent_header"] = self.get_part("parent_header", message["parent_header"], parts)
+                if header["msg_type"] == "execute_input":
+                    self.hubrun_runs = parent
+                elif getattr(self, "hubrun_runs", None) and parent.get("msg_id") == self.hubrun_runs.get("msg_id"):
+                    content = message["content"] = self.get_part("content", message["content"], parts)
+                    if content.get("execution_state") == "idle":
+                        self.hubrun_runs = None
+        return seen(self, channel, message, parts)
+
+    Connection._limit_rate = note
