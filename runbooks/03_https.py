@@ -122,12 +122,24 @@ from hubrun.resources.packages import Packages
 server.ensure(Packages("nginx"), FirewallRule(80), FirewallRule(443))
 
 # %% [markdown]
+# ## Other sites of this nginx
+#
+# Sites of others stay as they are, and the hub's is put beside them. What would not go together is named here, before anything is changed: a site that has the hub's name, a site without a name that is reached only because it is the first (write `default_server` into its `listen` line, and it stays so), a table for names that is set too small for the domain.
+#
+# By hand: `sudo nginx -T | grep -E 'configuration file|listen|server_name'`
+
+# %%
+from hubrun.sections.https import other_sites
+
+server.check(other_sites.test(site))
+
+# %% [markdown]
 # ## Port 80
 #
-# Port 80 has two tasks: it answers the certificate authority, and it sends everybody else to HTTPS. Requests for another name, or for the bare address, get no answer.
+# Port 80 has two tasks: it answers the certificate authority, and it sends everybody else to HTTPS. Requests for another name, or for the bare address, get no answer; if another site is nginx's default, it goes on to answer them. At each address that another site has for itself, the hub's listens too.
 #
 # 1. If nginx is down because it cannot load the certificate, its HTTPS site is removed for now. nginx can then start, the certificate is repaired below, and the site comes back.
-# 2. nginx's own default site is removed.
+# 2. The distribution's own default site is removed, if nobody has changed it.
 # 3. The folder `/var/www/letsencrypt` is made. The certificate authority reads its challenges there. A small file in it says which server this is.
 # 4. `/etc/nginx/conf.d/jupyterhub-http.conf` is written. It is tested with `nginx -t` before it takes effect. If the test fails, the earlier file is put back, and nginx goes on as before.
 # 5. nginx runs, and has read these files.
@@ -138,7 +150,7 @@ server.ensure(Packages("nginx"), FirewallRule(80), FirewallRule(443))
 from hubrun.sections.https import nginx, site_certificate
 
 server.ensure(*nginx.port_80(server))
-server.check(*nginx.http_tests(site))
+server.check(*nginx.http_tests(site, nginx.Nginx.on(server)))
 
 # %% [markdown]
 # ## nginx as a service
@@ -222,7 +234,7 @@ server.ensure(*student_addresses.on(site))
 # By hand: `curl -I https://hub.example.edu/hub/lti/launch`, `openssl s_client -tls1_1 -connect hub.example.edu:443` (must fail)
 
 # %%
-server.check(*nginx.https_tests(site), *student_addresses.tests(site))
+server.check(*nginx.https_tests(site, nginx.Nginx.on(server)), *student_addresses.tests(site))
 server.require(*site_certificate.browser_checks(server))
 
 # %% [markdown]

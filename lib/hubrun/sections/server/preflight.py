@@ -11,6 +11,7 @@ from hubrun.desired.checks import Check, Test
 from hubrun.desired.supported_systems import ARCHITECTURES, SYSTEMS
 from hubrun.params import Site
 from hubrun.resources.packages import LOOK
+from hubrun.sections.https import other_sites
 from hubrun.sections.https.site_certificate import dns_challenge
 from hubrun.shell import quote
 
@@ -96,6 +97,7 @@ def preflight(site: Site) -> list[Test]:
             )
             for port in (80, 443)
         ),
+        other_sites.test(site),
         ClockTest(
             f"clock within {CLOCK_SECONDS} s of this machine's",
             "date +%s",
