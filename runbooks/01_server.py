@@ -54,6 +54,7 @@ acme_dns_env: str = ""  # environment variable here that holds acme_dns's token 
 acme_dns_file: str = ""  # file here that holds acme_dns's token or credentials (see 03)
 docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docker's own apt repository
 docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it
+docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
 base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on: name:tag, or name:tag@sha256:…
 check: bool = False  # True: show what would change and touch nothing
 

@@ -108,6 +108,18 @@ server = Server.connect(site, check_mode=check)
 server
 
 # %% [markdown]
+# ## What must have been run before
+#
+# `01_server`: the packages and the account that this runbook needs, and the site's certificate authorities. A `ca_certificates` that has changed is applied by `01_server` alone, so it is named here if the server does not trust it yet.
+#
+# By hand: `python3 -m ensurepip --version; getent passwd jupyterhub`
+
+# %%
+from hubrun.sections.server.ran_before import ran_before
+
+server.check(*ran_before(site, "01_server"))
+
+# %% [markdown]
 # ## Does the present configuration load?
 #
 # If the server has a hub already, its configuration is loaded in the hub's own Python before anything is changed. A mistake in `conf.d/90-local.py`, the file that is yours, is reported here with its line. On a fresh server there is nothing to load.

@@ -54,6 +54,8 @@ ssh_known_hosts_file: str = ""  # known_hosts file; empty: ~/.ssh/known_hosts
 ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
+ca_certificates: list = []  # PEM files here with CAs that the server must trust (an institution's proxy or registry)
+hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
 subdomains: bool = False  # recommended: each person's server at an address of its own, https://NAME.DOMAIN/ (see 03)
 tls: str = "acme"  # where the certificate comes from: acme, or files on the server
 acme_email: str = ""  # address for the certificate authority's notices; empty: none
@@ -83,6 +85,18 @@ from hubrun import Server, site_from
 site = site_from(globals())
 server = Server.connect(site, check_mode=check)
 server
+
+# %% [markdown]
+# ## What must have been run before
+#
+# `01_server` and `02_hub_lti`: nginx passes on to the hub's proxy.
+#
+# By hand: `ls /opt/jupyterhub/bin/jupyterhub /etc/systemd/system/jupyterhub.service`
+
+# %%
+from hubrun.sections.server.ran_before import ran_before
+
+server.check(*ran_before(site, "01_server", "02_hub_lti"))
 
 # %% [markdown]
 # ## Does the domain have a DNS record?

@@ -12,7 +12,7 @@ from hubrun.desired.supported_systems import System
 from hubrun.params import Site
 from hubrun.resources.apt_source import AptSource
 from hubrun.resources.conditional import WhenFileHas
-from hubrun.resources.docker import DaemonSettings, Image, Network
+from hubrun.resources.docker import DAEMON_JSON, VALID, DaemonSettings, Image, Network
 from hubrun.resources.packages import NoPackages, Packages
 from hubrun.resources.services import Service
 from hubrun.resources.users import OnlyMembers
@@ -52,6 +52,11 @@ def engine(site: Site, system: System) -> list[Resource]:
         AptSource("docker", url, system.codename, "stable", f"{url}/gpg", site.docker_apt_key),
         Packages(*DOCKER_CE),
     ]
+
+
+def service() -> Service:
+    """Docker running; a change of its settings by hand that it could not start with does not reach it."""
+    return Service("docker.service", watches=(DAEMON_JSON,), check=f"{{ {VALID}; }} || exit 1")
 
 
 def answers() -> Test:

@@ -13,6 +13,7 @@ from hubrun.params import Site
 from hubrun.resources.packages import LOOK
 from hubrun.sections.https import other_sites
 from hubrun.sections.https.site_certificate import dns_challenge
+from hubrun.sections.server import accounts, docker_here
 from hubrun.shell import quote
 
 # A launch lives for minutes (`lti_launch_minutes`), of which people need most: what a server's clock is off is lost to them.
@@ -97,7 +98,10 @@ def preflight(site: Site) -> list[Test]:
             )
             for port in (80, 443)
         ),
+        *accounts.free_names(site),
         other_sites.test(site),
+        docker_here.subnet_test(site),
+        docker_here.engine_test(site),
         ClockTest(
             f"clock within {CLOCK_SECONDS} s of this machine's",
             "date +%s",
