@@ -37,6 +37,8 @@ ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your prov
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
 ca_certificates: list = []  # PEM files here with CAs that the server must trust (an institution's proxy or registry)
+http_proxy: str = ""  # the proxy through which the server, and students' containers, reach the outside: http://proxy.example.edu:3128; empty: none
+no_proxy: list = []  # what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]
 hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
 docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docker's own apt repository
 docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it
@@ -101,14 +103,12 @@ server.ensure(*docker_setup.engine(site, system_of(server.facts)))
 # %% [markdown]
 # ## Docker's settings
 #
-# The size of a container's log is limited (a student's endless `print` must not fill the disk), and containers go on while the daemon restarts (`live-restore`). Other settings in `/etc/docker/daemon.json` stay. If Docker does not start with the new file, the earlier one is put back, and Docker goes on as before. A server that is a member of a Swarm gets no `live-restore`, because Docker would not start with it: there, containers end when Docker restarts.
+# The size of a container's log is limited (a student's endless `print` must not fill the disk), and containers go on while the daemon restarts (`live-restore`). Other settings in `/etc/docker/daemon.json` stay. If Docker does not start with the new file, the earlier one is put back, and Docker goes on as before. A server that is a member of a Swarm gets no `live-restore`, because Docker would not start with it: there, containers end when Docker restarts. With `http_proxy`, Docker pulls through it.
 #
 # By hand: `sudo nano /etc/docker/daemon.json && sudo systemctl restart docker`
 
 # %%
-from hubrun.resources.files import Directory
-
-server.ensure(Directory("/etc/docker"), docker_setup.DAEMON, docker_setup.service())
+server.ensure(*docker_setup.running(site))
 server.check(docker_setup.answers())
 
 # %% [markdown]
@@ -161,6 +161,8 @@ server.check(*student_network.tests())
 # By hand: `docker build -t hubrun-singleuser -f Dockerfile.singleuser .`
 
 # %%
+from hubrun.resources.files import Directory
+
 server.ensure(
     Directory("/srv/jupyterhub"),
     docker_setup.singleuser_image(site),

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -95,6 +96,16 @@ class Site(BaseModel):
     ca_certificates: list[Annotated[kinds.LocalPath, Given]] = _param(
         "01 02 03 04 05 06",
         "PEM files here with CAs that the server must trust (an institution's proxy or registry)",
+        [],
+    )
+    http_proxy: kinds.Proxy = _param(
+        "01 02 03 04 05 06",
+        "the proxy through which the server, and students' containers, reach the outside: http://proxy.example.edu:3128; empty: none",
+        "",
+    )
+    no_proxy: list[kinds.NoProxy] = _param(
+        "01 02 03 04 05 06",
+        "what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]",
         [],
     )
     upgrade: Literal["none", "security", "full"] = _param(
@@ -374,6 +385,8 @@ class Site(BaseModel):
             raise ValueError("hub_user and ssh_user must differ: nobody can log in with the hub's account")
         if self.hub_user == PROXY_USER:
             raise ValueError(f"hub_user must be another account than {PROXY_USER}, which is the proxy's")
+        if self.no_proxy and not self.http_proxy:
+            raise ValueError("no_proxy needs http_proxy")
         if self.tls == "files" and not (self.tls_certificate and self.tls_key):
             raise ValueError("tls: files needs tls_certificate and tls_key (paths on the server)")
         if self.acme_dns != "none" and not (self.acme_dns_env or self.acme_dns_file):
@@ -438,6 +451,24 @@ class Site(BaseModel):
     def gateway(self) -> str:
         """The server's own address on the network of the students' containers: the first one."""
         return str(ipaddress.IPv4Network(self.docker_subnet)[1])
+
+    @property
+    def proxy_environment(self) -> dict[str, str]:
+        """The variables by which programs know http_proxy, in the two ways of writing them; none without a proxy.
+
+        The server itself, and the hub as its containers see it, are reached without.
+        """
+        if not self.http_proxy:
+            return {}
+        proxy, direct = self.http_proxy.rstrip("/"), ["localhost", "127.0.0.1", "::1", self.gateway, self.domain]
+        found = {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": ",".join([*direct, *self.no_proxy])}
+        return found | {name.upper(): value for name, value in found.items()}
+
+    @property
+    def proxy_port(self) -> tuple[str, int]:
+        """Host and port of http_proxy. There is one."""
+        url = urlsplit(self.http_proxy)
+        return url.hostname or "", url.port or 0
 
     @property
     def pulled_from(self) -> list[str]:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from typing_extensions import override
@@ -163,7 +163,8 @@ class Image(Resource):
     """An image built on the server from `context` (path → content), rebuilt only when its inputs change.
 
     base: what it is built on; kept, with its digest, as a label of the image. folder: where the context is kept on the
-    server.
+    server. environment: what its commands have in their environment of the proxy; no input, and not kept in the image
+    (docs.docker.com, "Predefined ARGs").
     """
 
     name: str
@@ -171,6 +172,7 @@ class Image(Resource):
     build_args: Mapping[str, str]
     base: str
     folder: str = "/srv/jupyterhub/image"
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     label_format = "image {name}"
 
@@ -195,7 +197,11 @@ class Image(Resource):
         now = facts(found)
         if now.get("digest") == self.digest:
             return []
-        arguments = [word for name, value in self.build_args.items() for word in ("--build-arg", f"{name}={value}")]
+        arguments = [
+            word
+            for name, value in {**self.build_args, **self.environment}.items()
+            for word in ("--build-arg", f"{name}={value}")
+        ]
         build = quote(
             "docker build --label {} {} -t {} .", f"{CONTEXT_LABEL}={self.digest}", arguments, self.name,
         )  # fmt: skip

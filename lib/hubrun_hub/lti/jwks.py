@@ -22,10 +22,9 @@ from urllib.parse import urljoin, urlsplit
 from jwt import PyJWKClientConnectionError, PyJWKClientError, PyJWKSet
 from tornado.httpclient import HTTPError
 from tornado.netutil import Resolver
-from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from .consumers import Platform
-from .outbound import AddressResolver
+from .outbound import AddressResolver, Client
 
 KEEP_S = 300
 TIMEOUT_S = 5
@@ -63,7 +62,7 @@ async def _fetch(url: str, resolver: Resolver, anywhere: Resolver) -> dict[str, 
         local = parts.hostname in _LOCAL and parts.hostname == first
         if parts.scheme != "https" and not local:
             raise ValueError(f"redirected to {parts.scheme}://{parts.hostname}, which is not https")
-        client = SimpleAsyncHTTPClient(
+        client = Client(
             force_instance=True, max_body_size=LIMIT_BYTES, max_header_size=65536,
             resolver=anywhere if local else resolver,
         )  # fmt: skip
