@@ -222,12 +222,13 @@ class Apt:
         self.settings = f'''
             Dir::Etc::sourcelist "{self.sources}"; Dir::Etc::sourceparts "{root}/parts"; Dir::Etc::parts "{root}/parts";
             Dir::State::status "/dev/null"; APT::Sandbox::User ""; Acquire::AllowInsecureRepositories "true";
+            APT::Update::Post-Invoke {{ "touch {root}/hook"; }}; APT::Update::Post-Invoke-Success {{ "touch {root}/hook"; }};
         '''
         machine.moved["/var/lib/apt/lists"] = str(root / "lists")
         machine.moved["/etc/apt/"] = f"{root}/etc-apt/"
         machine.moved["/run/hubrun-apt"] = f"{root}/run/hubrun-apt"
         # What nobody answers is known at once.
-        machine.moved["Timeout=10"] = "Timeout=2"
+        machine.moved['Timeout "10"'] = 'Timeout "2"'
 
     def judge(self, source: str, settings: str = "", **parameters: Any) -> Check:
         self.sources.write_text(f"deb {source} x main\n")
@@ -237,7 +238,7 @@ class Apt:
                 patch.delenv(name, raising=False)
             self.machine.environment = {"APT_CONFIG": str(self.conf)}
             found = self.machine.judge("apt reaches", **parameters)
-        assert list((self.machine.root / "run").iterdir()) == []
+        assert list((self.machine.root / "run").iterdir()) == [] and not (self.machine.root / "hook").exists()
         return found
 
 

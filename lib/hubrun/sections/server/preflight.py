@@ -64,11 +64,19 @@ trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/partial"
 chmod 0755 "$folder"
 chown _apt "$folder/partial" 2> /dev/null
-out=$(timeout 80 apt-get {LOOK} -o Dir::State::lists="$folder" -o Acquire::Languages=none -o Acquire::Retries=0 \\
-    -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10 -o Acquire::http::ConnectTimeout=10 \\
-    -o Acquire::https::ConnectTimeout=10 -o APT::Update::Error-Mode=any \\
-    -o Acquire::IndexTargets::deb::Packages::DefaultEnabled=false \\
-    -o Acquire::IndexTargets::deb-src::Sources::DefaultEnabled=false update 2>&1)
+# Without what others have it do after an update, such as to empty its archive.
+cat > "$folder/conf" << END
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+APT::Update::Error-Mode "any";
+Dir::State::lists "$folder";
+Acquire {{
+    Languages "none"; Retries "0"; http {{ Timeout "10"; ConnectTimeout "10"; }}; https {{ Timeout "10"; ConnectTimeout "10"; }};
+    IndexTargets {{ deb::Packages::DefaultEnabled "false"; deb-src::Sources::DefaultEnabled "false"; }};
+}};
+END
+out=$(timeout 80 apt-get {LOOK} -c "$folder/conf" update 2>&1)
 code=$?
 came=$(printf '%s\\n' "$out" | sed -nE 's/^(Get|Hit):[0-9]+ ([^ ]+) .*/\\2/p' | sort -u)
 if [ "$code" = 0 ] && [ -n "$came" ]; then echo $came; exit 0; fi
