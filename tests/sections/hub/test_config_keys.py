@@ -92,6 +92,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[
     paths = {name: write(folder / str(number), lib, **values) for number, (name, values) in enumerate(SITES.items())}
     paths |= {name: write(folder / name, lib, mistake) for name, (mistake, _) in MISTAKES.items()}
     paths["administrators"] = write(folder / "admins", lib, admin_users=["lea", 'o\'brien "x"'])
+    paths["a proxy"] = write(folder / "proxy", lib, http_proxy="http://proxy.example.edu:3128", no_proxy=["10.0.0.0/8"])
     done = subprocess.run(
         [hub_python(), "-c", _LOAD], input=json.dumps(list(map(str, paths.values()))), capture_output=True, text=True,
         cwd=lib, timeout=60, check=False,
@@ -126,3 +127,7 @@ def test_a_mistake_is_found(loaded: dict[str, dict[str, Any]], name: str) -> Non
 def test_administrators_are_those_of_the_parameter(loaded: dict[str, dict[str, Any]]) -> None:
     assert loaded["administrators"]["problems"] == []
     assert ast.literal_eval(loaded["administrators"]["admin_users"]) == ["lea", 'o\'brien "x"']
+
+
+def test_with_a_proxy_a_students_server_would_start(loaded: dict[str, dict[str, Any]]) -> None:
+    assert loaded["a proxy"]["problems"] == []

@@ -9,16 +9,20 @@ from hubrun.records.ledger.manifest import Record
 
 # How the server is reached, and what is kept here: nothing of it is applied to the server.
 _OURS = ("site", "ssh_", "sudo_", "record", "public_address", "http_port", "trust_ca_file")
+# 06 applies nothing.
+_APPLY = {"01", "02", "03", "04", "05"}
 
 
 def unapplied(history: History, record: Record) -> dict[str, list[str]]:
     """Name of a parameter → the runbooks, not part of this run, that applied another value of it when they last ended well.
 
-    A run that cannot be read is passed over: `records verify` names it. 06 applies nothing.
+    A run that cannot be read is passed over: `records verify` names it.
     """
-    seen = {book.name for book in record.runbooks}
+    seen = {book.name[:2] for book in record.runbooks}
     found: dict[str, list[str]] = {}
     for run in reversed(history.runs()):
+        if seen >= _APPLY:
+            break
         try:
             earlier = run.manifest().predicate
         except BadInput:
@@ -26,9 +30,9 @@ def unapplied(history: History, record: Record) -> dict[str, list[str]]:
         if earlier.mode != "install" or earlier.run == record.run:
             continue
         for book in earlier.runbooks:
-            if book.name in seen or book.status not in ("ok", "changed") or book.name.startswith("06"):
+            if book.name[:2] not in _APPLY - seen or book.status not in ("ok", "changed"):
                 continue
-            seen.add(book.name)
+            seen.add(book.name[:2])
             for name, field in fields(book.name[:2]):
                 values = [each.parameters.get(name, field.default) for each in (record, earlier)]
                 if values[0] != values[1] and not name.startswith(_OURS):
