@@ -17,6 +17,7 @@ import ipaddress
 import json
 import os
 import socket
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -168,6 +169,8 @@ async def get_json(address: object, *, bearer: str = "", body: object = None, in
         raise
     except TimeoutError:
         raise NotAnswered(f"{where} gave no answer within {TIMEOUT_S} s") from None
+    except ssl.SSLError as error:  # of which one kind is a ValueError, too
+        raise NotAnswered(f"{where}: {error}"[:200]) from None
     except (ValueError, RecursionError):
         raise NotAnswered(f"{where} answered what is not JSON") from None
     except Exception as error:

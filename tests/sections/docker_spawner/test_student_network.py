@@ -135,7 +135,7 @@ def test_the_proxys_addresses_stand_in_the_rules_while_they_are_loaded(tmp_path:
     done = subprocess.run(["unshare", "--net", "sh", "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout.split("\n") == [
         "in force",
-        "10.9.0.5-",
+        "10.9.0.5",
         "10.9.0.6",
         "those of before",
         "in force",
