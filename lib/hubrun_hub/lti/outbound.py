@@ -121,12 +121,11 @@ def _is_direct(host: str) -> bool:
     return False
 
 
-class Client(SimpleAsyncHTTPClient):
-    """Tornado's, which goes through the site's proxy."""
-
-    def initialize(self, **kwargs: Any) -> None:
-        super().initialize(**kwargs)
-        self.tcp_client = _Tunnels(resolver=self.resolver)
+def client(resolver: Resolver, **limits: int) -> SimpleAsyncHTTPClient:
+    """A client of its own for one request, which goes through the site's proxy. limits: Tornado's, such as max_body_size."""
+    made = SimpleAsyncHTTPClient(force_instance=True, resolver=resolver, **limits)
+    made.tcp_client = _Tunnels(resolver=resolver)
+    return made
 
 
 def is_outer(address: str) -> bool:
@@ -152,13 +151,10 @@ async def get_json(address: object, *, bearer: str = "", body: object = None, in
         body=None if body is None else json.dumps(body), request_timeout=TIMEOUT_S, follow_redirects=False,
     )  # fmt: skip
     resolver = AddressResolver(inner=inner)
-    client = Client(
-        force_instance=True, max_body_size=LIMIT_BYTES, max_header_size=65536,
-        resolver=resolver,
-    )  # fmt: skip
+    asking = client(resolver, max_body_size=LIMIT_BYTES, max_header_size=65536)
     where = urlsplit(url).netloc
     try:
-        answer = await asyncio.wait_for(client.fetch(request, raise_error=False), TIMEOUT_S)
+        answer = await asyncio.wait_for(asking.fetch(request, raise_error=False), TIMEOUT_S)
         # 599 is tornado's own, for what did not come at all.
         if answer.code == 599:
             raise answer.error or OSError("no answer")
@@ -176,7 +172,7 @@ async def get_json(address: object, *, bearer: str = "", body: object = None, in
     except Exception as error:
         raise NotAnswered(f"{where}: {error}"[:200]) from None
     finally:
-        client.close()
+        asking.close()
         resolver.close()
     if not isinstance(data, dict):
         raise NotAnswered(f"{where} answered what is not a JSON object")
