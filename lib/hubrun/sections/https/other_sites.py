@@ -21,8 +21,8 @@ DEFAULT_SITE = "/etc/nginx/sites-enabled/default"
 
 # The distribution's own, as its package brought it: dpkg-query(1) knows the digest of each configuration file.
 _UNTOUCHED = f"""
-digest=$(md5sum < {DEFAULT_SITE} 2> /dev/null | cut -d' ' -f1)
-if [ -e {DEFAULT_SITE} ] && dpkg-query -W -f '${{Conffiles}}\\n' 'nginx*' 2> /dev/null |
+if [ -e {DEFAULT_SITE} ] && digest=$(md5sum < {DEFAULT_SITE} | cut -d' ' -f1) &&
+    dpkg-query -W -f '${{Conffiles}}\\n' 'nginx*' 2> /dev/null |
     grep -qE "^ /etc/nginx/sites-available/default $digest( |\\$)"; then echo untouched=yes; fi
 """
 # What nginx reads, in its order, each file under its name; where it cannot, what Debian's and Ubuntu's nginx.conf include.
