@@ -39,6 +39,8 @@ ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your prov
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
 ca_certificates: list = []  # PEM files here with CAs that the server must trust (an institution's proxy or registry)
+http_proxy: str = ""  # the proxy through which the server, and students' containers, reach the outside: http://proxy.example.edu:3128; empty: none
+no_proxy: list = []  # what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]
 upgrade: str = "full"  # which updates to install: none, security or full
 extra_packages: list = []  # Debian packages to install in addition to ours
 admin_user: str = ""  # person's login to create, with sudo; empty: none
@@ -54,6 +56,7 @@ acme_dns_env: str = ""  # environment variable here that holds acme_dns's token 
 acme_dns_file: str = ""  # file here that holds acme_dns's token or credentials (see 03)
 docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docker's own apt repository
 docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it
+docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
 base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on: name:tag, or name:tag@sha256:…
 check: bool = False  # True: show what would change and touch nothing
 
@@ -72,7 +75,7 @@ server
 # %% [markdown]
 # ## Preflight
 #
-# Everything that would stop us later is tested now and reported together: the system and its size, free ports, the clock (LTI refuses launches when it is wrong by more than some minutes), and whether the server reaches the addresses that it has to download from. Nothing is changed before all of this is right.
+# Everything that would stop us later is tested now and reported together: the system and its size, free ports, the clock (LTI refuses launches when it is wrong by more than some minutes), whether the names of accounts and the students' network are free, which other sites nginx has, and whether the server reaches the addresses that it has to download from: apt is asked itself, with its own mirrors and proxies. Nothing is changed before all of this is right.
 #
 # By hand: `cat /etc/os-release`, `free -m`, `df -h`, `ss -ltnp`, `date`, `sudo apt-get update`
 
@@ -80,6 +83,18 @@ server
 from hubrun.sections.server.preflight import preflight
 
 server.check(*preflight(site))
+
+# %% [markdown]
+# ## A proxy to the outside
+#
+# Only if `http_proxy` is set, for a network that reaches the outside through a proxy and in no other way. apt uses it from here on, also when a timer runs it or a person. Whatever the runbooks download (packages, Docker's images, pip, npm, git, the certificate) goes through it too, and so do students' containers. `no_proxy` names what is reached without it. A proxy that you have set for apt in a file of your own stays.
+#
+# By hand: `echo 'Acquire::http::Proxy "http://proxy.example.edu:3128";' | sudo tee /etc/apt/apt.conf.d/90proxy`
+
+# %%
+from hubrun.sections.server import proxy
+
+server.ensure(*proxy.apt(site))
 
 # %% [markdown]
 # ## Trust the site's certificate authorities

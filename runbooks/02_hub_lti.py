@@ -72,6 +72,8 @@ ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your prov
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
 ca_certificates: list = []  # PEM files here with CAs that the server must trust (an institution's proxy or registry)
+http_proxy: str = ""  # the proxy through which the server, and students' containers, reach the outside: http://proxy.example.edu:3128; empty: none
+no_proxy: list = []  # what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]
 hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
 lti_lms: str = "canvas"  # the LMS that launches: canvas, moodle, openedx, sakai, blackboard or brightspace
 lti_version: str = "1.1"  # version of LTI with which it launches: 1.1, 1.3, or both while you change from one to the other
@@ -106,6 +108,18 @@ from hubrun import Server, site_from
 site = site_from(globals())
 server = Server.connect(site, check_mode=check)
 server
+
+# %% [markdown]
+# ## What must have been run before
+#
+# `01_server`: the packages and the account that this runbook needs, and the site's certificate authorities. A `ca_certificates` that has changed is applied by `01_server` alone, so it is named here if the server does not trust it yet.
+#
+# By hand: `python3 -m ensurepip --version; getent passwd jupyterhub`
+
+# %%
+from hubrun.sections.server.ran_before import ran_before
+
+server.check(*ran_before(site, "01_server"))
 
 # %% [markdown]
 # ## Does the present configuration load?

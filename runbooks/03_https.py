@@ -54,6 +54,10 @@ ssh_known_hosts_file: str = ""  # known_hosts file; empty: ~/.ssh/known_hosts
 ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
+ca_certificates: list = []  # PEM files here with CAs that the server must trust (an institution's proxy or registry)
+http_proxy: str = ""  # the proxy through which the server, and students' containers, reach the outside: http://proxy.example.edu:3128; empty: none
+no_proxy: list = []  # what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]
+hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
 subdomains: bool = False  # recommended: each person's server at an address of its own, https://NAME.DOMAIN/ (see 03)
 tls: str = "acme"  # where the certificate comes from: acme, or files on the server
 acme_email: str = ""  # address for the certificate authority's notices; empty: none
@@ -83,6 +87,18 @@ from hubrun import Server, site_from
 site = site_from(globals())
 server = Server.connect(site, check_mode=check)
 server
+
+# %% [markdown]
+# ## What must have been run before
+#
+# `01_server` and `02_hub_lti`: nginx passes on to the hub's proxy.
+#
+# By hand: `ls /opt/jupyterhub/bin/jupyterhub /etc/systemd/system/jupyterhub.service`
+
+# %%
+from hubrun.sections.server.ran_before import ran_before
+
+server.check(*ran_before(site, "01_server", "02_hub_lti"))
 
 # %% [markdown]
 # ## Does the domain have a DNS record?
@@ -122,12 +138,24 @@ from hubrun.resources.packages import Packages
 server.ensure(Packages("nginx"), FirewallRule(80), FirewallRule(443))
 
 # %% [markdown]
+# ## Other sites of this nginx
+#
+# Sites of others stay as they are, and the hub's is put beside them. What would not go together is named here, before anything is changed: a site that has the hub's name, a site without a name that is reached only because it is the first (write `default_server` into its `listen` line, and it stays so), a table for names that is set too small for the domain.
+#
+# By hand: `sudo nginx -T | grep -E 'configuration file|listen|server_name'`
+
+# %%
+from hubrun.sections.https import other_sites
+
+server.check(other_sites.test(site))
+
+# %% [markdown]
 # ## Port 80
 #
-# Port 80 has two tasks: it answers the certificate authority, and it sends everybody else to HTTPS. Requests for another name, or for the bare address, get no answer.
+# Port 80 has two tasks: it answers the certificate authority, and it sends everybody else to HTTPS. Requests for another name, or for the bare address, get no answer; if another site is nginx's default, it goes on to answer them. At each address that another site has for itself, the hub's listens too.
 #
 # 1. If nginx is down because it cannot load the certificate, its HTTPS site is removed for now. nginx can then start, the certificate is repaired below, and the site comes back.
-# 2. nginx's own default site is removed.
+# 2. The distribution's own default site is removed, if nobody has changed it.
 # 3. The folder `/var/www/letsencrypt` is made. The certificate authority reads its challenges there. A small file in it says which server this is.
 # 4. `/etc/nginx/conf.d/jupyterhub-http.conf` is written. It is tested with `nginx -t` before it takes effect. If the test fails, the earlier file is put back, and nginx goes on as before.
 # 5. nginx runs, and has read these files.
@@ -138,7 +166,7 @@ server.ensure(Packages("nginx"), FirewallRule(80), FirewallRule(443))
 from hubrun.sections.https import nginx, site_certificate
 
 server.ensure(*nginx.port_80(server))
-server.check(*nginx.http_tests(site))
+server.check(*nginx.http_tests(site, nginx.Nginx.on(server)))
 
 # %% [markdown]
 # ## nginx as a service
@@ -224,7 +252,7 @@ server.ensure(*student_addresses.on(site))
 # By hand: `curl -I https://hub.example.edu/hub/lti/launch`, `openssl s_client -tls1_1 -connect hub.example.edu:443` (must fail)
 
 # %%
-server.check(*nginx.https_tests(site), *student_addresses.tests(site))
+server.check(*nginx.https_tests(site, nginx.Nginx.on(server)), *student_addresses.tests(site))
 server.require(*site_certificate.browser_checks(server))
 
 # %% [markdown]

@@ -37,6 +37,8 @@ ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your prov
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
 ca_certificates: list = []  # PEM files here with CAs that the server must trust (an institution's proxy or registry)
+http_proxy: str = ""  # the proxy through which the server, and students' containers, reach the outside: http://proxy.example.edu:3128; empty: none
+no_proxy: list = []  # what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]
 hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
 docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docker's own apt repository
 docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it
@@ -72,35 +74,41 @@ server = Server.connect(site, check_mode=check)
 server
 
 # %% [markdown]
+# ## What must have been run before
+#
+# `01_server` and `02_hub_lti`: Docker's repository is fetched with the packages and certificate authorities of the first, and the spawner is a part of the hub's configuration.
+#
+# By hand: `ls /opt/jupyterhub/bin/jupyterhub /etc/systemd/system/jupyterhub.service`
+
+# %%
+from hubrun.sections.server.ran_before import ran_before
+
+server.check(*ran_before(site, "01_server", "02_hub_lti"))
+
+# %% [markdown]
 # ## Docker
 #
-# `docker_channel: docker-ce` takes Docker from its own repository, whose key must be the one with the fingerprint `docker_apt_key`; `distro` takes the distribution's Docker, with its security updates. Packages of the other kind are removed first; images, containers and volumes stay.
+# `docker_channel: docker-ce` takes Docker from its own repository, whose key must be the one with the fingerprint `docker_apt_key`; `distro` takes the distribution's Docker, with its security updates. Packages of the other kind are removed first; images, containers and volumes stay. If the Docker of the other kind runs containers of others, nothing is removed and this step stops: their Docker stays if you set `docker_channel` to it. It also stops if `docker_subnet` meets a network that the server uses already (a route, a VPN, a name server, another Docker network), and names one that is free.
 #
 # By hand: `sudo apt-get remove docker.io containerd runc`, add the key and the repository, then `sudo apt-get install docker-ce docker-ce-cli containerd.io`
 
 # %%
 from hubrun.desired.supported_systems import system_of
-from hubrun.resources.services import Service
 from hubrun.sections.docker_spawner import docker_setup
+from hubrun.sections.server import docker_here
 
+server.check(docker_here.subnet_test(site), docker_here.engine_test(site))
 server.ensure(*docker_setup.engine(site, system_of(server.facts)))
 
 # %% [markdown]
 # ## Docker's settings
 #
-# The size of a container's log is limited (a student's endless `print` must not fill the disk), and containers go on while the daemon restarts (`live-restore`). Other settings in `/etc/docker/daemon.json` stay.
+# The size of a container's log is limited (a student's endless `print` must not fill the disk), and containers go on while the daemon restarts (`live-restore`). Other settings in `/etc/docker/daemon.json` stay. If Docker does not start with the new file, the earlier one is put back, and Docker goes on as before. A server that is a member of a Swarm gets no `live-restore`, because Docker would not start with it: there, containers end when Docker restarts. With `http_proxy`, Docker pulls through it.
 #
 # By hand: `sudo nano /etc/docker/daemon.json && sudo systemctl restart docker`
 
 # %%
-from hubrun.resources.docker import DAEMON_JSON
-from hubrun.resources.files import Directory
-
-server.ensure(
-    Directory("/etc/docker"),
-    docker_setup.DAEMON,
-    Service("docker.service", watches=(DAEMON_JSON,)),
-)
+server.ensure(*docker_setup.running(site))
 server.check(docker_setup.answers())
 
 # %% [markdown]
@@ -155,6 +163,8 @@ server.check(*student_network.tests())
 # By hand: `docker build -t hubrun-singleuser -f Dockerfile.singleuser .`
 
 # %%
+from hubrun.resources.files import Directory
+
 server.ensure(
     Directory("/srv/jupyterhub"),
     docker_setup.singleuser_image(site),

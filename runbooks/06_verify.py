@@ -44,6 +44,10 @@ ssh_known_hosts_file: str = ""  # known_hosts file; empty: ~/.ssh/known_hosts
 ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
+ca_certificates: list = []  # PEM files here with CAs that the server must trust (an institution's proxy or registry)
+http_proxy: str = ""  # the proxy through which the server, and students' containers, reach the outside: http://proxy.example.edu:3128; empty: none
+no_proxy: list = []  # what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]
+hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
 lti_lms: str = "canvas"  # the LMS that launches: canvas, moodle, openedx, sakai, blackboard or brightspace
 lti_version: str = "1.1"  # version of LTI with which it launches: 1.1, 1.3, or both while you change from one to the other
 lti_username_key: str = "lis_person_sourcedid"  # launch field that names new people's users on the hub; nobody who has a home is moved by it (see 02)
@@ -69,6 +73,18 @@ from hubrun import Server, site_from
 site = site_from(globals())
 server = Server.connect(site, check_mode=check)
 server
+
+# %% [markdown]
+# ## What must have been run before
+#
+# `01_server` to `04_docker_spawner`: if one of them is missing, it is named here, and not by an error that comes of it.
+#
+# By hand: `ls /opt/jupyterhub/bin/jupyterhub /etc/nginx/conf.d/jupyterhub-https.conf /etc/jupyterhub/conf.d/40-docker.py`
+
+# %%
+from hubrun.sections.server.ran_before import ran_before
+
+server.check(*ran_before(site, "01_server", "02_hub_lti", "03_https", "04_docker_spawner"))
 
 # %% [markdown]
 # ## Seen from outside

@@ -263,6 +263,9 @@ PLANS: dict[str, Plan] = {
     "no settings of Docker": (LOGS, "", [(f"create {DAEMON_JSON}", "--validate")]),
     "Docker is set": (LOGS, there(LOGS_TEXT), []),
     "Docker is set, in another order and with more": (LOGS, there('{"live-restore":true,"log-driver":"local","mtu":1400}'), []),
+    "a member of a Swarm does without live-restore": (LOGS, "swarm=yes", [(f"create {DAEMON_JSON} (without live-restore: this server is in a Swarm)",)]),
+    "a member of a Swarm that has it cannot start": (LOGS, there(LOGS_TEXT) + "\nswarm=yes", [(f"write {DAEMON_JSON} (without live-restore: this server is in a Swarm)",)]),
+    "a member of a Swarm is set": (LOGS, there('{"log-driver": "local"}') + "\nswarm=yes", []),
     "another setting of Docker stays": (LOGS, there('{"mtu": 1400}'), [(f"write {DAEMON_JSON}",)]),
     "a broken daemon.json is not thrown away": (LOGS, there("{"), [(f"read {DAEMON_JSON}", "is not valid JSON of settings", "exit 1")]),
     "a daemon.json that holds a list is not thrown away": (LOGS, there("[]"), [(f"read {DAEMON_JSON}", "exit 1")]),
@@ -1117,12 +1120,45 @@ def test_a_broken_daemon_json_never_stays(machine: Machine) -> None:
     path = machine.root / "daemon.json"
     machine.moved[DAEMON_JSON] = str(path)
     machine.program("dockerd", 'case $* in --help) echo --validate;; *) ! grep -q nonsense "$3";; esac')
+    engine(machine, path)
     assert machine.ensure(LOGS) == [f"create {DAEMON_JSON}"]
     with pytest.raises(Refused):
         machine.ensure(DaemonSettings((("nonsense", 1),)))
     assert json.loads(path.read_text()) == {"log-driver": "local", "live-restore": True}
     machine.program("dockerd", "echo Docker 20.10 cannot validate")
     assert machine.ensure(DaemonSettings((("icc", False),))) == [f"write {DAEMON_JSON}"]
+
+
+def engine(machine: Machine, settings: Path) -> None:
+    """A Docker engine that does not start with a setting "bad", and says why. What is done to it is in `done`."""
+    started = f"! grep -q bad {settings} && touch {machine.root}/up"
+    machine.program(
+        "systemctl",
+        f"echo $* >> {machine.root}/done\ncase $1 in is-active) [ -e {machine.root}/up ];; restart) rm -f {machine.root}/up; {started};; esac",
+    )
+    machine.program("docker", f'case $1 in info) echo "${{SWARM:-inactive}}";; *) [ -e {machine.root}/up ];; esac')
+    machine.program("journalctl", "echo 'failed to start daemon: bad is not a setting'")
+    machine.program("sleep", "")
+
+
+def test_docker_settings_with_which_docker_does_not_start_are_put_back_and_it_runs_again(machine: Machine) -> None:
+    path = machine.root / "daemon.json"
+    machine.moved[DAEMON_JSON] = str(path)
+    machine.program("dockerd", "echo Docker 20.10 cannot validate")
+    engine(machine, path)
+    machine.ensure(LOGS)
+    done = (machine.root / "done").read_text().split("\n")
+    # live-restore first: containers of others outlive the restart.
+    assert done.index("reload docker.service") < done.index("restart docker.service")
+    with pytest.raises(Refused, match="failed to start daemon: bad is not a setting") as refused:
+        machine.ensure(DaemonSettings((("bad", 1),)))
+    assert refused.value.args[1].strip().endswith("bad is not a setting")
+    assert path.read_text() == LOGS_TEXT and (machine.root / "up").exists()
+    path.unlink()
+    (machine.root / "up").unlink()
+    with pytest.raises(Refused):
+        machine.ensure(DaemonSettings((("bad", 1),)))
+    assert not path.exists() and (machine.root / "up").exists()
 
 
 def test_the_image_is_built_from_the_context_alone(machine: Machine) -> None:

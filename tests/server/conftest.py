@@ -169,8 +169,8 @@ def machine(installed: Installed) -> Machine:
 
 @pytest.fixture(scope="session")
 def trixie() -> Iterator[Machine]:
-    """A fresh server with Debian 13; `trixie_run` sets it up."""
-    yield from server("trixie", "--os", "debian-13")
+    """A fresh server with Debian 13, and a name that is longer than nginx expects; `trixie_run` sets it up."""
+    yield from server("trixie-of-the-department-of-chemistry", "--os", "debian-13")
 
 
 @pytest.fixture(scope="session")

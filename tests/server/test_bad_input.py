@@ -219,6 +219,50 @@ def test_an_nginx_include_that_is_broken_stops_the_change_and_not_nginx(working:
     assert "77m" not in working.run("cat /etc/nginx/conf.d/jupyterhub-https.conf")
 
 
+def test_a_site_of_another_stays_the_default_of_nginx_beside_the_hubs(working: Machine) -> None:
+    """And one that would be taken off line is named first."""
+    other = "/etc/nginx/sites-enabled/dept"
+    ask = "curl -sS --resolve www.dept.invalid:80:$(hostname -I | cut -d' ' -f1) http://www.dept.invalid/"
+    reload = "nginx -t -q && systemctl reload nginx && sleep 1"
+    try:
+        with file_on(working, other, "server { listen 80; return 200 dept; }\n"), working.undisturbed():
+            named = hubrun("install", working.site, "--only", "03", seconds=120)
+        assert named.code == 1 and other in named.error and "default_server" in named.error, named.tail
+        working.run(f"echo 'server {{ listen 80 default_server; return 200 dept; }}' > {other}")
+        beside = hubrun("install", working.site, "--only", "03", seconds=120)
+        assert beside.code == 0, beside.tail
+        assert working.run(ask) == "dept"
+        serves(working)
+        assert hubrun("plan", working.site, "--only", "03").code == 0
+    finally:
+        working.run(f"rm {other}")
+        assert hubrun("install", working.site, "--only", "03", seconds=120).code == 0
+        working.run(f"{reload}; ! {ask} 2> /dev/null")
+
+
+def test_settings_with_which_docker_does_not_start_are_put_back(working: Machine) -> None:
+    """Docker's own unit names a setting as well, which Docker does not take twice."""
+    drop_in, settings = "/etc/systemd/system/docker.service.d/flag.conf", "/etc/docker/daemon.json"
+    working.run(f"cp -p {settings} /run/daemon.json; mkdir -p {drop_in.rpartition('/')[0]}")
+    command = working.run("systemctl cat docker | sed -n 's/^ExecStart=//p' | tail -n 1").strip()
+    try:
+        working.run(
+            f"printf '[Service]\\nExecStart=\\nExecStart={command} --log-driver=local\\n' > {drop_in}; systemctl daemon-reload"
+        )
+        # Without the setting that the unit has; with it, 04 writes what Docker does not start with.
+        working.run(f"echo '{{\"live-restore\": true}}' > {settings}; systemctl restart docker", seconds=120)
+        ended = hubrun("install", working.site, "--only", "04", seconds=180)
+        assert ended.code == 1 and "specified both as a flag" in ended.error, ended.tail
+        assert "systemctl cat docker" in ended.error
+        assert working.run(f"cat {settings}").strip() == '{"live-restore": true}'
+        assert working.run("systemctl is-active docker").strip() == "active"
+    finally:
+        working.run(
+            f"rm {drop_in}; cp -p /run/daemon.json {settings}; systemctl daemon-reload; systemctl restart docker",
+            seconds=120,
+        )
+
+
 # -- other programs, and the connection
 
 
@@ -271,6 +315,29 @@ def test_a_taken_port_80_is_found_before_anything_is_installed(fresh: Machine) -
     assert ended.code == 1, ended.tail
     assert f"held by perl (process {pid})" in ended.error and "port 80" in ended.error
     fresh.run('kill "$1"', pid)
+
+
+@pytest.mark.parametrize("number", ["02", "04", "06"])
+def test_a_runbook_before_its_turn_says_who_comes_first(fresh: Machine, number: str) -> None:
+    with fresh.undisturbed():
+        ended = hubrun("install", fresh.site, "--only", number, seconds=60)
+    assert ended.code == 1 and "Run 01_server first" in ended.error, ended.tail
+
+
+def test_a_network_an_account_and_a_site_of_the_servers_own_are_named_before_anything_is_changed(
+    fresh: Machine,
+) -> None:
+    fresh.run(
+        "useradd -m -s /bin/bash jupyterhub; ip link add other type veth peer name other2; ip link set other2 up; ip addr add 172.29.3.1/24 dev other; ip link set other up"
+    )
+    try:
+        with fresh.undisturbed():
+            ended = hubrun("install", fresh.site, seconds=60)
+    finally:
+        fresh.run("userdel -r jupyterhub 2> /dev/null; ip link del other")
+    assert ended.code == 1, ended.tail
+    assert "172.29.3.0/24" in ended.error and "Set docker_subnet: " in ended.error
+    assert "jupyterhub is a person's login" in ended.error or "has the number 1000" in ended.error
 
 
 def test_a_small_disk_is_found_before_anything_is_installed(fresh: Machine) -> None:

@@ -15,6 +15,7 @@ from hubrun.environment import RECORDS
 from hubrun.errors import BadInput, HubrunError
 from hubrun.records.ledger import mirror, signature
 from hubrun.records.ledger.manifest import Mode
+from hubrun.records.ledger.unapplied import unapplied
 from hubrun.records.run import site_run
 from hubrun.records.run.signals import at_once, on_signal
 
@@ -72,6 +73,10 @@ def run_site(
         with show.waiting("closing the record"):
             run.finish(server, ended_by)
         show.end(run, site_file)
+        for name, left in unapplied(run.history, run.statement.predicate).items():
+            show.warn(
+                f"{name} is not what {', '.join(left)} applied last: run {'it' if len(left) == 1 else 'them'} too"
+            )
         if as_json:
             click.echo(json.dumps(run.data(), indent=2))
     if site.records_mirror and run.closed:

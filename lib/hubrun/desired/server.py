@@ -156,7 +156,7 @@ class Server:
             log: list[str] = []
             self.session.prefetched.forget()
             try:
-                script = "exec 2>&1\nset -eu\n" + action.script
+                script = "exec 2>&1\nset -eu\n" + self._environment + action.script
                 output = self.session.execute(script, action.data, action.seconds, _follow(action, live, log))
             except (ConnectionLost, KeyboardInterrupt):
                 result.status = "interrupted"
@@ -175,6 +175,12 @@ class Server:
                     raise CommandFailed(what, result.label, remedy, Secret.redact(output.stdout))
                 raise self._failure(action.title, output.exit_code, output.stdout, action.seconds, result.label)
         result.status = "changed" if result.actions else "ok"
+
+    @property
+    def _environment(self) -> str:
+        """What actions download, they download through the site's proxy."""
+        pairs = self.site.proxy_environment.items()
+        return "".join(quote("export {}\n", f"{name}={value}") for name, value in pairs)
 
     def _confirm(self, changed: Sequence[tuple[Result, Resource]]) -> None:
         if not changed:

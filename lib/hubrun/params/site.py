@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -27,6 +28,7 @@ from hubrun.params.consumers import (
     check_platform,
 )
 from hubrun.redaction.secret import Secret
+from hubrun.server_paths import PROXY_USER
 from hubrun_hub.lti import user_names
 from hubrun_hub.lti.presets import PRESETS
 
@@ -92,8 +94,18 @@ class Site(BaseModel):
 
     # -- 01 server
     ca_certificates: list[Annotated[kinds.LocalPath, Given]] = _param(
-        "01 02 04",
+        "01 02 03 04 05 06",
         "PEM files here with CAs that the server must trust (an institution's proxy or registry)",
+        [],
+    )
+    http_proxy: kinds.Proxy = _param(
+        "01 02 03 04 05 06",
+        "the proxy through which the server, and students' containers, reach the outside: http://proxy.example.edu:3128; empty: none",
+        "",
+    )
+    no_proxy: list[kinds.NoProxy] = _param(
+        "01 02 03 04 05 06",
+        "what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]",
         [],
     )
     upgrade: Literal["none", "security", "full"] = _param(
@@ -104,7 +116,9 @@ class Site(BaseModel):
     )
     admin_user: kinds.Login = _param("01", "person's login to create, with sudo; empty: none", "")
     admin_ssh_key_file: kinds.LocalPath = _param("01", "public key file here for admin_user to log in with", "")
-    hub_user: kinds.Login = _param("01 02 04 05", "system account that runs the hub; it gets no sudo", "jupyterhub")
+    hub_user: kinds.Login = _param(
+        "01 02 03 04 05 06", "system account that runs the hub; it gets no sudo", "jupyterhub"
+    )
     swap_mb: int = _param("01", "size of /swapfile in MB; 0: none", 2048, ge=0, le=65536)
     min_memory_mb: int = _param("01", "refuse a server with less memory than this, in MB", 1800, ge=0)
     min_disk_gb: int = _param("01", "refuse a server with less free disk than this, in GB", 12, ge=0)
@@ -239,7 +253,7 @@ class Site(BaseModel):
         "04", "accounts on the server that may use Docker; each of them can become root", []
     )
     docker_subnet: str = _param(
-        "02 04 05 06", "network of the students' containers; must be free on the server", "172.29.0.0/16"
+        "01 02 04 05 06", "network of the students' containers; must be free on the server", "172.29.0.0/16"
     )
     student_networks: list[kinds.Network] = _param(
         "04 06",
@@ -340,7 +354,8 @@ class Site(BaseModel):
             network = ipaddress.IPv4Network(value)
         except ValueError:
             raise ValueError("an IPv4 network such as 172.29.0.0/16, with zeros behind its length") from None
-        if not network.is_private or network.prefixlen > 28:
+        own = network.is_loopback or network.is_link_local
+        if not network.is_private or own or network.prefixlen > 28:
             raise ValueError("a private IPv4 network with room for the class, such as 172.29.0.0/16")
         return value
 
@@ -366,6 +381,12 @@ class Site(BaseModel):
             raise ValueError("hub_user must not be empty")
         if self.hub_user == self.admin_user:
             raise ValueError("hub_user and admin_user must differ: the hub's account gets no sudo")
+        if self.hub_user == self.ssh_user:
+            raise ValueError("hub_user and ssh_user must differ: nobody can log in with the hub's account")
+        if self.hub_user == PROXY_USER:
+            raise ValueError(f"hub_user must be another account than {PROXY_USER}, which is the proxy's")
+        if self.no_proxy and not self.http_proxy:
+            raise ValueError("no_proxy needs http_proxy")
         if self.tls == "files" and not (self.tls_certificate and self.tls_key):
             raise ValueError("tls: files needs tls_certificate and tls_key (paths on the server)")
         if self.acme_dns != "none" and not (self.acme_dns_env or self.acme_dns_file):
@@ -430,6 +451,24 @@ class Site(BaseModel):
     def gateway(self) -> str:
         """The server's own address on the network of the students' containers: the first one."""
         return str(ipaddress.IPv4Network(self.docker_subnet)[1])
+
+    @property
+    def proxy_environment(self) -> dict[str, str]:
+        """The variables by which programs know http_proxy, in the two ways of writing them; none without a proxy.
+
+        The server itself, and the hub as its containers see it, are reached without.
+        """
+        if not self.http_proxy:
+            return {}
+        proxy, direct = self.http_proxy.rstrip("/"), ["localhost", "127.0.0.1", "::1", self.gateway, self.domain]
+        found = {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": ",".join([*direct, *self.no_proxy])}
+        return found | {name.upper(): value for name, value in found.items()}
+
+    @property
+    def proxy_port(self) -> tuple[str, int]:
+        """Host and port of http_proxy. There is one."""
+        url = urlsplit(self.http_proxy)
+        return url.hostname or "", url.port or 0
 
     @property
     def pulled_from(self) -> list[str]:

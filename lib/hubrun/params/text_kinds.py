@@ -98,6 +98,15 @@ def _url(*schemes: str) -> Callable[[str], bool]:
     return fits
 
 
+def _proxy(value: str) -> bool:
+    if not _url("http")(value):
+        return False
+    url = urlsplit(value)
+    host = url.hostname or ""
+    local = host == "localhost" or (_address(host) and ipaddress.ip_address(host.partition("%")[0]).is_loopback)
+    return bool(url.port and not local and url.path in ("", "/") and not url.query and not url.fragment)
+
+
 def _image(value: str) -> bool:
     name, at, digest = value.partition("@")
     return bool(_IMAGE.fullmatch(name)) and (not at or bool(_DIGEST.fullmatch(at + digest)))
@@ -148,6 +157,25 @@ Repository = Annotated[
 ]
 AptUrl = Annotated[
     str, _kind(_url("http", "https", "file"), "an http or https address, without a password, spaces or quotes")
+]
+# A password would stand in the environment of every student's container. The port: programs guess different ones.
+Proxy = Annotated[
+    str,
+    _kind(
+        _proxy,
+        "http://HOST:PORT of a proxy that is not on this server's loopback, without a password: students' containers would show it",
+    ),
+]
+# What programs agree on in no_proxy: a host, a .domain, an address or a network (curl(1), apt's methods/http.cc, Go's
+# net/http/httpproxy).
+_DIRECT = re.compile(r"\.?[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+NoProxy = Annotated[
+    str,
+    _kind(
+        lambda value: _DIRECT.fullmatch(value) or _network(value) or _address(value),
+        "a host, a domain such as .example.edu, or a network such as 10.0.0.0/8",
+        empty=False,
+    ),
 ]
 Email = Annotated[str, _kind(_EMAIL.fullmatch, "an e-mail address, such as it@example.edu")]
 Id = Annotated[str, _kind(_ID.fullmatch, "an id as the LMS shows it, without spaces or quotes")]

@@ -141,11 +141,11 @@ def write(path: Path, text: str) -> None:
 def check_name(name: str) -> None:
     """BadInput unless `name` can be part of container and domain names (a DNS label, RFC 1123)."""
     # "-acme" is how the container beside a server ends.
-    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?", name) or name.endswith("-acme"):
+    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", name) or name.endswith("-acme"):
         raise BadInput(
             f"{name!r} is not a name for a practice server",
             "--name",
-            "Use at most 30 lower-case letters, digits and hyphens, a letter first, and no -acme at the end",
+            "Use at most 40 lower-case letters, digits and hyphens, a letter first, and no -acme at the end",
         )
 
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from typing_extensions import override
@@ -17,6 +17,28 @@ from hubrun.shell import quote
 from hubrun.tarball import packed
 
 DAEMON_JSON = "/etc/docker/daemon.json"
+# --validate is there since Docker 23; the older engine says at its restart what is wrong.
+VALID = f"! dockerd --help | grep -q -- --validate || dockerd --validate --config-file {DAEMON_JSON}"
+# A restart ends all containers, unless live-restore is on already, which a reload does (docs.docker.com, "Live restore").
+_RESTARTED = f"""
+{{ {VALID}; }} || exit 1
+! systemctl reload docker.service 2> /dev/null || sleep 1
+systemctl reset-failed docker.service 2> /dev/null || true
+systemctl restart docker.service && sleep 1 && docker version > /dev/null && exit 0
+journalctl -u docker.service _COMM=dockerd -n 3 --no-pager -o cat
+exit 1
+"""
+# With the settings of before.
+_RUNS_AGAIN = """systemctl is-active -q docker.service || {
+    systemctl reset-failed docker.service || true
+    systemctl restart docker.service || true
+} > /dev/null 2>&1"""
+# Of a member of a Swarm, also while it does not run (moby, daemon/cluster: docker-state.json).
+_SWARM = """
+case $(docker info --format '{{.Swarm.LocalNodeState}}' 2> /dev/null) in
+    inactive) ;; ?*) echo swarm=yes;; *) [ ! -e /var/lib/docker/swarm/docker-state.json ] || echo swarm=yes;;
+esac
+"""
 # The label that says from which inputs an image was built.
 CONTEXT_LABEL = "hubrun.context"
 # The label that says on which image it was built: the name, and the digest that the registry had for it.
@@ -55,7 +77,11 @@ docker image prune -f --filter label={label} > /dev/null
 
 @dataclass(frozen=True)
 class DaemonSettings(Resource):
-    """Settings in /etc/docker/daemon.json. Other settings there stay; the file is tested by dockerd before it stays."""
+    """Settings in /etc/docker/daemon.json, and Docker running with them; else both are as they were. Other settings stay.
+
+    A member of a Swarm does without live-restore, with which Docker would not start there (moby, daemon/config:
+    "incompatible with swarm mode").
+    """
 
     settings: tuple[tuple[str, Any], ...]
 
@@ -66,7 +92,7 @@ class DaemonSettings(Resource):
 
     @override
     def probe(self) -> str:
-        return self._file("").probe()
+        return self._file("").probe() + _SWARM
 
     event = DAEMON_JSON
 
@@ -82,14 +108,20 @@ class DaemonSettings(Resource):
             # Not ours to throw away; dockerd would not start with it either.
             return [Action(f"read {DAEMON_JSON}", f"echo '{DAEMON_JSON} is not valid JSON of settings'; exit 1")]
         wanted = present | dict(self.settings)
+        if swarm := now.get("swarm") == "yes":
+            wanted.pop("live-restore", None)
         if wanted == present:
             return []
-        return self._file(json.dumps(wanted, indent=2) + "\n").plan(found)
+        return [
+            replace(
+                action, title=action.title + (" (without live-restore: this server is in a Swarm)" if swarm else ""),
+                seconds=300, writes=("service:docker.service",),
+            )
+            for action in self._file(json.dumps(wanted, indent=2) + "\n").plan(found.replace("swarm=yes", ""))
+        ]  # fmt: skip
 
     def _file(self, content: str) -> File:
-        # --validate is there since Docker 23; the older engine says at its restart what is wrong.
-        check = "! dockerd --help | grep -q -- --validate || dockerd --validate --config-file {}"
-        return File(DAEMON_JSON, content, check=check)
+        return File(DAEMON_JSON, content, check=_RESTARTED, undone=_RUNS_AGAIN)
 
 
 @dataclass(frozen=True)
@@ -143,7 +175,8 @@ class Image(Resource):
     """An image built on the server from `context` (path → content), rebuilt only when its inputs change.
 
     base: what it is built on; kept, with its digest, as a label of the image. folder: where the context is kept on the
-    server.
+    server. environment: what its commands have in their environment of the proxy; no input, and not kept in the image
+    (docs.docker.com, "Predefined ARGs").
     """
 
     name: str
@@ -151,6 +184,7 @@ class Image(Resource):
     build_args: Mapping[str, str]
     base: str
     folder: str = "/srv/jupyterhub/image"
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     label_format = "image {name}"
 
@@ -175,7 +209,11 @@ class Image(Resource):
         now = facts(found)
         if now.get("digest") == self.digest:
             return []
-        arguments = [word for name, value in self.build_args.items() for word in ("--build-arg", f"{name}={value}")]
+        arguments = [
+            word
+            for name, value in {**self.build_args, **self.environment}.items()
+            for word in ("--build-arg", f"{name}={value}")
+        ]
         build = quote(
             "docker build --label {} {} -t {} .", f"{CONTEXT_LABEL}={self.digest}", arguments, self.name,
         )  # fmt: skip

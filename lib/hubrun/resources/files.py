@@ -33,6 +33,7 @@ put "$candidate"
 _CHECK_IN_PLACE = """
 if ! ( {check} ) 2>&1; then
     if [ -e "$candidate.old" ]; then put "$candidate.old"; else rm -f "$path"; fi
+    {undone}
     exit 1
 fi
 """
@@ -44,7 +45,7 @@ class File(Resource):
 
     check: a command that must succeed before the content stays. With {} in it, it is given the candidate before it is
     moved into place (`visudo -cf {}`); without, it runs with the candidate in place, and the old file comes back when
-    it fails (`nginx -t`). create_only: an existing file's content is left alone.
+    it fails (`nginx -t`); then `undone` runs. create_only: an existing file's content is left alone.
     """
 
     path: str
@@ -53,6 +54,7 @@ class File(Resource):
     owner: str = "root:root"
     check: str = ""
     create_only: bool = False
+    undone: str = ":"
 
     label_format = "file {path}"
     event = "{path}"
@@ -108,7 +110,10 @@ size=%s' "$path" || echo kind=broken
         write = quote(_WRITE, self.path, f"{self.mode:o}", self.owner)
         if "{}" in self.check:
             return write + self.check.replace("{}", '"$candidate"') + "\n" + _MOVE
-        return write + _MOVE + (_CHECK_IN_PLACE.replace("{check}", self.check) if self.check else "")
+        return write + _MOVE + (self._checked() if self.check else "")
+
+    def _checked(self) -> str:
+        return _CHECK_IN_PLACE.replace("{check}", self.check).replace("{undone}", self.undone)
 
 
 @dataclass(frozen=True)

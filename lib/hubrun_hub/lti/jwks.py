@@ -22,10 +22,9 @@ from urllib.parse import urljoin, urlsplit
 from jwt import PyJWKClientConnectionError, PyJWKClientError, PyJWKSet
 from tornado.httpclient import HTTPError
 from tornado.netutil import Resolver
-from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from .consumers import Platform
-from .outbound import AddressResolver
+from .outbound import AddressResolver, client
 
 KEEP_S = 300
 TIMEOUT_S = 5
@@ -63,16 +62,13 @@ async def _fetch(url: str, resolver: Resolver, anywhere: Resolver) -> dict[str, 
         local = parts.hostname in _LOCAL and parts.hostname == first
         if parts.scheme != "https" and not local:
             raise ValueError(f"redirected to {parts.scheme}://{parts.hostname}, which is not https")
-        client = SimpleAsyncHTTPClient(
-            force_instance=True, max_body_size=LIMIT_BYTES, max_header_size=65536,
-            resolver=anywhere if local else resolver,
-        )  # fmt: skip
+        asking = client(anywhere if local else resolver, max_body_size=LIMIT_BYTES, max_header_size=65536)
         try:
-            answer = await client.fetch(
+            answer = await asking.fetch(
                 url, connect_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S, follow_redirects=False, raise_error=False
             )
         finally:
-            client.close()
+            asking.close()
         if answer.error is not None and not isinstance(answer.error, HTTPError):
             raise answer.error
         if answer.code not in (301, 302, 303, 307, 308):

@@ -3,6 +3,10 @@
 Whoever says where the hub shall ask could otherwise have it ask the server itself, or machines that only the server can
 reach (OWASP, "Server-Side Request Forgery Prevention"), unless the site says so (`lti_inner_addresses`). What counts is where a name leads: it is looked up once, and
 what was looked at is what is connected to. Redirects are not followed.
+
+In a network that reaches the outside by a proxy only, the proxy is asked for a tunnel (RFC 9110, 9.3.6). It looks the
+name up then, and what it lets through is its operator's to say; a name that is known here to lead inside is refused all
+the same. The variables are the unit's own: a proxy that stands in the hub's environment for others is not used.
 """
 
 # mypy: disable-error-code="import-not-found,misc"
@@ -11,7 +15,9 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import os
 import socket
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -20,8 +26,10 @@ from urllib.parse import urlsplit
 from tornado.httpclient import HTTPRequest
 from tornado.netutil import Resolver
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from tornado.tcpclient import TCPClient
 
 TIMEOUT_S = 10
+PROXY, DIRECT = "HUBRUN_HTTP_PROXY", "HUBRUN_NO_PROXY"
 LIMIT_BYTES = 256 * 1024
 
 
@@ -75,6 +83,51 @@ class AddressResolver(Resolver):
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
+class _Tunnels(TCPClient):
+    """Connects through the site's proxy, where it has one and the host is not one of those that are asked without."""
+
+    async def connect(self, host: str, port: int, *args: Any, ssl_options: Any = None, **kwargs: Any) -> Any:
+        proxy = urlsplit(os.environ.get(PROXY, ""))
+        if not proxy.hostname or ssl_options is None or _is_direct(host):
+            return await super().connect(host, port, *args, ssl_options=ssl_options, **kwargs)
+        try:
+            await self.resolver.resolve(host, port)
+        except InnerAddress:
+            raise
+        except OSError:  # here only the proxy knows the names of the outside
+            pass
+        plain = TCPClient()
+        try:
+            stream = await plain.connect(proxy.hostname, proxy.port or 80)
+        finally:
+            plain.close()
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        await stream.write(f"CONNECT {where} HTTP/1.1\r\nHost: {where}\r\n\r\n".encode())
+        first = (await stream.read_until(b"\r\n\r\n", max_bytes=65536)).split(b"\r\n")[0]
+        if first.split()[1:2] != [b"200"]:
+            stream.close()
+            raise OSError(f"the proxy {proxy.netloc} does not let it through: {first.decode('ascii', 'replace')[:80]}")
+        return await stream.start_tls(False, ssl_options, server_hostname=host)
+
+
+def _is_direct(host: str) -> bool:
+    for each in filter(None, os.environ.get(DIRECT, "").split(",")):
+        try:
+            if ipaddress.ip_address(host) in ipaddress.ip_network(each):
+                return True
+        except ValueError:
+            if host == each.lstrip(".") or host.endswith(f".{each.lstrip('.')}"):
+                return True
+    return False
+
+
+def client(resolver: Resolver, **limits: int) -> SimpleAsyncHTTPClient:
+    """A client of its own for one request, which goes through the site's proxy. limits: Tornado's, such as max_body_size."""
+    made = SimpleAsyncHTTPClient(force_instance=True, resolver=resolver, **limits)
+    made.tcp_client = _Tunnels(resolver=resolver)
+    return made
+
+
 def is_outer(address: str) -> bool:
     """Whether an IP address is one of the internet; an IPv4 address inside one of IPv6 counts as itself."""
     ip = ipaddress.ip_address(address.partition("%")[0])
@@ -98,13 +151,10 @@ async def get_json(address: object, *, bearer: str = "", body: object = None, in
         body=None if body is None else json.dumps(body), request_timeout=TIMEOUT_S, follow_redirects=False,
     )  # fmt: skip
     resolver = AddressResolver(inner=inner)
-    client = SimpleAsyncHTTPClient(
-        force_instance=True, max_body_size=LIMIT_BYTES, max_header_size=65536,
-        resolver=resolver,
-    )  # fmt: skip
+    asking = client(resolver, max_body_size=LIMIT_BYTES, max_header_size=65536)
     where = urlsplit(url).netloc
     try:
-        answer = await asyncio.wait_for(client.fetch(request, raise_error=False), TIMEOUT_S)
+        answer = await asyncio.wait_for(asking.fetch(request, raise_error=False), TIMEOUT_S)
         # 599 is tornado's own, for what did not come at all.
         if answer.code == 599:
             raise answer.error or OSError("no answer")
@@ -115,12 +165,14 @@ async def get_json(address: object, *, bearer: str = "", body: object = None, in
         raise
     except TimeoutError:
         raise NotAnswered(f"{where} gave no answer within {TIMEOUT_S} s") from None
+    except ssl.SSLError as error:  # of which one kind is a ValueError, too
+        raise NotAnswered(f"{where}: {error}"[:200]) from None
     except (ValueError, RecursionError):
         raise NotAnswered(f"{where} answered what is not JSON") from None
     except Exception as error:
         raise NotAnswered(f"{where}: {error}"[:200]) from None
     finally:
-        client.close()
+        asking.close()
         resolver.close()
     if not isinstance(data, dict):
         raise NotAnswered(f"{where} answered what is not a JSON object")

@@ -7,11 +7,14 @@ import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
+import proxy_server
 from hubrun_hub.lti import outbound
 from hubrun_hub.lti.outbound import NotAnswered, check_address, get_json, is_outer
+from own_certificate import write_certificate
 
 INNER = [
     "127.0.0.1", "10.1.2.3", "172.29.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
@@ -98,4 +101,75 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(slow: str) -> None:
         "SSL" in str(refused.value)
         or "record layer" in str(refused.value)
         or isinstance(refused.value.__context__, ssl.SSLError)
+    )
+
+
+# -- a network that reaches the outside by a proxy only ----------------------------------------------------------
+
+
+@pytest.fixture
+def lms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
+    """An LMS that only the proxy knows, with a certificate that is trusted here; and where it really is."""
+    name = "lms.example.invalid"
+    certificate = write_certificate(tmp_path, name)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"keys": []}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    trusting = ssl.create_default_context(cafile=certificate)
+    monkeypatch.setattr("tornado.simple_httpclient._client_ssl_defaults", lambda: trusting)
+    yield name, server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_lms_is_asked_by_way_of_the_sites_proxy(lms: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    name, port = lms
+    url = f"https://{name}:{port}/keys"
+    with proxy_server.proxy() as proxy:
+        # What stands in the environment for others is not used.
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        with pytest.raises(NotAnswered):
+            asyncio.run(get_json(url))
+        assert proxy.seen == []
+        proxy.leads = ("127.0.0.1", port)
+        monkeypatch.setenv(outbound.PROXY, f"http://127.0.0.1:{proxy.port}")
+        assert asyncio.run(get_json(url)) == {"keys": []}
+        assert proxy.seen == [f"CONNECT {name}:{port}"]
+        # The certificate is the LMS's: the proxy sees nothing, and cannot be the LMS.
+        with pytest.raises(NotAnswered, match="CERTIFICATE_VERIFY_FAILED|mismatch|ertificate"):
+            asyncio.run(get_json(f"https://other.example.invalid:{port}/"))
+        proxy.refuses = True
+        with pytest.raises(NotAnswered, match=r"the proxy .* does not let it through: HTTP/1\.\d 403"):
+            asyncio.run(get_json(url))
+
+
+def test_what_leads_inside_is_refused_and_what_no_proxy_names_is_asked_directly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with proxy_server.proxy() as proxy:
+        monkeypatch.setenv(outbound.PROXY, f"http://127.0.0.1:{proxy.port}")
+        for host in ("127.0.0.1", "localhost", "[::1]"):
+            with pytest.raises(NotAnswered, match="not an address of the internet|Errno"):
+                asyncio.run(get_json(f"https://{host}:9/"))
+        monkeypatch.setenv(outbound.DIRECT, "lms.example.invalid,.campus.invalid,10.0.0.0/8")
+        for host in ("lms.example.invalid", "a.campus.invalid"):
+            with pytest.raises(NotAnswered):
+                asyncio.run(get_json(f"https://{host}/"))
+        assert proxy.seen == []
+    assert (
+        outbound._is_direct("10.1.2.3")
+        and not outbound._is_direct("11.0.0.1")
+        and not outbound._is_direct("xlms.example.invalid")
     )

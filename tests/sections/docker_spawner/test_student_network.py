@@ -105,6 +105,45 @@ def test_the_program_loads_the_rules_and_sees_what_was_changed(tmp_path: Path) -
     ], done.stderr  # fmt: skip
 
 
+@needs_nft
+def test_the_proxys_addresses_stand_in_the_rules_while_they_are_loaded(tmp_path: Path) -> None:
+    with_proxy = site().model_copy(update={"http_proxy": "http://proxy.example.edu:3128"})
+    rules, resolv = tmp_path / "rules.nft", tmp_path / "resolv.conf"
+    rules.write_text(config.render("student-network.nft", with_proxy))
+    resolv.write_text("nameserver 10.1.0.2\n")
+    text = config.render("student-network.sh", with_proxy)
+    moved = (
+        (student_network.RULES, rules),
+        ("/run/jupyterhub-network.loaded", tmp_path / "loaded"),
+        ("/etc/resolv.conf", resolv),
+    )
+    for path, here in moved:
+        text = text.replace(path, str(here))
+    program, getent = tmp_path / "student-network", tmp_path / "getent"
+    program.write_text(text)
+    getent.write_text(f"#!/bin/sh\ncat {tmp_path}/addresses\n")
+    for each in (program, getent):
+        each.chmod(0o755)
+    (tmp_path / "addresses").write_text("10.9.0.5 STREAM proxy\n10.9.0.5 DGRAM\n10.9.0.6 STREAM\n")
+    script = f"""set -e
+    PATH={tmp_path}:$PATH
+    {program} load > /dev/null; {program} state
+    nft list set inet hubrun proxy | grep -o '10[.]9[.]0[.][0-9-]*'
+    echo 10.9.0.7 STREAM > {tmp_path}/addresses; {program} state; {program} load > /dev/null; {program} state
+    : > {tmp_path}/addresses; {program} load > /dev/null; {program} state
+    """
+    done = subprocess.run(["unshare", "--net", "sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.split("\n") == [
+        "in force",
+        "10.9.0.5",
+        "10.9.0.6",
+        "those of before",
+        "in force",
+        "in force",
+        "",
+    ], (done.stdout, done.stderr)
+
+
 # In the container: how many connections to the hub it gets, and how many flows that nobody answers.
 _FLOOD = """
 import socket

@@ -183,6 +183,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[
         paths[name] = write(folder / f"end{number}", lib, local)
         paths[name].parent.joinpath(broken).write_bytes(text.encode("latin-1"))
         asked[str(paths[name])] = ("", (*OURS, "jupyterhub_config.py"))
+    paths["a proxy"] = write(folder / "proxy", lib, http_proxy="http://proxy.example.edu:3128", no_proxy=["10.0.0.0/8"])
     done = subprocess.run(
         [hub_python(), "-c", _LOAD], input=json.dumps({str(path): asked.get(str(path), ("", ())) for path in paths.values()}),
         capture_output=True, text=True,
@@ -231,3 +232,7 @@ def test_what_is_ours_and_written_again_is_no_dead_end(loaded: dict[str, dict[st
 def test_administrators_are_those_of_the_parameter(loaded: dict[str, dict[str, Any]]) -> None:
     assert loaded["administrators"]["problems"] == []
     assert ast.literal_eval(loaded["administrators"]["admin_users"]) == ["lea", 'o\'brien "x"']
+
+
+def test_with_a_proxy_a_students_server_would_start(loaded: dict[str, dict[str, Any]]) -> None:
+    assert loaded["a proxy"]["problems"] == []

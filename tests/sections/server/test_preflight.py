@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import proxy_server
 from hubrun.desired.checks import Check
 from hubrun.desired.diagnosis import remedy_for
 from hubrun.desired.supported_systems import SYSTEMS
@@ -24,6 +30,7 @@ class Machine:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.moved: dict[str, str] = {}
+        self.environment: dict[str, str] = {}
 
     def file(self, path: str, text: str) -> None:
         place = self.root / path.strip("/").replace("/", "-")
@@ -43,7 +50,7 @@ class Machine:
         script = test.script
         for path, place in self.moved.items():
             script = script.replace(path, place)
-        environment = {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
+        environment = {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "LC_ALL": "C.UTF-8", **self.environment}
         done = subprocess.run(
             ["sh", "-c", f"exec 2>&1\n{script}"],
             capture_output=True,
@@ -203,24 +210,161 @@ def test_a_place_that_does_not_answer_fails_and_one_that_does_passes(machine: Ma
     assert not machine.judge("the server reaches 127.0.0.1", acme_directory=here).ok
 
 
-@pytest.mark.parametrize(
-    ("proxy", "targets", "host"),
-    [
-        ("", "http://127.0.0.1:PORT/debian", "127.0.0.1:PORT"),
-        ("http://127.0.0.1:PORT/", "http://deb.example.invalid/debian", "127.0.0.1:PORT"),
-    ],
-    ids=["mirror", "proxy"],
-)
-def test_the_package_mirror_or_apts_proxy_must_answer(machine: Machine, proxy: str, targets: str, host: str) -> None:
+# -- apt, which is asked itself -----------------------------------------------------------------------------------
+
+
+class Apt:
+    """Real apt on this machine, with sources, lists and settings of its own, and a mirror that is served here."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine, root = machine, machine.root
+        self.sources, self.conf = root / "sources.list", root / "apt.conf"
+        for folder in ("lists", "parts", "mirror/dists/x", "run"):
+            (root / folder).mkdir(parents=True)
+        (root / "mirror/dists/x/Release").write_text("Origin: test\nSuite: x\nArchitectures: all\nComponents: main\n")
+        self.settings = f'''
+            Dir::Etc::sourcelist "{self.sources}"; Dir::Etc::sourceparts "{root}/parts"; Dir::Etc::parts "{root}/parts";
+            Dir::State::status "/dev/null"; APT::Sandbox::User ""; Acquire::AllowInsecureRepositories "true";
+            APT::Update::Post-Invoke {{ "touch {root}/hook"; }}; APT::Update::Post-Invoke-Success {{ "touch {root}/hook"; }};
+        '''
+        machine.moved["/var/lib/apt/lists"] = str(root / "lists")
+        machine.moved["/etc/apt/"] = f"{root}/etc-apt/"
+        machine.moved["/run/hubrun-apt"] = f"{root}/run/hubrun-apt"
+        # What nobody answers is known at once.
+        machine.moved['Timeout "10"'] = 'Timeout "2"'
+
+    def judge(self, source: str, settings: str = "", **parameters: Any) -> Check:
+        self.sources.write_text(f"deb {source} x main\n")
+        self.conf.write_text(self.settings + settings)
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("http_proxy", "https_proxy", "no_proxy"):
+                patch.delenv(name, raising=False)
+            self.machine.environment = {"APT_CONFIG": str(self.conf)}
+            found = self.machine.judge("apt reaches", **parameters)
+        assert list((self.machine.root / "run").iterdir()) == [] and not (self.machine.root / "hook").exists()
+        return found
+
+
+@pytest.fixture
+def apt(machine: Machine) -> Apt:
+    if not shutil.which("apt-get"):
+        pytest.skip("no apt here")
+    return Apt(machine)
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"], ids=["IPv4", "IPv6"])
+def mirror(request: pytest.FixtureRequest, apt: Apt) -> Iterator[str]:
+    """Where apt's mirror is served."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(apt.machine.root / "mirror"))
+    SimpleHTTPRequestHandler.log_message = lambda *_: None  # type: ignore[assignment,misc]
+
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in request.param else socket.AF_INET
+
+    try:
+        server = Server((request.param, 0), handler)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    host = f"[{request.param}]" if ":" in request.param else request.param
+    yield f"http://{host}:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_apt_says_itself_whether_it_reaches_its_mirror(apt: Apt, mirror: str) -> None:
+    check = apt.judge(mirror)
+    assert check.ok and mirror in check.came, check.came
+    # As Debian's cloud images have it.
+    (apt.machine.root / "mirrors.list").write_text(f"{mirror}\n")
+    check = apt.judge(f"mirror+file:{apt.machine.root}/mirrors.list")
+    assert check.ok and "mirrors.list" in check.came, check.came
+    assert apt.judge(f"file:{apt.machine.root}/mirror").ok
+
+
+def test_a_mirror_that_apt_does_not_reach_is_told_in_apts_words(apt: Apt) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        number = str(server.getsockname()[1])
-        machine.program("apt-config", f"echo {proxy.replace('PORT', number)}")
-        machine.program("apt-get", f"""echo "'{targets.replace("PORT", number)}/InRelease' deb_InRelease 0 ;" """)
-        assert (
-            machine.judge("the server reaches its package mirror").came
-            == f"exit code 0, {host.replace('PORT', number)}"
-        )
-    assert not machine.judge("the server reaches its package mirror").ok
+        port = server.getsockname()[1]
+    check = apt.judge(f"http://127.0.0.1:{port}")
+    assert not check.ok and "E: " in check.came and f"127.0.0.1:{port}" in check.came
+    assert "http_proxy" in check.cause and "apt-get update" in check.cause
+    assert not apt.judge("http://mirror.invalid/debian").ok
+    (apt.machine.root / "mirrors.list").write_text(f"http://127.0.0.1:{port}\n")
+    assert not apt.judge(f"mirror+file:{apt.machine.root}/mirrors.list").ok
+
+
+def test_apts_own_proxy_is_used_as_apt_would(apt: Apt, mirror: str) -> None:
+    with proxy_server.proxy("me:p:w") as there:
+        there.leads = ("::1" if "[" in mirror else "127.0.0.1", int(mirror.rpartition(":")[2]))
+        far = "http://deb.example.invalid/debian"
+        (apt.machine.root / "mirror/debian").symlink_to(".")
+        with_password = f'Acquire::http::Proxy "http://me:p%3aw@127.0.0.1:{there.port}/";'
+        assert apt.judge(far, with_password).ok
+        assert any("deb.example.invalid" in each for each in there.seen)
+        strict = 'Acquire::AllowInsecureRepositories "false";'
+        refused = apt.judge(far, f'{strict} Acquire::http::Proxy "http://127.0.0.1:{there.port}";')
+        assert not refused.ok and "407" in refused.came, refused.came
+        there.seen.clear()
+        host = mirror.removeprefix("http://").rpartition(":")[0].strip("[]")
+        assert apt.judge(
+            mirror, f'Acquire::http::Proxy "http://127.0.0.1:1"; Acquire::http::Proxy::{host} "DIRECT";'
+        ).ok
+        assert there.seen == []
+
+
+def test_the_sites_proxy_counts_before_01_has_told_apt_of_it(
+    apt: Apt, mirror: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Site,
+        "proxy_environment",
+        property(lambda site: {"http_proxy": site.http_proxy.replace("proxy.example.edu", "127.0.0.1")}),
+    )
+    with proxy_server.proxy() as there:
+        there.leads = ("::1" if "[" in mirror else "127.0.0.1", int(mirror.rpartition(":")[2]))
+        assert apt.judge("http://deb.example.invalid/", http_proxy=f"http://proxy.example.edu:{there.port}").ok
+        assert there.seen
+
+
+@pytest.mark.parametrize("port", [443, 80])
+def test_a_place_is_asked_for_by_way_of_the_sites_proxy(port: int) -> None:
+    """The script by itself: the schema takes no proxy on the loopback."""
+    with proxy_server.proxy() as there, socket.create_server(("127.0.0.1", 0)) as far:
+        answers = threading.Thread(target=lambda: far.accept()[0].sendall(b"HTTP/1.0 200 OK\r\n\r\n"), daemon=True)
+        answers.start()
+        there.leads = far.getsockname()
+
+        def reached() -> tuple[int, str]:
+            script = preflight.quote(preflight._BY_PROXY, "127.0.0.1", there.port, "acme.example.edu", port)
+            done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=30, check=False)
+            return done.returncode, done.stdout.strip()
+
+        assert reached() == (0, "reached")
+        assert there.seen == ["CONNECT acme.example.edu:443" if port == 443 else "HEAD http://acme.example.edu/"]
+        there.refuses = True
+        code, said = reached()
+        assert code == 1 and said.startswith("the proxy answers: 403 Not by this proxy")
+    assert reached()[0] != 0
+
+
+def test_what_no_proxy_names_is_asked_for_without() -> None:
+    site = Site(
+        site="x",
+        domain="hub.example.edu",
+        http_proxy="http://proxy.example.edu:3128",
+        no_proxy=["acme.example.edu", ".campus.edu", "10.0.0.0/8"],
+    )
+    for host, direct in {
+        "acme.example.edu": True,
+        "a.acme.example.edu": True,
+        "registry.campus.edu": True,
+        "campus.edu": True,
+        "10.3.2.1": True,
+        "quay.io": False,
+        "notcampus.edu": False,
+        "192.0.2.1": False,
+    }.items():
+        assert ("proxy.example.edu" in preflight._reached(site, host, 443)) != direct, host
 
 
 def test_every_finding_comes_with_a_remedy() -> None:

@@ -12,10 +12,12 @@ from hubrun.desired.supported_systems import System
 from hubrun.params import Site
 from hubrun.resources.apt_source import AptSource
 from hubrun.resources.conditional import WhenFileHas
-from hubrun.resources.docker import DaemonSettings, Image, Network
+from hubrun.resources.docker import DAEMON_JSON, VALID, DaemonSettings, Image, Network
+from hubrun.resources.files import Directory
 from hubrun.resources.packages import NoPackages, Packages
 from hubrun.resources.services import Service
 from hubrun.resources.started_once import StartedOnce
+from hubrun.resources.unit_environment import UnitEnvironment
 from hubrun.resources.users import OnlyMembers
 from hubrun.resources.venv import pins
 from hubrun.sections.docker_spawner import student_image
@@ -57,6 +59,13 @@ def engine(site: Site, system: System) -> list[Resource]:
         AptSource("docker", url, system.codename, "stable", f"{url}/gpg", site.docker_apt_key),
         Packages(*DOCKER_CE),
     ]
+
+
+def running(site: Site) -> list[Resource]:
+    """Docker with our settings and the site's proxy; settings by hand that it could not start with do not reach it."""
+    proxy = UnitEnvironment("proxy", ("docker.service",), site.proxy_environment)
+    service = Service("docker.service", watches=(DAEMON_JSON, *proxy.paths), check=f"{{ {VALID}; }} || exit 1")
+    return [Directory("/etc/docker"), proxy, DAEMON, service]
 
 
 def answers() -> Test:
@@ -169,4 +178,4 @@ def started_once(site: Site) -> Resource:
 def singleuser_image(site: Site) -> Image:
     """The students' image, from `Dockerfile.singleuser` and the site's choices. Raises BadInput for a bad choice."""
     context, arguments = student_image.build_context(site), student_image.build_args(site)
-    return Image(site.image_name, context, arguments, site.base_image)
+    return Image(site.image_name, context, arguments, site.base_image, environment=site.proxy_environment)

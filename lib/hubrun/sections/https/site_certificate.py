@@ -18,6 +18,7 @@ from hubrun.resources.files import Directory, File
 from hubrun.resources.packages import Packages
 from hubrun.resources.renewal import HOOK, HOOK_TEXT, RenewalProof, ServedCertificate
 from hubrun.resources.services import Service
+from hubrun.resources.unit_environment import UnitEnvironment
 from hubrun.sections.hub import config
 from hubrun.shell import quote
 
@@ -76,6 +77,7 @@ def renewal(site: Site) -> list[Resource]:
     return [
         Directory(str(PurePosixPath(HOOK).parent)),
         File(HOOK, HOOK_TEXT, mode=0o755),
+        UnitEnvironment("proxy", ("certbot.service",), site.proxy_environment),
         Service("certbot.timer"),
     ]
 

@@ -74,9 +74,15 @@ def render(template: str, site: Site, **more: object) -> str:
     names = {
         "site": site, "away": AWAY, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site),
         "filter_socket": FILTER_SOCKET, "hub_program": program, "lib": LIB, "proxy_user": PROXY_USER,
-        "registered": REGISTERED, "registration": REGISTRATION, **more,
+        "registered": REGISTERED, "registration": REGISTRATION, "outbound": outbound(site), **more,
     }  # fmt: skip
     return _templates().get_template(f"{template}.j2").render(names)
+
+
+def outbound(site: Site) -> dict[str, str]:
+    """The variables by which the hub's own requests to LMSs know the site's proxy (hubrun_hub/lti/outbound.py)."""
+    found = site.proxy_environment
+    return {"HUBRUN_HTTP_PROXY": found["http_proxy"], "HUBRUN_NO_PROXY": found["no_proxy"]} if found else {}
 
 
 def scratch(site: Site) -> dict[str, int]:

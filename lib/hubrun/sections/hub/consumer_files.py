@@ -49,7 +49,8 @@ def key_tests(site: Site) -> list[Test]:
         Test(
             f"{consumer.name}: the LMS's keys can be fetched (lti_jwks_url)",
             quote(
-                f"cd / && runuser -u {{}} -- {program('fetch_keys', f'{VENV}/bin/python')} {{}} {{}}", site.hub_user,
+                f"cd / && runuser -u {{}} -- env {{}} {program('fetch_keys', f'{VENV}/bin/python')} {{}} {{}}", site.hub_user,
+                [f"{name}={value}" for name, value in config.outbound(site).items()],
                 consumer.urls().jwks_url, ["--inner"] if site.lti_inner_addresses else [],
             ),
             prints="for signatures$",

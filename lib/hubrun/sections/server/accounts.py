@@ -9,6 +9,7 @@ from hubrun.params import Site, read_local
 from hubrun.resources.files import Directory, File
 from hubrun.resources.packages import Packages
 from hubrun.resources.users import AuthorizedKey, NotInGroups, User
+from hubrun.server_paths import PROXY_USER
 from hubrun.shell import quote
 
 SUDOERS = "/etc/sudoers.d/hubrun-admin"
@@ -21,6 +22,55 @@ said=$(visudo -c 2>&1) && { echo "$said"; exit 0; }
 echo "$said"; echo "$said" | grep -v 'parsed OK' | grep '/.*: '
 exit 1
 """
+
+
+# Accounts of people have numbers from UID_MIN on (login.defs(5)); those below 100, and 65534, are Debian's own (Debian
+# Policy 9.2.2). 1000 is what people in students' containers are, in the server's eyes too.
+_WHOSE = """
+name={} entry=$(getent passwd {}) || {
+    ! getent group "$name" > /dev/null || { echo "there is a group $name, and no account"; exit 1; }
+    echo "free"; exit 0
+}
+uid=$(echo "$entry" | cut -d: -f3)
+least=$(awk '$1 == "UID_MIN" {print $2}' /etc/login.defs 2> /dev/null)
+[ "$uid" -ge 100 ] && [ "$uid" -ne 65534 ] || { echo "$name is the system's own (number $uid)"; exit 1; }
+"""
+_SERVICE = (
+    _WHOSE
+    + """
+getent group "$name" > /dev/null || { echo "$name has no group of its own"; exit 1; }
+[ "$uid" -ne 1000 ] || { echo "$name has the number 1000, which is that of all students in their containers"; exit 1; }
+case $entry in */nologin|*/false) ;; *)
+    [ "$uid" -lt "${least:-1000}" ] || { echo "$name is a person's login (number $uid, ${entry##*:})"; exit 1; };;
+esac
+echo "a service's account (number $uid)"
+"""
+)
+_PERSON = (
+    _WHOSE
+    + """
+[ "$uid" -ge "${least:-1000}" ] || { echo "$name is a service's account (number $uid)"; exit 1; }
+echo "a person's login (number $uid)"
+"""
+)
+
+
+def free_names(site: Site) -> list[Test]:
+    """Tests that the names of accounts are free, or belong to accounts of the kind that they must be."""
+    number = "systemctl stop jupyterhub; usermod --uid NUMBER {0}; chown -R {0}: /var/lib/jupyterhub; then 02 again"
+    service = (
+        "Choose another hub_user; hubrun makes the account. One that is the hub's already can get another number: "
+    )
+    names = [("hub_user", site.hub_user, service + number.format(site.hub_user))]
+    names += [("the proxy's account", PROXY_USER, f"Rename what has this name: usermod --login OTHER {PROXY_USER}")]
+    tests = [
+        Test(f"{what}, {name}, is no person's", quote(_SERVICE, name, name), remedy=remedy)
+        for what, name, remedy in names
+    ]
+    if site.admin_user:
+        title, remedy = f"admin_user, {site.admin_user}, is no service's", "Choose another admin_user"
+        tests.append(Test(title, quote(_PERSON, site.admin_user, site.admin_user), remedy=remedy))
+    return tests
 
 
 def admin(site: Site) -> list[Resource]:

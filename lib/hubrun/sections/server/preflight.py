@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from urllib.parse import urlsplit
 
@@ -11,7 +12,9 @@ from hubrun.desired.checks import Check, Test
 from hubrun.desired.supported_systems import ARCHITECTURES, SYSTEMS
 from hubrun.params import Site
 from hubrun.resources.packages import LOOK
+from hubrun.sections.https import other_sites
 from hubrun.sections.https.site_certificate import dns_challenge
+from hubrun.sections.server import accounts, docker_here
 from hubrun.shell import quote
 
 # A launch lives for minutes (`lti_launch_minutes`), of which people need most: what a server's clock is off is lost to them.
@@ -37,6 +40,51 @@ exit 1
 
 # Host and port as arguments: no part of a command's text.
 _REACHED = """timeout 10 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - {} {} && echo reached"""
+# By way of a proxy, which is asked for a tunnel (RFC 9110, 9.3.6), or on port 80 for the page itself.
+_BY_PROXY = """
+timeout 20 bash -c '
+    exec 3<>"/dev/tcp/$1/$2" || exit
+    if [ "$4" = 80 ]; then printf "HEAD http://%s/ HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n" "$3" "$3" >&3
+    else printf "CONNECT %s:%s HTTP/1.1\\r\\nHost: %s:%s\\r\\n\\r\\n" "$3" "$4" "$3" "$4" >&3; fi
+    read -r version status reason <&3
+    case $version:$status:$4 in
+        HTTP/*:2??:*|HTTP/*:3??:80|HTTP/*:404:80) echo reached;;
+        *) echo "the proxy answers: $status $reason"; exit 1;;
+    esac' - {} {} {} {}
+"""
+# apt itself fetches what it would fetch first of each source, into a folder of its own that goes again: it knows of
+# mirrors, proxies and hosts without one (apt.conf(5), sources.list(5), apt-transport-mirror(1)).
+_APT_REACHES = f"""
+lists=$(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -1440 2> /dev/null | head -n 1)
+newer=$(find /etc/apt/sources.list /etc/apt/sources.list.d -newer /var/lib/apt/lists -type f 2> /dev/null | head -n 1)
+# As young as that, no run fetches them again (Updates).
+if [ -n "$lists" ] && [ -z "$newer" ]; then echo "apt was there within the last day"; exit 0; fi
+folder=$(mktemp -d /run/hubrun-apt.XXXXXX) || exit 1
+trap 'rm -rf "$folder"' EXIT
+mkdir "$folder/partial"
+chmod 0755 "$folder"
+chown _apt "$folder/partial" 2> /dev/null
+# Without what others have it do after an update, such as to empty its archive.
+cat > "$folder/conf" << END
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+APT::Update::Error-Mode "any";
+Dir::State::lists "$folder";
+Acquire {{
+    Languages "none"; Retries "0"; http {{ Timeout "10"; ConnectTimeout "10"; }}; https {{ Timeout "10"; ConnectTimeout "10"; }};
+    IndexTargets {{ deb::Packages::DefaultEnabled "false"; deb-src::Sources::DefaultEnabled "false"; }};
+}};
+END
+out=$(timeout 80 apt-get {LOOK} -c "$folder/conf" update 2>&1)
+code=$?
+came=$(printf '%s\\n' "$out" | sed -nE 's/^(Get|Hit):[0-9]+ ([^ ]+) .*/\\2/p' | sort -u)
+if [ "$code" = 0 ] && [ -n "$came" ]; then echo $came; exit 0; fi
+[ "$code" != 0 ] || echo "nothing came"
+[ "$code" != 124 ] || echo "no answer within 80 s"
+printf '%s\\n' "$out" | grep -E '^(E|W): ' | grep -v 'Some index files' | sort | head -n 1
+exit 1
+"""
 
 
 class ClockTest(Test):
@@ -96,6 +144,10 @@ def preflight(site: Site) -> list[Test]:
             )
             for port in (80, 443)
         ),
+        *accounts.free_names(site),
+        other_sites.test(site),
+        docker_here.subnet_test(site),
+        docker_here.engine_test(site),
         ClockTest(
             f"clock within {CLOCK_SECONDS} s of this machine's",
             "date +%s",
@@ -104,37 +156,47 @@ def preflight(site: Site) -> list[Test]:
         ),
         *(
             Test(
-                f"the server reaches {host}", _reached(site, host, port),
-                prints="reached", remedy="Check the server's DNS and its outbound firewall",
+                f"the server reaches {host}", _reached(site, host, port), prints="^reached$",
+                remedy=f"Check that {site.http_proxy} lets the server through to it, or add it to no_proxy" if site.http_proxy
+                else "Check the server's DNS and its outbound firewall; a network with a proxy needs http_proxy",
             )
             for host, port in _outside(site)
         ),
         Test(
-            "the server reaches its package mirror",
-            f"apt_options='{LOOK}'" + """
-            proxy=$(apt-config dump --format '%v' Acquire::http::Proxy)
-            url=${proxy:-$(apt-get $apt_options update --print-uris 2>/dev/null | sed -n "s/^'\\([^']*\\)'.*/\\1/p" | head -n 1)}
-            host=${url#*://}; host=${host%%/*}; port=${host##*:}; [ "$port" = "$host" ] && port=80
-            case $url in https:*) [ "$port" = 80 ] && port=443;; esac
-            echo "$host"; timeout 10 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - "${host%%:*}" "$port"
-            """,
-            remedy="Check /etc/apt/sources.list, the server's DNS and its outbound firewall",
+            "apt reaches its package sources", environment(site) + _APT_REACHES,
+            remedy="Check /etc/apt/sources.list, sources.list.d and apt.conf.d, the server's DNS and its outbound firewall; a "
+            "network with a proxy needs http_proxy. To see more: apt-get update",
         ),
     ]  # fmt: skip
+
+
+def environment(site: Site) -> str:
+    """Shell that makes the site's proxy known to what follows."""
+    return "".join(quote("export {}\n", f"{name}={value}") for name, value in site.proxy_environment.items())
 
 
 def _reached(site: Site, host: str, port: int) -> str:
     """Shell of a test that the server reaches it; the registry of an image that is on the server already is not asked."""
     there = quote(
-        "docker image inspect {} >/dev/null 2>&1 && { echo 'reached: the image is here'; exit 0; }\n", site.base_image
+        "docker image inspect {} >/dev/null 2>&1 && { echo reached; echo 'the image is here'; exit 0; }\n", site.base_image
     )
-    return (there if _registry(site.base_image).partition(":")[0] == host else "") + quote(_REACHED, host, port)
+    direct = not site.http_proxy or any(_matches(host, each) for each in site.no_proxy)
+    asked = quote(_REACHED, host, port) if direct else quote(_BY_PROXY, *site.proxy_port, host, port)
+    return (there if _registry(site.base_image).partition(":")[0] == host else "") + asked
 
 
 def _registry(image: str) -> str:
     """The registry in an image's name; "" where it is Docker's own, or none (pkg.go.dev/github.com/distribution/reference)."""
     first, slash, _ = image.partition("/")
     return first if slash and ("." in first or ":" in first or first == "localhost") else ""
+
+
+def _matches(host: str, direct: str) -> bool:
+    """Whether no_proxy's entry is for this host; of networks only an address is in one."""
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(direct)
+    except ValueError:
+        return host == direct.lstrip(".") or host.endswith(f".{direct.lstrip('.')}")
 
 
 def _outside(site: Site) -> list[tuple[str, int]]:

@@ -156,6 +156,7 @@ def groups(site: Site, found: Survey, neighbours: Sequence[str]) -> list[Group]:
     made = [
         Group("the hub, which it needs", ((site.gateway, 8081),), open=True),
         Group("the internet, as the server itself does", found.outside, open=True),
+        Group("the proxy to the outside (http_proxy)", (site.proxy_port,) if site.http_proxy else (), open=True),
         Group("another student's server", tuple((address, 8888) for address in neighbours)),
         Group(
             "the server's other ports, by its address in the students' network",
