@@ -24,7 +24,7 @@ from hubrun.params import Site
 from hubrun.redaction.secret import Secret
 from hubrun.resources.files import Directory, File
 from hubrun.resources.packages import Packages
-from hubrun.ssh import connection
+from hubrun.ssh import connection, openssh_config
 from sshd import Sshd, make_key, serve
 
 
@@ -93,7 +93,8 @@ def test_a_changed_host_key_is_refused_before_anything_is_run(sshd: Sshd, tmp_pa
     ],
 )
 def test_the_remedy_for_a_changed_key_names_the_line_as_known_hosts_does(changes: dict[str, Any], command: str) -> None:
-    assert connection._forget(Site(site="x", domain="hub.example.edu", **changes)) == command
+    site = Site(site="x", domain="hub.example.edu", **changes)
+    assert connection._forget(site, openssh_config.target(site)) == command
 
 
 def test_an_unknown_host_key_is_refused_with_two_ways_on(sshd: Sshd, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def run_site(
     show = progress.Progress(site)
     with contextlib.ExitStack() as stack:
         stack.enter_context(on_signal(at_once))  # so that the kernel never outlives us
-        with show.waiting(f"connecting to {site.ssh_user}@{site.host}:{site.ssh_port}"):
+        with show.waiting(f"connecting to {site.host}"):
             from hubrun.records.run.kernels import SharedKernel  # slow to import: `--help` must not wait for it
 
             kernel = stack.enter_context(SharedKernel())

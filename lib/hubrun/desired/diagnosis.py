@@ -122,6 +122,22 @@ BY_TLS_REASON = {
 }
 
 
+# What a tool says of what is in order. Standard output is often written when a program ends, behind its errors.
+_FINE = re.compile(r"(\b(ok|okay|done|success(ful(ly)?)?|succeeded|passed|valid)\b)[.! ]*$", re.IGNORECASE)
+_NOT = re.compile(r"\b(not|no|never|un\w+|in\w*valid)\b", re.IGNORECASE)
+
+
+def last_line(text: str) -> str:
+    """The last line with something on it, "" for none."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def reason_in(text: str) -> str:
+    """The line that says why the command failed that printed `text`: the last one that does not say that all is well."""
+    bad = [line for line in text.splitlines() if _NOT.search(line) or not _FINE.search(line)]
+    return last_line("\n".join(bad)) or last_line(text)
+
+
 def remedy_for(text: str) -> str:
     """What to do about a failed command that printed `text`; a general advice when it is not known."""
     for pattern, remedy in _BY_OUTPUT:

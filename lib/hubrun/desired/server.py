@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from hubrun.desired.cards import Card, ProgressLine, Row, results_card
 from hubrun.desired.checks import Check, Test, check_card
-from hubrun.desired.diagnosis import remedy_for
+from hubrun.desired.diagnosis import reason_in, remedy_for
 from hubrun.desired.resource import Action, Resource, Result, Status, facts
 from hubrun.environment import PENDING
 from hubrun.errors import CheckFailed, CommandFailed, ConnectionLost, HubrunError
@@ -200,8 +200,8 @@ class Server:
             return CommandFailed(
                 f"{title}: timed out after {seconds:.0f} s", where or self.site.host, "Run it again", text
             )
-        last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), f"exit code {code}")
-        return CommandFailed(f"{title}: {last[:300]}", where or self.site.host, remedy_for(text), text)
+        reason = reason_in(text) or f"exit code {code}"
+        return CommandFailed(f"{title}: {reason[:300]}", where or self.site.host, remedy_for(text), text)
 
     # -- checks -----------------------------------------------------------------------------------------------
 
@@ -276,14 +276,14 @@ class Server:
 
     @override
     def __repr__(self) -> str:
-        return f"<Server {self.site.ssh_user}@{self.site.host}:{self.site.ssh_port}>"
+        return f"<Server {self.session.where}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
         site, known = self.site, self.facts
         hardware = f"{known['arch']}, {known['cpus']} CPUs, {known['memory_mb']} MB"
         rows = [
             Row("site", f"{site.site}: {site.url}"),
-            Row("server", f"{site.ssh_user}@{site.host}:{site.ssh_port}, host key {self.fingerprint}"),
+            Row("server", f"{self.session.where}, host key {self.fingerprint}"),
             Row("system", f"{known['name']} on {known['hostname']}, {hardware}"),
             Row(
                 "mode", "check: nothing will be changed" if self.check_mode else "install: what differs will be changed"

@@ -67,10 +67,16 @@ class Site(BaseModel):
 
     # -- SSH
     ssh_host: kinds.Host = _param("all", "host name or address for SSH; empty: the domain", "")
-    ssh_port: Port = _param("all", "SSH port", 22)
-    ssh_user: kinds.SshLogin = _param("all", "login: root, or a user who may use sudo", "root")
-    ssh_key_file: kinds.LocalPath = _param("all", "private key file here; empty: the SSH agent and the usual keys", "")
-    ssh_known_hosts_file: kinds.LocalPath = _param("all", "known_hosts file; empty: ~/.ssh/known_hosts", "")
+    ssh_port: int = _param("all", "SSH port; 0: what ~/.ssh/config says of the host, else 22", 0, ge=0, le=65535)
+    ssh_user: kinds.SshLogin = _param(
+        "all", "login: root, or a user who may use sudo; empty: what ~/.ssh/config says of the host, else root", ""
+    )
+    ssh_key_file: kinds.LocalPath = _param(
+        "all", "private key file here; empty: what ~/.ssh/config says, the SSH agent and the usual keys", ""
+    )
+    ssh_known_hosts_file: kinds.LocalPath = _param(
+        "all", "known_hosts file; empty: what ~/.ssh/config says, else ~/.ssh/known_hosts", ""
+    )
     ssh_host_fingerprint: kinds.Fingerprint = _param(
         "all", "SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides", ""
     )
