@@ -72,6 +72,8 @@ def run_site(
         with show.waiting("closing the record"):
             run.finish(server, ended_by)
         show.end(run, site_file)
+        for step in run.record.clock:
+            show.warn(step)
         if as_json:
             click.echo(json.dumps(run.data(), indent=2))
     if site.records_mirror and run.closed:

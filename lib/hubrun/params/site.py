@@ -12,18 +12,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from hubrun.errors import BadInput
 from hubrun.params import text_kinds as kinds
 from hubrun.params.consumers import (
+    AsYamlReads,
     ConsumerParams,
     FurtherConsumer,
     GitLinkParams,
     Lms,
     LtiVersion,
     check_consumers,
+    check_git_links,
     check_platform,
 )
 from hubrun.redaction.secret import Secret
@@ -42,7 +44,7 @@ def _param(runbooks: str, help: str, default: Any = ..., **rules: Any) -> Any:
     return Field(default, description=help, json_schema_extra={"runbooks": runbooks}, **rules)
 
 
-class Site(BaseModel):
+class Site(AsYamlReads):
     """One JupyterHub server. Flat, so that a YAML file and a parameters cell say it the same way."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -306,7 +308,9 @@ class Site(BaseModel):
         "05", "send key and secret to Canvas again although the tool is there (after you made new ones)", False
     )
     git_links: list[GitLinkParams] = _param(
-        "04 05", "nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]", []
+        "04 05",
+        "nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]; `folder` is where it goes, if not a folder of the repository's name",
+        [],
     )
 
     @model_validator(mode="before")
@@ -368,6 +372,9 @@ class Site(BaseModel):
             raise ValueError("canvas_module needs canvas_course: a module belongs to a course")
         if self.git_links and not self.nbgitpuller:
             raise ValueError("git_links need nbgitpuller: true")
+        check_git_links(self.git_links)
+        if self.image_name.partition("@")[0] in (self.base_image, f"{self.base_image}:latest"):
+            raise ValueError("image_name and base_image must differ: the one is built on the other")
         if not self.hub_user:
             raise ValueError("hub_user must not be empty")
         if self.hub_user == self.admin_user:

@@ -153,21 +153,28 @@ def _verified(key: PKey, site: Site, target: Target, known: list[Known]) -> str:
     try:
         certificate = Certificate(sent.key_type, sent.key_blob) if sent else None
         known_hosts.check(blob, certificate, known, target.principal)
-        if target.revoked and _is_revoked(key, target.revoked):
+        if target.revoked and _is_revoked(key, Path(target.revoked).expanduser()):
             raise Refused("revoked")
     except Refused as refused:
         raise _refusal(refused, shown, site, target) from None
     return shown
 
 
-def _is_revoked(key: PKey, file: str) -> bool:
-    """Whether RevokedHostKeys names it: a list of keys or a KRL, which ssh-keygen knows to read (KEY REVOCATION LISTS)."""
+def _is_revoked(key: PKey, file: Path) -> bool:
+    """Whether RevokedHostKeys names it, or cannot be read: ssh_config(5). A KRL is for ssh-keygen to read (its PROTOCOL)."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return True
+    if not content.startswith(b"SSHKRL\n"):
+        return known_hosts.in_list(content.decode(errors="replace"), key.asbytes())
     with tempfile.NamedTemporaryFile("w", suffix=".pub") as public:
         public.write(f"{key.get_name()} {key.get_base64()}\n")
         public.flush()
-        command = ["ssh-keygen", "-Q", "-f", os.path.expanduser(file), public.name]
-        # As for ssh: where the file cannot be used, no key can be.
-        return subprocess.run(command, capture_output=True, check=False).returncode != 0
+        return (
+            subprocess.run(["ssh-keygen", "-Q", "-f", file, public.name], capture_output=True, check=False).returncode
+            != 0
+        )
 
 
 def _refusal(refused: Refused, shown: str, site: Site, target: Target) -> Unreachable:

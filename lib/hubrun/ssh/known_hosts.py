@@ -54,16 +54,18 @@ class Refused(Exception):
 
 
 def read(files: Iterable[Path], names: Iterable[str]) -> list[Known]:
-    """The lines of the files that are about the first of these names of which there is any. Others are passed over.
+    """The lines of the files that are about the first of these names of which anything is known; of all, what is revoked.
 
-    Raises OSError for a file that is there and cannot be read.
+    Lines that say nothing are passed over. Raises OSError for a file that is there and cannot be read.
     """
     texts = [path.read_bytes().decode(errors="replace") for path in files if path.exists()]
+    revoked: list[Known] = []
     for name in names:
         found = [known for text in texts for line in text.splitlines() if (known := _parse(line, name.lower()))]
-        if found:
-            return found
-    return []
+        revoked += [known for known in found if known.marker == REVOKED]
+        if any(known.marker != REVOKED for known in found):
+            return found + revoked
+    return revoked
 
 
 def _parse(line: str, name: str) -> Known | None:
@@ -93,6 +95,12 @@ def _about(hosts: str, name: str) -> bool:
 def matches(pattern: str, name: str) -> bool:
     """Whether a pattern of OpenSSH's, in which * and ? stand for others, is the name: ssh_config(5), PATTERNS."""
     return bool(re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), name))
+
+
+def in_list(text: str, key: bytes) -> bool:
+    """Whether a list of public keys, one a line, has this one: sshkey.c, sshkey_in_file."""
+    words = (word for line in text.splitlines() if not line.lstrip().startswith("#") for word in line.split()[:2])
+    return base64.b64encode(key).decode() in words
 
 
 def algorithms(known: Iterable[Known], every: Iterable[str]) -> list[str]:

@@ -40,7 +40,7 @@ _REFUSALS = [
      "Give it the right there, or set ssh_user to one that has it"),
     (r"sudo: (command )?not found|sudo: No such file", "{user} is not root, and there is no sudo on the server",
      "Install sudo there, or log in as root"),
-    (r"incorrect password|[Tt]ry again|no password was provided|[Aa]uthentication failed|incorrect authentication",
+    (r"incorrect password|Sorry, try again|no password was provided|[Aa]uthentication failed|incorrect authentication",
      "sudo refused the password", "Check sudo_password_env / sudo_password_file"),
     (r"password is required|interactive authentication is required", "{user} is not root and sudo asks for a password",
      "Say where it is: sudo_password_env or sudo_password_file"),
