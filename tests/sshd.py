@@ -69,6 +69,7 @@ class Sshd:
         self.login = make_key(folder / "login")
         self.host_key = Ed25519Key.from_private_key_file(str(make_key(folder / "host")))
         self.commands: list[str] = []
+        self.inputs: list[bytes] = []  # what came on their standard input, in pieces: the scripts, and their data
         self.offered: list[str] = []  # fingerprints of the keys with which somebody wanted in
         self.path = os.environ["PATH"]
         # What the login's shell is given besides the command: `sh -c LOGIN login COMMAND`.
@@ -161,7 +162,7 @@ class _Session(ServerInterface):
             start_new_session=True,
         )
         assert process.stdin and process.stdout and process.stderr
-        threading.Thread(target=_feed, args=(channel, process.stdin), daemon=True).start()
+        threading.Thread(target=_feed, args=(channel, process.stdin, self.sshd.inputs), daemon=True).start()
         errors = threading.Thread(target=_pump, args=(process.stderr, channel.sendall_stderr), daemon=True)
         errors.start()
         _pump(process.stdout, channel.sendall)
@@ -174,9 +175,10 @@ class _Session(ServerInterface):
         channel.close()
 
 
-def _feed(channel: Channel, into: Any) -> None:
+def _feed(channel: Channel, into: Any, kept: list[bytes]) -> None:
     with contextlib.suppress(OSError):
         while chunk := channel.recv(1 << 15):
+            kept.append(chunk)
             into.write(chunk)
             into.flush()
     with contextlib.suppress(OSError):

@@ -263,7 +263,7 @@ def test_a_proxy_command_is_run_as_ssh_runs_it(sshd: Sshd, config: Path) -> None
     [
         ("ProxyCommand echo 'no route to the proxy' >&2; false\n", "does not lead to it: no route to the proxy"),
         (
-            "ProxyJump 127.0.0.1:{port}\n UserKnownHostsFile /dev/null\n",
+            "UserKnownHostsFile /dev/null\nHost 10.9.9.9\n ProxyJump 127.0.0.1:{port}\n",
             "does not lead to it: Host key verification failed.",
         ),
     ],
@@ -431,7 +431,7 @@ def test_the_sudo_password_reaches_sudo_and_nothing_else(
         assert path.read_text() == "text\n"
         with pytest.raises(CommandFailed) as caught:
             server.run("echo {}; exit 3", PASSWORD)
-    assert not any("correct horse" in command for command in sudoer.commands if "exit 3" not in command)
+    assert not any("correct horse" in command for command in sudoer.commands)
     assert "correct horse" not in str(caught.value) + caught.value.detail
 
 

@@ -407,7 +407,7 @@ def test_nothing_in_a_folder_of_records_is_run_on_the_server(sshd: Sshd, tmp_pat
             assert run.record.runbooks[0].status == "ok", run.record.runbooks[0].reason
             assert run.record.asked_ahead == []
     assert not (tmp_path / "pwned").exists() and not planted.exists()
-    assert not any(evil in command for command in sshd.commands)
+    assert sshd.inputs and not any(evil.encode() in each for each in sshd.inputs)
 
 
 def test_what_only_an_earlier_run_asked_is_named_in_the_record(sshd: Sshd, tmp_path: Path, state: Path) -> None:

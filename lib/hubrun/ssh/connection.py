@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from paramiko import Agent, AgentKey, PKey, Transport
@@ -89,7 +90,7 @@ def open(site: Site) -> Connection:
 # -- the way there
 
 
-def _socket(target: Target, errors: object) -> socket.socket:
+def _socket(target: Target, errors: IO[bytes]) -> socket.socket:
     if not target.proxy:
         return socket.create_connection((target.host, target.port), CONNECT_SECONDS)
     ours, its = socket.socketpair()
@@ -98,11 +99,11 @@ def _socket(target: Target, errors: object) -> socket.socket:
     with its:
         subprocess.Popen(
             [shell, "-c", f"exec {target.proxy}"], stdin=its, stdout=its, stderr=errors, start_new_session=True
-        )  # type: ignore[call-overload]
+        )
     return ours
 
 
-def _no_connection(error: Exception, target: Target, errors: tempfile._TemporaryFileWrapper[bytes]) -> Unreachable:
+def _no_connection(error: Exception, target: Target, errors: IO[bytes]) -> Unreachable:
     errors.seek(0)
     said = errors.read().decode(errors="replace").strip().splitlines()
     if target.proxy:
@@ -119,6 +120,7 @@ def _no_connection(error: Exception, target: Target, errors: tempfile._Temporary
 
 def _tune(transport: Transport) -> None:
     transport.set_keepalive(10)
+    assert isinstance(transport.sock, socket.socket)
     with contextlib.suppress(OSError, AttributeError):  # a proxy command in place of a connection, or not Linux
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER_MS)

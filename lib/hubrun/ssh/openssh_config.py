@@ -17,6 +17,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing_extensions import override
+
 from hubrun.errors import BadInput
 from hubrun.params import Site
 
@@ -49,6 +51,7 @@ class Target:
     only_identities: bool
     proxy: str
 
+    @override
     def __str__(self) -> str:
         return f"{self.user}@{self.host}:{self.port}"
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from papermill.engines import NotebookExecutionManager
 
 from hubrun.records.ledger import steps
 from hubrun.records.ledger.clock import CLOCK, Clock
@@ -66,5 +67,6 @@ def test_the_notebook_and_its_steps_have_the_same_clock(wall: list[float]) -> No
     started = steps.now()
     wall[0] = -100.0
     assert 0 <= steps.seconds_between(started, steps.now()) < 1
+    assert issubclass(NotebookSaver, NotebookExecutionManager)
     assert abs((NotebookSaver.now(None) - CLOCK.now()).total_seconds()) < 1  # type: ignore[arg-type]
     CLOCK.begin()

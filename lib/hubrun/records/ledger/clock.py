@@ -34,8 +34,8 @@ class Clock:
         at = self._began + _steady() - self._steady
         step = time.time() - at - self._apart
         when = datetime.datetime.fromtimestamp(at, datetime.UTC)
+        self._apart += step
         if abs(step) > _STEP:
-            self._apart += step
             way = "back" if step < 0 else "forward"
             self.steps.append(f"{iso(when)}: this machine's clock was set {way} by {abs(step):.1f} s")
         return when
