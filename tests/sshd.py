@@ -94,6 +94,10 @@ class Sshd:
             "ssh_key_file": str(self.login), "ssh_known_hosts_file": str(self.known_hosts),
         } | changes  # fmt: skip
 
+    def scripts(self) -> list[bytes]:
+        """What was run on it that is no question (hubrun/ssh/session.py, _ask)."""
+        return [each for each in self.inputs if b"exec 2>/dev/null\n" not in each]
+
     def drop(self) -> None:
         """Cut every connection."""
         for transport in self._transports:

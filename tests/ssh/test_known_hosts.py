@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,26 @@ def test_the_server_is_asked_first_for_what_is_known_of_it() -> None:
     assert known_hosts.algorithms([Known("", "ssh-rsa", b"")], every)[0] == "rsa-sha2-512"
     assert known_hosts.algorithms([Known("@cert-authority", "ssh-ed25519", b"")], every)[:2] == every[3:]
     assert known_hosts.algorithms([Known("@revoked", "ssh-rsa", b"")], every)[0] == "ssh-ed25519"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "says"),
+    [
+        ("rsa-sha2-512", "ok"),
+        ("rsa-sha2-256", "ok"),
+        ("ssh-rsa", "it is signed with SHA-1, which is not safe any more"),
+    ],
+)
+def test_an_authority_with_an_rsa_key_signs_with_sha_2(
+    tmp_path: Path, key: Ed25519Key, algorithm: str, says: str
+) -> None:
+    """A certificate that ssh-keygen made."""
+    make = ["ssh-keygen", "-q"]
+    subprocess.run([*make, "-t", "rsa", "-N", "", "-f", tmp_path / "ca"], check=True)
+    (tmp_path / "host.pub").write_text(f"{key.get_name()} {key.get_base64()}\n")
+    subprocess.run(
+        [*make, "-s", tmp_path / "ca", "-t", algorithm, "-I", "id", "-h", "-n", NAME, tmp_path / "host.pub"], check=True
+    )
+    certificate = base64.b64decode((tmp_path / "host-cert.pub").read_text().split()[1])
+    lines = read(tmp_path, f"@cert-authority * {(tmp_path / 'ca.pub').read_text()}")
+    assert verdict(key, lines, certificate) == says

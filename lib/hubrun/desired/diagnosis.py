@@ -123,8 +123,8 @@ BY_TLS_REASON = {
 
 
 # What a tool says of what is in order. Standard output is often written when a program ends, behind its errors.
-_FINE = re.compile(r"(\b(ok|okay|done|success(ful(ly)?)?|succeeded|passed|valid)\b)[.! ]*$", re.IGNORECASE)
-_NOT = re.compile(r"\b(not|no|never|un\w+|in\w*valid)\b", re.IGNORECASE)
+_FINE = re.compile(r"\b(ok|okay|done|success(ful(ly)?)?|succeeded)[.! ]*$", re.IGNORECASE)
+_NOT = re.compile(r"\b(not|no|never|cannot|un(able|success)\w*|error|fail\w*)\b|n't", re.IGNORECASE)
 
 
 def last_line(text: str) -> str:

@@ -98,7 +98,11 @@ def _socket(target: Target, errors: IO[bytes]) -> socket.socket:
     shell = os.environ.get("SHELL") or "/bin/sh"
     with its:
         subprocess.Popen(
-            [shell, "-c", f"exec {target.proxy}"], stdin=its, stdout=its, stderr=errors, start_new_session=True
+            [shell, "-c", f"exec {target.proxy}"],
+            stdin=its.fileno(),
+            stdout=its.fileno(),
+            stderr=errors,
+            start_new_session=True,
         )
     return ours
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -158,6 +159,10 @@ def _wrong(certificate: Certificate, name: str) -> str:
         loaded.verify_cert_signature()
     except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         return "its signature does not hold"
+    # ssh_config(5), CASignatureAlgorithms: not with SHA-1. RFC 4253, 6.6: the signature, which comes last, begins with its name.
+    signer = loaded.signature_key()
+    if isinstance(signer, RSAPublicKey) and b"\0\0\0\x07ssh-rsa" in certificate.blob[-signer.key_size // 8 - 15 :]:
+        return "it is signed with SHA-1, which is not safe any more"
     if loaded.type is not SSHCertificateType.HOST:
         return "it is not one of a host"
     if time.time() < loaded.valid_after:

@@ -132,7 +132,7 @@ def _explained(site: Site, *options: str) -> str:
 
 def _user(site: Site, said: str) -> str:
     """The login that the configuration names, else root. Without one, ssh says this account's own name."""
-    if said != getpass.getuser():
+    if said != getpass.getuser() or said == "root":
         return said or "root"
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
         file.write("Include ~/.ssh/config\nInclude /etc/ssh/ssh_config\nHost *\nUser root\n")

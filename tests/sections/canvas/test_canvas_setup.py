@@ -409,7 +409,7 @@ def test_the_tool_has_the_servers_own_key_and_secret_and_is_made_once(
     assert (tool["consumer_key"], tool["shared_secret"], tool["privacy_level"]) == (KEY, SECRET, "public")
     assert tool["url"] == item["external_url"] == "https://hub.example.edu/hub/lti/launch"
     assert tool["course_navigation"]["visibility"] == "admins" and item["content_id"] == tool["id"]
-    assert sum(b"LTI_CLIENT_SECRET" in each for each in sshd.inputs) == 1
+    assert sum(b"LTI_CLIENT_SECRET" in each for each in sshd.scripts()) == 1
     shown = capsys.readouterr()
     assert SECRET not in shown.out + shown.err + str(sshd.commands + sshd.inputs) and TOKEN not in shown.out + shown.err
     assert SECRET not in str(server.summary())
@@ -418,13 +418,13 @@ def test_the_tool_has_the_servers_own_key_and_secret_and_is_made_once(
 def test_a_plan_counts_what_would_change_in_canvas_and_reads_no_secret(
     sshd: Sshd, double: CanvasDouble, connect: Callable[..., Server]
 ) -> None:
-    before = len(sshd.inputs)
+    before = len(sshd.scripts())
     server = connect(check_mode=True, **by_api(double))
     canvas_setup.by_api(server)
     labels = ["tool JupyterHub in course 101", "item Open JupyterHub in module Week 1 of course 101"]
     assert server.pending == labels and server.summary()["counts"]["would change"] == 2
     assert [each["resource"] for each in server.summary()["changes"]] == labels
-    assert double.changes() == [] and not any(b"LTI_CLIENT_SECRET" in each for each in sshd.inputs[before:])
+    assert double.changes() == [] and not any(b"LTI_CLIENT_SECRET" in each for each in sshd.scripts()[before:])
 
 
 def test_a_plan_for_a_fresh_server_has_the_tool_too(
