@@ -130,7 +130,7 @@ class Session:
     def _unusable(self, output: Output) -> Unreachable:
         """What the login printed in place of running a command."""
         lines = [line.strip() for line in (output.stdout + "\n" + output.stderr).splitlines() if line.strip()]
-        said = f"it says: {plain(lines[-1])[:300]}" if lines else f"it ends with {output.exit_code}"
+        said = f"it says: {Secret.redact(plain(lines[-1]))[:300]}" if lines else f"it ends with {output.exit_code}"
         return Unreachable(
             f"the login runs no command: {said}", self.where, "Log in with ssh by hand; is ssh_user the right one?"
         )
@@ -193,7 +193,7 @@ class Session:
         for pattern, what, remedy in _REFUSALS:
             found = [line for line in lines if re.search(pattern, line)]
             if found or not pattern:
-                line = plain(found[-1])[:300] if found else "it does not say why"
+                line = Secret.redact(plain(found[-1]))[:300] if found else "it does not say why"
                 return Unreachable(what.format(user=self._user, line=line), self.where, remedy.format(user=self._user))
         raise AssertionError
 
