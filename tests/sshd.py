@@ -143,7 +143,7 @@ class _Session(ServerInterface):
         return "publickey"
 
     def check_auth_publickey(self, username: str, key: PKey) -> int:
-        self.sshd.offered.append(key.fingerprint)
+        self.sshd.offered.append(key.fingerprint + (" with a certificate" if key.public_blob else ""))
         return AUTH_SUCCESSFUL if key == self.key else AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:

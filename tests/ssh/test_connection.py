@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shlex
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import SSHCertificateType
 from paramiko import Ed25519Key
 
 from hubrun.desired.checks import Check, Test
@@ -318,6 +320,22 @@ def test_a_key_of_the_agent_is_used_though_its_file_has_a_passphrase(
     finally:
         agent.terminate()
         agent.wait()
+
+
+def test_the_certificate_that_the_configuration_names_goes_with_its_key(
+    sshd: Sshd, config: Path, tmp_path: Path
+) -> None:
+    key = Ed25519Key.from_private_key_file(str(sshd.login))
+    for name, kind in (("other", sshd.host_key), ("own", key)):
+        blob = base64.b64encode(certify(kind, AUTHORITY, ["root"], kind=SSHCertificateType.USER)).decode()
+        (tmp_path / name).write_text(f"ssh-ed25519-cert-v01@openssh.com {blob}\n")
+    config.write_text(
+        f"IdentityFile {sshd.login}\n"
+        + "".join(f"CertificateFile {tmp_path}/{name}\n" for name in ("no", "other", "own"))
+    )
+    sshd.offered.clear()
+    Server.connect(Site(**sshd.parameters(ssh_key_file=""))).close()
+    assert sshd.offered == [f"{key.fingerprint} with a certificate"]
 
 
 # -- the login's shell -------------------------------------------------------------------------------------------

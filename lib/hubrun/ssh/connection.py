@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 from paramiko import Agent, AgentKey, PKey, Transport
 from paramiko.pkey import UnknownKeyType
 from paramiko.ssh_exception import AuthenticationException, SSHException
@@ -249,7 +250,7 @@ def _keys(site: Site, target: Target, locked: list[Path]) -> Iterator[PKey]:
         yield from held
         if not held and path.is_file():
             try:
-                yield PKey.from_path(path)
+                yield _certified(PKey.from_path(path), target.certificates)
             except TypeError:  # cryptography's, for a key that needs a passphrase
                 locked.append(path)
             except (ValueError, UnsupportedAlgorithm, UnknownKeyType, SSHException, OSError) as error:
@@ -257,6 +258,16 @@ def _keys(site: Site, target: Target, locked: list[Path]) -> Iterator[PKey]:
                     reason = error.strerror if isinstance(error, OSError) else "not a valid private key"
                     raise BadInput(f"{site.ssh_key_file} cannot be used: {reason}", "parameter ssh_key_file") from None
     yield from () if target.only_identities else agent
+
+
+def _certified(key: PKey, certificates: list[Path]) -> PKey:
+    """The key, with the one of CertificateFile that is for it; PKey.from_path has seen to one that is beside it."""
+    for path in certificates:
+        with contextlib.suppress(OSError, ValueError, UnsupportedAlgorithm, SSHException):
+            found = load_ssh_public_identity(path.read_bytes())
+            if isinstance(found, SSHCertificate) and known_hosts.blob(found.public_key()) == key.asbytes():
+                key.load_certificate(str(path))
+    return key
 
 
 def _agent_keys(agent: str) -> list[AgentKey]:

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     SSHCertificate,
     SSHCertificateType,
+    SSHCertPublicKeyTypes,
     load_ssh_public_identity,
 )
 
@@ -136,6 +137,11 @@ def check(key: bytes, certificate: Certificate | None, known: Iterable[Known], n
         raise Refused("changed", expected=plain[0]) if plain else Refused("unknown")
 
 
+def blob(key: SSHCertPublicKeyTypes) -> bytes:
+    """A public key as SSH has it: RFC 4253, 6.6."""
+    return base64.b64decode(key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1])
+
+
 def _load(certificate: Certificate) -> SSHCertificate | None:
     try:
         loaded = load_ssh_public_identity(f"{certificate.kind} {base64.b64encode(certificate.blob).decode()}".encode())
@@ -146,9 +152,7 @@ def _load(certificate: Certificate) -> SSHCertificate | None:
 
 def _authority(certificate: Certificate) -> bytes:
     loaded = _load(certificate)
-    if loaded is None:
-        return b""
-    return base64.b64decode(loaded.signature_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1])
+    return blob(loaded.signature_key()) if loaded else b""
 
 
 def _wrong(certificate: Certificate, name: str) -> str:

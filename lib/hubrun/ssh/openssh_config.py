@@ -34,9 +34,10 @@ _DEFAULTS = {
 class Target:
     """Where to log in, as whom, and what decides about keys.
 
-    names: those by which known_hosts may know the server, the best first. principal: the one in a certificate. agent: the
-    agent's socket, "" for none; only_identities: of its keys, only those of `identities`. proxy: the command that stands
-    for the connection, "" for none. revoked: file with revoked host keys, "" for none.
+    names: those by which known_hosts may know the server, the best first. principal: the one in a certificate. revoked:
+    file with revoked host keys, "" for none. identities: key files. certificates: for them, besides those that lie beside
+    them. agent: the agent's socket, "" for none; only_identities: of its keys, only those of `identities`. proxy: the
+    command that stands for the connection, "" for none.
     """
 
     host: str
@@ -47,6 +48,7 @@ class Target:
     known_hosts: list[Path]
     revoked: str
     identities: list[Path]
+    certificates: list[Path]
     agent: str
     only_identities: bool
     proxy: str
@@ -95,6 +97,7 @@ def target(site: Site) -> Target:
         known_hosts=files("known"),
         revoked=expanded(one("revokedhostkeys")),
         identities=[Path(site.ssh_key_file).expanduser()] if site.ssh_key_file else files("identityfile"),
+        certificates=files("certificatefile"),
         agent=expanded(agent),
         only_identities=bool(site.ssh_key_file) or one("identitiesonly") == "yes",
         proxy=expanded(_jump(one("proxyjump")) or one("proxycommand")),
