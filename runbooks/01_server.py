@@ -31,10 +31,10 @@
 site: str = ""  # name of the site; its records are kept under this name
 domain: str = ""  # the hub's host name, as in https://DOMAIN/
 ssh_host: str = ""  # host name or address for SSH; empty: the domain
-ssh_port: int = 22  # SSH port
-ssh_user: str = "root"  # login: root, or a user who may use sudo
-ssh_key_file: str = ""  # private key file here; empty: the SSH agent and the usual keys
-ssh_known_hosts_file: str = ""  # known_hosts file; empty: ~/.ssh/known_hosts
+ssh_port: int = 0  # SSH port; 0: what ~/.ssh/config says of the host, else 22
+ssh_user: str = ""  # login: root, or a user who may use sudo; empty: what ~/.ssh/config says of the host, else root
+ssh_key_file: str = ""  # private key file here; empty: what ~/.ssh/config says, the SSH agent and the usual keys
+ssh_known_hosts_file: str = ""  # known_hosts file; empty: what ~/.ssh/config says, else ~/.ssh/known_hosts
 ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none

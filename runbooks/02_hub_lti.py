@@ -37,7 +37,7 @@
 #
 # **When you change the version of LTI**, a person is found again by the id of the other version, if the LMS sends it (Canvas does), or else by `lti_username_key`, if this is a field for which the LMS itself vouches: the SIS id, and with LTI 1.1 the login. An e-mail address is not such a field, because people can change it, nor is a `custom_…` field with LTI 1.3, because everybody who may edit a link in a course can write it. If a school gives a SIS id to another person, the stable id decides: each keeps their own home.
 #
-# **`lti_lms`**: which LMS launches. From it follow the LMS's addresses, where it says who somebody is, and its name on the hub's pages. Where you leave `lti_username_key` as it is, people of another LMS than Canvas are named by the field that it vouches for: `ext_user_username` (Moodle), `ext_d2l_username` (Brightspace), `lis_person_sourcedid` (Open edX, Sakai, Blackboard). In Moodle `lis_person_sourcedid` is the ID number, which people may write themselves. `docs/lms/` has a page on each LMS.
+# **`lti_lms`**: which LMS launches. From it follow the LMS's addresses, where it says who somebody is, and its name on the hub's pages. Where you leave `lti_username_key` as it is, people of another LMS than Canvas are named by the field that it vouches for: `ext_user_username` (Moodle), `ext_d2l_username` (Brightspace), `lis_person_sourcedid` (Open edX, Sakai, Blackboard). In Moodle `lis_person_sourcedid` is the ID number, which people may write themselves. A custom field of the tool in your LMS is `custom_` and its name: for `lti_username_key: custom_username`, give the tool there the field `username`, such as `username=$User.username`; in Canvas `username=$Canvas.user.loginId`. `docs/lms/` has a page on each LMS.
 #
 # **`adopt_users`**: a hub that was set up by hand has users of whom this hub does not know who they are. With `true`, the person whose `lti_username_key` says the name of such a user takes it, with its files, once. With `false`, they get a user of their own. Adopt with LTI 1.3 if you can: with LTI 1.1, in Canvas, a person without a SIS id who may edit a link can write somebody else's into it, and nobody owns these users yet.
 #
@@ -64,10 +64,10 @@ site: str = ""  # name of the site; its records are kept under this name
 domain: str = ""  # the hub's host name, as in https://DOMAIN/
 https_port: int = 443  # port at which the internet reaches the server's port 443
 ssh_host: str = ""  # host name or address for SSH; empty: the domain
-ssh_port: int = 22  # SSH port
-ssh_user: str = "root"  # login: root, or a user who may use sudo
-ssh_key_file: str = ""  # private key file here; empty: the SSH agent and the usual keys
-ssh_known_hosts_file: str = ""  # known_hosts file; empty: ~/.ssh/known_hosts
+ssh_port: int = 0  # SSH port; 0: what ~/.ssh/config says of the host, else 22
+ssh_user: str = ""  # login: root, or a user who may use sudo; empty: what ~/.ssh/config says of the host, else root
+ssh_key_file: str = ""  # private key file here; empty: what ~/.ssh/config says, the SSH agent and the usual keys
+ssh_known_hosts_file: str = ""  # known_hosts file; empty: what ~/.ssh/config says, else ~/.ssh/known_hosts
 ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none

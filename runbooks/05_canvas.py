@@ -34,10 +34,10 @@ public_address: str = ""  # connect to this address when testing from outside; e
 https_port: int = 443  # port at which the internet reaches the server's port 443
 trust_ca_file: str = ""  # file here with the CA that signed the site's certificate; empty: this machine's own list
 ssh_host: str = ""  # host name or address for SSH; empty: the domain
-ssh_port: int = 22  # SSH port
-ssh_user: str = "root"  # login: root, or a user who may use sudo
-ssh_key_file: str = ""  # private key file here; empty: the SSH agent and the usual keys
-ssh_known_hosts_file: str = ""  # known_hosts file; empty: ~/.ssh/known_hosts
+ssh_port: int = 0  # SSH port; 0: what ~/.ssh/config says of the host, else 22
+ssh_user: str = ""  # login: root, or a user who may use sudo; empty: what ~/.ssh/config says of the host, else root
+ssh_key_file: str = ""  # private key file here; empty: what ~/.ssh/config says, the SSH agent and the usual keys
+ssh_known_hosts_file: str = ""  # known_hosts file; empty: what ~/.ssh/config says, else ~/.ssh/known_hosts
 ssh_host_fingerprint: str = ""  # SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides
 sudo_password_env: str = ""  # environment variable here that holds the sudo password; empty: none
 sudo_password_file: str = ""  # file here that holds the sudo password; empty: none
@@ -71,7 +71,7 @@ canvas_module: str = ""  # module of canvas_course that gets an item for the hub
 canvas_item_title: str = "Open JupyterHub"  # title of that item
 canvas_navigation: str = "members"  # who sees the tool in the course navigation: members, admins (teachers), or off
 canvas_renew_key: bool = False  # send key and secret to Canvas again although the tool is there (after you made new ones)
-git_links: list = []  # nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]
+git_links: list = []  # nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]; `folder` is where it goes, if not a folder of the repository's name
 check: bool = False  # True: show what would change and touch nothing
 
 # %% [markdown]
@@ -211,7 +211,7 @@ canvas_setup.by_api(server)
 # %% [markdown]
 # ## Links to notebooks in git
 #
-# For each of `git_links`: a launch that pulls the repository into the student's files (with nbgitpuller, which keeps the student's changes) and opens one of its files. It must be possible to clone the repository without a password. A launch pulls without a question from the places of these links, or from `git_hosts`; a link to any other place shows what it would do and waits for a click.
+# For each of `git_links`: a launch that pulls the repository into the student's files (with nbgitpuller, which keeps the student's changes) and opens one of its files. It must be possible to clone the repository without a password. It goes into a folder of its name, or into `folder`; two links with different repositories or branches need two folders. A launch pulls without a question from the places of these links, or from `git_hosts`; a link to any other place shows what it would do and waits for a click.
 #
 # By hand: enter the addresses below in the LMS. This step only shows them.
 #

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
+    SSHCertificateBuilder,
+    SSHCertificateType,
+    load_ssh_public_key,
 )
 from paramiko import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED, Channel, Ed25519Key, PKey, ServerInterface, Transport
 
@@ -31,6 +37,30 @@ def make_key(path: Path, passphrase: bytes = b"") -> Path:
     return path
 
 
+def certify(
+    host: Ed25519Key, authority: Ed25519PrivateKey, names: list[str], days: tuple[float, float] = (-1, 1),
+    kind: SSHCertificateType = SSHCertificateType.HOST, critical: bool = False,
+) -> bytes:  # fmt: skip
+    """A certificate's blob: `authority` says that `host` is the key of a server with these names, between these days."""
+    public = load_ssh_public_key(f"{host.get_name()} {host.get_base64()}".encode())
+    assert isinstance(public, Ed25519PublicKey)
+    builder = (
+        SSHCertificateBuilder().public_key(public).type(kind).key_id(b"test").serial(1)
+        .valid_after(int(time.time() + days[0] * 86400)).valid_before(int(time.time() + days[1] * 86400))
+    )  # fmt: skip
+    principals = [name.encode() for name in names]
+    builder = builder.valid_principals(principals) if names else builder.valid_for_all_principals()
+    if critical:
+        builder = builder.add_critical_option(b"force-command", b"")
+    return base64.b64decode(builder.sign(authority).public_bytes().split()[1])
+
+
+def authority_line(pattern: str, authority: Ed25519PrivateKey, marker: str = "@cert-authority") -> str:
+    """The line of a known_hosts file with which keys that `authority` signs are believed of the hosts of `pattern`."""
+    public = authority.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    return f"{marker} {pattern} {public} the authority\n"
+
+
 class Sshd:
     """The server: it lets in whoever has the key `login`, and keeps in `commands` what it was asked to run."""
 
@@ -39,7 +69,12 @@ class Sshd:
         self.login = make_key(folder / "login")
         self.host_key = Ed25519Key.from_private_key_file(str(make_key(folder / "host")))
         self.commands: list[str] = []
+        self.inputs: list[bytes] = []  # what came on their standard input, in pieces: the scripts, and their data
+        self.offered: list[str] = []  # fingerprints of the keys with which somebody wanted in
         self.path = os.environ["PATH"]
+        # What the login's shell is given besides the command: `sh -c LOGIN login COMMAND`.
+        self.login_shell = 'exec sh -c "$1"'
+        self.certificate = b""  # the host key with a certificate around it, in place of the plain one
         self._transports: list[Transport] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
@@ -59,6 +94,10 @@ class Sshd:
             "ssh_key_file": str(self.login), "ssh_known_hosts_file": str(self.known_hosts),
         } | changes  # fmt: skip
 
+    def scripts(self) -> list[bytes]:
+        """What was run on it that is no question (hubrun/ssh/session.py, _ask)."""
+        return [each for each in self.inputs if b"exec 2>/dev/null\n" not in each]
+
     def drop(self) -> None:
         """Cut every connection."""
         for transport in self._transports:
@@ -77,9 +116,22 @@ class Sshd:
                 client, _ = self._socket.accept()
                 transport = Transport(client)
                 transport.add_server_key(self.host_key)
+                if self.certificate:
+                    transport.server_key_dict = {"ssh-ed25519-cert-v01@openssh.com": _Certified(self)}
                 self._transports.append(transport)
                 with contextlib.suppress(Exception):  # a client that turns away at the host key
                     transport.start_server(server=_Session(self))
+
+
+class _Certified(Ed25519Key):
+    """The host key as a server sends it that has a certificate for it."""
+
+    def __init__(self, sshd: Sshd) -> None:
+        super().__init__(filename=str(sshd.folder / "host"))
+        self.certificate = sshd.certificate
+
+    def asbytes(self) -> bytes:
+        return self.certificate
 
 
 class _Session(ServerInterface):
@@ -91,6 +143,7 @@ class _Session(ServerInterface):
         return "publickey"
 
     def check_auth_publickey(self, username: str, key: PKey) -> int:
+        self.sshd.offered.append(key.fingerprint + (" with a certificate" if key.public_blob else ""))
         return AUTH_SUCCESSFUL if key == self.key else AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
@@ -105,10 +158,15 @@ class _Session(ServerInterface):
         environment = {"PATH": self.sshd.path, "HOME": str(self.sshd.folder)}
         pipe = subprocess.PIPE
         process = subprocess.Popen(
-            ["sh", "-c", command], stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
+            ["sh", "-c", self.sshd.login_shell, "login", command],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=environment,
+            start_new_session=True,
         )
         assert process.stdin and process.stdout and process.stderr
-        threading.Thread(target=_feed, args=(channel, process.stdin), daemon=True).start()
+        threading.Thread(target=_feed, args=(channel, process.stdin, self.sshd.inputs), daemon=True).start()
         errors = threading.Thread(target=_pump, args=(process.stderr, channel.sendall_stderr), daemon=True)
         errors.start()
         _pump(process.stdout, channel.sendall)
@@ -121,9 +179,10 @@ class _Session(ServerInterface):
         channel.close()
 
 
-def _feed(channel: Channel, into: Any) -> None:
+def _feed(channel: Channel, into: Any, kept: list[bytes]) -> None:
     with contextlib.suppress(OSError):
         while chunk := channel.recv(1 << 15):
+            kept.append(chunk)
             into.write(chunk)
             into.flush()
     with contextlib.suppress(OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import yaml
@@ -94,6 +94,98 @@ def test_a_comment_a_list_and_a_whole_number_of_cpus_are_taken(file: Path) -> No
     file.write_text(HEAD + "user_cpus: 2  # cores\nadmin_users:\n  - ada\n  - grace\n")
     loaded = params.load(file)
     assert (loaded.user_cpus, loaded.admin_users) == (2.0, ["ada", "grace"])
+
+
+WORDS = (
+    "upgrade",
+    "lti_version",
+    "lti_lms",
+    "outside_course",
+    "tls",
+    "acme_dns",
+    "docker_channel",
+    "pytorch",
+    "canvas_navigation",
+)
+MORE = {
+    "acme_dns": "acme_dns_env: TOKEN\n",
+    "tls": "tls_certificate: /a\ntls_key: /b\n",
+    "lti_lms": "lti_platform: https://lms.example.edu\n",
+}
+
+
+def test_the_enumerations_are_all_tried_here() -> None:
+    assert set(WORDS) == {name for name, field in Site.model_fields.items() if get_origin(field.annotation) is Literal}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_every_word_of_an_enumeration_is_taken_without_quotes(file: Path, name: str) -> None:
+    """YAML 1.1 makes false of `off`, and numbers of 1.1 and 1.3."""
+    for word in get_args(Site.model_fields[name].annotation):
+        file.write_text(f"{HEAD}{name}: {word}\n{MORE.get(name, '')}")
+        assert getattr(params.load(file), name) == word
+        assert getattr(params.load(file, {name: word}), name) == word
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("consumers: [{name: bio, lti_version: 1.3}]\n", ""),
+        ("canvas_navigation: Off\n", ""),
+        ("canvas_navigation: no\n", ""),
+        ("lti_version: 1.10\n", ""),
+        ("canvas_navigation: on\n", "canvas_navigation (line 3) is True: Input should be 'off', 'members' or 'admins' (YAML makes true and false of yes, no, on and off: in quotes they are words)"),
+        ("pytorch: no\n", "pytorch (line 3) is False: Input should be 'none', 'cpu' or 'cuda' (YAML makes"),
+        ("lti_version: 1\n", "lti_version (line 3) is 1: Input should be '1.1', '1.3' or 'both'; put it in quotes"),
+        ("lti_version: 1.2\n", "is 1.2: Input should be '1.1', '1.3' or 'both'"),
+        ("consumers: [{name: bio, lti_version: 2.0}]\n", "consumers[0].lti_version (line 3) is 2.0: Input should be"),
+        ("consumers: [{name: no}]\n", "consumers[0].name (line 3) is False: must be text; put it in quotes"),
+        ("lti_client_ids: [10000000000001]\n", "lti_client_ids[0] (line 3) is 10000000000001: must be text; put it in quotes"),
+        ("canvas_course: 101\n", "canvas_course (line 3) is 101: must be text; put it in quotes"),
+        ("canvas_item_title: 2026-09-01\n", "must be text; put it in quotes"),
+        ("git_links: [{repo: https://x.edu/a, branch: 1.0}]\n", "git_links[0].branch (line 3) is 1.0: must be text; put it in quotes"),
+        ("canvas_navigation:\n", "canvas_navigation (line 3) has no value: give it one, or remove the line"),
+        ("acme_email: ~\n", "acme_email (line 3) has no value"),
+        ("swap_mb: null\n", "swap_mb (line 3) has no value"),
+        ("extra_packages:\n", "extra_packages (line 3) has no value"),
+    ],
+)  # fmt: skip
+def test_what_yaml_makes_of_a_word_is_taken_or_said(file: Path, text: str, says: str) -> None:
+    if says:
+        assert says in refusal(file, HEAD + text)
+    else:
+        file.write_text(HEAD + text)
+        params.load(file)
+
+
+def test_a_notebooks_own_values_are_taken_in_the_same_way() -> None:
+    """papermill -p lti_version 1.3 gives a number."""
+    assert (site(lti_version=1.3).lti_version, site(canvas_navigation=False).canvas_navigation) == ("1.3", "off")
+
+
+@pytest.mark.parametrize(
+    ("links", "says"),
+    [
+        (["https://x.edu/a/materials", "https://x.edu/b/materials"], "https://x.edu/a/materials and https://x.edu/b/materials go into the same folder, materials"),
+        (["https://x.edu/a/materials", "https://y.edu/a/materials.git/"], "go into the same folder"),
+        (["https://x.edu/a/Materials", "https://x.edu/b/materials"], "go into the same folder"),
+        (["https://x.edu/a/m%61terials", "https://x.edu/b/materials"], "go into the same folder"),
+        ([("https://x.edu/a", "main", ""), ("https://x.edu/a", "autumn", "")], "https://x.edu/a (branch main) and https://x.edu/a (branch autumn) go into"),
+        ([("https://x.edu/a/m", "", "b"), ("https://x.edu/b", "", "")], "go into the same folder"),
+        (["https://x.edu/a/m", "https://x.edu/a/m.git"], ""),
+        (["https://x.edu/a/m", ("https://x.edu/b/m", "", "m-b")], ""),
+        ([("https://x.edu/a", "main", ""), ("https://x.edu/a", "autumn", "a-autumn")], ""),
+    ],
+)  # fmt: skip
+def test_links_to_different_things_do_not_share_a_folder(links: list[Any], says: str) -> None:
+    entries = [each if isinstance(each, tuple) else (each, "", "") for each in links]
+    given = [{"repo": repo, "branch": branch, "folder": folder} for repo, branch, folder in entries]
+    if not says:
+        assert len(site(git_links=given).git_links) == len(links)
+        return
+    with pytest.raises(BadInput) as caught:
+        site(git_links=given)
+    assert says in str(caught.value) and "give one of them another `folder`" in str(caught.value)
 
 
 # -- --set -----------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ FREE = {
     "admin_users",  # Python, as JSON
     "trust_ca_file", "ssh_key_file", "ssh_known_hosts_file", "sudo_password_file", "record_signing_key", "records_mirror",
     "ca_certificates", "admin_ssh_key_file", "acme_ca_file", "acme_dns_file", "acme_eab_hmac_file", "canvas_token_file", "canvas_ca_file",
-    "git_links.path", "git_links.branch",  # percent-encoded
+    "git_links.path", "git_links.branch", "git_links.folder",  # percent-encoded
     "acme_eab_kid",  # a line of a file
     "ssh_user",  # SSH's own protocol; a directory service's names hold @ and \\
     "lti_client_ids", "lti_deployment_ids", "consumers.client_ids", "consumers.deployment_ids",  # JSON
@@ -242,6 +242,25 @@ def test_titles_reach_the_hub_as_they_are() -> None:
         ({"acme_directory": "https://$(id)/dir"}, "acme_directory is 'https://$(id)/dir'"),
         ({"base_image": "$(id).example/scipy"}, "base_image is '$(id).example/scipy'"),
         ({"image_name": "Singleuser"}, "in lower case"),
+        ({"image_name": "School/singleuser"}, "in lower case"),
+        ({"image_name": "REGISTRY.example.edu/singleuser"}, "in lower case"),
+        ({"image_name": "singleUser:v1"}, "in lower case"),
+        ({"image_name": "scratch"}, "in lower case"),
+        ({"base_image": "School/notebook:1"}, "names are in lower case"),
+        (
+            {"image_name": "school/notebook:1", "base_image": "school/notebook:1"},
+            "image_name and base_image must differ",
+        ),
+        (
+            {"image_name": "school/notebook:latest", "base_image": "school/notebook"},
+            "image_name and base_image must differ",
+        ),
+        (
+            {"git_links": [{"repo": "https://x.edu/a", "folder": ".jupyter"}]},
+            "git_links[0].folder is '.jupyter': must be the name of a folder",
+        ),
+        ({"git_links": [{"repo": "https://x.edu/a", "folder": "a/b"}]}, "must be the name of a folder"),
+        ({"git_links": [{"repo": "https://x.edu/a", "folder": "~"}]}, "must be the name of a folder"),
         ({"base_image": "quay.io/Jupyter/scipy"}, "in lower case"),
         ({"lti_platform": "https://canvas.example.edu\n/"}, "lti_platform is"),
         ({"tls_certificate": '/a"; include /etc/shadow; #'}, "a whole path on the server"),
@@ -278,6 +297,7 @@ def test_a_file_whose_names_are_no_names_is_one_line(text: str, tmp_path: Path) 
         {"extra_packages": ["g++", "libstdc++6", "python3.11-venv", "r-base"]},
         {"base_image": "registry.practice.localhost:5000/hubrun/notebook:1"}, {"base_image": "Registry.Example.edu/a/b_c--d:V1"},
         {"base_image": "quay.io/jupyter/scipy-notebook@sha256:" + "a" * 64}, {"base_image": "localhost/a"}, {"image_name": "a/b:c"},
+        {"image_name": "localhost:5000/hub:V1.2"}, {"base_image": "Registry.example.edu/a:B"}, {"base_image": "REGISTRY:5000/a"},
         {"extra_pip_packages": ["pandas>=2,<3", "a[b]; python_version > '3'", "c @ https://example.edu/c.whl#sha256=ab"]},
         {"docker_apt_url": "http://mirror.example.edu:8080/docker/linux/"}, {"docker_apt_url": "file:///srv/mirror"},
         {"acme_directory": "https://acme.practice.localhost:14000/dir"}, {"acme_directory": "https://[2001:db8::1]:14000/dir"},

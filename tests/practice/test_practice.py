@@ -239,8 +239,33 @@ def test_debian_13_gets_its_word_on_control_groups_v1_only() -> None:
     for cgroup in (1, 2):
         options = container.server_options("debian-12", cgroup)
         assert "--privileged" not in options and "--cap-drop=SYS_RESOURCE" in options
-    assert container.server_command(1) == ["/sbin/init"]
+        assert container.server_command(cgroup)[2].endswith("\nexec /sbin/init")
+    assert "/sys/fs/cgroup" not in container.server_command(1)[2]
     assert "remount,rw /sys/fs/cgroup" in container.server_command(2)[2]
+
+
+def test_a_practice_server_cannot_set_the_clock_of_the_machine_that_it_runs_on_nor_change_its_kernel() -> None:
+    options = container.server_options("debian-12", 2)
+    added, dropped = options.index("--cap-add=ALL"), options.index("--cap-drop=SYS_TIME")
+    assert added < dropped and {"--cap-drop=SYS_MODULE", "--cap-drop=SYS_RAWIO"} <= set(options)
+    protected = container.server_command(2)[2].partition("; do")[0]
+    assert {"/proc/sysrq-trigger", "/proc/sys/kernel", "/proc/sys/vm", "/proc/sys/fs"} <= set(protected.split())
+    assert "/proc/sys/net" not in protected, "which the Docker engine inside sets, and containers have of their own"
+
+
+def test_what_a_practice_server_starts_is_a_shell_script(tmp_path: Path) -> None:
+    """With programs in place of mount and init that say what they are asked for."""
+    for name in ("mount", "init"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    script = container.server_command(2)[2].replace("/sbin/init", str(tmp_path / "init"))
+    done = subprocess.run(
+        ["sh", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True
+    )
+    lines = done.stdout.splitlines()
+    first = lines.index("mount --bind /proc/sys/kernel /proc/sys/kernel")
+    assert lines[first + 1] == "mount -o remount,bind,ro /proc/sys/kernel"
+    assert lines[-2:] == ["mount -o remount,rw /sys/fs/cgroup", "init"] and not done.stderr
 
 
 def test_every_image_is_made_again_when_a_template_or_the_mirror_changes(

@@ -106,6 +106,9 @@ def password(machine: Machine) -> Iterator[str]:
     for user in carol teacher; do
         install -d -m 700 -o $user -g $user /home/$user/.ssh
         install -m 600 -o $user -g $user /root/.ssh/authorized_keys /home/$user/.ssh/
+        # bash reads it for commands over SSH too; what it prints is no answer, and ends without a newline
+        printf 'printf "Welcome to the lab"; printf quota >&2\\n' | cat - /home/$user/.bashrc > /run/bashrc
+        cat /run/bashrc > /home/$user/.bashrc
     done
     """
     machine.run(f"set -e\n{script}", data=f"carol:{password}\n".encode())
@@ -145,6 +148,13 @@ def test_a_user_whose_sudo_asks_for_nothing_can_install(working: Machine, passwo
         ended = hubrun("install", working.site, "--only", "01", "--set", "ssh_user=teacher", seconds=120)
     assert ended.code == 0, ended.tail
     assert {status for _, status in ended.results} == {"ok"}
+
+
+def test_a_practice_server_leaves_the_clock_and_the_kernel_of_this_machine_alone(machine: Machine) -> None:
+    """capabilities(7): CAP_SYS_TIME is the 25th. Nothing is tried: where it could, this machine would be changed."""
+    held = int(machine.run("awk '/^CapBnd/ {print $2}' /proc/1/status"), 16)
+    assert not held >> 25 & 1
+    assert machine.run("for name in kernel vm fs; do [ -w /proc/sys/$name ] && echo $name; done; true") == ""
 
 
 # -- the operator's own mistakes on the server

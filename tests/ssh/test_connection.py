@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import shlex
+import shutil
 import socket
 import stat
 import subprocess
@@ -14,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import SSHCertificateType
 from paramiko import Ed25519Key
 
 from hubrun.desired.checks import Check, Test
@@ -24,8 +29,9 @@ from hubrun.params import Site
 from hubrun.redaction.secret import Secret
 from hubrun.resources.files import Directory, File
 from hubrun.resources.packages import Packages
-from hubrun.ssh import connection
-from sshd import Sshd, make_key, serve
+from hubrun.ssh import connection, openssh_config
+from hubrun.ssh.connection import fingerprint
+from sshd import Sshd, authority_line, certify, make_key, serve
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +99,8 @@ def test_a_changed_host_key_is_refused_before_anything_is_run(sshd: Sshd, tmp_pa
     ],
 )
 def test_the_remedy_for_a_changed_key_names_the_line_as_known_hosts_does(changes: dict[str, Any], command: str) -> None:
-    assert connection._forget(Site(site="x", domain="hub.example.edu", **changes)) == command
+    site = Site(site="x", domain="hub.example.edu", **changes)
+    assert connection._forget(site, openssh_config.target(site)) == command
 
 
 def test_an_unknown_host_key_is_refused_with_two_ways_on(sshd: Sshd, tmp_path: Path) -> None:
@@ -160,6 +167,240 @@ def test_a_port_on_which_something_else_than_ssh_answers(
     assert said.startswith(f"root@127.0.0.1:{port}: the SSH connection failed: ")
 
 
+# -- host certificates, and files that are not as one expects ----------------------------------------------------
+
+AUTHORITY = Ed25519PrivateKey.generate()
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> Iterator[Sshd]:
+    """A server whose host key an authority has signed; known_hosts knows the authority and not the key."""
+    (tmp_path / "certified").mkdir()
+    with serve(tmp_path / "certified") as running:
+        running.certificate = certify(running.host_key, AUTHORITY, ["127.0.0.1"])
+        running.known_hosts.write_text(
+            f"@revoked * ssh-rsa AAAA\n\n@what is this\n{authority_line('127.0.0.*', AUTHORITY)}"
+        )
+        yield running
+
+
+def test_a_host_certificate_of_a_known_authority_is_enough(certified: Sshd) -> None:
+    with Server.connect(Site(**certified.parameters())) as server:
+        assert server.run("echo in").stdout == "in\n"
+        assert server.fingerprint == fingerprint(certified.host_key.asbytes())
+
+
+@pytest.mark.parametrize(
+    ("days", "lines", "says"),
+    [
+        ((-3, -1), "", ["signed by a known authority, and is not good: it has expired", "Renew it on the server"]),
+        ((-1, 1), authority_line("*", AUTHORITY, "@revoked"), ["host key is revoked: SHA256:", "may listen in"]),
+    ],
+)
+def test_a_host_certificate_that_is_not_good_is_refused(
+    certified: Sshd, days: tuple[float, float], lines: str, says: list[str]
+) -> None:
+    certified.certificate = certify(certified.host_key, AUTHORITY, ["127.0.0.1"], days)
+    with certified.known_hosts.open("a") as file:
+        file.write(lines)
+    said = refusal(Unreachable, certified.parameters())
+    assert all(each in said for each in says), said
+
+
+def test_a_revoked_host_key_is_refused_though_it_is_known(sshd: Sshd, tmp_path: Path) -> None:
+    known = sshd.known(sshd.host_key)
+    (tmp_path / "known").write_text(f"{known}@revoked * {known.partition(' ')[2]}")
+    assert "host key is revoked" in refusal(Unreachable, sshd.parameters(ssh_known_hosts_file=str(tmp_path / "known")))
+
+
+def test_a_known_hosts_file_that_cannot_be_read_is_named(sshd: Sshd, tmp_path: Path) -> None:
+    said = refusal(BadInput, sshd.parameters(ssh_known_hosts_file=str(tmp_path)))
+    assert f"{tmp_path} cannot be read: Is a directory" in said
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\n" + sshd.known(sshd.host_key).encode())
+    Server.connect(Site(**sshd.parameters(ssh_known_hosts_file=str(tmp_path / "binary")))).close()
+
+
+# -- ~/.ssh/config -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that ssh takes for the operator's configuration."""
+    ssh, folder = shutil.which("ssh"), tmp_path / "bin"
+    folder.mkdir()
+    (folder / "ssh").write_text(f'#!/bin/sh\nexec {ssh} -F {tmp_path}/config "$@"\n')
+    (folder / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return tmp_path / "config"
+
+
+def asked(sshd: Sshd, **changes: Any) -> dict[str, Any]:
+    """The parameters of a site that leaves everything to the configuration."""
+    return {"site": "here", "domain": "hub.example.edu", "ssh_host": "lab", **changes}
+
+
+def test_host_user_port_keys_and_known_hosts_come_from_the_configuration(sshd: Sshd, config: Path) -> None:
+    config.write_text(
+        f"Host lab\n HostName 127.0.0.1\n User root\n Port {sshd.port}\n IdentityFile {sshd.login}\n"
+        f" UserKnownHostsFile {sshd.known_hosts}\nMatch final all\n Compression no\n"
+    )
+    with Server.connect(Site(**asked(sshd))) as server:
+        assert server.run("echo in").stdout == "in\n"
+        assert repr(server) == f"<Server root@127.0.0.1:{sshd.port}>"
+
+
+def test_a_proxy_command_is_run_as_ssh_runs_it(sshd: Sshd, config: Path) -> None:
+    through = "exec 3<>/dev/tcp/127.0.0.1/%p; cat <&3 & exec cat >&3 2>/dev/null"
+    config.write_text(f"ProxyCommand bash -c '{through}'\n")
+    with Server.connect(Site(**sshd.parameters(ssh_host="nowhere.invalid", ssh_known_hosts_file="") | {
+        "ssh_host_fingerprint": sshd.host_key.fingerprint
+    })) as server:  # fmt: skip
+        assert server.run("cat", data=b"x" * 100_000).stdout == "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("ProxyCommand echo 'no route to the proxy' >&2; false\n", "does not lead to it: no route to the proxy"),
+        (
+            "UserKnownHostsFile /dev/null\nHost 10.9.9.9\n ProxyJump 127.0.0.1:{port}\n",
+            "does not lead to it: Host key verification failed.",
+        ),
+    ],
+    ids=["a proxy that fails", "a jump host that nobody knows"],
+)
+def test_a_way_there_that_does_not_lead_there_says_why(sshd: Sshd, config: Path, text: str, says: str) -> None:
+    config.write_text(text.format(port=sshd.port))
+    said = refusal(Unreachable, sshd.parameters(ssh_host="10.9.9.9"))
+    assert says in said and "Try it by hand: " in said
+
+
+def test_keys_that_are_revoked_by_a_file_are_refused(sshd: Sshd, config: Path, tmp_path: Path) -> None:
+    (tmp_path / "revoked").write_text(sshd.known(sshd.host_key).partition(" ")[2])
+    config.write_text(f"RevokedHostKeys {tmp_path}/revoked\n")
+    assert "host key is revoked" in refusal(Unreachable, sshd.parameters())
+    (tmp_path / "revoked").write_text("# nothing\n")
+    Server.connect(Site(**sshd.parameters())).close()
+    (tmp_path / "host.pub").write_text(sshd.known(sshd.host_key).partition(" ")[2])
+    make = ["ssh-keygen", "-q", "-k", "-f", tmp_path / "revoked"]
+    subprocess.run([*make, tmp_path / "host.pub"], check=True)
+    assert "host key is revoked" in refusal(Unreachable, sshd.parameters())
+    subprocess.run(make, check=True)
+    Server.connect(Site(**sshd.parameters())).close()
+    (tmp_path / "revoked").unlink()
+    assert "host key is revoked" in refusal(Unreachable, sshd.parameters()), "as ssh itself has it"
+
+
+def test_a_key_of_the_agent_is_used_though_its_file_has_a_passphrase(
+    sshd: Sshd, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And of an agent with many keys only that one is offered, where the configuration says so: servers count."""
+    socket_path = tmp_path / "agent"
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket_path], stdout=subprocess.DEVNULL)
+    try:
+        while not socket_path.exists():
+            time.sleep(0.02)
+        environment = os.environ | {"SSH_AUTH_SOCK": str(socket_path)}
+        strangers = [make_key(tmp_path / f"stranger{number}") for number in range(3)]
+        for key in [*strangers, sshd.login]:
+            subprocess.run(["ssh-add", "-q", key], env=environment, check=True)
+        locked = make_key(tmp_path / "locked", b"passphrase")
+        public = subprocess.run(["ssh-keygen", "-y", "-f", sshd.login], capture_output=True, check=True).stdout
+        (tmp_path / "locked.pub").write_bytes(public)
+        config.write_text(f"IdentityAgent {socket_path}\nIdentityFile {locked}\nIdentitiesOnly yes\n")
+        sshd.offered.clear()
+        Server.connect(Site(**sshd.parameters(ssh_key_file=""))).close()
+        assert len(sshd.offered) == 1
+        config.write_text(f"IdentityAgent {socket_path}\nIdentityFile /nowhere\nIdentitiesOnly yes\n")
+        assert "no key to log in with" in refusal(Unreachable, sshd.parameters(ssh_key_file=""))
+        config.write_text(f"IdentityAgent {socket_path}\n")
+        Server.connect(Site(**sshd.parameters(ssh_key_file=""))).close()
+    finally:
+        agent.terminate()
+        agent.wait()
+
+
+def test_the_certificate_that_the_configuration_names_goes_with_its_key(
+    sshd: Sshd, config: Path, tmp_path: Path
+) -> None:
+    key = Ed25519Key.from_private_key_file(str(sshd.login))
+    for name, kind in (("other", sshd.host_key), ("own", key)):
+        blob = base64.b64encode(certify(kind, AUTHORITY, ["root"], kind=SSHCertificateType.USER)).decode()
+        (tmp_path / name).write_text(f"ssh-ed25519-cert-v01@openssh.com {blob}\n")
+    config.write_text(
+        f"IdentityFile {sshd.login}\n"
+        + "".join(f"CertificateFile {tmp_path}/{name}\n" for name in ("no", "other", "own"))
+    )
+    sshd.offered.clear()
+    Server.connect(Site(**sshd.parameters(ssh_key_file=""))).close()
+    assert sshd.offered == [f"{key.fingerprint} with a certificate"]
+
+
+# -- the login's shell -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shell(sshd: Sshd) -> Iterator[Sshd]:
+    before = sshd.login_shell
+    yield sshd
+    sshd.login_shell = before
+
+
+# What csh, tcsh and fish make of a command is not what sh does. None of these is in the one that they get.
+PICKY = """case $1 in *'!'*|*'\\'*|*'`'*|*'
+'*) echo "Unmatched quote." >&2; exit 1;; esac
+exec sh -c "$1"
+"""
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        'printf "Welcome to the lab"; printf oops >&2; exec sh -c "$1"',
+        'echo Welcome; echo; echo oops >&2; exec sh -c "$1"',
+        'seq 100000; exec sh -c "$1"',
+        'PATH=/usr/bin:/bin LANG=de_DE.UTF-8; export PATH LANG; exec sh -c "$1"',
+        PICKY,
+    ],
+    ids=["noise without a newline", "noise with one", "much noise", "another language", "a shell that is not sh"],
+)
+def test_what_the_logins_own_files_print_is_passed_over(shell: Sshd, login: str) -> None:
+    shell.login_shell = login
+    with Server.connect(Site(**shell.parameters())) as server:
+        assert server.facts["uid"] == "0"
+        output = server.run("cat; echo ours >&2; exit 3", data=b"a\n!'b", check=False)
+        assert (output.exit_code, output.stdout, output.stderr) == (3, "a\n!'b", "ours\n")
+        assert [each.stdout for each in server.probe("echo a", "echo b")] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("login", "says"),
+    [
+        ("echo 'This account is currently not available.'; exit 1", "This account is currently not available."),
+        ("""echo 'Please login as the user "debian" rather than the user "root".'; echo; exit 142""", 'user "debian" rather'),
+        ("echo 'WARNING: expired' >&2; echo 'Password change required but no TTY available.' >&2; exit 1", "Password change"),
+        ("exit 3", "it ends with 3"),
+        ("exec cat", ""),
+        ("echo 'sh: command not found' >&2; exit 127", "sh: command not found"),
+    ],
+    ids=["nologin", "a cloud's image", "an expired password", "nothing", "another program", "no sh"],
+)  # fmt: skip
+def test_a_login_that_runs_no_command_says_what_it_does(shell: Sshd, login: str, says: str) -> None:
+    shell.login_shell = login
+    said = refusal(Unreachable, shell.parameters())
+    assert f"root@127.0.0.1:{shell.port}: the login runs no command: " in said and says in said
+    assert "is ssh_user the right one?" in said
+
+
+def test_any_shell_gets_one_plain_line(sshd: Sshd, server: Server) -> None:
+    """So that the rules of csh, tcsh, fish, zsh and rbash do not matter; scripts are not in the list of processes either."""
+    server.run('echo "it\'s" `true` \\\\ !x\n')
+    plain = re.compile(r"timeout -k 10 \d+ sh -c '[^'!`\\\n]+'")
+    assert all(plain.fullmatch(command) for command in sshd.commands)
+
+
 # -- sudo ------------------------------------------------------------------------------------------------------
 
 PASSWORD = "correct horse' $battery"
@@ -208,8 +449,75 @@ def test_the_sudo_password_reaches_sudo_and_nothing_else(
         assert path.read_text() == "text\n"
         with pytest.raises(CommandFailed) as caught:
             server.run("echo {}; exit 3", PASSWORD)
-    assert not any("correct horse" in command for command in sudoer.commands if "exit 3" not in command)
+    assert not any("correct horse" in command for command in sudoer.commands)
     assert "correct horse" not in str(caught.value) + caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("says", "pieces"),
+    [
+        ("sudo: sorry, you must have a tty to run sudo", ["wants a terminal (requiretty", "Defaults:teacher !requiretty"]),
+        ("/etc/sudoers.d/lab:3:9: syntax error\nteacher ALL=(ALL NOPASSWD: ALL\n        ^~\nsudo: a password is required",
+         ["sudoers have a mistake", "/etc/sudoers.d/lab:3:9: syntax error", "visudo -c"]),
+        (">>> /etc/sudoers: syntax error near line 3 <<<\nsudo: parse error in /etc/sudoers near line 3\n"
+         "sudo: no valid sudoers sources found, quitting\nsudo: unable to initialize policy plugin",
+         ["sudoers have a mistake", "no valid sudoers sources found"]),
+        ("sudo: /etc/sudoers is world writable", ["sudoers have a mistake", "world writable"]),
+        ("teacher is not in the sudoers file.", ["may not become root by sudo", "not in the sudoers file"]),
+        ("Sorry, user teacher may not run sudo on hub.", ["may not become root by sudo", "may not run sudo"]),
+        ("sh: 1: sudo: not found", ["teacher is not root, and there is no sudo on the server"]),
+        ("sudo: unable to resolve host hub: Name or service not known\nsudo: a password is required",
+         ["sudo asks for a password", "sudo_password_env or sudo_password_file"]),
+        ("sudo: interactive authentication is required", ["sudo asks for a password"]),
+        ("sudo: The \"no new privileges\" flag is set, which prevents sudo from running as root.",
+         ["sudo refuses: sudo: The \"no new privileges\" flag is set"]),
+        ("sudo: effective uid is not 0, is sudo installed setuid root?", ["sudo refuses: sudo: effective uid is not 0"]),
+        ("", ["sudo refuses: it does not say why"]),
+    ],
+)  # fmt: skip
+def test_what_sudo_says_against_it_has_its_own_words(
+    sudoer: Sshd, tmp_path: Path, says: str, pieces: list[str]
+) -> None:
+    (tmp_path / "bin/sudo").write_text(f"#!/bin/sh\ncat >&2 <<'EOF'\n{says}\nEOF\nexit 1\n")
+    said = refusal(Unreachable, sudoer.parameters(ssh_user="teacher"))
+    assert all(piece in said for piece in pieces), said
+
+
+@pytest.mark.parametrize(
+    ("says", "piece"),
+    [
+        (
+            "Sorry, try again.\nsudo: no password was provided\nsudo: 1 incorrect password attempt",
+            "sudo refused the password",
+        ),
+        (
+            "teacher is not in the sudoers file.\nThis incident has been reported to the administrator.",
+            "may not become root",
+        ),
+        ("sudo: sorry, you must have a tty to run sudo", "wants a terminal"),
+        ("sudo: Account or password is expired, reset your password and try again", "password is expired"),
+    ],
+)
+def test_with_a_password_sudo_may_refuse_for_other_reasons(sudoer: Sshd, tmp_path: Path, says: str, piece: str) -> None:
+    lecture = "We trust you have received the usual lecture from the local System Administrator.\n\n    #1) Respect"
+    (tmp_path / "bin/sudo").write_text(f"#!/bin/sh\ncat >&2 <<'EOF'\n{lecture}\n{says}\nEOF\nexit 1\n")
+    (tmp_path / "password").write_text("tr0ub4dor\n")
+    said = refusal(Unreachable, sudoer.parameters(ssh_user="teacher", sudo_password_file=str(tmp_path / "password")))
+    assert piece in said and "tr0ub4dor" not in said and "lecture" not in said
+
+
+def test_sudos_lecture_is_no_answer(sudoer: Sshd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HUBRUN_TEST_SUDO", PASSWORD)
+    sudo = tmp_path / "bin/sudo"
+    talks = sudo.read_text().replace(
+        "#!/bin/sh\n", "#!/bin/sh\necho 'We trust you have received' >&2; printf 'Lab'\n", 1
+    )
+    sudo.write_text(talks)
+    with Server.connect(Site(**sudoer.parameters(ssh_user="teacher", sudo_password_env="HUBRUN_TEST_SUDO"))) as server:
+        output = server.run("cat; echo ours >&2", data=b"x")
+        assert (output.stdout, output.stderr) == ("x", "ours\n")
+        with pytest.raises(CommandFailed, match="127.0.0.1: false: exit code 1"):
+            server.run("false")
 
 
 def test_without_its_password_sudo_is_bad_input_that_says_where_to_put_it(sudoer: Sshd) -> None:
@@ -239,6 +547,29 @@ def test_a_failed_command_says_what_where_and_what_to_do(server: Server) -> None
     assert str(caught.value).startswith("127.0.0.1: echo one: tar: No space left on device. The disk is full")
     assert caught.value.exit_code == 1
     assert "tar: No space" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo '/etc/sudoers.d/x:1:5: syntax error' >&2; echo '/etc/sudoers: parsed OK'", "/etc/sudoers.d/x:1:5: syntax error"),
+        ("echo '/etc/sudoers.d/x: bad permissions, should be mode 0440'; echo '/etc/sudoers: parsed OK'", "bad permissions"),
+        ("echo 'nginx: [emerg] unknown directive'; echo 'nginx: configuration file: syntax is ok'", "unknown directive"),
+        ("echo 'E: it is held'; echo 'Reading package lists... Done'", "E: it is held"),
+        ("echo good; echo 'the file is not ok'", "the file is not ok"),
+        ("echo 'it is done'", "it is done"),
+        ("echo one; echo two", "two"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_the_line_that_does_not_say_that_all_is_well(server: Server, script: str, reason: str) -> None:
+    class Fails(Stubborn):
+        def plan(self, found: str) -> list[Action]:
+            return [Action("try", f"{script}; exit 1")]
+
+    with pytest.raises(CommandFailed, match=f"^stubborn: try: .*{re.escape(reason)}"):
+        server.ensure(Fails())
+    with pytest.raises(CheckFailed, match=f"came exit code 1, .*{re.escape(reason)}"):
+        server.check(Test("it holds", f"{script}; exit 1"))
 
 
 def test_the_servers_own_locale_and_path_do_not_matter(server: Server) -> None:

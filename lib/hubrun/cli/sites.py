@@ -55,7 +55,7 @@ def run_site(
     show = progress.Progress(site)
     with contextlib.ExitStack() as stack:
         stack.enter_context(on_signal(at_once))  # so that the kernel never outlives us
-        with show.waiting(f"connecting to {site.ssh_user}@{site.host}:{site.ssh_port}"):
+        with show.waiting(f"connecting to {site.host}"):
             from hubrun.records.run.kernels import SharedKernel  # slow to import: `--help` must not wait for it
 
             kernel = stack.enter_context(SharedKernel())
@@ -77,6 +77,8 @@ def run_site(
             show.warn(
                 f"{name} is not what {', '.join(left)} applied last: run {'it' if len(left) == 1 else 'them'} too"
             )
+        for step in run.record.clock:
+            show.warn(step)
         if as_json:
             click.echo(json.dumps(run.data(), indent=2))
     if site.records_mirror and run.closed:

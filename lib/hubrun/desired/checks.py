@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hubrun.desired.cards import Card, Row
+from hubrun.desired.diagnosis import last_line, reason
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class Test:
         if self.prints:
             wanted += f" and output with {self.prints}"
         ok = (exit_code != 0) == self.fails and bool(re.search(self.prints, text, re.MULTILINE))
-        last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no output")
-        return Check(self.title, ok, wanted, f"exit code {exit_code}, {last[:200]}", self.remedy)
+        said = reason(text) if exit_code else last_line(text)
+        return Check(self.title, ok, wanted, f"exit code {exit_code}, {(said or 'no output')[:200]}", self.remedy)
 
 
 def check_card(checks: Sequence[Check]) -> Card:

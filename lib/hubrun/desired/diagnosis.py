@@ -142,6 +142,14 @@ _NO_REASON = re.compile(
 _REASON = re.compile(
     r"(\[?error\b|E: |W: |fatal\b|×|[\w.]*(Error|Exception)\b|[^ ]+: error\b|npm (ERR!|error))", re.IGNORECASE
 )
+# What a tool says of what is in order. Standard output is often written when a program ends, behind its errors.
+_FINE = re.compile(r"\b(ok|okay|done|success(ful(ly)?)?|succeeded)[.! ]*$", re.IGNORECASE)
+_NOT = re.compile(r"\b(not|no|never|cannot|un(able|success)\w*|error|fail\w*)\b|n't", re.IGNORECASE)
+
+
+def last_line(text: str) -> str:
+    """The last line with something on it, "" for none."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def reason(text: str) -> str:
@@ -150,7 +158,8 @@ def reason(text: str) -> str:
     Its last lines that matter: from the last that begins as an error does, or the last one alone.
     """
     lines = [_PREFIX.sub("", line).strip() for line in text.splitlines()]
-    lines = [line for line in lines if not _NO_REASON.search(line)][-12:]
+    lines = [line for line in lines if not _NO_REASON.search(line)]
+    lines = ([line for line in lines if _NOT.search(line) or not _FINE.search(line)] or lines)[-12:]
     begins = max((number for number, line in enumerate(lines) if _REASON.match(line)), default=len(lines) - 1)
     return " ".join(lines[max(begins, 0) :][:5])
 

@@ -283,14 +283,14 @@ class Server:
 
     @override
     def __repr__(self) -> str:
-        return f"<Server {self.site.ssh_user}@{self.site.host}:{self.site.ssh_port}>"
+        return f"<Server {self.session.where}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
         site, known = self.site, self.facts
         hardware = f"{known['arch']}, {known['cpus']} CPUs, {known['memory_mb']} MB"
         rows = [
             Row("site", f"{site.site}: {site.url}"),
-            Row("server", f"{site.ssh_user}@{site.host}:{site.ssh_port}, host key {self.fingerprint}"),
+            Row("server", f"{self.session.where}, host key {self.fingerprint}"),
             Row("system", f"{known['name']} on {known['hostname']}, {hardware}"),
             Row(
                 "mode", "check: nothing will be changed" if self.check_mode else "install: what differs will be changed"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, get_args, get_origin
+from urllib.parse import unquote, urlsplit
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
 from hubrun.params import text_kinds as kinds
 from hubrun_hub.lti.consumers import USERNAME_KEY
+from hubrun_hub.lti.people import KEYS
 from hubrun_hub.lti.presets import CANVASES, PRESETS, Preset, Urls
+from hubrun_hub.lti.registration import NEEDED
 
 LtiVersion = Literal["1.1", "1.3", "both"]
 Lms = Literal["canvas", "moodle", "openedx", "sakai", "blackboard", "brightspace"]
@@ -28,7 +32,29 @@ def check_platform(value: str) -> str:
     return value
 
 
-class _Entry(BaseModel):
+class AsYamlReads(BaseModel):
+    """A model whose enumerations take what YAML 1.1 makes of their words: false of `off`, a number of `1.3`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _meant(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        return {name: _meant(cls.model_fields.get(name), value) for name, value in values.items()}
+
+
+def _meant(field: FieldInfo | None, value: object) -> object:
+    if field is None or get_origin(field.annotation) is not Literal or isinstance(value, str):
+        return value
+    words = {
+        word
+        for word in get_args(field.annotation)
+        if type(read := yaml.safe_load(word)) is type(value) and read == value
+    }
+    return words.pop() if words else value
+
+
+class _Entry(AsYamlReads):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
@@ -112,6 +138,16 @@ class ConsumerParams(_Entry):
             return f"lti_{name.removeprefix('lti_')}" if self.name == "default" else f"{name} of consumer {self.name}"
 
         title, own = self.preset.title, self.platform not in CANVASES
+        known = NEEDED if self.lms == "canvas" else KEYS
+        if (
+            self.username_key
+            and self.username_key not in known
+            and not self.username_key.startswith(("custom_", "ext_"))
+        ):
+            raise ValueError(
+                f"{parameter('username_key')}: {title} sends no field {self.username_key} that says who somebody is: one of "
+                f"{', '.join(known)}, or custom_NAME for a custom field NAME of the tool there (see 02)"
+            )
         if self.lms == "canvas" and own and urlsplit(self.platform).path.strip("/"):
             raise ValueError(f"{parameter('platform')}: https://… of your own Canvas has no path")
         if self.registration and not self.has("1.3"):
@@ -145,11 +181,33 @@ class FurtherConsumer(ConsumerParams):
 
 
 class GitLinkParams(_Entry):
-    """A link that pulls a repository into the student's home and opens a file of it."""
+    """A link that pulls a repository into the student's home and opens a file of it. folder: "" for the repository's name."""
 
     repo: Annotated[kinds.Repository, Given]
     branch: kinds.Branch = ""
     path: kinds.RepositoryPath = ""
+    folder: kinds.Folder = ""
+
+
+def repository_name(repo: str) -> str:
+    """The folder that a repository is cloned into: its name, as git clone has it."""
+    return unquote(urlsplit(repo).path.rstrip("/").rpartition("/")[2].removesuffix(".git"))
+
+
+def check_git_links(links: list[GitLinkParams]) -> None:
+    """Raise ValueError when two links would pull different things into one folder of the student's files."""
+    pulled: dict[str, tuple[str, str]] = {}
+    for link in links:
+        # A file system may take two names that differ in case for one.
+        folder, what = (
+            link.folder or repository_name(link.repo),
+            (link.repo.rstrip("/").removesuffix(".git"), link.branch),
+        )
+        if pulled.setdefault(folder.lower(), what) != what:
+            names = " and ".join(
+                f"{repo}{f' (branch {branch})' if branch else ''}" for repo, branch in (pulled[folder.lower()], what)
+            )
+            raise ValueError(f"git_links: {names} go into the same folder, {folder}: give one of them another `folder`")
 
 
 def check_consumers(consumers: list[ConsumerParams]) -> None:

@@ -100,6 +100,12 @@ def _explain(problem: ErrorDetails, lines: Mapping[str, int]) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if not name:
         return message
+    if given is None:
+        return f"{name}{within}{at} has no value: give it one, or remove the line"
+    if problem["type"] == "literal_error" and isinstance(given, bool):
+        message += " (YAML makes true and false of yes, no, on and off: in quotes they are words)"
+    elif problem["type"] == "literal_error" and not isinstance(given, str):
+        message += "; put it in quotes"
     wanted = {
         "string_type": "must be text; put it in quotes",
         "int_type": "must be a whole number",

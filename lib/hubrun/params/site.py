@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from hubrun.errors import BadInput
 from hubrun.params import text_kinds as kinds
 from hubrun.params.consumers import (
+    AsYamlReads,
     ConsumerParams,
     FurtherConsumer,
     GitLinkParams,
     Lms,
     LtiVersion,
     check_consumers,
+    check_git_links,
     check_platform,
 )
 from hubrun.redaction.secret import Secret
@@ -44,7 +46,7 @@ def _param(runbooks: str, help: str, default: Any = ..., **rules: Any) -> Any:
     return Field(default, description=help, json_schema_extra={"runbooks": runbooks}, **rules)
 
 
-class Site(BaseModel):
+class Site(AsYamlReads):
     """One JupyterHub server. Flat, so that a YAML file and a parameters cell say it the same way."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -69,10 +71,16 @@ class Site(BaseModel):
 
     # -- SSH
     ssh_host: kinds.Host = _param("all", "host name or address for SSH; empty: the domain", "")
-    ssh_port: Port = _param("all", "SSH port", 22)
-    ssh_user: kinds.SshLogin = _param("all", "login: root, or a user who may use sudo", "root")
-    ssh_key_file: kinds.LocalPath = _param("all", "private key file here; empty: the SSH agent and the usual keys", "")
-    ssh_known_hosts_file: kinds.LocalPath = _param("all", "known_hosts file; empty: ~/.ssh/known_hosts", "")
+    ssh_port: int = _param("all", "SSH port; 0: what ~/.ssh/config says of the host, else 22", 0, ge=0, le=65535)
+    ssh_user: kinds.SshLogin = _param(
+        "all", "login: root, or a user who may use sudo; empty: what ~/.ssh/config says of the host, else root", ""
+    )
+    ssh_key_file: kinds.LocalPath = _param(
+        "all", "private key file here; empty: what ~/.ssh/config says, the SSH agent and the usual keys", ""
+    )
+    ssh_known_hosts_file: kinds.LocalPath = _param(
+        "all", "known_hosts file; empty: what ~/.ssh/config says, else ~/.ssh/known_hosts", ""
+    )
     ssh_host_fingerprint: kinds.Fingerprint = _param(
         "all", "SHA256:… of the server's host key (your provider shows it); empty: known_hosts decides", ""
     )
@@ -314,7 +322,9 @@ class Site(BaseModel):
         "05", "send key and secret to Canvas again although the tool is there (after you made new ones)", False
     )
     git_links: list[GitLinkParams] = _param(
-        "04 05", "nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]", []
+        "04 05",
+        "nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]; `folder` is where it goes, if not a folder of the repository's name",
+        [],
     )
 
     @model_validator(mode="before")
@@ -377,6 +387,9 @@ class Site(BaseModel):
             raise ValueError("canvas_module needs canvas_course: a module belongs to a course")
         if self.git_links and not self.nbgitpuller:
             raise ValueError("git_links need nbgitpuller: true")
+        check_git_links(self.git_links)
+        if self.image_name.partition("@")[0] in (self.base_image, f"{self.base_image}:latest"):
+            raise ValueError("image_name and base_image must differ: the one is built on the other")
         if not self.hub_user:
             raise ValueError("hub_user must not be empty")
         if self.hub_user == self.admin_user:

@@ -109,7 +109,16 @@ def _proxy(value: str) -> bool:
 
 def _image(value: str) -> bool:
     name, at, digest = value.partition("@")
-    return bool(_IMAGE.fullmatch(name)) and (not at or bool(_DIGEST.fullmatch(at + digest)))
+    first, slash, _ = name.partition("/")
+    # Docker would take School/hub for a registry of the name School: reference/normalize.go, splitDockerDomain.
+    registry = first == first.lower() or (slash and re.search("[.:]", first))
+    return bool(registry and _IMAGE.fullmatch(name)) and (not at or bool(_DIGEST.fullmatch(at + digest)))
+
+
+def _image_name(value: str) -> bool:
+    # It is built on the server and pulled from nowhere. `scratch` is Docker's own word for no image.
+    name = value if ":" not in value.rpartition("/")[2] else value.rpartition(":")[0]
+    return bool(_IMAGE.fullmatch(value)) and name == name.lower() and name != "scratch"
 
 
 def _requirement(value: str) -> bool:
@@ -182,7 +191,7 @@ Id = Annotated[str, _kind(_ID.fullmatch, "an id as the LMS shows it, without spa
 KeyId = Annotated[str, _kind(_KEY_ID.fullmatch, "a key id as the certificate authority shows it")]
 CanvasId = Annotated[str, _kind(_CANVAS_ID.fullmatch, "the number in Canvas's address, or such as sis_course_id:…")]
 Image = Annotated[str, _kind(_image, "an image, such as quay.io/jupyter/scipy-notebook:TAG; names are in lower case")]
-ImageName = Annotated[str, _kind(_IMAGE.fullmatch, "the name of an image in lower case, such as hubrun-singleuser")]
+ImageName = Annotated[str, _kind(_image_name, "the name of an image in lower case, such as hubrun-singleuser")]
 # A host, or a folder there; http:// is for those who have no https.
 GIT_HOST = re.compile(r"(https?://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~%+-]+)*/?")
 GitHost = Annotated[
@@ -223,6 +232,14 @@ RepositoryPath = Annotated[
     _kind(
         lambda value: len(value) <= 1000 and not {".", ".."} & set(value.split("/")),
         "a path in a repository, such as week1/task.ipynb",
+    ),
+]
+# As hubrun_student/pull/links.py takes it: hidden folders hold what programs read and run.
+Folder = Annotated[
+    str,
+    _kind(
+        lambda value: len(value) <= 100 and re.fullmatch(r"(?![-.~])[^/\\]+", value),
+        "the name of a folder in the student's files, such as materials-b: without / and not hidden",
     ),
 ]
 # Free text that people read: whatever it says is said of itself, on one line.

@@ -18,14 +18,22 @@ def put_files(engine: Engine, container: str, files: Mapping[str, tuple[str, int
     engine.run("cp", "-", f"{container}:/", stdin=packed(texts, int(time.time()), modes))
 
 
+# What the kernel does not keep apart for containers, and a server's root would change on the machine underneath:
+# capabilities(7): its clock, modules, ports, sleep and accounting;
+_OF_THE_MACHINE = ("SYS_TIME", "WAKE_ALARM", "SYS_MODULE", "SYS_RAWIO", "BLOCK_SUSPEND", "SYS_PACCT")
+# and its settings, which packages write at boot (systemd-sysctl): systemd-nspawn's table of mounts (nspawn-mount.c) leaves
+# /proc/sys/net alone writable.
+_PROTECTED = ("abi", "debug", "dev", "fs", "kernel", "vm")
+
+
 def server_options(os_name: str, cgroup: int) -> list[str]:
     """The `docker create` options under which systemd runs as PID 1 in a container.
 
     Not --privileged: that is refused where the engine itself lacks CAP_SYS_RESOURCE, which systemd can do
     without.
-    systempaths=unconfined leaves /proc/sys writable, for the Docker engine inside.
+    systempaths=unconfined leaves /proc/sys/net writable, for the Docker engine inside; see `server_command`.
     """
-    options = ["--cap-add=ALL", "--cap-drop=SYS_RESOURCE"]
+    options = ["--cap-add=ALL", *(f"--cap-drop={name}" for name in ("SYS_RESOURCE", *_OF_THE_MACHINE))]
     options += [f"--security-opt={name}=unconfined" for name in ("seccomp", "apparmor", "systempaths")]
     options += ["--tmpfs=/run", "--env=container=docker"]
     if cgroup == 2:
@@ -43,9 +51,10 @@ def server_options(os_name: str, cgroup: int) -> list[str]:
 
 def server_command(cgroup: int) -> list[str]:
     """What the container starts. Docker mounts control groups v2 read-only without --privileged."""
-    if cgroup == 2:
-        return ["/bin/sh", "-c", "mount -o remount,rw /sys/fs/cgroup && exec /sbin/init"]
-    return ["/sbin/init"]
+    paths = " ".join(["/proc/sysrq-trigger", *(f"/proc/sys/{name}" for name in _PROTECTED)])
+    protect = f'for path in {paths}; do [ ! -e "$path" ] || {{ mount --bind "$path" "$path" && mount -o remount,bind,ro "$path"; }} || exit; done'
+    writable = "mount -o remount,rw /sys/fs/cgroup || exit\n" if cgroup == 2 else ""
+    return ["/bin/sh", "-c", f"{protect}\n{writable}exec /sbin/init"]
 
 
 def wait_for_ssh(port: int, limit: float, where: str) -> None:

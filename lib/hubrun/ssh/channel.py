@@ -19,14 +19,41 @@ from hubrun.errors import CommandFailed, ConnectionLost
 class Output:
     """What a command printed, and its exit code.
 
-    at: when, in seconds since the epoch. early: it was asked before its turn came.
+    at: when, in seconds since the epoch; since: the same of a clock that nobody sets. early: it was asked before its turn
+    came. begun: the mark came; else stdout and stderr are what the login printed in its place.
     """
 
     exit_code: int
     stdout: str
     stderr: str = ""
     at: float = field(default_factory=time.time)
+    since: float = field(default_factory=time.monotonic)
     early: bool = False
+    begun: bool = True
+
+
+class _Stream:
+    """What one of the two streams brings behind the line with the mark, which the login's own files know nothing of."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = f"{mark}\n".encode()
+        self.content = b""
+        self.begun = False
+
+    def take(self, chunk: bytes) -> bytes:
+        """The part of the chunk that counts."""
+        self.content += chunk
+        if not self.begun:
+            # What comes before may end with a newline or without.
+            _, mark, chunk = self.content.partition(self._mark)
+            if not mark:
+                return b""
+            self.begun, self.content = True, chunk
+        return chunk
+
+    @property
+    def text(self) -> str:
+        return self.content.decode(errors="replace")
 
 
 def execute(
@@ -35,25 +62,26 @@ def execute(
     command: str,
     data: bytes,
     seconds: float,
+    mark: str,
     on_output: Callable[[str], None] | None = None,
 ) -> Output:
     """Run `command` with `data` as its standard input: 2 round trips and the output.
 
-    on_output gets each piece of standard output, and "" once a second while there is none. seconds: time limit.
+    mark: a line that the command prints first, on both of its streams. on_output gets each piece of standard
+    output, and "" once a second while there is none. seconds: time limit.
     Raises ConnectionLost (`where` says to what), CommandFailed when the time is over.
     """
+    out, errors = _Stream(mark), _Stream(mark)
     try:
         channel = transport.open_session(timeout=20)
         channel.settimeout(1.0)
         channel.exec_command(command)
-        errors: list[bytes] = []
         workers = [
             threading.Thread(target=_feed, args=(channel, data), daemon=True),
             threading.Thread(target=_drain, args=(channel, errors), daemon=True),
         ]
         for worker in workers:
             worker.start()
-        chunks: list[bytes] = []
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -67,8 +95,8 @@ def execute(
                 continue
             if not chunk:
                 break
-            chunks.append(chunk)
-            if on_output:
+            chunk = out.take(chunk)
+            if on_output and chunk:
                 on_output(chunk.decode(errors="replace"))
         for worker in workers:
             worker.join(5)
@@ -79,7 +107,7 @@ def execute(
         raise _lost(str(error), where) from None
     if exit_code == -1 and not transport.is_active():
         raise _lost("the server closed it", where)
-    return Output(exit_code, b"".join(chunks).decode(errors="replace"), b"".join(errors).decode(errors="replace"))
+    return Output(exit_code, out.text, errors.text, begun=out.begun)
 
 
 def _lost(reason: str, where: str) -> ConnectionLost:
@@ -100,7 +128,7 @@ def _feed(channel: Channel, data: bytes) -> None:
         channel.shutdown_write()
 
 
-def _drain(channel: Channel, into: list[bytes]) -> None:
+def _drain(channel: Channel, into: _Stream) -> None:
     while True:
         try:
             chunk = channel.recv_stderr(1 << 16)
@@ -112,4 +140,4 @@ def _drain(channel: Channel, into: list[bytes]) -> None:
             return
         if not chunk:
             return
-        into.append(chunk)
+        into.take(chunk)

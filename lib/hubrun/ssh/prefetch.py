@@ -85,7 +85,7 @@ class PrefetchedAnswers:
             output = self._known[script].result()
         except (KeyError, HubrunError):
             return None
-        return output if time.time() - output.at < GOOD_FOR else None
+        return output if time.monotonic() - output.since < GOOD_FOR else None
 
     def keep(self, script: str, output: Output) -> None:
         """Keep an answer that was asked for just now."""

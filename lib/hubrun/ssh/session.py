@@ -7,8 +7,8 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from hubrun.control_characters import plain
 from hubrun.environment import ENGINE
 from hubrun.errors import CommandFailed, Unreachable
 from hubrun.params import Site
@@ -16,16 +16,36 @@ from hubrun.redaction.secret import Secret
 from hubrun.shell import quote
 from hubrun.ssh import channel, connection
 from hubrun.ssh.channel import Output
+from hubrun.ssh.connection import Connection
 from hubrun.ssh.prefetch import PrefetchedAnswers
 
 _PREAMBLE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n"
-# The first command of a login: whichever way to root's rights needs no password runs what comes on standard input.
+# The first script of a login: whichever way to root's rights needs no password runs what follows on standard input.
 _ENTER = """
-if [ "$(id -u)" = 0 ]; then echo MARK root; exec COMMAND
-elif sudo -n true 2>/dev/null; then echo MARK sudo; exec sudo -n -- COMMAND
-else echo MARK password; exec cat >/dev/null
+if [ "$(id -u)" = 0 ]; then echo root; exec COMMAND
+elif why=$(LC_ALL=C sudo -n true 2>&1); then echo sudo; exec sudo -n -- COMMAND
+else echo no; echo "$why"; exec cat >/dev/null
 fi"""
 _SUDO = "sudo -n -- "
+# -k: always ask, so that the first line of standard input is always the password and never a command's.
+_SUDO_ASKS = "env LC_ALL=C sudo -k -S -p '' -- "
+# Why sudo refuses, by its own words (sudo, plugins/sudoers) → what to say and to do; {line}: its own line.
+_REFUSALS = [
+    (r"syntax error|parse error|no valid sudoers|sudoers.*(owned by|world writable|bad permissions)|error initializing",
+     "the server's sudoers have a mistake, and sudo passes them over: {line}",
+     "Correct it as root (visudo -c names the line), such as in your provider's console"),
+    (r"must have a tty", "sudo on the server wants a terminal (requiretty in its sudoers)",
+     "Write `Defaults:{user} !requiretty` there, with visudo"),
+    (r"not in the sudoers|may not run sudo|not allowed to (execute|run)", "{user} may not become root by sudo: {line}",
+     "Give it the right there, or set ssh_user to one that has it"),
+    (r"sudo: (command )?not found|sudo: No such file", "{user} is not root, and there is no sudo on the server",
+     "Install sudo there, or log in as root"),
+    (r"incorrect password|Sorry, try again|no password was provided|[Aa]uthentication failed|incorrect authentication",
+     "sudo refused the password", "Check sudo_password_env / sudo_password_file"),
+    (r"password is required|interactive authentication is required", "{user} is not root and sudo asks for a password",
+     "Say where it is: sudo_password_env or sudo_password_file"),
+    ("", "sudo refuses: {line}", "Log in once with ssh and try `sudo true`"),
+]  # fmt: skip
 PROBE_SECONDS = 120
 
 
@@ -41,8 +61,9 @@ class Session:
         self.fingerprint = ""
         self.foreseen: list[str] = []
         self.prefetched = PrefetchedAnswers(lambda scripts: self._ask(scripts, PROBE_SECONDS))
-        self._connection: Any = None
-        self._sudo = "" if site.ssh_user == "root" else None  # None: unknown before the first command
+        self.where = site.host
+        self._connection: Connection
+        self._sudo: str | None = None  # unknown before the first command of a login that is not root's
         self._password: Secret | None = None
 
     @classmethod
@@ -51,10 +72,16 @@ class Session:
         if _shared and _shared[0].reaches(site):
             return _shared[0]
         session = cls(site)
-        session._connection, session.fingerprint = connection.open(site)
+        session._use(connection.open(site))
         if os.environ.get(ENGINE):
             _shared[:] = [session]
         return session
+
+    def _use(self, connection: Connection) -> None:
+        self._connection, self.fingerprint = connection, connection.host_key
+        self.where = str(connection.target)
+        self._user = connection.target.user
+        self._sudo = "" if self._user == "root" else None
 
     def reaches(self, site: Site) -> bool:
         """Whether it leads where the site says, in the way it says, and is alive."""
@@ -81,17 +108,32 @@ class Session:
         """
         if self._sudo is None:
             self.ask(["true"])
-        # `timeout` ends it on the server too: without a terminal, closing the channel would leave it running.
-        command = quote("timeout -k 10 {} sh -c {}", int(seconds) + 1, _PREAMBLE + script)
-        if self._password:
-            data = self._password.reveal().encode() + b"\n" + data
-        return self._channel(f"{self._sudo}{command}", data, seconds + 15, on_output)
+        output = self._run(self._sudo or "", _PREAMBLE + script, data, seconds, on_output)
+        if not output.begun:
+            raise self._unusable(output)
+        return output
 
-    def _channel(
-        self, command: str, data: bytes, seconds: float, on_output: Callable[[str], None] | None = None
+    def _run(
+        self, before: str, script: str, data: bytes, seconds: float, on_output: Callable[[str], None] | None = None
     ) -> Output:
-        where = f"{self.site.host}:{self.site.ssh_port}"
-        return channel.execute(self._connection.transport, where, command, data, seconds, on_output)
+        # The login's shell may be any: it gets one plain line, and sh gets the script, from standard input. What the login's
+        # own files print comes before the mark.
+        mark, content = secrets.token_hex(8), script.encode()
+        begin = f'echo {mark}; echo {mark} >&2; eval "$(head -c {len(content)})"'
+        if before == _SUDO_ASKS and self._password:
+            content = self._password.reveal().encode() + b"\n" + content
+        return channel.execute(
+            self._connection.transport, self.where, before + _limited(begin, seconds), content + data, seconds + 15, mark,
+            on_output,
+        )  # fmt: skip
+
+    def _unusable(self, output: Output) -> Unreachable:
+        """What the login printed in place of running a command."""
+        lines = [line.strip() for line in (output.stdout + "\n" + output.stderr).splitlines() if line.strip()]
+        said = f"it says: {Secret.redact(plain(lines[-1]))[:300]}" if lines else f"it ends with {output.exit_code}"
+        return Unreachable(
+            f"the login runs no command: {said}", self.where, "Log in with ssh by hand; is ssh_user the right one?"
+        )
 
     # -- questions
 
@@ -111,53 +153,63 @@ class Session:
     def _ask(self, scripts: Sequence[str], seconds: float) -> list[Output]:
         mark = secrets.token_hex(8)
         # The shell's own `read`: the time costs no process.
-        body = "".join(
+        body = f"exec 2>/dev/null\necho {mark}\n" + "".join(
             f"(\n{script}\n)\ncode=$?; read -r up _ </proc/uptime; printf '\\n%s %d %s\\n' {mark} $code $up\n"
             for script in scripts
         )
-        text = self._shell(_PREAMBLE + body, mark, seconds)
-        found = _cut(text, mark, time.time())
+        text = self._shell(body, seconds)
+        found = _cut(text.partition(f"{mark}\n")[2], mark)
         if len(found) != len(scripts):
-            raise CommandFailed("a probe ended early", self.site.host, "Run it again", text[-2000:])
+            raise CommandFailed("a probe ended early", self.where, "Run it again", text[-2000:])
         return found
 
-    def _shell(self, script: str, mark: str, seconds: float) -> str:
+    def _shell(self, script: str, seconds: float) -> str:
         if self._sudo is not None:
-            return self.execute("sh -s 2>/dev/null", script.encode(), seconds).stdout
-        shell = quote("timeout -k 10 {} sh -s 2>/dev/null", int(seconds) + 1)
-        enter = quote("sh -c {}", _ENTER.replace("MARK", mark).replace("COMMAND", shell))
-        text = self._channel(enter, script.encode(), seconds + 15).stdout
-        way = re.search(f"^{mark} (root|sudo)$\n", text, re.MULTILINE)
-        if way:
-            self._sudo = _SUDO if way[1] == "sudo" else ""
-            return text[way.end() :]
-        self._use_password()
-        return self._shell(script, mark, seconds)
+            return self.execute(script, b"", seconds).stdout
+        content = (_PREAMBLE + script).encode()
+        command = _limited(f'eval "$(head -c {len(content)})"', seconds)
+        entered = self._run("", _ENTER.replace("COMMAND", command), content, seconds)
+        if not entered.begun:
+            raise self._unusable(entered)
+        way, _, text = entered.stdout.partition("\n")
+        if way in ("root", "sudo"):
+            self._sudo = _SUDO if way == "sudo" else ""
+            return text
+        self._use_password(text)
+        return self._shell(script, seconds)
 
-    def _use_password(self) -> None:
-        where = f"{self.site.ssh_user}@{self.site.host}"
-        password = self.site.sudo_password()
-        if password is None:
-            raise Unreachable(
-                f"{self.site.ssh_user} is not root and sudo asks for a password",
-                where,
-                "Say where it is: sudo_password_env or sudo_password_file",
-            )
-        # -k: always ask, so that the first line of standard input is always the password and never a command's.
-        sudo = "sudo -k -S -p '' -- "
-        if self._channel(sudo + "true", password.reveal().encode() + b"\n", 30).exit_code != 0:
-            raise Unreachable(
-                "sudo refused the password, or the user", where, "Check sudo_password_env / sudo_password_file"
-            )
-        self._sudo, self._password = sudo, password
+    def _use_password(self, why: str) -> None:
+        """Let sudo have the password; why: what it said without one."""
+        self._password = self.site.sudo_password()
+        if self._password is None:
+            raise self._refusal(why)
+        tried = self._run(_SUDO_ASKS, "true", b"", 30)
+        if not tried.begun:
+            raise self._refusal(tried.stdout + tried.stderr)
+        self._sudo = _SUDO_ASKS
+
+    def _refusal(self, said: str) -> Unreachable:
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        for pattern, what, remedy in _REFUSALS:
+            found = [line for line in lines if re.search(pattern, line)]
+            if found or not pattern:
+                line = Secret.redact(plain(found[-1]))[:300] if found else "it does not say why"
+                return Unreachable(what.format(user=self._user, line=line), self.where, remedy.format(user=self._user))
+        raise AssertionError
 
 
 # The session of the runbooks of one run, which share a kernel.
 _shared: list[Session] = []
 
 
-def _cut(text: str, mark: str, arrived: float) -> list[Output]:
+def _limited(shell: str, seconds: float) -> str:
+    # `timeout` ends it on the server too: without a terminal, closing the channel would leave it running.
+    return quote("timeout -k 10 {} sh -c {}", int(seconds) + 1, shell)
+
+
+def _cut(text: str, mark: str) -> list[Output]:
     """The answers, each with its time on this machine's clock: so long before the last as the server's uptime says."""
+    at, since = time.time(), time.monotonic()
     found: list[tuple[int, str, float]] = []
     lines: list[str] = []
     for line in text.split("\n"):
@@ -167,4 +219,8 @@ def _cut(text: str, mark: str, arrived: float) -> list[Output]:
             lines = []
         else:
             lines.append(line)
-    return [Output(code, answer, at=arrived - (found[-1][2] - uptime)) for code, answer, uptime in found]
+    ago = [found[-1][2] - uptime for _, _, uptime in found]
+    return [
+        Output(code, answer, at=at - past, since=since - past)
+        for (code, answer, _), past in zip(found, ago, strict=True)
+    ]

@@ -47,6 +47,13 @@ NEEDED: dict[str, LaunchPrivacy] = {
 }
 
 
+def own_field(username_key: str) -> str:
+    """The custom field of the tool, made by people in the LMS, that a launch sends as `username_key`; "" for another one."""
+    return (
+        "" if username_key in NEEDED or not username_key.startswith("custom_") else username_key.removeprefix("custom_")
+    )
+
+
 def developer_key(
     hub_url: str,
     username_key: str,
@@ -57,12 +64,15 @@ def developer_key(
 ) -> dict[str, Any]:
     """Return the developer key's JSON for the hub at `hub_url` (https://hub.example.edu/hub/).
 
-    Canvas tells as little of its people as `username_key` needs. Without `public_jwk`, Canvas is only told where
-    it is. Raises ValueError for a `username_key` whose variable in Canvas is not known here.
+    Canvas tells as little of its people as `username_key` needs. A custom field of the institution's own is added there,
+    and may say anything. Without `public_jwk`, Canvas is only told where it is. Raises ValueError for a `username_key` that
+    Canvas does not send.
     """
-    if username_key not in NEEDED:
-        raise ValueError(f"what Canvas sends as {username_key} is not known; known are {', '.join(NEEDED)}")
-    privacy_level, custom_fields = NEEDED[username_key].lti13
+    if username_key not in NEEDED and not own_field(username_key):
+        raise ValueError(
+            f"Canvas sends no {username_key}; it sends {', '.join(NEEDED)}, and custom_… fields of the tool"
+        )
+    privacy_level, custom_fields = NEEDED[username_key].lti13 if username_key in NEEDED else (PUBLIC, {})
     # Canvas takes target_link_uri for the redirect URI where nobody enters one (app/models/lti/tool_configuration.rb).
     callback = hub_url + CALLBACK
     # The hub refuses to be shown inside another site's page, for good reason; so it opens in a tab of its own.

@@ -186,6 +186,7 @@ def test_the_developer_key_has_what_canvas_requires_and_asks_for_no_more_than_it
         ("custom_canvas_user_login_id", "anonymous", {"canvas_user_login_id": "$Canvas.user.loginId"}),
         ("lis_person_contact_email_primary", "email_only", {}),
         ("user_id", "anonymous", {}),
+        ("custom_username", "public", {}),  # people add the field there: which variable it is, they know
     ],
 )
 def test_the_developer_key_sends_the_name(username_key: str, privacy: str, fields: dict[str, str]) -> None:
@@ -194,8 +195,10 @@ def test_the_developer_key_sends_the_name(username_key: str, privacy: str, field
 
 
 def test_a_field_that_canvas_does_not_know_makes_no_developer_key() -> None:
-    with pytest.raises(ValueError, match="custom_x is not known"):
-        developer_key("https://hub.example.edu/hub/", "custom_x")
+    with pytest.raises(
+        ValueError, match="Canvas sends no ext_x; it sends lis_person_sourcedid, .*, and custom_… fields"
+    ):
+        developer_key("https://hub.example.edu/hub/", "ext_x")
 
 
 # -- consumers whose keys are in their file --------------------------------------------------------------------------

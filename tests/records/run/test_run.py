@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import jsonschema
@@ -27,14 +29,17 @@ from hubrun.environment import SITE_FILE
 from hubrun.errors import BadInput
 from hubrun.records.ledger import manifest, summary
 from hubrun.records.ledger.history import HEAD, LOCK, History
+from hubrun.records.ledger.history import Run as KeptRun
 from hubrun.records.ledger.manifest import Manifest, Record, RunbookRecord, Software
 from hubrun.records.ledger.steps import Listener, mark, titles
 from hubrun.records.ledger.verify_history import verify
+from hubrun.records.pages import terminal_tables, website
 from hubrun.records.run import kernels, resume
 from hubrun.records.run import site_run as record
 from hubrun.records.run.notebook_saver import NotebookSaver
 from hubrun.records.run.signals import Stopped
 from hubrun.records.run.site_run import Run, runbooks
+from hubrun.terminal import Terminal
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +135,39 @@ def test_the_manifest_is_a_statement_about_the_files_and_where_they_came_from(fa
     assert kept["packages"] == {"before": installed, "after": installed}
     assert kept["operator"]["login"] and kept["software"]["version"] and kept["started"] < kept["ended"]
     assert kept["seconds"] > 0 and kept["signer"]["unsigned"] == "no key was given"
+
+
+def test_a_clock_that_is_set_during_a_run_is_named_and_nothing_ends_before_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead, real = [0.0], time.time
+    monkeypatch.setattr(time, "time", lambda: real() + ahead[0])
+
+    def step(title: str) -> None:
+        ahead[0] = -97.9 if title == "Second" else ahead[0]
+
+    steps = [(title, [result("file", "changed")]) for title in ("First", "Second", "Third")]
+    run = install(
+        tmp_path / "records", [book(tmp_path, "01_one", *steps)],
+        listen=lambda _: Listener(step, lambda _: None, lambda _: None),
+    )  # fmt: skip
+    kept = manifest.read(run.folder).predicate
+    [one] = kept.runbooks
+    for each in (kept, one, *one.steps):
+        assert each.started <= each.ended and 0 <= each.seconds < 60
+    executed = read(run.folder / "01_one.ipynb")
+    assert all(cell.metadata.papermill.duration >= 0 for cell in code(executed))
+    assert executed.metadata.papermill.duration >= 0
+    [said] = kept.clock
+    assert said.endswith(": this machine's clock was set back by 97.9 s")
+    assert sound(tmp_path / "records")
+    terminal = Terminal(file=io.StringIO(), record=True, width=200)
+    terminal.print(terminal_tables.show(KeptRun(run.folder)))
+    assert "clock was set back by 97.9 s" in terminal.export_text()
+    pages = website.write_site(tmp_path / "records", {}).parent
+    assert "clock was set back by 97.9 s" in (pages / "biology" / run.folder.name / "index.html").read_text().replace(
+        "&#39;", "'"
+    )
 
 
 def test_a_real_manifest_is_as_its_schema_says_and_the_schema_as_the_models(failed: Run) -> None:

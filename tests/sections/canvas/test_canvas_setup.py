@@ -161,9 +161,31 @@ def test_where_the_client_id_goes_is_said(values: dict[str, Any], said: str) -> 
     assert said in text(canvas_forms.key_form(site(**values), JWK))
 
 
-def test_a_name_key_that_lti_1_3_cannot_carry_is_one_clear_error() -> None:
-    with pytest.raises(BadInput, match=r"lti_username_key: what Canvas sends as custom_of_our_own is not known"):
-        canvas_forms.key_form(site(lti_version="both", lti_username_key="custom_of_our_own"), JWK)
+@pytest.mark.parametrize(
+    ("lms", "variable"), [("canvas", "$Canvas.user.loginId"), ("moodle", "$User.username"), ("sakai", "$User.username")]
+)
+def test_a_custom_field_of_the_institutions_own_is_asked_for_and_stops_nothing(lms: str, variable: str) -> None:
+    here = site(lti_lms=lms, lti_version="both", lti_username_key="custom_username", lti_platform="https://lms.x.edu", lti_client_ids=["1"])  # fmt: skip
+    shown = text(canvas_forms.form(here)) + text(canvas_forms.key_form(here, JWK)) + text(lms_forms.show(here))
+    assert f"`username={variable}`" in shown and "custom_username" in shown
+    if lms == "canvas":
+        key = pasted(here)
+        assert (key["custom_fields"], key["extensions"][0]["privacy_level"]) == ({}, "public")
+    else:
+        assert "Send Email" not in shown and "Share launcher's name" not in shown, "words of another field"
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"lti_username_key": "username"}, "lti_username_key: Canvas sends no field username"),
+        ({"lti_lms": "moodle", "lti_username_key": "username"}, "lti_username_key: Moodle sends no field username"),
+        ({"consumers": [{"name": "bio", "username_key": "email"}]}, "username_key of consumer bio: Canvas sends no field email"),
+    ],
+)  # fmt: skip
+def test_a_field_that_no_lms_sends_is_refused_before_anything_is_done(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadInput, match=f"{says} .*or custom_NAME for a custom field NAME"):
+        params.build({"site": "x", "domain": "hub.example.edu", **values}, "here")
 
 
 # -- other LMSs ----------------------------------------------------------------------------------------------------
@@ -226,6 +248,13 @@ def test_what_the_api_does_not_do_is_said_in_the_words_of_the_site(connect: Call
 
 
 # -- links ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_goes_into_the_folder_that_it_names() -> None:
+    link = GitLink("https://hub.example.edu", "https://x.edu/b/materials", "", "a.ipynb", "materials b")
+    assert "targetPath=materials%20b" in link.next and "urlpath=lab%2Ftree%2Fmaterials%2520b%2Fa.ipynb" in link.next
+    shown = text(canvas_forms.git_links(site(git_links=[{"repo": "https://x.edu/b/m", "folder": "m-b"}])))
+    assert "targetPath=m-b" in shown
 
 
 def test_a_link_into_a_repository_is_shown_with_its_launch_url_and_custom_field() -> None:
@@ -393,22 +422,22 @@ def test_the_tool_has_the_servers_own_key_and_secret_and_is_made_once(
     assert (tool["consumer_key"], tool["shared_secret"], tool["privacy_level"]) == (KEY, SECRET, "public")
     assert tool["url"] == item["external_url"] == "https://hub.example.edu/hub/lti/launch"
     assert tool["course_navigation"]["visibility"] == "admins" and item["content_id"] == tool["id"]
-    assert sum("LTI_CLIENT_SECRET" in command for command in sshd.commands) == 1
+    assert sum(b"LTI_CLIENT_SECRET" in each for each in sshd.scripts()) == 1
     shown = capsys.readouterr()
-    assert SECRET not in shown.out + shown.err + str(sshd.commands) and TOKEN not in shown.out + shown.err
+    assert SECRET not in shown.out + shown.err + str(sshd.commands + sshd.inputs) and TOKEN not in shown.out + shown.err
     assert SECRET not in str(server.summary())
 
 
 def test_a_plan_counts_what_would_change_in_canvas_and_reads_no_secret(
     sshd: Sshd, double: CanvasDouble, connect: Callable[..., Server]
 ) -> None:
-    before = len(sshd.commands)
+    before = len(sshd.scripts())
     server = connect(check_mode=True, **by_api(double))
     canvas_setup.by_api(server)
     labels = ["tool JupyterHub in course 101", "item Open JupyterHub in module Week 1 of course 101"]
     assert server.pending == labels and server.summary()["counts"]["would change"] == 2
     assert [each["resource"] for each in server.summary()["changes"]] == labels
-    assert double.changes() == [] and not any("LTI_CLIENT_SECRET" in each for each in sshd.commands[before:])
+    assert double.changes() == [] and not any(b"LTI_CLIENT_SECRET" in each for each in sshd.scripts()[before:])
 
 
 def test_a_plan_for_a_fresh_server_has_the_tool_too(

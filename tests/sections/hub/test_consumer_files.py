@@ -158,7 +158,7 @@ def test_the_hub_reads_what_is_written(tmp_path: Path) -> None:
         ({"consumers": [{"name": "bio", "platform": "http://canvas.x.edu"}]}, "consumers[0].platform is"),
         ({"lti_platform": "canvas.x.edu"}, "lti_platform is 'canvas.x.edu': must be production, beta, test, or https://"),
         ({"lti_jwks_url": "http://x.edu/keys"}, "lti_jwks_url is 'http://x.edu/keys': must be an https address"),
-        ({"lti_version": 1.3}, "lti_version is 1.3"),
+        ({"lti_version": 1.2}, "lti_version is 1.2"),
         ({"lti_lms": "ilias"}, "lti_lms is 'ilias'"),
         ({"lti_platform": "https://canvas.x.edu/c"}, "lti_platform: https://… of your own Canvas has no path"),
         ({"lti_version": "1.3", "lti_lms": "moodle", "lti_client_ids": ["1"]}, "lti_platform must say where your Moodle is"),

@@ -11,6 +11,7 @@ import nbformat
 from hubrun import atomic_write
 from hubrun.errors import BadInput, HubrunError
 from hubrun.records.ledger import manifest, signature
+from hubrun.records.ledger.clock import iso
 from hubrun.records.ledger.history import HEAD, SIGNATURE, History, Run
 from hubrun.records.ledger.manifest import Cause, Digest, Link, Manifest, Signer, Status, Subject
 from hubrun.records.ledger.steps import derive, glued, is_code, mark, now, seconds_between
@@ -97,7 +98,10 @@ def _interrupt(run: Run, statement: Manifest) -> None:
                 book.status, book.cause, book.reason = "interrupted", "killed", _KILLED
         elif book.status == "running":
             book.status, book.cause, book.reason = "interrupted", "killed", "the run was killed before its first step"
-    last = datetime.datetime.fromtimestamp(seen.stat().st_mtime, datetime.UTC).isoformat(timespec="milliseconds")
+    # A clock that was set back has let a file be written before its run began.
+    written = datetime.datetime.fromtimestamp(seen.stat().st_mtime, datetime.UTC)
+    ends = [manifest.moment(book.ended) for book in record.runbooks if book.ended]
+    last = iso(max([written, manifest.moment(record.started), *ends]))
     set_outcome(statement, ended=last, status="interrupted", cause="killed", reason=_KILLED)
     record.signer = Signer(unsigned=f"closed at {now()} after it had been killed")
 

@@ -28,11 +28,6 @@ LOCK = ".lock"
 ASKED = ".asked.json"
 
 
-def new_name() -> str:
-    """A name for a run that begins now, of the form `RUN`."""
-    return f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-
-
 @dataclass(frozen=True)
 class Run:
     """A run's folder."""
@@ -71,6 +66,16 @@ class History:
         if not self.folder.is_dir():
             return []
         return [Run(path) for path in sorted(self.folder.iterdir()) if path.is_dir() and RUN.fullmatch(path.name)]
+
+    def new_name(self) -> str:
+        """A name for a run that begins now, of the form `RUN`; it comes after all others, whatever the clock says."""
+        stamp, now = "%Y%m%dT%H%M%SZ", datetime.datetime.now(datetime.UTC)
+        runs = self.runs()
+        if runs:
+            with contextlib.suppress(ValueError, OverflowError):  # a name that is no time
+                last = datetime.datetime.strptime(runs[-1].name.partition("-")[0], stamp).replace(tzinfo=datetime.UTC)
+                now = max(now, last + datetime.timedelta(seconds=1))
+        return f"{now:{stamp}}-{secrets.token_hex(3)}"
 
     def head(self) -> Link | None:
         """The newest closed manifest; None before the first. Raises BadInput when the file is damaged."""

@@ -163,6 +163,7 @@ class Record(_Part):
     packages: Packages = Packages()
     runbooks: list[RunbookRecord] = []
     asked_ahead: list[str] = []
+    clock: list[str] = []
     resumes: Link | None = None
     redactions: dict[str, int] = {}
     previous: Link | None = None

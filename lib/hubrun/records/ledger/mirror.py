@@ -66,10 +66,12 @@ def mirror(history: History, folder: Path, target: str) -> None:
         options = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=10")
         command = ["ssh", "-T", *(f"-o{option}" for option in options), "--", login]
     run, remedy = folder.name, f"The run is kept in {folder}; copy it by hand, or repair records_mirror"
+    script = quote(_RECEIVE, place, history.site, history.site, run, run, run, run).encode()
     try:
         done = subprocess.run(
-            [*command, quote(_RECEIVE, place, history.site, history.site, run, run, run, run)],
-            input=_archive(history, folder),
+            # One plain line: the login's shell there may be csh or fish. The script comes before the archive.
+            [*command, f"sh -c 'eval \"$(head -c {len(script)})\"'"],
+            input=script + _archive(history, folder),
             capture_output=True,
             env=os.environ | {"SSH_ASKPASS_REQUIRE": "never", "LC_ALL": "C"},
             timeout=SECONDS,

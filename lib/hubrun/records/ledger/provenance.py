@@ -10,7 +10,8 @@ import subprocess
 from typing import Any
 
 from hubrun.environment import PROJECT
-from hubrun.records.ledger.history import new_name
+from hubrun.records.ledger.clock import CLOCK
+from hubrun.records.ledger.history import History
 from hubrun.records.ledger.manifest import Mode, Operator, Record, Signer, Software
 from hubrun.records.ledger.steps import now
 
@@ -18,11 +19,12 @@ from hubrun.records.ledger.steps import now
 _DECISIVE = ("hubrun", "lib", "runbooks", "requirements", "pyproject.toml", "Dockerfile.singleuser")
 
 
-def new_record(site: str, mode: Mode, signer: Signer, **more: Any) -> Record:
+def new_record(history: History, mode: Mode, signer: Signer, **more: Any) -> Record:
     """The record of a run that begins now, in this process. more: further fields of it."""
+    CLOCK.begin()
     return Record(
-        run=new_name(),
-        site=site,
+        run=history.new_name(),
+        site=history.site,
         mode=mode,
         started=now(),
         operator=operator(),

@@ -96,7 +96,7 @@ def _running(run: Run) -> bool:
 def _begun(history: History, removed: list[Run], signer: Signer) -> Manifest:
     """The manifest of a run that prunes, in a folder of its own. On disk it lists nothing before it is closed."""
     listed = chain.order(history)
-    record = provenance.new_record(history.site, "prune", signer)
+    record = provenance.new_record(history, "prune", signer)
     statement = Manifest(predicate=record)
     folder = history.folder / record.run
     folder.mkdir()

@@ -6,13 +6,13 @@ from it, so that a manifest cannot say something else than its notebooks.
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubrun.desired.cards import MIME
+from hubrun.records.ledger.clock import CLOCK, iso
 from hubrun.records.ledger.manifest import Cause, Step, StepStatus, moment
 
 if TYPE_CHECKING:  # nbformat takes a second to import, and the command line must not wait for it
@@ -34,8 +34,8 @@ class Listener:
 
 
 def now() -> str:
-    """The time, UTC, ISO 8601 with milliseconds."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    """The time of the run, UTC, ISO 8601 with milliseconds."""
+    return iso(CLOCK.now())
 
 
 def seconds_between(started: str, ended: str) -> float:

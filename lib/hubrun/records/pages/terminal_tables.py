@@ -73,6 +73,7 @@ def _parts(record: Record) -> Iterator[RenderableType]:
 
 def _head(record: Record) -> Iterator[tuple[str, str]]:
     yield "when", f"{summary.when(record.started)}, {summary.duration(record.seconds)}"
+    yield from (("clock", step) for step in record.clock)
     yield "by", summary.operator(record.operator)
     yield "server", summary.server(record.server) or "unknown"
     yield "software", f"hubrun {summary.software(record.software)}"

@@ -20,6 +20,7 @@ from papermill.iorw import LocalHandler, papermill_io
 from typing_extensions import override
 
 from hubrun import atomic_write
+from hubrun.records.ledger.clock import CLOCK
 from hubrun.records.ledger.manifest import Cause
 from hubrun.records.ledger.steps import failed_checks, is_code, mark, outcome
 from hubrun.redaction.redact import HERE
@@ -45,6 +46,10 @@ class NotebookSaver(NotebookExecutionManager):  # type: ignore[misc]
         self.unsaved = ""
         self._saved = 0.0
         self._taken_out: Counter[str] = Counter()
+
+    @override
+    def now(self) -> datetime.datetime:
+        return CLOCK.now()
 
     @override
     def notebook_start(self, **kwargs: Any) -> None:

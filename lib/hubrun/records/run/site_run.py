@@ -21,6 +21,7 @@ from hubrun.environment import PROJECT, SITE_FILE
 from hubrun.errors import BadInput
 from hubrun.params import Site
 from hubrun.records.ledger import close, drift, inventory, manifest, provenance, signature
+from hubrun.records.ledger.clock import CLOCK
 from hubrun.records.ledger.history import ASKED, History
 from hubrun.records.ledger.history import Run as Kept
 from hubrun.records.ledger.manifest import Cause, Link, Manifest, Mode, Packages, Record, RunbookRecord, Signer, Status
@@ -196,7 +197,9 @@ class Run:
     def finish(self, server: Server, ended_by: BaseException | None = None) -> None:
         """Close the record. `ended_by`: what ended the run beside its runbooks, if something did."""
         self.record.packages.after = inventory.packages_again(server, self.site)
-        close.set_outcome(self.statement, now(), *self._outcome(ended_by))
+        ended = now()
+        self.record.clock = CLOCK.steps
+        close.set_outcome(self.statement, ended, *self._outcome(ended_by))
         if self.record.mode == "check":
             drift.trace(self.history, self.record)
         clean = Manifest.model_validate(self.data())
@@ -283,7 +286,7 @@ def opened(
             recovered = close.recover(history, key)
             resumes, left = resume.failed_run(history, books) if again else (None, list(books))
             record = provenance.new_record(
-                site.site, mode, signer, resumes=resumes,
+                history, mode, signer, resumes=resumes,
                 parameters=site.model_dump(exclude_unset=True), runbooks=[_entry(path) for path in left],
             )  # fmt: skip
             run = Run(site, history, history.folder / record.run, Manifest(predicate=record), left, key, recovered)

@@ -102,7 +102,19 @@ def form(site: Site) -> Markdown:
     if not has(site, "1.1"):
         return Markdown("*Nothing to do here: no Canvas of this site uses LTI 1.1 (`lti_version`).*")
     fields = table(("field in Canvas", "what goes in"), [(name, f"`{value}`") for name, value in values(site).items()])
-    return Markdown(f"{fields}\n\nThe same for **Paste XML**:\n\n```xml\n{xml(site)}```")
+    return Markdown(f"{fields}{_own_field(site)}\n\nThe same for **Paste XML**:\n\n```xml\n{xml(site)}```")
+
+
+def _own_field(site: Site) -> str:
+    """What is to be added for people to be named by a custom field that is the institution's own."""
+    field = registration.own_field(_username_key(site))
+    if not field:
+        return ""
+    # instructure/canvas-lms, doc/api/tools_variable_substitutions.md
+    return (
+        f"\n\n**People are named by `custom_{field}`:** add to the tool's custom fields `{field}=` and the variable that says "
+        f"it, such as `{field}=$Canvas.user.loginId`. Without it they are named by the next field that Canvas sends (see 02)."
+    )
 
 
 def xml(site: Site) -> str:
@@ -162,7 +174,9 @@ def key_form(site: Site, public_jwk: dict[str, Any] | None) -> Markdown:
         "" if public_jwk else "\n\n*This plan did not ask the hub: its public key (`public_jwk`) is missing below.*"
     )
     fields = table(("field in Canvas", "what goes in"), rows)
-    return Markdown(f"{fields}{missing}\n\n```json\n{json.dumps(key, indent=2, ensure_ascii=False)}\n```")
+    return Markdown(
+        f"{fields}{_own_field(site)}{missing}\n\n```json\n{json.dumps(key, indent=2, ensure_ascii=False)}\n```"
+    )
 
 
 def _known(site: Site) -> str:
@@ -184,7 +198,7 @@ def git_links(site: Site) -> Markdown:
         )
     parts = []
     for each in site.git_links:
-        link = GitLink(site.url, each.repo, each.branch, each.path)
+        link = GitLink(site.url, each.repo, each.branch, each.path, each.folder)
         # Spaces that do not break: beside a long address the first column would be a word wide.
         rows = [
             *([("URL\u00a0in\u00a0Canvas", f"`{link.launch_url}`")] if canvases(site) else []),

@@ -7,11 +7,12 @@ The form of the links: jupyterhub/nbgitpuller, docs/topic/url-options.rst and do
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from hubrun.control_characters import CONTROL
 from hubrun.errors import BadInput
 from hubrun.lms.lti11 import LAUNCH_PATH
+from hubrun.params.consumers import repository_name
 
 _CLONED = "Give the address that git clone takes, as in https://github.com/school/course"
 
@@ -21,7 +22,8 @@ class GitLink:
     """A file, or a folder, of a git repository, to be opened in JupyterLab on this hub.
 
     hub: https://DOMAIN. repo: http(s) address to clone from, which students need no password for. branch: empty for
-    the repository's own. path: file or folder in the repository; empty for all of it. Each as the schema of a site's
+    the repository's own. path: file or folder in the repository; empty for all of it. folder: in the student's files; empty
+    for the repository's name. Each as the schema of a site's
     parameters takes it; raises BadInput for what that does not see.
     """
 
@@ -29,6 +31,7 @@ class GitLink:
     repo: str
     branch: str = ""
     path: str = ""
+    folder: str = ""
 
     def __post_init__(self) -> None:
         repo = urlsplit(self.repo)
@@ -43,8 +46,8 @@ class GitLink:
 
     @property
     def directory(self) -> str:
-        """The folder that the repository is cloned into: its name, as git clone has it."""
-        return unquote(urlsplit(self.repo).path.rstrip("/").rpartition("/")[2].removesuffix(".git"))
+        """The folder that the repository is cloned into."""
+        return self.folder or repository_name(self.repo)
 
     @property
     def next(self) -> str:

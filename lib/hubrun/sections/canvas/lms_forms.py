@@ -143,13 +143,22 @@ def _consumer(site: Site, consumer: ConsumerParams) -> str:
             parts += [f"**What this site needs of it:** {words.tells}. The hub knows: {known}."]
     field = site.username_key(consumer)
     parts += [
-        f"- [ ] **People** are named by `{field}`. {words.people}.",
+        f"- [ ] **People** are named by `{field}`. {_own_field(field) or words.people}.",
         f"- [ ] **In a tab of its own:** {words.tab}.",
     ]
     parts += [f"More: docs/lms/{consumer.lms}.md."]
     text = "\n\n".join(parts)
     # The first consumer's parameters are the flat ones.
     return re.sub("`(client_ids|deployment_ids|jwks_url)`", r"`lti_\1`", text) if consumer.name == "default" else text
+
+
+def _own_field(username_key: str) -> str:
+    name = registration.own_field(username_key)
+    # LTI Implementation Guide 1.1.1, appendix C: the variables. An LMS that does not know one sends its name.
+    return name and (
+        f"Give the tool the custom parameter `{name}` with the variable that says it, such as `{name}=$User.username`; without it "
+        "they are named by the next field that the LMS sends (see 02)"
+    )
 
 
 def _values(site: Site, consumer: ConsumerParams) -> Fields:

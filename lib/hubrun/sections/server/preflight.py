@@ -178,7 +178,8 @@ def environment(site: Site) -> str:
 def _reached(site: Site, host: str, port: int) -> str:
     """Shell of a test that the server reaches it; the registry of an image that is on the server already is not asked."""
     there = quote(
-        "docker image inspect {} >/dev/null 2>&1 && { echo reached; echo 'the image is here'; exit 0; }\n", site.base_image
+        "docker image inspect {} >/dev/null 2>&1 && { echo reached; echo 'the image is here'; exit 0; }\n",
+        site.base_image,
     )
     direct = not site.http_proxy or any(_matches(host, each) for each in site.no_proxy)
     asked = quote(_REACHED, host, port) if direct else quote(_BY_PROXY, *site.proxy_port, host, port)
