@@ -10,12 +10,14 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Self
 
 import httpx
 from machines import Machine
+from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from lti_platform import Answer, Platform, signed_form
 
@@ -38,6 +40,19 @@ def resolve_localhost(resolve: Callable[..., Any]) -> Callable[..., Any]:
 def env_file(text: str) -> dict[str, str]:
     """The NAME=value lines of a file such as lti.env."""
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def stop_at_home(page: Page) -> None:
+    """Stop the person's server on the hub's home page, which `page` shows. A click before its program is there does nothing."""
+    for _ in range(6):
+        if not page.locator("#stop").is_visible():
+            return
+        page.locator("#stop").click()
+        with suppress(PlaywrightTimeout):
+            page.locator("#stop").wait_for(state="hidden", timeout=15_000)
+            return
+        page.reload()
+    raise AssertionError(page.inner_text("body"))
 
 
 @cache

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
+from canvas import stop_at_home
 from git_outside import PATH, page_of_canvas, repository_outside
 from machines import CHROMIUM_FLAGS, Machine
 from playwright.sync_api import BrowserContext, sync_playwright
@@ -40,8 +41,7 @@ def browser(machine: Machine, site: Site) -> Iterator[BrowserContext]:
         yield context
         home = context.new_page()
         home.goto(f"{site.url}/hub/home")
-        home.locator("#stop").click()
-        home.locator("#stop").wait_for(state="hidden", timeout=60_000)
+        stop_at_home(home)
         chromium.close()
     machine.run(f"docker volume rm -f jupyterhub-user-{STUDENT}")
 

@@ -8,6 +8,7 @@ To make the README's picture of those pages again (pngquant is a Debian package)
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from base64 import b64encode
@@ -19,9 +20,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from canvas import Consumers, consumers, key_and_secret, settings
+from canvas import Consumers, consumers, key_and_secret, settings, stop_at_home
 from machines import CHROMIUM_FLAGS, Machine
-from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, expect, sync_playwright
 
 from lms_site import Site, form_page, serving_site
 from lti_platform import Platform, signed_form
@@ -172,9 +173,7 @@ def stop_server(context: BrowserContext, canvas: Canvas) -> None:
     page = context.new_page()
     page.goto(f"{canvas.site.url}/home")
     page.wait_for_url(f"{canvas.root}/hub/home")
-    if page.locator("#stop").is_visible():
-        page.locator("#stop").click()
-        page.locator("#stop").wait_for(state="hidden", timeout=60_000)
+    stop_at_home(page)
     page.close()
     context.clear_cookies()
 
@@ -194,7 +193,7 @@ def test_two_tabs_during_a_cold_start_both_end_in_jupyterlab(
     for page in pages:
         page.wait_for_url(f"{canvas.root}/user/{STUDENT}/**", timeout=120_000)
         page.wait_for_url(f"{canvas.root}/user/{STUDENT}/lab**", timeout=60_000)
-        assert "JupyterLab" in page.title(), page.inner_text("body")
+        expect(page).to_have_title(re.compile("JupyterLab"), timeout=60_000)
 
 
 @pytest.mark.parametrize("version", ["framed11", "framed13"])

@@ -527,7 +527,7 @@ def test_a_course_has_the_name_that_people_read_and_its_id_on_the_server(machine
         assert dee.browser.launch(canvas.site.launch_url, signed).user == "dee"
         dee.browser.start(180)
     try:
-        assert dee.run("ls ~/courses") == "BIO 101 - Frühling\n"
+        assert dee.run("ls ~/courses") == "BIO 101 - Frühling"
         dee.write("~/courses/BIO 101 - Frühling/source/ps1/ps1.ipynb", assignment("bio"))
         dee.run("cd ~/courses/BIO* && nbgrader generate_assignment ps1 && nbgrader release_assignment ps1")
         dee.run('nbgrader fetch_assignment ps1 && nbgrader submit ps1 && ls "$HOME/BIO 101 - Frühling/ps1"')
