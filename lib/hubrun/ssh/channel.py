@@ -119,7 +119,6 @@ def _lost(reason: str, where: str) -> ConnectionLost:
 
 
 def _feed(channel: Channel, data: bytes) -> None:
-    # Not through a file: invoke writes a string's bytes one by one.
     sent = 0
     with contextlib.suppress(OSError, SSHException):
         while sent < len(data) and not channel.closed:
