@@ -372,6 +372,8 @@ CALLS: dict[tuple[str, str], str] = {
     ("POST", f"/v1.41/containers/{NUMBER}/start"): "/v1.41/containers/{name}/start",
     ("POST", f"/v1.41/containers/{NUMBER}/stop"): "/v1.41/containers/{name}/stop",
     ("POST", f"/v1.41/containers/{NUMBER}/stop?t=10"): "/v1.41/containers/{name}/stop?t=10",
+    # As docker-py asks (APIClient.logs).
+    ("GET", f"/v1.41/containers/{NUMBER}/logs?stderr=1&stdout=1&timestamps=0&follow=0&tail=20"): "/v1.41/containers/{name}/logs?stderr=1&stdout=1&timestamps=0&follow=0&tail=20",
     ("DELETE", f"/v1.41/containers/{NUMBER}?v=True&link=False&force=False"): "/v1.41/containers/{name}?v=True&link=False&force=False",
     ("DELETE", f"/v1.41/volumes/{TEST_VOLUME}"): f"/v1.41/volumes/{TEST_VOLUME}",
 }  # fmt: skip
@@ -434,6 +436,8 @@ FOREIGN: dict[tuple[str, str], str] = {
     ("POST", "/v1.41/containers/jupyter-ada/start?detachKeys=x"): "detachKeys=x is not allowed",
     ("POST", "/v1.41/containers/jupyter-ada/start?checkpoint=x"): "checkpoint=x is not allowed",
     ("POST", "/v1.41/containers/jupyter-ada/stop?t=-1"): "t must be a number of seconds",
+    ("GET", "/v1.41/containers/jupyter-ada/logs?stdout=1&follow=1"): "follow=1 is not allowed",
+    ("GET", "/v1.41/containers/jupyter-ada/logs?stdout=1&tail=all"): "tail=all is not allowed",
     ("DELETE", "/v1.41/containers/jupyter-ada?link=true"): "link=true is not allowed",
     ("GET", "http://docker/version"): "not a path of Docker's interface",
     ("GET", "/v1.41/images/\u00e4/json"): "not a path of Docker's interface",

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tornado.web import HTTPError
 
 from hubrun_hub.starting import line as lines
 from hubrun_hub.starting import spawner as spawners
@@ -207,10 +208,13 @@ def test_what_the_filter_refuses_is_told_at_once_and_the_log_says_which_setting(
     assert "HostConfig.Memory must be from 1 to 5" in caplog.text
 
 
-def test_any_other_failure_is_one_at_once_and_leaves_the_line() -> None:
+def test_any_other_failure_is_one_at_once_and_leaves_the_line(caplog: pytest.LogCaptureFixture) -> None:
     server = Server(RuntimeError("executable file not found in $PATH"), RuntimeError("second"))
-    with pytest.raises(RuntimeError, match="executable"):
+    with pytest.raises(NotStarted, match="Your server does not start. Your files are safe"):
         run(lambda: begin(server))
+    assert "ada does not start: executable file not found in $PATH" in [each.getMessage() for each in caplog.records]
+    with pytest.raises(HTTPError, match="400"):
+        run(lambda: begin(Server(HTTPError(400, "Image x not in allowed list"))))
     assert not spawners.LINE.starting and not spawners.LINE.waiting
 
 

@@ -1,4 +1,4 @@
-"""Opening the SSH connection: where OpenSSH would go, the host key verified as it does, and dead links noticed."""
+"""Opening the SSH connection: Fabric's, to where OpenSSH would go, the host key verified as it does, and dead links noticed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
-from paramiko import Agent, AgentKey, PKey, Transport
+from fabric import Config, Connection
+from paramiko import Agent, AgentKey, PKey, SSHClient, Transport
 from paramiko.pkey import UnknownKeyType
 from paramiko.ssh_exception import AuthenticationException, SSHException
+from typing_extensions import override
 
 from hubrun.errors import BadInput, Unreachable
 from hubrun.params import Site
@@ -34,16 +36,26 @@ DEAD_AFTER_MS = 30_000
 
 
 @dataclass
-class Connection:
-    """A live connection, logged in. host_key: its fingerprint."""
+class Login:
+    """A login on a server. connection: Fabric's, open. host_key: its fingerprint."""
 
-    transport: Transport
+    connection: Any
     target: Target
     host_key: str
 
-    def close(self) -> None:
-        """End it."""
-        self.transport.close()
+
+class _Client(SSHClient):
+    """What Fabric connects with: goes where ssh would. Paramiko's own knows no `Match`, and no host certificates."""
+
+    host_key = ""
+
+    def __init__(self, site: Site, target: Target) -> None:
+        super().__init__()
+        self._site, self._target = site, target
+
+    @override
+    def connect(self, *_: Any, **__: Any) -> None:
+        self._transport, self.host_key = _log_in_to(self._site, self._target)
 
 
 def fingerprint(key: bytes) -> str:
@@ -51,7 +63,7 @@ def fingerprint(key: bytes) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
 
 
-def open(site: Site) -> Connection:
+def open(site: Site) -> Login:
     """Log in to the site's server.
 
     Raises Unreachable for a server that cannot be logged in to, BadInput for files that are not there.
@@ -59,6 +71,15 @@ def open(site: Site) -> Connection:
     target = openssh_config.target(site)
     if site.ssh_key_file and not target.identities[0].is_file():
         raise BadInput(f"there is no key file {target.identities[0]}", "parameter ssh_key_file")
+    # Fabric would read ssh's configuration too, in Paramiko's way.
+    config = Config(overrides={"load_ssh_configs": False}, lazy=True)
+    connection = Connection(target.host, user=target.user, port=target.port, config=config)
+    client = connection.client = _Client(site, target)
+    connection.open()
+    return Login(connection, target, client.host_key)
+
+
+def _log_in_to(site: Site, target: Target) -> tuple[Transport, str]:
     known = _known(site, target)
     with tempfile.TemporaryFile() as errors:
         try:
@@ -85,7 +106,7 @@ def open(site: Site) -> Connection:
             transport.close()
             raise
     _tune(transport)
-    return Connection(transport, target, host_key)
+    return transport, host_key
 
 
 # -- the way there

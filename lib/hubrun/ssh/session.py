@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from hubrun.control_characters import plain
 from hubrun.environment import ENGINE
@@ -16,7 +17,7 @@ from hubrun.redaction.secret import Secret
 from hubrun.shell import quote
 from hubrun.ssh import channel, connection
 from hubrun.ssh.channel import Output
-from hubrun.ssh.connection import Connection
+from hubrun.ssh.connection import Login
 from hubrun.ssh.prefetch import PrefetchedAnswers
 
 _PREAMBLE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n"
@@ -62,7 +63,7 @@ class Session:
         self.foreseen: list[str] = []
         self.prefetched = PrefetchedAnswers(lambda scripts: self._ask(scripts, PROBE_SECONDS))
         self.where = site.host
-        self._connection: Connection
+        self._connection: Any
         self._sudo: str | None = None  # unknown before the first command of a login that is not root's
         self._password: Secret | None = None
 
@@ -77,10 +78,10 @@ class Session:
             _shared[:] = [session]
         return session
 
-    def _use(self, connection: Connection) -> None:
-        self._connection, self.fingerprint = connection, connection.host_key
-        self.where = str(connection.target)
-        self._user = connection.target.user
+    def _use(self, login: Login) -> None:
+        self._connection, self.fingerprint = login.connection, login.host_key
+        self.where = str(login.target)
+        self._user = login.target.user
         self._sudo = "" if self._user == "root" else None
 
     def reaches(self, site: Site) -> bool:

@@ -36,6 +36,7 @@ _REFUSED = (
     "A setting of this hub asks for what is not allowed here. Please tell whoever runs this hub: its log says which."
 )
 _TOO_LONG = "Your files are safe. Try again in some minutes; if it happens again, tell whoever runs this hub."
+_OF_NO_USE = "Your files are safe, and trying again does not help: tell your teacher, or whoever runs this hub. The hub's log says why."
 
 
 class NotStarted(HTTPError):
@@ -111,7 +112,10 @@ class Starting:
                     self.log.error("%s is not started: %s", self._log_name, why)
                     raise NotStarted(_REFUSED) from error
                 if not trouble:
-                    raise
+                    if isinstance(error, HTTPError):
+                        raise
+                    self.log.error("%s does not start: %s", self._log_name, error, exc_info=error)
+                    raise NotStarted(f"Your server does not start. {_OF_NO_USE}") from error
                 if trouble != self._trouble:
                     self.log.error("%s waits: %s (%s)", self._log_name, trouble, error)
                 self._trouble = trouble
@@ -146,10 +150,7 @@ class Starting:
             raise NotStarted(
                 f"Your server ended at once: it needs more memory than its limit ({self._limit}). {_TOO_LONG}"
             )
-        raise NotStarted(
-            "Your server ended at once. Your files are safe, and trying again does not help: tell your teacher, or whoever "
-            "runs this hub. The hub's log says why."
-        )
+        raise NotStarted(f"Your server ended at once. {_OF_NO_USE}")
 
     async def get_object(self: Any) -> Any:
         """Look at the container; whether memory ran out in it is written into the hub's log once."""
