@@ -7,14 +7,20 @@ from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
 
+from tornado.web import HTTPError
+
 _TELL = "Please tell whoever runs this hub."
 
 
-class NotStarted(Exception):
-    """A server that was not started, with what the student reads (JupyterHub shows `jupyterhub_message`)."""
+class NotStarted(HTTPError):
+    """A server that was not started, with what the student reads (JupyterHub shows `jupyterhub_message`).
+
+    An error of HTTP: any other, JupyterHub turns into a page that says "Internal Server Error", where the start fails within
+    a second (jupyterhub/handlers/pages.py, _wrap_spawn_single_user).
+    """
 
     def __init__(self, message: str, reason: str) -> None:
-        super().__init__(f"{message} ({reason})" if reason else message)
+        super().__init__(503, f"{message} ({reason})" if reason else message)
         self.jupyterhub_message = message
 
 
