@@ -18,7 +18,7 @@ from typing import IO, Any
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 from fabric import Config, Connection
-from paramiko import Agent, AgentKey, PKey, SSHClient, Transport
+from paramiko import Agent, AgentKey, PKey, SSHClient, SSHConfig, Transport
 from paramiko.pkey import UnknownKeyType
 from paramiko.ssh_exception import AuthenticationException, SSHException
 from typing_extensions import override
@@ -72,7 +72,7 @@ def open(site: Site) -> Login:
     if site.ssh_key_file and not target.identities[0].is_file():
         raise BadInput(f"there is no key file {target.identities[0]}", "parameter ssh_key_file")
     # Fabric would read ssh's configuration too, in Paramiko's way.
-    config = Config(overrides={"load_ssh_configs": False}, lazy=True)
+    config = Config(ssh_config=SSHConfig())
     connection = Connection(target.host, user=target.user, port=target.port, config=config)
     client = connection.client = _Client(site, target)
     connection.open()
