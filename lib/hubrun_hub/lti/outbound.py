@@ -18,6 +18,7 @@ import json
 import os
 import socket
 import ssl
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -88,7 +89,8 @@ class _Tunnels(TCPClient):
 
     async def connect(self, host: str, port: int, *args: Any, ssl_options: Any = None, **kwargs: Any) -> Any:
         proxy = urlsplit(os.environ.get(PROXY, ""))
-        if not proxy.hostname or ssl_options is None or _is_direct(host):
+        direct = filter(None, os.environ.get(DIRECT, "").split(","))
+        if not proxy.hostname or ssl_options is None or is_direct(host, direct):
             return await super().connect(host, port, *args, ssl_options=ssl_options, **kwargs)
         try:
             await self.resolver.resolve(host, port)
@@ -110,8 +112,9 @@ class _Tunnels(TCPClient):
         return await stream.start_tls(False, ssl_options, server_hostname=host)
 
 
-def _is_direct(host: str) -> bool:
-    for each in filter(None, os.environ.get(DIRECT, "").split(",")):
+def is_direct(host: str, entries: Iterable[str]) -> bool:
+    """Whether one of the entries of no_proxy is for this host: a name, a domain, or a network that an address is in."""
+    for each in entries:
         try:
             if ipaddress.ip_address(host) in ipaddress.ip_network(each):
                 return True

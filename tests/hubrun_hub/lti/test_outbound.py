@@ -168,8 +168,6 @@ def test_what_leads_inside_is_refused_and_what_no_proxy_names_is_asked_directly(
             with pytest.raises(NotAnswered):
                 asyncio.run(get_json(f"https://{host}/"))
         assert proxy.seen == []
-    assert (
-        outbound._is_direct("10.1.2.3")
-        and not outbound._is_direct("11.0.0.1")
-        and not outbound._is_direct("xlms.example.invalid")
-    )
+    known = ["lms.example.invalid", "10.0.0.0/8"]
+    assert outbound.is_direct("10.1.2.3", known) and outbound.is_direct("a.lms.example.invalid", known)
+    assert not outbound.is_direct("11.0.0.1", known) and not outbound.is_direct("xlms.example.invalid", known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ from hubrun.sections.https import other_sites
 from hubrun.sections.https.site_certificate import dns_challenge
 from hubrun.sections.server import accounts, docker_here
 from hubrun.shell import quote
+from hubrun_hub.lti.outbound import is_direct
 
 # A launch lives for minutes (`lti_launch_minutes`), of which people need most: what a server's clock is off is lost to them.
 CLOCK_SECONDS = 15
@@ -181,7 +181,7 @@ def _reached(site: Site, host: str, port: int) -> str:
         "docker image inspect {} >/dev/null 2>&1 && { echo reached; echo 'the image is here'; exit 0; }\n",
         site.base_image,
     )
-    direct = not site.http_proxy or any(_matches(host, each) for each in site.no_proxy)
+    direct = not site.http_proxy or is_direct(host, site.no_proxy)
     asked = quote(_REACHED, host, port) if direct else quote(_BY_PROXY, *site.proxy_port, host, port)
     return (there if _registry(site.base_image).partition(":")[0] == host else "") + asked
 
@@ -190,14 +190,6 @@ def _registry(image: str) -> str:
     """The registry in an image's name; "" where it is Docker's own, or none (pkg.go.dev/github.com/distribution/reference)."""
     first, slash, _ = image.partition("/")
     return first if slash and ("." in first or ":" in first or first == "localhost") else ""
-
-
-def _matches(host: str, direct: str) -> bool:
-    """Whether no_proxy's entry is for this host; of networks only an address is in one."""
-    try:
-        return ipaddress.ip_address(host) in ipaddress.ip_network(direct)
-    except ValueError:
-        return host == direct.lstrip(".") or host.endswith(f".{direct.lstrip('.')}")
 
 
 def _outside(site: Site) -> list[tuple[str, int]]:
