@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hubrun_hub.student_container import NotStarted, StudentContainer
+from lti_hub import Browser, form, running_hub
 
 
 class DockerError(Exception):
@@ -107,3 +109,40 @@ def test_swap_and_shared_memory_follow_the_memory_of_each_person(
     asyncio.run(spawner.create_object())
     assert spawner.asked == asked
     assert spawner.extra_host_config is configured
+
+
+_PRUNED = """
+from hubrun_hub.student_container import StudentContainer
+from jupyterhub.spawner import SimpleLocalProcessSpawner
+
+
+class Gone(Exception):
+    status_code, explanation = 404, "No such image: class:latest"
+
+
+class Docker(SimpleLocalProcessSpawner):
+    image = "class"
+
+    async def start(self):
+        raise Gone
+
+
+class Student(StudentContainer, Docker):
+    pass
+
+
+c.JupyterHub.spawner_class = Student
+"""
+
+
+@pytest.mark.hub
+def test_the_page_of_a_real_hub_says_what_is_missing_and_not_internal_server_error(tmp_path: Path) -> None:
+    with running_hub(tmp_path / "hub", _PRUNED) as hub:
+        browser = Browser(hub)
+        browser.post("/hub/lti/launch", form("ada"))
+        page = browser.get("/hub/spawn/ada").response
+        assert "The image class, from which servers are started, is missing on this server." in page.text, page.text
+        assert page.status_code == 503 and "Internal Server Error" not in page.text
+        # and where somebody comes back to
+        assert "is missing on this server" in browser.get("/hub/spawn-pending/ada").response.text
+        assert "No such image: class:latest" in hub.log
