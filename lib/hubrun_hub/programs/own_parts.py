@@ -57,8 +57,10 @@ def _wrong(account: str, python: str) -> str | None:
     done = subprocess.run(
         ["runuser", "-u", account, "--", *check], cwd="/", capture_output=True, text=True, timeout=SECONDS, check=False
     )
-    # Another code than 0 and 1: it was not tried, and it is not the operator's part that is at fault.
-    return done.stdout.strip() if done.returncode in (0, 1) else None
+    if done.returncode == 0:
+        return ""
+    # Another code than 1, or no word: it was not tried, and it is not the operator's part that is at fault.
+    return done.stdout.strip() or None if done.returncode == 1 else None
 
 
 def main() -> int:
