@@ -17,11 +17,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tried(folder: Path, wrong: str = "") -> tuple[str, str, bool]:
+def tried(folder: Path, wrong: str | None = "") -> tuple[str, str, bool]:
     """What was said, what the hub then reads as 90-local.py, and whether it was tried at all."""
     asked = []
 
-    def loads() -> str:
+    def loads() -> str | None:
         asked.append(1)
         return wrong
 
@@ -67,3 +67,10 @@ def test_another_part_of_the_operators_and_one_that_is_removed_count_as_well(fol
 def test_without_one_of_before_the_hub_starts_with_what_is_there(folder: Path) -> None:
     assert tried(folder, "line 2: NameError") == ("line 2: NameError", "first", True)
     assert not (folder / "own.env").exists()
+
+
+def test_what_could_not_be_tried_is_neither_kept_nor_passed_over(folder: Path) -> None:
+    tried(folder)
+    (folder / "conf.d/90-local.py").write_text("second")
+    assert tried(folder, None) == ("", "second", True)
+    assert (folder / "conf.d.loaded/90-local.py").read_text() == "first"

@@ -669,13 +669,16 @@ def test_check_mode_shows_and_touches_nothing(sshd: Sshd, tmp_path: Path, capsys
     assert server.pending == [f"file {tmp_path}/f"]
 
 
-def test_check_mode_still_checks_when_there_is_nothing_to_change(
+def test_check_mode_still_checks_when_there_is_nothing_to_change_and_goes_on_behind_what_does_not_hold(
     sshd: Sshd, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Server.connect(Site(**sshd.parameters()), check_mode=True) as server:
         server.ensure(Packages("dpkg"))
-        server.check(Test("no", "false"))  # and goes on
-    assert "1 of 1 checks failed" in capsys.readouterr().out
+        server.check(Test("no", "false", remedy="mend it"))
+        server.check(Test("yes", "true"))
+    shown = capsys.readouterr().out
+    assert "1 of 1 checks failed\n  failed  no" in shown and "mend it" in shown
+    assert "1 check passed\n  ok  yes" in shown
 
 
 def test_an_action_that_fails_ends_the_step_with_its_reason(

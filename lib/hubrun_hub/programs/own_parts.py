@@ -20,10 +20,10 @@ ENVIRONMENT = Path("/run/jupyterhub-own-parts.env")
 SECONDS = 60
 
 
-def choose(folder: Path, environment: Path, wrong: Callable[[], str]) -> str:
+def choose(folder: Path, environment: Path, wrong: Callable[[], str | None]) -> str:
     """Say in `environment` which parts count; return what is wrong with the new ones when they are passed over.
 
-    wrong: what is wrong with the configuration that is there; "" when it loads. Raises OSError.
+    wrong: what is wrong with the configuration that is there; "" when it loads, None when that is not known. Raises OSError.
     """
     kept = folder / "conf.d.loaded"
     environment.unlink(missing_ok=True)
@@ -32,6 +32,8 @@ def choose(folder: Path, environment: Path, wrong: Callable[[], str]) -> str:
     if now == before:
         return ""
     problem = wrong()
+    if problem is None:
+        return ""
     if not problem:
         fresh = folder / "conf.d.new"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -49,14 +51,16 @@ def choose(folder: Path, environment: Path, wrong: Callable[[], str]) -> str:
     return problem
 
 
-def _wrong(account: str, python: str) -> str:
-    program = str(Path(__file__).parents[1])
-    check = [python, "-I", "-B", program, "check_config", str(FOLDER / "jupyterhub_config.py"), *OURS]
+def _wrong(account: str, python: str) -> str | None:
+    program, config = str(Path(__file__).parents[1]), FOLDER / "jupyterhub_config.py"
+    check = [python, "-I", "-B", program, "check_config", str(config), *OURS, config.name]
     done = subprocess.run(
         ["runuser", "-u", account, "--", *check], cwd="/", capture_output=True, text=True, timeout=SECONDS, check=False
     )
-    # Another code: it is not the operator's part that is at fault.
-    return done.stdout.strip() if done.returncode == 1 else ""
+    if done.returncode == 0:
+        return ""
+    # Another code than 1, or no word: it was not tried, and it is not the operator's part that is at fault.
+    return done.stdout.strip() or None if done.returncode == 1 else None
 
 
 def main() -> int:

@@ -21,6 +21,7 @@ SAID = {
     ),
     "the file that reads the parts": ("/etc/jupyterhub/jupyterhub_config.py: SyntaxError: x", 1, True),
     "Python is gone, as after an upgrade of Debian": ("runuser: failed to execute /opt/jupyterhub/bin/python: No such file or directory", 127, True),
+    "Python is gone, on Debian 12": ("runuser: failed to execute /opt/jupyterhub/bin/python: No such file or directory", 1, True),
     "Python cannot be started": ("permission denied", 126, True),
     "Python has no JupyterHub": ("the hub's Python, /opt/jupyterhub/bin/python, cannot import JupyterHub: ImportError: x", 3, True),
     "Python has no JupyterHub, by a program of before": (TRACEBACK, 1, True),

@@ -113,13 +113,14 @@ def loads(site: Site) -> str:
 
 
 # What is ours is written and installed again, and so it is not judged. A check of a version before names it all the same,
-# or ends with a traceback where it or the hub's Python is broken; ours then ends with 3, and a shell with 126 or 127.
+# or ends with a traceback where it or the hub's Python is broken; ours then ends with 3, and a
+# runuser that cannot start Python with 127, or with 1 as Debian 12's does.
 _PRESENT = """
 [ -e {config} ] || { echo 'there is none yet'; exit 0; }
 said=$( ( {check} ) 2>&1 ) && { echo 'it loads'; exit 0; }
 code=$?
 theirs=$(printf '%s\\n' "$said" | grep -vE '^{ours}[,:]')
-case "$code $said" in 3\\ *|12[67]\\ *|*Traceback*|*"/bin/python: can't "*) theirs= ;; esac
+case "$code $said" in 3\\ *|12[67]\\ *|1\\ runuser:*|*Traceback*|*"/bin/python: can't "*) theirs= ;; esac
 [ -n "$theirs" ] || { echo "what is ours does not work, and is made again:"; printf '%s\\n' "$said"; exit 0; }
 printf '%s\\n' "$theirs"
 exit 1
