@@ -127,3 +127,15 @@ time.sleep(2)
 """
     told = server.run(kernel, code)
     assert "exit -9" in told and "a process that it started was ended" in told
+
+
+def test_both_versions_of_control_groups_are_read(tmp_path: Path) -> None:
+    limit = pytest.importorskip("hubrun_student.memory.limit")
+    assert (limit.killed(tmp_path), limit.limit(tmp_path)) == (0, "what it may use")
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("209715200\n")
+    assert (limit.killed(tmp_path), limit.limit(tmp_path)) == (3, "200 MB")
+    (tmp_path / "memory.events").write_text("oom 1\noom_kill 1\noom_group_kill 0\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert (limit.killed(tmp_path), limit.limit(tmp_path)) == (1, "what it may use")

@@ -5,32 +5,43 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from jupyter_server.services.kernels.connection import channels
 
 Connection: Any = channels.ZMQChannelsWebsocketConnection
-# Control Group v2, "Memory Interface Files": memory.events, oom_kill; memory.max. A container sees its own group there.
+# A container sees its own group there. Linux, "Control Group v2", Memory Interface Files; and "Memory Resource Controller"
+# for version 1.
 GROUP = Path("/sys/fs/cgroup")
+_EVENTS = ("memory.events", "memory/memory.oom_control")
+_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
 _LOOK_S = 0.5
 
 
 def killed(group: Path = GROUP) -> int:
     """How many processes were ended because the limit was reached; 0 where that cannot be read."""
     try:
-        lines = (group / "memory.events").read_text().splitlines()
+        lines = _read(group, _EVENTS).splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
-    except (OSError, StopIteration, ValueError):
+    except (StopIteration, ValueError):
         return 0
 
 
 def limit(group: Path = GROUP) -> str:
     """The limit for people, such as "1024 MB"."""
     try:
-        return f"{int((group / 'memory.max').read_text()) // 2**20} MB"
-    except (OSError, ValueError):
+        return f"{int(_read(group, _LIMITS)) // 2**20} MB"
+    except ValueError:
         return "what it may use"
+
+
+def _read(group: Path, names: tuple[str, ...]) -> str:
+    for name in names:
+        with suppress(OSError):
+            return (group / name).read_text()
+    return ""
 
 
 def watch(log: Any, group: Path = GROUP) -> asyncio.Task[None]:
