@@ -127,7 +127,13 @@ class Docker:
     state: dict[str, Any] = {"Running": True}
 
     def __init__(self, *answers: Exception) -> None:
-        self.answers, self.hooked = list(answers), 0
+        self.answers, self.hooked, self.removed = list(answers), 0, 0
+
+    def run_post_stop_hook(self) -> None:
+        pass
+
+    async def remove_object(self) -> None:
+        self.removed += 1
 
     def run_pre_spawn_hook(self) -> None:
         self.hooked += 1
@@ -137,6 +143,9 @@ class Docker:
             raise self.answers.pop(0)
         self.server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
         return "127.0.0.1", self.server.sockets[0].getsockname()[1]
+
+    async def get_ip_and_port(self) -> tuple[str, int]:
+        return "127.0.0.1", self.server.sockets[0].getsockname()[1] if self.server else 1
 
     async def get_object(self) -> dict[str, Any]:
         if self.answers:
@@ -259,6 +268,28 @@ def test_a_server_is_not_given_up_because_docker_restarts() -> None:
             await Server(RuntimeError("other")).poll()
 
     run(go)
+
+
+def test_a_container_that_was_made_half_as_the_hub_ended_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spawners, "ANSWER_S", 0.2)
+
+    async def go() -> None:
+        server = Server()
+        server._check_pending = True
+        assert await server.poll() == "it runs, and does not answer"
+        await server.start()
+        assert await server.poll() is None
+
+    run(go)
+
+
+def test_a_container_that_ended_by_itself_is_removed_once_its_last_words_were_read() -> None:
+    server = Server()
+    run(server.run_post_stop_hook)
+    assert server.removed == 1
+    server.answers = [RuntimeError("Docker does not answer")]
+    run(server.run_post_stop_hook)
+    assert server.removed == 1, "and a Docker that is away stops nobody"
 
 
 def test_the_page_says_each_place_once() -> None:

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from tornado.web import HTTPError
@@ -21,6 +22,7 @@ LINE = Line(at_once(), available_mb)
 # What is mended by itself, or by somebody, is waited for this long; JupyterHub's own limit (start_timeout) is longer.
 RETRY_S = 120.0
 _PAUSE_S = 2.0
+ANSWER_S = 20.0
 _LINES = 20
 _Late = asyncio.TimeoutError  # a class of its own in Python 3.10
 
@@ -169,7 +171,10 @@ class Starting:
         """A server whose container Docker cannot tell of runs on (live-restore); at the hub's start Docker is waited for."""
         while True:
             try:
-                return await super().poll()
+                status = await super().poll()
+                if status is None and self._check_pending and not await self._listens():
+                    return "it runs, and does not answer"
+                return status
             except Exception as error:
                 if not passing(error):
                     raise
@@ -177,6 +182,28 @@ class Starting:
                     return None
                 self.log.warning("%s is looked for until Docker answers (%s)", self._log_name, error)
                 await asyncio.sleep(_PAUSE_S)
+
+    async def _listens(self: Any) -> bool:
+        """Whether a container that is there when the hub starts answers: one may have been made half, as the hub ended. The
+        hub itself would wait for it for as long as for a new one (http_timeout), and its person with it."""
+        until = time.monotonic() + ANSWER_S
+        while time.monotonic() < until:
+            try:
+                _, writer = await asyncio.wait_for(asyncio.open_connection(*await self.get_ip_and_port()), 1)
+                writer.close()
+                return True
+            except (OSError, _Late):
+                await asyncio.sleep(0.5)
+        return False
+
+    async def run_post_stop_hook(self: Any) -> None:
+        """Remove the container of a server that ended by itself: JupyterHub stops, and so removes, only those that run."""
+        done = super().run_post_stop_hook()
+        if inspect.isawaitable(done):
+            await done
+        with suppress(Exception):  # Docker is away: the next start of this person removes it
+            if await self.get_object():
+                await self.remove_object()
 
     async def progress(self: Any) -> AsyncIterator[dict[str, Any]]:
         """What the page says while it waits; each sentence once."""

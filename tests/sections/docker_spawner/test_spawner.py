@@ -31,6 +31,7 @@ class Container:
 
     port = 0
     ended = False
+    _check_pending = False
     _log_name, container_id, mem_limit = "ada", "c" * 64, "1024M"
     log = logging.getLogger("spawner")
 
