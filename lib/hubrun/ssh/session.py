@@ -131,7 +131,11 @@ class Session:
     def _unusable(self, output: Output) -> Unreachable:
         """What the login printed in place of running a command."""
         lines = [line.strip() for line in (output.stdout + "\n" + output.stderr).splitlines() if line.strip()]
-        said = f"it says: {Secret.redact(plain(lines[-1]))[:300]}" if lines else f"it ends with {output.exit_code}"
+        said = (
+            f"it says: {Secret.redact(plain(lines[-1]))[:300].rstrip('.')}"
+            if lines
+            else f"it ends with {output.exit_code}"
+        )
         return Unreachable(
             f"the login runs no command: {said}", self.where, "Log in with ssh by hand; is ssh_user the right one?"
         )
