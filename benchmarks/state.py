@@ -127,7 +127,9 @@ def _user(server: Server, name: str) -> dict[str, Any]:
 def _unit(server: Server, name: str) -> dict[str, Any]:
     seen = server.run("systemctl is-active {}; systemctl is-enabled {}", name, name, check=False)
     active, enabled = seen.stdout.split()[:2]
-    return {"name": name, "running": active == "active", "enabled": enabled == "enabled"}
+    # Others, such as "static", are neither (systemctl(1), is-enabled): None is left as it is.
+    at_boot = {"enabled": True, "disabled": False}.get(enabled)
+    return {"name": name, "running": active == "active", "enabled": at_boot}
 
 
 def _network(server: Server, name: str) -> dict[str, str]:

@@ -743,6 +743,7 @@ def test_the_record_reads_the_card_as_it_reads_the_servers(connect: Callable[...
     assert "+new_tab: true" in step.results[1]["diff"]
 
 
+@pytest.mark.slow
 def test_in_a_process_that_logs_all_it_can_the_secrets_are_not_in_what_it_prints(double: CanvasDouble) -> None:
     """Also what http.client prints by itself, without logging, when it is told to: nothing of ours turns that on."""
     program = """

@@ -28,6 +28,8 @@ from hubrun_hub.student_volume import volume
 from lti_hub import hub_python
 from lti_people import FakeHub
 
+pytestmark = pytest.mark.slow
+
 _MAKE = """
 import sys
 from jupyterhub import orm

@@ -177,6 +177,7 @@ def test_the_consumer_of_the_check_can_only_name_people_of_its_own() -> None:
     assert [set(key) for key in settings["jwks"]["keys"]] == [{"kty", "use", "alg", "kid", "n", "e"}]
 
 
+@pytest.mark.slow
 def test_the_consumer_of_the_check_is_there_at_once_and_shut_out_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

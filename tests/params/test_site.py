@@ -345,6 +345,7 @@ def test_the_practice_parameters_hold_once_the_servers_own_are_added() -> None:
     assert params.build(GOOD | values, "params/practice.yaml").admin_user == "teacher"
 
 
+@pytest.mark.slow
 def test_hubrun_params_explains_every_parameter() -> None:
     shown = subprocess.run(
         [PROJECT / "hubrun", "params"], capture_output=True, text=True, check=True, timeout=60

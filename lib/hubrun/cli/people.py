@@ -95,11 +95,13 @@ def ask(server: Server, *words: str) -> dict[str, Any]:
 
 def _join(server: Server, one: str, into: str, apply: bool) -> int:
     seen = ask(server, "look", one, into)
+    moving = "moves" if apply and not seen["problems"] else "would move"
     for move in seen["moves"]:
-        echo(f"{'would move' if not apply else 'moves'}: {move}")
+        echo(f"{moving}: {move}")
     for problem in seen["problems"]:
         echo(f"in the way: {problem}", err=True)
     if seen["problems"]:
+        echo("nothing was changed", err=True)
         return 1
     if not apply:
         echo("Meanwhile the hub and both servers are stopped, for seconds. Run it again with --apply.")

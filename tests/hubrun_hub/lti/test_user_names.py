@@ -94,6 +94,7 @@ def test_two_people_have_two_names(people: tuple[str, str], prefix_one: str, pre
     assert (hub_name(one, prefix_one, exact=exact) == hub_name(two, prefix_two, exact=exact)) == same
 
 
+@pytest.mark.slow
 def test_a_university_of_people_whose_names_must_be_made_has_as_many_names() -> None:
     people = [f"Student Number {number:05}" for number in range(20_000)]
     assert len({hub_name(person) for person in people}) == len(people)
@@ -128,6 +129,7 @@ def test_in_an_opaque_identity_every_letter_counts(identity: str) -> None:
     assert hub_name(identity, exact=True) != hub_name(normalise(identity), exact=True)
 
 
+@pytest.mark.slow
 def test_normalising_ends_for_every_character_of_unicode() -> None:
     for code in range(0x110000):
         once = normalise(chr(code))
@@ -194,6 +196,7 @@ CONTEXT = st.one_of(st.text("aA1.-_", min_size=1, max_size=40), ANYTHING.filter(
 )
 
 
+@pytest.mark.slow
 @HUNDREDS
 @given(CONTEXT, CONTEXT, PREFIX, PREFIX)
 def test_no_group_is_that_of_two_courses(one: str, two: str, prefix_one: str, prefix_two: str) -> None:

@@ -273,6 +273,7 @@ def school() -> list[dict[str, str]]:
     return people
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["1.1", "1.3"])
 @pytest.mark.parametrize("order", [1, -1])
 def test_200_people_of_the_version_before_land_in_their_old_homes(tmp_path: Path, version: str, order: int) -> None:
@@ -447,6 +448,7 @@ def test_the_file_is_its_owners_alone_and_a_launch_that_says_nothing_new_writes_
     assert door.path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_launch_takes_at_most_5_ms_of_the_file(door: Door) -> None:
     for number in range(300):
         door.launch(str(number), sis=f"s{number}", login=f"l{number}")

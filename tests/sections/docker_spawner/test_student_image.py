@@ -127,6 +127,7 @@ def test_a_changed_pin_makes_a_new_image(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert digest(site()) != before
 
 
+@pytest.mark.slow
 def test_the_same_choices_make_the_same_image_in_another_process() -> None:
     code = (
         "from hubrun.params import Site; from hubrun.sections.docker_spawner.docker_setup import singleuser_image;"

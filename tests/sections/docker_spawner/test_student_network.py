@@ -73,6 +73,7 @@ needs_nft = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_nft
 def test_the_program_loads_the_rules_and_sees_what_was_changed(tmp_path: Path) -> None:
     rules = tmp_path / "rules.nft"
@@ -170,6 +171,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @needs_nft
 def test_one_container_cannot_fill_what_all_connections_share(tmp_path: Path) -> None:
     rules, hub, flood = tmp_path / "rules.nft", tmp_path / "hub.py", tmp_path / "flood.py"

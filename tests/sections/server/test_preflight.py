@@ -160,6 +160,7 @@ def test_who_holds_a_port_is_named(listener: socket.socket, machine: Machine) ->
     assert "systemctl disable --now" in check.cause
 
 
+@pytest.mark.slow
 def test_nginx_may_hold_the_port(listener: socket.socket, machine: Machine) -> None:
     machine.program("cat", "echo nginx")
     assert port(listener, machine).ok
