@@ -123,7 +123,7 @@ class Docker:
     log = logging.getLogger("hub")
     _log_name, container_id, mem_limit = "ada", "c" * 64, 1024 * 2**20
     _check_pending = False
-    server: asyncio.Server | None = None
+    listener: asyncio.Server | None = None
     state: dict[str, Any] = {"Running": True}
 
     def __init__(self, *answers: Exception) -> None:
@@ -141,11 +141,11 @@ class Docker:
     async def start(self) -> tuple[str, int]:
         if self.answers:
             raise self.answers.pop(0)
-        self.server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
-        return "127.0.0.1", self.server.sockets[0].getsockname()[1]
+        self.listener = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        return "127.0.0.1", self.listener.sockets[0].getsockname()[1]
 
     async def get_ip_and_port(self) -> tuple[str, int]:
-        return "127.0.0.1", self.server.sockets[0].getsockname()[1] if self.server else 1
+        return "127.0.0.1", self.listener.sockets[0].getsockname()[1] if self.listener else 1
 
     async def get_object(self) -> dict[str, Any]:
         if self.answers:
@@ -276,9 +276,14 @@ def test_a_container_that_was_made_half_as_the_hub_ended_is_not_waited_for(monke
     async def go() -> None:
         server = Server()
         server._check_pending = True
-        assert await server.poll() == "it runs, and does not answer"
-        await server.start()
+        server.server = SimpleNamespace(ip="127.0.0.1", port=1)  # what the hub's database says
+        assert await server.poll() == "it was being started as the hub ended", "it does not answer"
+        server._check_pending = False
+        _, server.server.port = await server.start()
+        server._check_pending = True
         assert await server.poll() is None
+        server.server.ip = ""
+        assert await server.poll() == "it was being started as the hub ended", "nobody was told where it is"
 
     run(go)
 

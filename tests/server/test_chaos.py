@@ -6,6 +6,7 @@ Docker's networks and images pruned too. HUBRUN_SEED repeats the order of an ear
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -44,6 +45,8 @@ STUDENTS = 40
 OURS = re.compile(
     r'data-hubrun="away"|id="hubrun-waiting"|id="lti-refused"|Your server (did not start|is not running|does not start)'
 )
+# A page that goes on by itself, and where to: not_running.html.
+GOES_ON = re.compile(r'window\.location\.replace\(("[^"]+") ')
 
 
 @dataclass
@@ -77,7 +80,8 @@ class Seen:
                 page = student.client.get("/hub/spawn", follow_redirects=True)
                 while page.url.path.startswith("/hub/spawn-pending/") and page.is_success:
                     time.sleep(1)
-                    page = student.client.get(page.url, follow_redirects=True)
+                    on = GOES_ON.search(page.text)
+                    page = student.client.get(json.loads(on[1]) if on else page.url, follow_redirects=True)
                 if page.is_success and page.url.path.startswith("/user/"):
                     page = student.client.get(f"/user/{student.name}/lab", follow_redirects=True)
         except httpx.TransportError:  # nobody listens on port 443: the browser's own page, for less than a second

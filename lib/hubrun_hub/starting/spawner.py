@@ -172,8 +172,8 @@ class Starting:
         while True:
             try:
                 status = await super().poll()
-                if status is None and self._check_pending and not await self._listens():
-                    return "it runs, and does not answer"
+                if status is None and self._check_pending and not await self._is_whole():
+                    return "it was being started as the hub ended"
                 return status
             except Exception as error:
                 if not passing(error):
@@ -183,13 +183,18 @@ class Starting:
                 self.log.warning("%s is looked for until Docker answers (%s)", self._log_name, error)
                 await asyncio.sleep(_PAUSE_S)
 
-    async def _listens(self: Any) -> bool:
-        """Whether a container that is there when the hub starts answers: one may have been made half, as the hub ended. The
-        hub itself would wait for it for as long as for a new one (http_timeout), and its person with it."""
+    async def _is_whole(self: Any) -> bool:
+        """Whether a container that is there when the hub starts is where the hub says, and answers: one may have been made
+        half, as the hub ended. JupyterHub would wait for it for as long as for a new one (http_timeout), and its person too.
+        """
         until = time.monotonic() + ANSWER_S
         while time.monotonic() < until:
             try:
-                _, writer = await asyncio.wait_for(asyncio.open_connection(*await self.get_ip_and_port()), 1)
+                address = await self.get_ip_and_port()
+                # Until a start has ended the hub's database has an address of its own making.
+                if address[0] and tuple(address) != (self.server.ip, self.server.port):
+                    return False
+                _, writer = await asyncio.wait_for(asyncio.open_connection(*address), 1)
                 writer.close()
                 return True
             except (OSError, _Late):
