@@ -55,7 +55,12 @@ def _wrong(account: str, python: str) -> str | None:
     program, config = str(Path(__file__).parents[1]), FOLDER / "jupyterhub_config.py"
     check = [python, "-I", "-B", program, "check_config", str(config), *OURS, config.name]
     done = subprocess.run(
-        ["runuser", "-u", account, "--", *check], cwd="/", capture_output=True, text=True, timeout=SECONDS, check=False
+        ["/usr/sbin/runuser", "-u", account, "--", *check],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
     )
     if done.returncode == 0:
         return ""

@@ -61,9 +61,10 @@ newer=$(find /etc/apt/sources.list /etc/apt/sources.list.d -newer /var/lib/apt/l
 if [ -n "$lists" ] && [ -z "$newer" ]; then echo "apt was there within the last day"; exit 0; fi
 folder=$(mktemp -d /run/hubrun-apt.XXXXXX) || exit 1
 trap 'rm -rf "$folder"' EXIT
-mkdir "$folder/partial"
+export TMPDIR="$folder/tmp"  # where apt checks signatures
+mkdir "$folder/partial" "$TMPDIR"
 chmod 0755 "$folder"
-chown _apt "$folder/partial" 2> /dev/null
+chown _apt "$folder/partial" "$TMPDIR" 2> /dev/null
 # Without what others have it do after an update, such as to empty its archive.
 cat > "$folder/conf" << END
 #clear APT::Update::Pre-Invoke;
