@@ -13,4 +13,13 @@ _HARMFUL = re.compile(f"[{_ORDERS}]")
 
 def plain(text: str) -> str:
     """`text` as it can be shown on a terminal: newlines and tabs stay, other control characters stand as \\x1b."""
-    return _HARMFUL.sub(lambda found: ascii(found[0])[1:-1], text)
+    return _HARMFUL.sub(_name, text)
+
+
+def in_one_line(text: str) -> str:
+    """`text` as it can be shown within one line of a terminal: newlines and tabs stand as \\n and \\t too."""
+    return CONTROL.sub(_name, text)
+
+
+def _name(found: re.Match[str]) -> str:
+    return ascii(found[0])[1:-1]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubrun import atomic_write, params
+from hubrun.control_characters import in_one_line
 from hubrun.errors import BadInput, CommandFailed
 from hubrun.terminal import echo
 
@@ -46,7 +47,7 @@ def people(site_file: Path, words: tuple[str, ...], csv_file: Path | None, apply
     if len(words) not in ((3,) if joins else (0, 1)) or (apply and not joins) or (csv_file and joins):
         raise BadInput("what is wanted is not clear", "./hubrun people", "See ./hubrun people --help")
     if csv_file and not csv_file.parent.is_dir():
-        raise BadInput("there is no such folder", str(csv_file.parent), "Name a file in a folder that is there")
+        raise BadInput("the folder does not exist", str(csv_file.parent), "Name a file in a folder that is there")
     with Server.connect(params.load(site_file)) as server:
         if joins:
             return _join(server, words[1], words[2], apply)
@@ -127,7 +128,7 @@ def lines(chosen: list[dict[str, Any]], everybody: list[dict[str, Any]]) -> list
         said = [f"{field}={value}" for _, field, value, _, _ in each["fields"]]
         said += [f"{field}={value}" for _, _, field, value in each["ids"]]
         # What an LMS says of somebody may have any character in it, and makes no second line.
-        found.append(f"{each['user']}  {'  '.join(dict.fromkeys(said))}".replace("\n", "\\n").replace("\t", "\\t"))
+        found.append(in_one_line(f"{each['user']}  {'  '.join(dict.fromkeys(said))}"))
         for consumer, field, _, compared, _ in each["fields"]:
             others = holders[consumer, field, compared] - {each["user"]}
             if others and field != "lis_person_contact_email_primary":

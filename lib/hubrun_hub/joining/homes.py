@@ -49,7 +49,7 @@ def look(places: Places, one: str, into: str) -> Look:
         users = {name for (name,) in db.execute("SELECT name FROM users WHERE name IN (?, ?)", (one, into))}
         groups = [name for (name,) in db.execute(_GROUPS, (one,))] if one in users else []
     if not places.people.exists():
-        raise Failed("nobody came in yet: there is no file of who is who")
+        raise Failed("nobody came in yet: the file of who is who does not exist")
     with closing(_read_only(places.people)) as db:
         people_file.check_present(db)
         known = {name for (name,) in db.execute("SELECT user FROM person WHERE user IN (?, ?)", (one, into))}
@@ -61,7 +61,7 @@ def look(places: Places, one: str, into: str) -> Look:
     if _volume_of(one):
         moves.append(f"all files of {one} into the folder {_folder(one)} of the home of {into}")
         there = _data(into) / _folder(one) if _volume_of(into) else None
-        if there and os.path.lexists(there) and _has_files(one):
+        if there and os.path.lexists(there) and _files(one):
             problems.append(f"{into} has a folder {_folder(one)} already: let them rename it")
     for parent in _course_folders(places):
         if (parent / one).is_dir() and not (parent / one).is_symlink():
@@ -135,10 +135,13 @@ def _data(user: str) -> Path:
     return Path(_docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume(user)).strip())
 
 
-def _has_files(user: str) -> bool:
-    """Not where a run was killed between the two steps of `_join_volumes`."""
+def _files(user: str) -> Path | None:
+    """The folder with the files of a user who has a volume; None where there are none.
+
+    The folder itself is missing where a run was killed between the two steps of `_join_volumes`.
+    """
     data = _data(user)
-    return data.exists() and any(data.iterdir())
+    return data if data.exists() and any(data.iterdir()) else None
 
 
 def _stop_servers(users: list[str]) -> None:
@@ -154,11 +157,11 @@ def _stop_servers(users: list[str]) -> None:
 
 
 def _join_volumes(one: str, into: str, undo: list[Callable[[], object]]) -> None:
-    if not _volume_of(one) or not _has_files(one):
+    data = _files(one) if _volume_of(one) else None
+    if data is None:
         return
     if not _volume_of(into):
         _docker("volume", "create", volume(into))
-    data = _data(one)
     home = os.open(_data(into), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         # Whatever a student may have put there, this fails then, but for an empty folder (rename(2)).

@@ -35,8 +35,8 @@ CREATE TABLE unclaimed (user TEXT PRIMARY KEY);
 CREATE INDEX id_of ON stable_id (person);
 CREATE INDEX value_of ON field (field, compared);
 """
-# A damaged file holds anything: what is no text where there must be one, and names that the error's own text cannot hold.
-_DAMAGED = (sqlite3.Error, ValueError, TypeError, AttributeError)
+# A damaged file holds anything: values of other types, too, and names that the error's own text cannot hold.
+_DAMAGED = (sqlite3.Error, OSError, ValueError, TypeError, AttributeError)
 # Users of the version before of whom it had noted nothing: names that its rule made, of which `user_names` tells.
 _PLAIN = r"[a-z0-9]+([._-][a-z0-9]+)*"
 _OF_OUR_MAKING = re.compile(rf"([a-z0-9]{{1,12}}__)?({_PLAIN}|{_PLAIN}--[a-z2-7]{{{user_names.DIGEST_LENGTH}}})")
@@ -83,7 +83,7 @@ class People:
                 db.execute("ROLLBACK")
                 raise
             db.execute("COMMIT")
-        except (*_DAMAGED, OSError) as error:
+        except _DAMAGED as error:
             self._close()
             raise Unusable(f"{self.path} cannot be used: {error}") from error
 

@@ -180,9 +180,9 @@ class Resolution:
         So it is where a user was deleted, another person got the name, and one of the two was restored from before that.
         """
         ids = {digest: kind for digest, kind in marks_of(self.db, person).items() if kind.startswith("id ")}
-        if not self._exists(user) or not set(self.hub.kinds(user)) & set(ids.values()):
-            return
-        if not any(user in users for users in self.hub.owners(ids).values()):
+        if any(user in users for users in self.hub.owners(ids).values()):
+            return  # as nearly always: one question for each launch
+        if self._exists(user) and set(self.hub.kinds(user)) & set(ids.values()):
             raise Unusable(
                 f"{user} is one person in it and another in the hub's database, so one of the two is of another day. "
                 "Restore both of one day; or delete this user, whose volume stays, and who is next to have the name has it"
