@@ -157,7 +157,7 @@ def test_a_double_click_back_and_reload_end_in_the_hub(context: BrowserContext, 
     assert len(tabs) == 2
     for tab in tabs:
         tab.wait_for_url(f"{canvas.root}/user/{STUDENT}/lab**", timeout=60_000)
-        assert "JupyterLab" in tab.title(), tab.inner_text("body")
+        expect(tab).to_have_title(re.compile("JupyterLab"), timeout=60_000)  # it loads once more, under its workspace
     with context.expect_page() as opened:
         page.get_by_role("button").click()  # once more, with the launch of before
     opened.value.wait_for_url(f"{canvas.root}/user/{STUDENT}/lab**", timeout=60_000)
