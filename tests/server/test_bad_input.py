@@ -223,7 +223,10 @@ def test_a_build_that_fails_says_why_and_leaves_nothing_behind(working: Machine)
 
 def test_an_nginx_include_that_is_broken_stops_the_change_and_not_nginx(working: Machine) -> None:
     broken = "/etc/nginx/conf.d/zz-broken.conf"
-    with file_on(working, broken, "server { listen 80; no_such_directive on; }\n"), working.undisturbed():
+    with (
+        file_on(working, broken, "server { listen 80; server_name broken.invalid; no_such_directive on; }\n"),
+        working.undisturbed(),
+    ):
         ended = hubrun("install", working.site, "--only", "03", "--set", "upload_limit_mb=77", seconds=120)
         serves(working)
     assert ended.code == 1, ended.tail

@@ -176,7 +176,8 @@ class Image(Resource):
 
     base: what it is built on; kept, with its digest, as a label of the image. folder: where the context is kept on the
     server. environment: what its commands have in their environment of the proxy; no input, and not kept in the image
-    (docs.docker.com, "Predefined ARGs").
+    (docs.docker.com, "Predefined ARGs"). proof: the file on the server that says of the image before that it starts
+    (started_once.py); it goes.
     """
 
     name: str
@@ -185,8 +186,10 @@ class Image(Resource):
     base: str
     folder: str = "/srv/jupyterhub/image"
     environment: Mapping[str, str] = field(default_factory=dict)
+    proof: str = ""
 
     label_format = "image {name}"
+    event = "{proof}"
 
     @property
     def digest(self) -> str:
@@ -221,6 +224,7 @@ class Image(Resource):
         labelled = build.replace("docker build ", options, 1)
         script = quote(_UNPACK, self.folder) + quote(_BASE, self.base, self.name)
         script += _BUILD.replace("{build}", labelled).replace("{label}", CONTEXT_LABEL)
+        script += quote("rm -f {}\n", self.proof)
         why = (
             "its inputs changed; servers get it when they start the next time"
             if now.get("digest")

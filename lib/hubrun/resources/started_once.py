@@ -52,7 +52,7 @@ class StartedOnce(Resource):
 
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
-        return "" if set(self.files).intersection(written) else found
+        return "" if {self.stamp, *self.files}.intersection(written) else found
 
     @override
     def plan(self, found: str) -> list[Action]:

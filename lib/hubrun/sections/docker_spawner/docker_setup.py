@@ -178,4 +178,6 @@ def started_once(site: Site) -> Resource:
 def singleuser_image(site: Site) -> Image:
     """The students' image, from `Dockerfile.singleuser` and the site's choices. Raises BadInput for a bad choice."""
     context, arguments = student_image.build_context(site), student_image.build_args(site)
-    return Image(site.image_name, context, arguments, site.base_image, environment=site.proxy_environment)
+    return Image(
+        site.image_name, context, arguments, site.base_image, environment=site.proxy_environment, proof=server_paths.STARTED
+    )  # fmt: skip
