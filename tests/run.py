@@ -65,7 +65,7 @@ def run(fast: bool, pytest_arguments: Sequence[str]) -> int:
 def run_long(pytest_arguments: Sequence[str]) -> int:
     """Run the tests marked `long` with as many repetitions as one has patience for; the exit code."""
     install_test_tools(TEST_TOOLS | BROWSER)
-    command = [sys.executable, "-m", "pytest", "-q", "-s", "-m", "long", *(pytest_arguments or ["tests/server"])]
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-m", "long", *pytest_arguments]
     return subprocess.run(command, cwd=PROJECT, env=os.environ | {"HUBRUN_LONG": "1"}).returncode
 
 
