@@ -119,7 +119,7 @@ def test_how_many_start_at_once_follows_from_the_machine(monkeypatch: pytest.Mon
 class Docker:
     """Stands in for dockerspawner.DockerSpawner. `answers`: what its calls raise, one after the other."""
 
-    user = SimpleNamespace(name="ada")
+    user = SimpleNamespace(name="ada", settings={"users": {}})
     log = logging.getLogger("hub")
     _log_name, container_id, mem_limit = "ada", "c" * 64, 1024 * 2**20
     _check_pending = False
@@ -225,6 +225,39 @@ def test_any_other_failure_is_one_at_once_and_leaves_the_line(caplog: pytest.Log
     with pytest.raises(HTTPError, match="400"):
         run(lambda: begin(Server(HTTPError(400, "Image x not in allowed list"))))
     assert not spawners.LINE.starting and not spawners.LINE.waiting
+
+
+def test_whoever_had_the_address_of_a_new_server_is_not_sent_to_it() -> None:
+    """Docker gives the address of a container that ended to the next one."""
+    ended: list[str] = []
+
+    async def scenario() -> None:
+        server = Server()
+        await Docker.start(server)
+
+        class Proxy:
+            async def delete_user(self, user: Any, name: str) -> None:
+                ended.append(f"route of {user.name}")
+                if user.name == "eve":
+                    raise RuntimeError("the proxy is away")
+
+        def person(name: str, port: int, ready: bool = True) -> Any:
+            spawner = SimpleNamespace(
+                name="", _log_name=name, ready=ready, server=SimpleNamespace(ip="127.0.0.1", port=port)
+            )
+
+            async def stop(_: str) -> None:
+                ended.append(f"server of {name}")
+
+            return SimpleNamespace(name=name, spawners={"": spawner}, stop=stop)
+
+        port = (await server.get_ip_and_port())[1]
+        people = [person("bob", port + 1), person("eve", port), person("fay", port), person("gus", port, ready=False)]
+        server.user = SimpleNamespace(settings={"users": dict(enumerate(people)), "proxy": Proxy()})
+        await server._end_who_was_here(("127.0.0.1", port))
+
+    run(scenario)
+    assert ended == ["route of eve", "route of fay", "server of fay"]
 
 
 def test_a_server_that_ended_at_its_start_is_known_at_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -93,6 +93,7 @@ class Starting:
         self._told_memory = False
         try:
             address = await self._start_patiently()
+            await self._end_who_was_here(address)
             await self._wait_until_it_listens(*address)
             return address
         finally:
@@ -124,6 +125,19 @@ class Starting:
                 if time.monotonic() >= until:
                     raise NotStarted(f"{trouble}. {_TOO_LONG}") from error
                 await asyncio.sleep(_PAUSE_S)
+
+    async def _end_who_was_here(self: Any, address: tuple[str, int]) -> None:
+        """A container that ended leaves its address to the next one: what is sent to its person would come to this one's."""
+        for user in list(self.user.settings["users"].values()):
+            for other in list(user.spawners.values()):
+                if other is self or not other.ready or (other.server.ip, other.server.port) != tuple(address):
+                    continue
+                self.log.warning("%s is gone: %s has its address now", other._log_name, self._log_name)
+                try:
+                    await self.user.settings["proxy"].delete_user(user, other.name)
+                    await user.stop(other.name)
+                except Exception:  # of that person's server, not of this one's
+                    self.log.exception("%s is not stopped", other._log_name)
 
     async def _wait_until_it_listens(self: Any, ip: str, port: int) -> None:
         """Notice at once that the server is up, and that it has ended: the hub itself asks ever more seldom, or not at all."""
