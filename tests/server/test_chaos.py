@@ -42,7 +42,7 @@ FAULTS = {
 SHORT = ("nginx is killed", "the hub is killed", "Docker is restarted")
 WITHIN_S = 60.0
 MINUTES = 30
-STUDENTS = 40
+STUDENTS = 40 if LONG else 10
 # Pages of ours, by what is in them: one that waits, and those that say what is the matter.
 OURS = re.compile(
     r'data-hubrun="away"|id="hubrun-(waiting|failed)"|id="lti-refused"|Your server (did not start|is not running|does not start)'
@@ -107,8 +107,17 @@ def seen(machine: Machine) -> Iterator[Seen]:
 
 
 def storm(machine: Machine, seen: Seen, faults: list[tuple[str, str]], pause: float) -> None:
-    """A launch each second while the faults come, `pause` seconds apart."""
+    """A launch each second while the faults come, `pause` seconds apart.
+
+    Everybody is in before, so that nobody waits in line for a class that arrives; after each fault, two servers are gone.
+    """
     students = [Student(machine.info, f"chaos{number:02d}") for number in range(STUDENTS)]
+    with ThreadPoolExecutor(STUDENTS) as pool:
+        for come in [pool.submit(seen.come_in, student, "a class arrives") for student in students]:
+            come.result()
+    print(f"{STUDENTS} arrived at once, the last after {max(seen.seconds):.0f} s")
+    seen.seconds.clear()
+    seen.late.clear()
     going: dict[str, Future[None]] = {}
     doing, over = "nothing", threading.Event()
 
@@ -124,9 +133,8 @@ def storm(machine: Machine, seen: Seen, faults: list[tuple[str, str]], pause: fl
         launching = other.submit(launches, pool)
         for doing, command in faults:  # noqa: B007 - what launches meanwhile are said to come from
             machine.run(command + " || true", seconds=120)
-            # Who came in goes, so that others have to start.
             time.sleep(pause)
-            machine.run("docker ps -q --filter network=jupyterhub | tail -n 1 | xargs -r docker kill || true")
+            machine.run("docker ps -q --filter network=jupyterhub | tail -n 2 | xargs -r docker kill || true")
         over.set()
         launching.result()
     for student in students:
