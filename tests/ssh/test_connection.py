@@ -293,6 +293,22 @@ def test_keys_that_are_revoked_by_a_file_are_refused(sshd: Sshd, config: Path, t
     assert "host key is revoked" in refusal(Unreachable, sshd.parameters()), "as ssh itself has it"
 
 
+@pytest.mark.parametrize("serial", [False, True])
+def test_a_certificate_that_is_revoked_by_a_file_is_refused(
+    certified: Sshd, config: Path, tmp_path: Path, serial: bool
+) -> None:
+    """By its authority in a list, or its number in a KRL: seen with OpenSSH 9.2."""
+    revoked, (_, _, public) = tmp_path / "revoked", authority_line("*", AUTHORITY).split(" ", 2)
+    config.write_text(f"RevokedHostKeys {revoked}\n")
+    revoked.write_text(public)
+    if serial:
+        (tmp_path / "ca.pub").write_text(public)
+        (tmp_path / "numbers").write_text("serial: 1\n")
+        make = ["ssh-keygen", "-q", "-k", "-f", revoked, "-s", tmp_path / "ca.pub", tmp_path / "numbers"]
+        subprocess.run(make, check=True)
+    assert "host key is revoked" in refusal(Unreachable, certified.parameters())
+
+
 def test_a_key_of_the_agent_is_used_though_its_file_has_a_passphrase(
     sshd: Sshd, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

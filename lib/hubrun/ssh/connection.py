@@ -181,28 +181,28 @@ def _verified(key: PKey, site: Site, target: Target, known: list[Known]) -> str:
     try:
         certificate = Certificate(sent.key_type, sent.key_blob) if sent else None
         known_hosts.check(blob, certificate, known, target.principal)
-        if target.revoked and _is_revoked(key, Path(target.revoked).expanduser()):
+        if target.revoked and _is_revoked(key, certificate, Path(target.revoked).expanduser()):
             raise Refused("revoked")
     except Refused as refused:
         raise _refusal(refused, shown, site, target) from None
     return shown
 
 
-def _is_revoked(key: PKey, file: Path) -> bool:
+def _is_revoked(key: PKey, certificate: Certificate | None, file: Path) -> bool:
     """Whether RevokedHostKeys names it, or cannot be read: ssh_config(5). A KRL is for ssh-keygen to read (its PROTOCOL)."""
     try:
         content = file.read_bytes()
     except OSError:
         return True
     if not content.startswith(b"SSHKRL\n"):
-        return known_hosts.in_list(content.decode(errors="replace"), key.asbytes())
+        keys = (key.asbytes(), known_hosts.authority_of(certificate))
+        return any(known_hosts.in_list(content.decode(errors="replace"), each) for each in keys)
+    kind, blob = certificate or Certificate(key.get_name(), key.asbytes())
     with tempfile.NamedTemporaryFile("w", suffix=".pub") as public:
-        public.write(f"{key.get_name()} {key.get_base64()}\n")
+        public.write(f"{kind} {base64.b64encode(blob).decode()}\n")
         public.flush()
-        return (
-            subprocess.run(["ssh-keygen", "-Q", "-f", file, public.name], capture_output=True, check=False).returncode
-            != 0
-        )
+        asked = subprocess.run(["ssh-keygen", "-Q", "-f", file, public.name], capture_output=True, check=False)
+    return asked.returncode != 0
 
 
 def _refusal(refused: Refused, shown: str, site: Site, target: Target) -> Unreachable:
