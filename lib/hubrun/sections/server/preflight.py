@@ -14,7 +14,7 @@ from hubrun.resources.packages import LOOK
 from hubrun.sections.https import other_sites
 from hubrun.sections.https.site_certificate import dns_challenge
 from hubrun.sections.server import accounts, docker_here
-from hubrun.shell import quote
+from hubrun.shell import exports, quote
 from hubrun_hub.lti.outbound import is_direct
 
 # A launch lives for minutes (`lti_launch_minutes`), of which people need most: what a server's clock is off is lost to them.
@@ -165,16 +165,11 @@ def preflight(site: Site) -> list[Test]:
             for host, port in _outside(site)
         ),
         Test(
-            "apt reaches its package sources", environment(site) + _APT_REACHES,
+            "apt reaches its package sources", exports(site.proxy_environment) + _APT_REACHES,
             remedy="Check /etc/apt/sources.list, sources.list.d and apt.conf.d, the server's DNS and its outbound firewall; a "
             "network with a proxy needs http_proxy. To see more: apt-get update",
         ),
     ]  # fmt: skip
-
-
-def environment(site: Site) -> str:
-    """Shell that makes the site's proxy known to what follows."""
-    return "".join(quote("export {}\n", f"{name}={value}") for name, value in site.proxy_environment.items())
 
 
 def _reached(site: Site, host: str, port: int) -> str:
