@@ -268,10 +268,12 @@ def _keys(site: Site, target: Target, locked: list[Path]) -> Iterator[PKey]:
         public = _public_part(path)
         held = [key for key in agent if public and public in (key.asbytes(), key.blob)]
         agent = [key for key in agent if key not in held]
-        yield from held
+        certificates = [Path(f"{path}-cert.pub"), *target.certificates]
+        for key in held:
+            yield from _offered(key, certificates)
         if not held and path.is_file():
             try:
-                yield _certified(PKey.from_path(path), target.certificates)
+                yield from _offered(PKey.from_path(path), certificates)
             except TypeError:  # cryptography's, for a key that needs a passphrase
                 locked.append(path)
             except (ValueError, UnsupportedAlgorithm, UnknownKeyType, SSHException, OSError) as error:
@@ -281,14 +283,16 @@ def _keys(site: Site, target: Target, locked: list[Path]) -> Iterator[PKey]:
     yield from () if target.only_identities else agent
 
 
-def _certified(key: PKey, certificates: list[Path]) -> PKey:
-    """The key, with the one of CertificateFile that is for it; PKey.from_path has seen to one that is beside it."""
+def _offered(key: PKey, certificates: list[Path]) -> Iterator[PKey]:
+    """The key with each certificate that is for it, then by itself: OpenSSH, sshconnect2.c, pubkey_prepare."""
     for path in certificates:
         with contextlib.suppress(OSError, ValueError, UnsupportedAlgorithm, SSHException):
             found = load_ssh_public_identity(path.read_bytes())
             if isinstance(found, SSHCertificate) and known_hosts.blob(found.public_key()) == key.asbytes():
                 key.load_certificate(str(path))
-    return key
+                yield key
+    key.public_blob = None
+    yield key
 
 
 def _agent_keys(agent: str) -> list[AgentKey]:
