@@ -87,7 +87,7 @@ server.check(*preflight(site))
 # %% [markdown]
 # ## A proxy to the outside
 #
-# Only if `http_proxy` is set, for a network that reaches the outside through a proxy and in no other way. apt uses it from here on, also when a timer runs it or a person. Whatever the runbooks download (packages, Docker's images, pip, npm, git, the certificate) goes through it too, and so do students' containers. `no_proxy` names what is reached without it. A proxy that you have set for apt in a file of your own stays.
+# Only if `http_proxy` is set, for a network that reaches the outside through a proxy and in no other way. apt uses it from here on, also when a timer runs it or a person. Whatever the runbooks download (packages, Docker's images, pip, npm, git, the certificate) goes through it too, and so do students' containers: to whatever this proxy lets through, students get too, so let it refuse addresses inside your institution. `no_proxy` names what is reached without it. A proxy that you have set for apt in a file of your own stays.
 #
 # By hand: `echo 'Acquire::http::Proxy "http://proxy.example.edu:3128";' | sudo tee /etc/apt/apt.conf.d/90proxy`
 

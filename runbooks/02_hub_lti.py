@@ -183,7 +183,7 @@ server.ensure(
 #
 # Then two tokens: one between the hub and the proxy, and one with which `06_verify` may remove its own test users and nothing else.
 #
-# All secrets are made on the server, from its random numbers, in files that only the hub can read. They are never shown here; `05_canvas` says how you read them on the server. When this step runs again, it keeps them. A file that was lost or damaged is made anew, and the plan says what follows.
+# All secrets are made on the server, from its random numbers, in files that only the hub can read. They are never shown here; `05_canvas` says how you read them on the server. When this step runs again, it keeps them. A file that was lost or damaged is made again, and the plan says what follows.
 #
 # By hand: `echo "LTI_CLIENT_KEY=$(openssl rand -hex 32)" >> lti.env`, and the same for `LTI_CLIENT_SECRET`
 
@@ -201,7 +201,7 @@ server.ensure(config.folder(site), *consumer_files.files(site), *config.tokens(s
 # 4. `20-hub.py` says where the hub listens, who its administrators are, and when idle servers stop.
 # 5. `25-lti.py` says that people log in by LTI, and by nothing else. The program that it loads (`hubrun_hub.lti`) accepts a launch that a consumer signed, once, and tells everybody else what to do. It is ours: the guide's `jupyterhub-ltiauthenticator` takes the name for the person, so that whoever changes their name gets an empty home; it notes used launches before it looks at their signature and forgets them after 35 seconds; it asks the request which address was launched; it fetches an LMS's keys again for each launch, while everybody else waits; it has one key for the whole hub; and its pages are JupyterHub's bare errors. `docs/lti.md` says what each part does instead.
 #
-# 6. A recipe from JupyterHub's or DockerSpawner's documentation can be pasted into `90-local.py`. All parts have the same `c`, so that `c.DockerSpawner.volumes["/srv/data"] = "/data"` adds to what is there. Where your file sets a whole list or table anew (`services`, `load_roles`, `template_paths`, `tornado_settings`, `extra_host_config`, `post_auth_hook`), what the hub needs of ours stays in it. `c.Spawner.mem_limit = "2G"`, or a `pre_spawn_hook` that sets `spawner.mem_limit` for one person, takes swap and `/dev/shm` with it.
+# 6. A recipe from JupyterHub's or DockerSpawner's documentation can be pasted into `90-local.py`. All parts have the same `c`, so that `c.DockerSpawner.volumes["/srv/data"] = "/data"` adds to what is there. Where your file replaces a whole list or table (`services`, `load_roles`, `template_paths`, `tornado_settings`, `extra_host_config`, `post_auth_hook`), what the hub needs of ours stays in it. `c.Spawner.mem_limit = "2G"`, or a `pre_spawn_hook` that sets `spawner.mem_limit` for one person, takes swap and `/dev/shm` with it.
 #
 # Each part is tested before it stays: the whole configuration is loaded in the hub's own Python, and every setting must be one that its class knows. (The guide's `c.LTIAuthenticator.consumers` belongs to a class that is not in use. JupyterHub does not report that, and then refuses every launch.)
 #
@@ -229,7 +229,7 @@ server.ensure(docker_setup.hubs_network(site))
 # %% [markdown]
 # ## Two services
 #
-# First, what the hub keeps: the secret with which it signs logins, and its database. Where one of them was lost, the database is put back from a hub that still runs, or both are made anew; files and names of people stay in any case.
+# First, what the hub keeps: the secret with which it signs logins, and its database. Where one of them was lost, the database is put back from a hub that still runs, or both are made again; files and names of people stay in any case.
 #
 # The hub and its proxy are services of the server: they start at boot, and start again when they fail. Before the hub starts it tries `90-local.py` when that is new: if it does not load, the one with which the hub last started goes on, the journal names the mistake, and `/hub/health` answers 503 until it is corrected. There are two, so that the hub can be restarted while students work: their connections go through the proxy. (In the guide, the hub ends with the shell that started it.) Each has an account of its own and can reach little of the server (`systemd-analyze security jupyterhub`); neither can use all of its memory. When the proxy restarts, open pages connect again by themselves after some seconds, and notebooks go on.
 #

@@ -75,6 +75,9 @@ class Sshd:
         # What the login's shell is given besides the command: `sh -c LOGIN login COMMAND`.
         self.login_shell = 'exec sh -c "$1"'
         self.certificate = b""  # the host key with a certificate around it, in place of the plain one
+        self.takes_certificates = (
+            True  # of the login's key; an sshd without TrustedUserCAKeys takes the plain one alone
+        )
         self._transports: list[Transport] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
@@ -144,7 +147,8 @@ class _Session(ServerInterface):
 
     def check_auth_publickey(self, username: str, key: PKey) -> int:
         self.sshd.offered.append(key.fingerprint + (" with a certificate" if key.public_blob else ""))
-        return AUTH_SUCCESSFUL if key == self.key else AUTH_FAILED
+        taken = key == self.key and (self.sshd.takes_certificates or not key.public_blob)
+        return AUTH_SUCCESSFUL if taken else AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         return OPEN_SUCCEEDED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 
 from hubrun.control_characters import CONTROL
 from hubrun.errors import BadInput
@@ -21,6 +22,11 @@ def quote(template: str, *args: object) -> str:
     if len(pieces) != len(words) + 1:
         raise TypeError(f"{template!r} takes {len(pieces) - 1} arguments, {len(words)} given")
     return "".join(piece + word for piece, word in zip(pieces, [*words, ""], strict=True))
+
+
+def exports(values: Mapping[str, str]) -> str:
+    """Shell that puts these variables into the environment of what follows."""
+    return "".join(quote("export {}\n", f"{name}={value}") for name, value in values.items())
 
 
 def one_line(text: str) -> str:

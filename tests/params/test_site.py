@@ -175,6 +175,9 @@ def test_a_notebooks_own_values_are_taken_in_the_same_way() -> None:
         (["https://x.edu/a/m", "https://x.edu/a/m.git"], ""),
         (["https://x.edu/a/m", ("https://x.edu/b/m", "", "m-b")], ""),
         ([("https://x.edu/a", "main", ""), ("https://x.edu/a", "autumn", "a-autumn")], ""),
+        # A link without a branch is of the repository's own, which may be the one that another link names.
+        ([("https://x.edu/a", "", ""), ("https://x.edu/a", "main", "")], ""),
+        ([("https://x.edu/a", "", ""), ("https://x.edu/a", "main", ""), ("https://x.edu/a", "autumn", "")], "(branch autumn) go into"),
     ],
 )  # fmt: skip
 def test_links_to_different_things_do_not_share_a_folder(links: list[Any], says: str) -> None:

@@ -277,6 +277,15 @@ def test_what_was_found(changes: dict[str, Any], says: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "value", ["http://me:s3cret@p:3128", "me:s3cret@p:3128", "http://me:an@s3cret@p:3128", "http://me:a/s3cret@p:3128", "http://s3cret@p:3128"]
+)  # fmt: skip
+def test_a_password_in_an_address_is_not_shown(value: str) -> None:
+    with pytest.raises(BadInput, match=r"http_proxy is '.*@p:3128': must be http://HOST:PORT") as caught:
+        params.build(COMPANIONS | {"http_proxy": value}, "here")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "text", ["? [a]\n: b\n", "1: b\n", "true: b\n", "'a\\nb\\e[2J': c\n", '"a\\nb": c\n', "site: 2026-13-45\n"]
 )
 def test_a_file_whose_names_are_no_names_is_one_line(text: str, tmp_path: Path) -> None:

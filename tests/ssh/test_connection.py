@@ -293,33 +293,86 @@ def test_keys_that_are_revoked_by_a_file_are_refused(sshd: Sshd, config: Path, t
     assert "host key is revoked" in refusal(Unreachable, sshd.parameters()), "as ssh itself has it"
 
 
+@pytest.mark.parametrize("serial", [False, True])
+def test_a_certificate_that_is_revoked_by_a_file_is_refused(
+    certified: Sshd, config: Path, tmp_path: Path, serial: bool
+) -> None:
+    """By its authority in a list, or its number in a KRL: seen with OpenSSH 9.2."""
+    revoked, (_, _, public) = tmp_path / "revoked", authority_line("*", AUTHORITY).split(" ", 2)
+    config.write_text(f"RevokedHostKeys {revoked}\n")
+    revoked.write_text(public)
+    if serial:
+        (tmp_path / "ca.pub").write_text(public)
+        (tmp_path / "numbers").write_text("serial: 1\n")
+        make = ["ssh-keygen", "-q", "-k", "-f", revoked, "-s", tmp_path / "ca.pub", tmp_path / "numbers"]
+        subprocess.run(make, check=True)
+    assert "host key is revoked" in refusal(Unreachable, certified.parameters())
+
+
 def test_a_key_of_the_agent_is_used_though_its_file_has_a_passphrase(
-    sshd: Sshd, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sshd: Sshd, config: Path, tmp_path: Path, agent: dict[str, str]
 ) -> None:
     """And of an agent with many keys only that one is offered, where the configuration says so: servers count."""
-    socket_path = tmp_path / "agent"
-    agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket_path], stdout=subprocess.DEVNULL)
+    socket_path = agent["SSH_AUTH_SOCK"]
+    strangers = [make_key(tmp_path / f"stranger{number}") for number in range(3)]
+    for key in [*strangers, sshd.login]:
+        subprocess.run(["ssh-add", "-q", key], env=agent, check=True)
+    locked = make_key(tmp_path / "locked", b"passphrase")
+    public = subprocess.run(["ssh-keygen", "-y", "-f", sshd.login], capture_output=True, check=True).stdout
+    (tmp_path / "locked.pub").write_bytes(public)
+    config.write_text(f"IdentityAgent {socket_path}\nIdentityFile {locked}\nIdentitiesOnly yes\n")
+    sshd.offered.clear()
+    Server.connect(Site(**sshd.parameters(ssh_key_file=""))).close()
+    assert len(sshd.offered) == 1
+    config.write_text(f"IdentityAgent {socket_path}\nIdentityFile /nowhere\nIdentitiesOnly yes\n")
+    assert "no key to log in with" in refusal(Unreachable, sshd.parameters(ssh_key_file=""))
+    config.write_text(f"IdentityAgent {socket_path}\n")
+    Server.connect(Site(**sshd.parameters(ssh_key_file=""))).close()
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An SSH agent; what others need in their environment to use it."""
+    running = subprocess.Popen(["ssh-agent", "-D", "-a", tmp_path / "agent"], stdout=subprocess.DEVNULL)
     try:
-        while not socket_path.exists():
+        while not (tmp_path / "agent").exists():
             time.sleep(0.02)
-        environment = os.environ | {"SSH_AUTH_SOCK": str(socket_path)}
-        strangers = [make_key(tmp_path / f"stranger{number}") for number in range(3)]
-        for key in [*strangers, sshd.login]:
-            subprocess.run(["ssh-add", "-q", key], env=environment, check=True)
-        locked = make_key(tmp_path / "locked", b"passphrase")
-        public = subprocess.run(["ssh-keygen", "-y", "-f", sshd.login], capture_output=True, check=True).stdout
-        (tmp_path / "locked.pub").write_bytes(public)
-        config.write_text(f"IdentityAgent {socket_path}\nIdentityFile {locked}\nIdentitiesOnly yes\n")
-        sshd.offered.clear()
-        Server.connect(Site(**sshd.parameters(ssh_key_file=""))).close()
-        assert len(sshd.offered) == 1
-        config.write_text(f"IdentityAgent {socket_path}\nIdentityFile /nowhere\nIdentitiesOnly yes\n")
-        assert "no key to log in with" in refusal(Unreachable, sshd.parameters(ssh_key_file=""))
-        config.write_text(f"IdentityAgent {socket_path}\n")
-        Server.connect(Site(**sshd.parameters(ssh_key_file=""))).close()
+        yield os.environ | {"SSH_AUTH_SOCK": str(tmp_path / "agent")}
     finally:
-        agent.terminate()
-        agent.wait()
+        running.terminate()
+        running.wait()
+
+
+def certify_login(sshd: Sshd) -> str:
+    """A certificate beside the login's key file; what the server notes when it is offered."""
+    key = Ed25519Key.from_private_key_file(str(sshd.login))
+    blob = base64.b64encode(certify(key, AUTHORITY, ["root"], kind=SSHCertificateType.USER)).decode()
+    sshd.login.with_name("login.pub").write_text(f"{key.get_name()} {key.get_base64()}\n")
+    sshd.login.with_name("login-cert.pub").write_text(f"ssh-ed25519-cert-v01@openssh.com {blob}\n")
+    return f"{key.fingerprint} with a certificate"
+
+
+@pytest.mark.parametrize("without", ["key", "certificate"])
+def test_a_certificate_of_the_agents_or_for_one_of_its_keys_is_offered(
+    certified: Sshd, config: Path, agent: dict[str, str], without: str
+) -> None:
+    """Seen with OpenSSH 9.2. Services that sign logins put a certificate into the agent, or beside a key that is there."""
+    offer = certify_login(certified)
+    identity = certified.login if without == "certificate" else "none"
+    config.write_text(f"IdentityAgent {agent['SSH_AUTH_SOCK']}\nIdentityFile {identity}\n")
+    only = ["-k"] if without == "certificate" else []
+    subprocess.run(["ssh-add", "-q", *only, certified.login], env=agent, check=True)
+    if without == "key":
+        subprocess.run(["ssh-add", "-q", "-k", "-d", certified.login], env=agent, check=True)
+    Server.connect(Site(**certified.parameters(ssh_key_file=""))).close()
+    assert certified.offered == [offer]
+
+
+def test_where_a_certificate_is_not_taken_the_key_itself_is_offered_too(certified: Sshd) -> None:
+    offer = certify_login(certified)
+    certified.takes_certificates = False
+    Server.connect(Site(**certified.parameters())).close()
+    assert certified.offered == [offer, offer.removesuffix(" with a certificate")]
 
 
 def test_the_certificate_that_the_configuration_names_goes_with_its_key(

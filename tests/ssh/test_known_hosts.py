@@ -81,6 +81,16 @@ def test_a_line_without_a_port_counts_where_there_is_none_with_it(
     assert [line.blob for line in read(tmp_path, plain + with_port, *names)] == [other.asbytes()]
 
 
+def test_an_authority_for_all_ports_does_not_hide_the_key_that_is_known_without_one(
+    tmp_path: Path, key: Ed25519Key
+) -> None:
+    """Seen with OpenSSH 9.2: it asks for the host with its port, and where nothing of it holds, without."""
+    plain, names = f"{NAME} {key.get_name()} {key.get_base64()}\n", (f"[{NAME}]:2222", NAME)
+    assert verdict(key, read(tmp_path, authority_line("*", NOBODY) + plain, *names)) == "ok"
+    certificate, both = certify(key, AUTHORITY, [NAME]), authority_line("*", NOBODY) + authority_line(NAME, AUTHORITY)
+    assert verdict(key, read(tmp_path, both, *names), certificate) == "ok"
+
+
 def test_a_file_that_cannot_be_read_is_an_error_and_none_is_none(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         known_hosts.read([tmp_path], [NAME])

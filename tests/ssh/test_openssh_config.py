@@ -78,6 +78,17 @@ def test_what_the_configuration_says_of_the_host_is_taken(find: Find) -> None:
     assert str(find(CONFIG, ssh_host="elsewhere")) == "nobody@elsewhere:99"
 
 
+def test_variables_of_the_environment_are_expanded_where_ssh_leaves_it_to_the_login(
+    find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEYS", "/keys")
+    found = find(
+        "IdentityFile ${KEYS}/%r\nIdentityFile /plain/$KEYS\nCertificateFile ${KEYS}/c\nUserKnownHostsFile ${KEYS}/k\n"
+    )
+    assert found.identities == [Path("/keys/root"), Path("/plain/$KEYS")]
+    assert (found.certificates, found.known_hosts[0]) == ([Path("/keys/c")], Path("/keys/k"))
+
+
 def test_a_parameter_that_is_given_goes_before_the_configuration(find: Find) -> None:
     found = find(CONFIG, ssh_user="root", ssh_port=22, ssh_known_hosts_file="/k", ssh_key_file="/i")
     assert str(found) == "root@10.1.2.3:22"

@@ -18,7 +18,7 @@ from hubrun.errors import CheckFailed, CommandFailed, ConnectionLost, HubrunErro
 from hubrun.params import Site
 from hubrun.redaction.secret import Secret
 from hubrun.redaction.server_secrets import ServerSecrets
-from hubrun.shell import quote
+from hubrun.shell import exports, quote
 from hubrun.ssh.channel import Output
 from hubrun.ssh.session import PROBE_SECONDS, Session
 
@@ -156,7 +156,8 @@ class Server:
             log: list[str] = []
             self.session.prefetched.forget()
             try:
-                script = "exec 2>&1\nset -eu\n" + self._environment + action.script
+                # What actions download, they download through the site's proxy.
+                script = "exec 2>&1\nset -eu\n" + exports(self.site.proxy_environment) + action.script
                 output = self.session.execute(script, action.data, action.seconds, _follow(action, live, log))
             except (ConnectionLost, KeyboardInterrupt):
                 result.status = "interrupted"
@@ -175,12 +176,6 @@ class Server:
                     raise CommandFailed(what, result.label, remedy, Secret.redact(output.stdout))
                 raise self._failure(action.title, output.exit_code, output.stdout, action.seconds, result.label)
         result.status = "changed" if result.actions else "ok"
-
-    @property
-    def _environment(self) -> str:
-        """What actions download, they download through the site's proxy."""
-        pairs = self.site.proxy_environment.items()
-        return "".join(quote("export {}\n", f"{name}={value}") for name, value in pairs)
 
     def _confirm(self, changed: Sequence[tuple[Result, Resource]]) -> None:
         if not changed:

@@ -198,16 +198,15 @@ def check_git_links(links: list[GitLinkParams]) -> None:
     """Raise ValueError when two links would pull different things into one folder of the student's files."""
     pulled: dict[str, tuple[str, str]] = {}
     for link in links:
+        folder, repo = link.folder or repository_name(link.repo), link.repo.rstrip("/").removesuffix(".git")
         # A file system may take two names that differ in case for one.
-        folder, what = (
-            link.folder or repository_name(link.repo),
-            (link.repo.rstrip("/").removesuffix(".git"), link.branch),
-        )
-        if pulled.setdefault(folder.lower(), what) != what:
+        other, branch = pulled.setdefault(folder.lower(), (repo, link.branch))
+        if other != repo or (branch and link.branch and branch != link.branch):
             names = " and ".join(
-                f"{repo}{f' (branch {branch})' if branch else ''}" for repo, branch in (pulled[folder.lower()], what)
+                f"{name} (branch {of})" if of else name for name, of in ((other, branch), (repo, link.branch))
             )
             raise ValueError(f"git_links: {names} go into the same folder, {folder}: give one of them another `folder`")
+        pulled[folder.lower()] = (repo, branch or link.branch)
 
 
 def check_consumers(consumers: list[ConsumerParams]) -> None:

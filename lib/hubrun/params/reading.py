@@ -123,5 +123,5 @@ def _shown(name: str) -> str:
 
 def _excerpt(given: object) -> str:
     """What was given, on one line, not too long, and without a password that may be in an address."""
-    said = re.sub(r"//[^/@\s]*@", "//…@", repr(given))
+    said = re.sub(r"(\w+://|[\w.+-]*:)[^\s'\"]*@", r"\1…@", repr(given))
     return said if len(said) < _EXCERPT else f"{said[:_EXCERPT]}…"

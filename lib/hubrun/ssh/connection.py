@@ -181,28 +181,28 @@ def _verified(key: PKey, site: Site, target: Target, known: list[Known]) -> str:
     try:
         certificate = Certificate(sent.key_type, sent.key_blob) if sent else None
         known_hosts.check(blob, certificate, known, target.principal)
-        if target.revoked and _is_revoked(key, Path(target.revoked).expanduser()):
+        if target.revoked and _is_revoked(key, certificate, Path(target.revoked).expanduser()):
             raise Refused("revoked")
     except Refused as refused:
         raise _refusal(refused, shown, site, target) from None
     return shown
 
 
-def _is_revoked(key: PKey, file: Path) -> bool:
+def _is_revoked(key: PKey, certificate: Certificate | None, file: Path) -> bool:
     """Whether RevokedHostKeys names it, or cannot be read: ssh_config(5). A KRL is for ssh-keygen to read (its PROTOCOL)."""
     try:
         content = file.read_bytes()
     except OSError:
         return True
     if not content.startswith(b"SSHKRL\n"):
-        return known_hosts.in_list(content.decode(errors="replace"), key.asbytes())
+        keys = (key.asbytes(), known_hosts.authority_of(certificate))
+        return any(known_hosts.in_list(content.decode(errors="replace"), each) for each in keys)
+    kind, blob = certificate or Certificate(key.get_name(), key.asbytes())
     with tempfile.NamedTemporaryFile("w", suffix=".pub") as public:
-        public.write(f"{key.get_name()} {key.get_base64()}\n")
+        public.write(f"{kind} {base64.b64encode(blob).decode()}\n")
         public.flush()
-        return (
-            subprocess.run(["ssh-keygen", "-Q", "-f", file, public.name], capture_output=True, check=False).returncode
-            != 0
-        )
+        asked = subprocess.run(["ssh-keygen", "-Q", "-f", file, public.name], capture_output=True, check=False)
+    return asked.returncode != 0
 
 
 def _refusal(refused: Refused, shown: str, site: Site, target: Target) -> Unreachable:
@@ -268,10 +268,12 @@ def _keys(site: Site, target: Target, locked: list[Path]) -> Iterator[PKey]:
         public = _public_part(path)
         held = [key for key in agent if public and public in (key.asbytes(), key.blob)]
         agent = [key for key in agent if key not in held]
-        yield from held
+        certificates = [Path(f"{path}-cert.pub"), *target.certificates]
+        for key in held:
+            yield from _offered(key, certificates)
         if not held and path.is_file():
             try:
-                yield _certified(PKey.from_path(path), target.certificates)
+                yield from _offered(PKey.from_path(path), certificates)
             except TypeError:  # cryptography's, for a key that needs a passphrase
                 locked.append(path)
             except (ValueError, UnsupportedAlgorithm, UnknownKeyType, SSHException, OSError) as error:
@@ -281,14 +283,16 @@ def _keys(site: Site, target: Target, locked: list[Path]) -> Iterator[PKey]:
     yield from () if target.only_identities else agent
 
 
-def _certified(key: PKey, certificates: list[Path]) -> PKey:
-    """The key, with the one of CertificateFile that is for it; PKey.from_path has seen to one that is beside it."""
+def _offered(key: PKey, certificates: list[Path]) -> Iterator[PKey]:
+    """The key with each certificate that is for it, then by itself: OpenSSH, sshconnect2.c, pubkey_prepare."""
     for path in certificates:
         with contextlib.suppress(OSError, ValueError, UnsupportedAlgorithm, SSHException):
             found = load_ssh_public_identity(path.read_bytes())
             if isinstance(found, SSHCertificate) and known_hosts.blob(found.public_key()) == key.asbytes():
                 key.load_certificate(str(path))
-    return key
+                yield key
+    key.public_blob = None
+    yield key
 
 
 def _agent_keys(agent: str) -> list[AgentKey]:

@@ -56,18 +56,17 @@ class Refused(Exception):
 
 
 def read(files: Iterable[Path], names: Iterable[str]) -> list[Known]:
-    """The lines of the files that are about the first of these names of which anything is known; of all, what is revoked.
+    """The lines of the files that are about the server: plain keys of the first name that has any, markers of each name.
 
     Lines that say nothing are passed over. Raises OSError for a file that is there and cannot be read.
     """
     texts = [path.read_bytes().decode(errors="replace") for path in files if path.exists()]
-    revoked: list[Known] = []
+    found: list[Known] = []
     for name in names:
-        found = [known for text in texts for line in text.splitlines() if (known := _parse(line, name.lower()))]
-        revoked += [known for known in found if known.marker == REVOKED]
-        if any(known.marker != REVOKED for known in found):
-            return found + revoked
-    return revoked
+        plain = any(not known.marker for known in found)
+        lines = [known for text in texts for line in text.splitlines() if (known := _parse(line, name.lower()))]
+        found += [known for known in lines if known.marker or not plain]
+    return found
 
 
 def _parse(line: str, name: str) -> Known | None:
@@ -124,7 +123,7 @@ def check(key: bytes, certificate: Certificate | None, known: Iterable[Known], n
     known may still be known itself.
     """
     known = list(known)
-    authority = _authority(certificate) if certificate else b""
+    authority = authority_of(certificate)
     if any(each.marker == REVOKED and each.blob in (key, authority) for each in known):
         raise Refused("revoked")
     if certificate and any(each.marker == AUTHORITY and each.blob == authority for each in known):
@@ -150,8 +149,9 @@ def _load(certificate: Certificate) -> SSHCertificate | None:
     return loaded if isinstance(loaded, SSHCertificate) else None
 
 
-def _authority(certificate: Certificate) -> bytes:
-    loaded = _load(certificate)
+def authority_of(certificate: Certificate | None) -> bytes:
+    """The key that signed it; b"" for none, and for one that cannot be read."""
+    loaded = _load(certificate) if certificate else None
     return blob(loaded.signature_key()) if loaded else b""
 
 

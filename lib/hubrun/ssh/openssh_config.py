@@ -77,8 +77,9 @@ def target(site: Site) -> Target:
     def expanded(text: str) -> str:  # ssh_config(5), TOKENS
         return re.sub("%(.)", lambda token: tokens.get(token[1], token[0]), text)
 
-    def files(*names: str) -> list[Path]:
-        texts = [text for name in names for text in options.get(name, []) if text != "none"]
+    def files(name: str) -> list[Path]:  # of keys, -G leaves ${VARIABLES} as they stand
+        texts = [text for text in options.get(name, []) if text != "none"]
+        texts = [re.sub(r"\$\{(\w+)\}", lambda found: os.environ.get(found[1], found[0]), text) for text in texts]
         return [Path(expanded(text)).expanduser() for text in texts]
 
     known = [*options.get("userknownhostsfile", []), *options.get("globalknownhostsfile", [])]

@@ -46,6 +46,7 @@ ALONE = ["listen 80;", "listen 80 default_server;"]
         ("server { listen 80; server_name dept.example.edu; }", ALONE),
         ("server { server_name dept.example.edu; }", ALONE),
         ("server { listen 8080 default_server; }", ALONE),
+        ("server { listen; server_name a; }", ALONE),  # what nginx refuses
         ("server { listen unix:/run/x.sock default_server; server_name a; }", ALONE),
         ("# server { listen 80 default_server; }", ALONE),
         ("server { listen 80 default_server; server_name _; }", ["listen 80;"]),
@@ -85,7 +86,7 @@ def test_port_443_is_shared_likewise() -> None:
 @pytest.mark.parametrize(
     ("theirs", "what", "do"),
     [
-        ("server { listen 80; root /var/www/dept; }", f"{DEPT} has no server_name", "listen 80 default_server;"),
+        ("server { listen 80; root /var/www/dept; }", f"{DEPT} has no name that others can ask for", "listen 80 default_server;"),
         ("server { listen 443 ssl; server_name _; }", "the first site of 443", "listen 443 default_server;"),
         ("server { root /srv; }", "the first site of 80", "listen 80 default_server;"),
         ('server { listen 10.0.0.5:80; server_name ""; }', "the first site of 10.0.0.5:80", "listen 10.0.0.5:80 default_server;"),
@@ -106,6 +107,45 @@ def test_a_server_of_streams_that_has_the_port_is_named() -> None:
     assert "`stream` has 443" in what and found.sockets(443, False) == {"443": True}
 
 
+FILES = """
+# configuration file /etc/nginx/nginx.conf:
+http { include /etc/nginx/sites-enabled/*; }
+stream { include "/etc/nginx/streams.d/*.conf"; }
+# configuration file /etc/nginx/sites-enabled/dept:
+server { include snippets/listens.conf; server_name dept.example.edu; # listen 8080;
+}
+# configuration file /etc/nginx/snippets/listens.conf:
+listen 443 ssl default_server;
+include /etc/nginx/snippets/more[0-9].conf;
+# configuration file /etc/nginx/snippets/more1.conf:
+listen 10.0.0.5:443 ssl;
+# configuration file /etc/nginx/streams.d/sni.conf:
+server { listen 443; ssl_preread on; }
+"""
+
+
+def test_what_a_server_includes_is_its_own_and_a_file_of_streams_holds_streams() -> None:
+    dept, sni = OtherSites.read(FILES).servers
+    assert dept.sockets == {"443": ("ssl", "default_server"), "10.0.0.5:443": ("ssl",)} and not dept.stream
+    assert sni.file.endswith("sni.conf") and sni.stream
+
+
+def test_a_name_with_a_dot_before_it_is_the_name_itself_too() -> None:
+    """Seen with nginx 1.22: the file that comes first has the name, and the other one is passed over as a whole."""
+    ((what, _),) = others("server { listen 80; server_name .hub.example.edu; }").problems(SITE)
+    assert "serves .hub.example.edu too" in what
+
+
+def test_a_site_that_is_named_localhost_is_reached_as_the_first_one_unless_it_listens_there() -> None:
+    """nginx.org's package brings it so, and who writes their site into it leaves the name."""
+    local = "/etc/nginx/conf.d/default.conf"
+    found = others("server { listen 80; server_name localhost; root /srv/dept; }", local)
+    ((what, do),) = found.problems(SITE)
+    assert f"{local} has no name that others can ask for" in what and "listen 80 default_server;" in do
+    for socket in ("127.0.0.1:80", "[::1]:80"):
+        assert others(f"server {{ listen {socket}; server_name localhost; }}").problems(SITE) == []
+
+
 def test_names_below_the_domain_are_ours_with_subdomains_alone() -> None:
     found = others("server { listen 80; server_name *.hub.example.edu; }")
     with_names = SITE.model_copy(update={"subdomains": True})
@@ -115,7 +155,7 @@ def test_names_below_the_domain_are_ours_with_subdomains_alone() -> None:
 def test_our_own_files_and_the_untouched_default_are_nobody_elses() -> None:
     text = f"# configuration file {HTTP_FILE}:\nserver {{ listen 80 default_server; server_name hub.example.edu; }}\n"
     text += f"# configuration file {DEFAULT_SITE}:\nserver {{ listen 80 default_server; server_name _; }}\n"
-    assert OtherSites.read(f"untouched=yes\n{text}") == OtherSites()
+    assert OtherSites.read(f"distribution={DEFAULT_SITE}\n{text}") == OtherSites()
     (theirs,) = OtherSites.read(text).servers
     assert theirs.file == DEFAULT_SITE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from hubrun.desired.diagnosis import remedy_for
 from hubrun.desired.supported_systems import SYSTEMS
 from hubrun.params import Site
 from hubrun.sections.server import preflight
+from hubrun.ssh.session import PROBE_SECONDS
 
 
 class Machine:
@@ -409,3 +411,14 @@ def test_a_registry_is_not_asked_for_an_image_that_is_on_the_server(machine: Mac
     machine.program("docker", "exit 1")
     check = machine.judge("the server reaches 127.0.0.1", base_image="127.0.0.1:1/base:1", docker_channel="distro")
     assert not check.ok
+
+
+@pytest.mark.parametrize("proxy", ["", "http://proxy.example.edu:3128"])
+def test_where_nothing_answers_that_is_said_before_the_time_of_all_questions_is_over(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All tests are one question to the server."""
+    monkeypatch.setenv("KEY", '{"type": "service_account", "project_id": "x", "private_key": "x", "client_email": "x"}')
+    site = Site(site="x", domain="hub.example.edu", http_proxy=proxy, acme_dns="google", acme_dns_env="KEY")
+    limits = [int(each) for test in preflight.preflight(site) for each in re.findall(r"\btimeout (\d+)", test.script)]
+    assert len(limits) == 6 and sum(limits) <= PROBE_SECONDS - 10

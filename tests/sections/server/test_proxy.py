@@ -6,10 +6,13 @@ import ast
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from hubrun import params
+from hubrun.desired.cards import ProgressLine
+from hubrun.desired.resource import Action, Result
 from hubrun.desired.server import Server
 from hubrun.errors import BadInput
 from hubrun.params import Site
@@ -20,6 +23,7 @@ from hubrun.sections.https import site_certificate
 from hubrun.sections.hub import config, consumer_files
 from hubrun.sections.server import preflight, proxy
 from hubrun.sections.verify.network_reach import Survey, groups
+from hubrun.ssh.channel import Output
 
 PLAIN = Site(site="x", domain="hub.example.edu")
 SITE = PLAIN.model_copy(update={"http_proxy": "http://proxy.example.edu:3128/", "no_proxy": [".example.edu", "10.0.0.0/8"]})  # fmt: skip
@@ -71,15 +75,22 @@ def test_programs_are_told_in_both_ways_of_writing_and_never_for_the_server_itse
     assert PLAIN.proxy_environment == {}
 
 
-def test_what_a_runbook_runs_goes_through_the_proxy() -> None:
+def run_for(site: Site) -> str:
+    """The script that an action of a runbook becomes."""
     server: Any = object.__new__(Server)
-    server.site = SITE
-    script = f'set -eu\n{server._environment}echo "$http_proxy $https_proxy $HTTPS_PROXY $no_proxy"'
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    server.site, server.session = site, Mock()
+    server.session.execute.return_value = Output(0, "")
+    say = 'echo "${http_proxy:-} ${https_proxy:-} ${HTTPS_PROXY:-} ${no_proxy:-}"'
+    server._apply(Result("a resource", "not run", [Action("say it", say)]), ProgressLine())
+    return str(server.session.execute.call_args.args[0])
+
+
+def test_what_a_runbook_runs_goes_through_the_proxy() -> None:
+    done = subprocess.run(["sh", "-c", run_for(SITE)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["http://proxy.example.edu:3128"] * 3 + [DIRECT]
-    server.site = PLAIN
-    assert server._environment == ""
-    assert preflight.environment(PLAIN) == "" and "http_proxy" in preflight.environment(SITE)
+    assert "export" not in run_for(PLAIN)
+    (asked,) = (test for test in preflight.preflight(SITE) if test.title.startswith("apt"))
+    assert asked.script.startswith("export http_proxy=http://proxy.example.edu:3128\n")
 
 
 def test_apt_knows_the_proxy_by_itself_and_forgets_it_again() -> None:

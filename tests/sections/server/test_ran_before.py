@@ -109,7 +109,7 @@ def test_an_account_that_is_somebodys_is_named_before_it_becomes_the_hubs(
     check = hub.judge(code, said)
     assert check.ok == (not says) and says in said
     assert check.ok or "Choose another hub_user" in check.cause
-    assert proxy.title == "the proxy's account, jupyterhub-proxy, is no person's"
+    assert proxy.title == "the proxy's account, jupyterhub-proxy, is not a person's account"
     titles = [test.title for test in preflight(SITE)]
     assert {hub.title, proxy.title} <= {*titles}
 

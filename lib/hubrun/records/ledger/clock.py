@@ -10,8 +10,8 @@ _STEP = 1.0
 
 
 def _steady() -> float:
-    """Seconds on a clock that nobody sets, and that goes on while the machine sleeps where there is one: time(7)."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    """Seconds on a clock that nobody sets, and that goes on while the machine sleeps: time(7), clock_gettime(3) of macOS."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Clock:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
+import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from typing_extensions import override
@@ -19,16 +21,19 @@ HTTP_FILE = "/etc/nginx/conf.d/jupyterhub-http.conf"
 HTTPS_FILE = "/etc/nginx/conf.d/jupyterhub-https.conf"
 DEFAULT_SITE = "/etc/nginx/sites-enabled/default"
 
-# The distribution's own, as its package brought it: dpkg-query(1) knows the digest of each configuration file.
+# A package's own site, as it brought it: dpkg-query(1) knows the digest of each configuration file.
 _UNTOUCHED = f"""
-if [ -e {DEFAULT_SITE} ] && digest=$(md5sum < {DEFAULT_SITE} | cut -d' ' -f1) &&
-    dpkg-query -W -f '${{Conffiles}}\\n' 'nginx*' 2> /dev/null |
-    grep -qE "^ /etc/nginx/sites-available/default $digest( |\\$)"; then echo untouched=yes; fi
+digests=$(dpkg-query -W -f '${{Conffiles}}\\n' 'nginx*' 2> /dev/null)
+untouched() {{ # NAME FILE CONFFILE
+    [ ! -e "$2" ] || ! echo "$digests" | grep -qE "^ $3 $(md5sum < "$2" | cut -d' ' -f1)( |\\$)" || echo "$1=$2"
+}}
+untouched distribution {DEFAULT_SITE} /etc/nginx/sites-available/default
 """
 # What nginx reads, in its order, each file under its name; where it cannot, what Debian's and Ubuntu's nginx.conf include.
 READ = f"""
 [ -e /etc/nginx/nginx.conf ] || exit 0
 {_UNTOUCHED}
+untouched nginx.org /etc/nginx/conf.d/default.conf /etc/nginx/conf.d/default.conf
 dump=$(nginx -T 2> /dev/null) && {{ printf '%s\\n' "$dump"; exit 0; }}
 for file in /etc/nginx/nginx.conf /etc/nginx/conf.d/*.conf /etc/nginx/sites-enabled/*; do
     [ ! -f "$file" ] || {{ echo "# configuration file $file:"; cat "$file"; echo; }}
@@ -41,8 +46,6 @@ _TOKEN = re.compile(
 )
 # What our own file repeats of an address.
 _ADDRESS = re.compile(r"[A-Za-z0-9.:_-]+|\[[0-9A-Fa-f:.]+\]:[0-9]+")
-# Without a name that a browser could ask for, a site is reached by being the default.
-_NOBODY = ("", "_")
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,10 @@ class Server:
     sockets: dict[str, tuple[str, ...]]
     stream: bool = False
 
-    @property
-    def nameless(self) -> bool:
-        """Whether it is reached only as the default of its sockets."""
-        return all(name in _NOBODY for name in self.names)
+    def nameless(self, socket: str) -> bool:
+        """Whether it has no name that a browser elsewhere could ask for, and is reached only as the socket's default."""
+        here = () if socket.startswith(("127.", "[::1]")) else ("localhost",)
+        return all(name in ("", "_", *here) for name in self.names)
 
 
 @dataclass(frozen=True)
@@ -69,17 +72,21 @@ class OtherSites:
 
     @classmethod
     def read(cls, text: str) -> OtherSites:
-        """From what READ printed. Our own files, and the distribution's untouched default, are none of others."""
-        own = {HTTP_FILE, HTTPS_FILE, *([DEFAULT_SITE] if "untouched" in facts(text.split("\n#", 1)[0]) else [])}
-        _, *parts = _FILE.split(text)
+        """From what READ printed. Our own files, and untouched ones of packages, are none of others."""
+        head, *parts = _FILE.split(text)
+        files = dict(zip(parts[::2], parts[1::2], strict=True))
+        own = {HTTP_FILE, HTTPS_FILE, *facts(head).values()}
         servers: list[Server] = []
+        streams: set[str] = set()  # files that a block of streams includes
         bucket = 0
-        for file, content in zip(parts[::2], parts[1::2], strict=True):
+        for file, content in files.items():
             for path, words, body in _blocks(content) if file not in own else ():
+                stream = "stream" in path or file in streams
+                streams |= {*_included(words, files)} if stream else set()
                 if words[:1] == ["server_names_hash_bucket_size"] and words[1:2] and words[1].isdecimal():
                     bucket = int(words[1])
                 if words == ["server"] and body is not None and "mail" not in path:
-                    servers.append(_server(file, body, "stream" in path))
+                    servers.append(_server(file, [*_directives(body, files)], stream))
         return cls(tuple(servers), bucket)
 
     def sockets(self, port: int, ipv6: bool) -> dict[str, bool]:
@@ -102,7 +109,7 @@ class OtherSites:
 
     def problems(self, site: Site) -> list[tuple[str, str]]:
         """What of them does not go together with the hub's site, and what to do about it."""
-        names = {site.domain, *([f"*.{site.domain}", f".{site.domain}"] if site.subdomains else [])}
+        names = {site.domain, f".{site.domain}", *([f"*.{site.domain}"] if site.subdomains else [])}
         found: list[tuple[str, str]] = []
         firsts: dict[str, Server] = {}
         for each in self.servers:
@@ -115,8 +122,8 @@ class OtherSites:
                 do = f"Take it away (rm {each.file}), or change its server_name: the hub's own site takes its place"
                 found.append((f"{each.file} serves {min(same)} too", do))
         for socket, first in firsts.items():
-            if first.nameless and not first.stream and not self._default(socket):
-                what = f"{first.file} has no server_name: it is reached as the first site of {socket}, which it would be no more"
+            if first.nameless(socket) and not first.stream and not self._default(socket):
+                what = f"{first.file} has no name that others can ask for: it is reached as the first site of {socket}, and the hub's would come before it"
                 do = f"Give it a server_name, or keep it the default: write `listen {socket} default_server;` in it"
                 found.append((what, do))
         wanted = bucket_for(site.domain)
@@ -164,7 +171,7 @@ class NoDistributionDefault(Resource):
 
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
-        return "untouched=yes" if DEFAULT_SITE in written else found
+        return f"distribution={DEFAULT_SITE}" if DEFAULT_SITE in written else found
 
     @override
     def plan(self, found: str) -> list[Action]:
@@ -182,9 +189,8 @@ def _port(socket: str) -> int:
     return int(socket.rpartition(":")[2])
 
 
-def _socket(words: list[str]) -> str:
+def _socket(text: str) -> str:
     """What `listen` names, in one way of writing it; "" for a file, and for a range of ports."""
-    text = words[0]
     if text.isdecimal():
         return text
     host, port = text, "80"
@@ -195,15 +201,27 @@ def _socket(words: list[str]) -> str:
     return port if host in ("*", "0.0.0.0") else f"{host.lower()}:{port}"  # nosec B104 - read, not bound
 
 
-def _server(file: str, body: str, stream: bool) -> Server:
+def _server(file: str, directives: list[list[str]], stream: bool) -> Server:
     sockets: dict[str, tuple[str, ...]] = {}
-    names: list[str] = []
+    listens = [words[1:] for words in directives if words[0] == "listen" and words[1:]] or [["80"]]
+    for where, *options in listens:
+        if socket := _socket(where):
+            sockets[socket] = (*sockets.get(socket, ()), *options)
+    names = [name.lower() for words in directives if words[0] == "server_name" for name in words[1:]]
+    return Server(file, tuple(names), sockets, stream)
+
+
+def _directives(body: str, files: Mapping[str, str]) -> Iterator[list[str]]:
+    """The words of each directive right in a block, and of those that it includes."""
     for path, words, _ in _blocks(body):
-        if not path and words[:1] == ["server_name"]:
-            names += [name.lower() for name in words[1:]]
-        if not path and words[:1] == ["listen"] and (socket := _socket(words[1:] or ["80"])):
-            sockets[socket] = (*sockets.get(socket, ()), *words[2:])
-    return Server(file, tuple(names), sockets or ({} if "listen" in body else {"80": ()}), stream)
+        if not path and words:
+            yield words
+            for file in _included(words, files):
+                yield from _directives(files[file], files)
+
+
+def _included(words: list[str], files: Mapping[str, str]) -> list[str]:
+    return fnmatch.filter(files, posixpath.join("/etc/nginx", *words[1:2])) if words[:1] == ["include"] else []
 
 
 def _blocks(text: str) -> Iterator[tuple[list[str], list[str], str | None]]:

@@ -64,11 +64,11 @@ def free_names(site: Site) -> list[Test]:
     names = [("hub_user", site.hub_user, service + number.format(site.hub_user))]
     names += [("the proxy's account", PROXY_USER, f"Rename what has this name: usermod --login OTHER {PROXY_USER}")]
     tests = [
-        Test(f"{what}, {name}, is no person's", quote(_SERVICE, name, name), remedy=remedy)
+        Test(f"{what}, {name}, is not a person's account", quote(_SERVICE, name, name), remedy=remedy)
         for what, name, remedy in names
     ]
     if site.admin_user:
-        title, remedy = f"admin_user, {site.admin_user}, is no service's", "Choose another admin_user"
+        title, remedy = f"admin_user, {site.admin_user}, is not a service's account", "Choose another admin_user"
         tests.append(Test(title, quote(_PERSON, site.admin_user, site.admin_user), remedy=remedy))
     return tests
 

@@ -43,7 +43,7 @@ _SAYS = {
 
 # Removing the packages of the other kind stops the engine, and with it what it runs.
 _ENGINE = """
-[ ! -d /snap/docker/current ] || { echo "Docker is here as a snap, and two of them cannot be at work"; exit 1; }
+[ ! -d /snap/docker/current ] || { echo "Docker is here as a snap, and two of them cannot be at work: snap remove docker, when nothing in it is needed"; exit 1; }
 dpkg-query -W -f '${db:Status-Status} ${Package}\\n' {} 2> /dev/null | grep -q '^installed ' || { echo "no Docker of the other kind"; exit 0; }
 others=$(docker ps --format '{{.Names}}' 2> /dev/null | grep -v '^jupyter-' | tr '\\n' ' ')
 [ -z "$others" ] && { echo "it runs nothing of others"; exit 0; }
@@ -84,7 +84,7 @@ def engine_test(site: Site) -> Test:
     keep = "distro" if site.docker_channel == "docker-ce" else "docker-ce"
     return Test(
         "the server's own containers can go on", quote(_ENGINE, other),
-        remedy=f"Set docker_channel: {keep}, and the Docker that is here stays; or stop these containers first",
+        remedy=f"With docker_channel: {keep} a Docker that is here as {other} stays; or stop these containers first",
     )  # fmt: skip
 
 

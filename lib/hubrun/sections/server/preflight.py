@@ -14,7 +14,7 @@ from hubrun.resources.packages import LOOK
 from hubrun.sections.https import other_sites
 from hubrun.sections.https.site_certificate import dns_challenge
 from hubrun.sections.server import accounts, docker_here
-from hubrun.shell import quote
+from hubrun.shell import exports, quote
 from hubrun_hub.lti.outbound import is_direct
 
 # A launch lives for minutes (`lti_launch_minutes`), of which people need most: what a server's clock is off is lost to them.
@@ -38,11 +38,12 @@ echo "held by ${name:-an unknown program} (process ${pid:-?})"
 exit 1
 """
 
+# All tests are one question, which has its own limit (PROBE_SECONDS): together they must end before it does.
 # Host and port as arguments: no part of a command's text.
 _REACHED = """timeout 10 bash -c 'exec 3<>"/dev/tcp/$1/$2"' - {} {} && echo reached"""
 # By way of a proxy, which is asked for a tunnel (RFC 9110, 9.3.6), or on port 80 for the page itself.
 _BY_PROXY = """
-timeout 20 bash -c '
+timeout 10 bash -c '
     exec 3<>"/dev/tcp/$1/$2" || exit
     if [ "$4" = 80 ]; then printf "HEAD http://%s/ HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n" "$3" "$3" >&3
     else printf "CONNECT %s:%s HTTP/1.1\\r\\nHost: %s:%s\\r\\n\\r\\n" "$3" "$4" "$3" "$4" >&3; fi
@@ -77,12 +78,12 @@ Acquire {{
     IndexTargets {{ deb::Packages::DefaultEnabled "false"; deb-src::Sources::DefaultEnabled "false"; }};
 }};
 END
-out=$(timeout 80 apt-get {LOOK} -c "$folder/conf" update 2>&1)
+out=$(timeout 60 apt-get {LOOK} -c "$folder/conf" update 2>&1)
 code=$?
 came=$(printf '%s\\n' "$out" | sed -nE 's/^(Get|Hit):[0-9]+ ([^ ]+) .*/\\2/p' | sort -u)
 if [ "$code" = 0 ] && [ -n "$came" ]; then echo $came; exit 0; fi
 [ "$code" != 0 ] || echo "nothing came"
-[ "$code" != 124 ] || echo "no answer within 80 s"
+[ "$code" != 124 ] || echo "no answer within 60 s"
 printf '%s\\n' "$out" | grep -E '^(E|W): ' | grep -v 'Some index files' | sort | head -n 1
 exit 1
 """
@@ -164,16 +165,11 @@ def preflight(site: Site) -> list[Test]:
             for host, port in _outside(site)
         ),
         Test(
-            "apt reaches its package sources", environment(site) + _APT_REACHES,
+            "apt reaches its package sources", exports(site.proxy_environment) + _APT_REACHES,
             remedy="Check /etc/apt/sources.list, sources.list.d and apt.conf.d, the server's DNS and its outbound firewall; a "
             "network with a proxy needs http_proxy. To see more: apt-get update",
         ),
     ]  # fmt: skip
-
-
-def environment(site: Site) -> str:
-    """Shell that makes the site's proxy known to what follows."""
-    return "".join(quote("export {}\n", f"{name}={value}") for name, value in site.proxy_environment.items())
 
 
 def _reached(site: Site, host: str, port: int) -> str:
