@@ -1,4 +1,4 @@
-"""The hub's pages for sessions: the gate before people's servers (`gate`), and /hub/logout."""
+"""The hub's pages for sessions: the gate before people's servers (`gate`), /hub/spawn and /hub/logout."""
 
 # mypy: disable-error-code="import-not-found,misc,no-any-return"
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Any
 from jupyterhub import orm
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers.login import LogoutHandler
+from jupyterhub.handlers.pages import SpawnHandler
 from tornado.httputil import url_concat
 from tornado.web import HTTPError
 
@@ -62,6 +63,14 @@ class Lost(LaunchHandler):
                 back = url_concat(f"{self.hub.base_url}spawn", {"next": back})
         self.set_header("Cache-Control", "no-store")
         self.redirect(back)
+
+
+class Spawn(SpawnHandler):
+    """/hub/spawn: two clicks that a busy hub reads together are one start; JupyterHub answers the second with 500."""
+
+    async def spawn_single_user(self, user: Any, server_name: str = "", *args: Any, **options: Any) -> None:
+        if not user.spawners[server_name].pending:
+            await super().spawn_single_user(user, server_name, *args, **options)
 
 
 class GateCheck(BaseHandler):
@@ -129,4 +138,5 @@ ROUTES: list[tuple[str, Any]] = [
     ("/" + LOST + "/.*", Lost),
     ("/" + CHECK, GateCheck),
     ("/logout", Logout),
+    ("/spawn(?:/([^/]+)(?:/([^/]+))?)?", Spawn),
 ]
