@@ -49,7 +49,7 @@ def _run(path: Path, c: Any) -> None:
 
 
 def _keep(c: Any, ours: Any) -> None:
-    """Put back what of ours is gone from `c`: services, roles, pages, limits, and what is done at a login."""
+    """Put back what of ours is gone from `c`: services, roles, pages, limits, homes, and what is done at a login."""
     for name in ("services", "load_roles"):
         before, now = _value(ours, "JupyterHub", name, []), _value(c, "JupyterHub", name, [])
         if before and isinstance(now, list) and all(isinstance(each, dict) for each in now):
@@ -64,6 +64,10 @@ def _keep(c: Any, ours: Any) -> None:
             c[section][name] = {**before, **now}
         elif before and callable(now):
             c[section][name] = _over(before, now)
+    before, now = _value(ours, "DockerSpawner", "volumes", {}), _value(c, "DockerSpawner", "volumes", {})
+    if before and isinstance(now, dict):  # people's homes, unless something else is mounted there
+        taken = [each.get("bind") if isinstance(each, dict) else each for each in now.values()]
+        c.DockerSpawner.volumes = {**now, **{what: where for what, where in before.items() if where not in taken}}
     if _value(c, "JupyterHub", "spawner_class", None) in _PLAIN_SPAWNER and "spawner_class" in ours.JupyterHub:
         c.JupyterHub.spawner_class = ours.JupyterHub.spawner_class  # which is one
     first = _value(ours, "Authenticator", "post_auth_hook", None)

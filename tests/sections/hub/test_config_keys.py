@@ -68,6 +68,15 @@ RECIPES: dict[str, tuple[str, str]] = {
         "notebook_dir = '/home/jovyan'\nc.DockerSpawner.notebook_dir = notebook_dir\nc.DockerSpawner.volumes = {'jupyterhub-user-{username}': notebook_dir}",
         "host['Binds'] == ['jupyterhub-user-check:/home/jovyan:rw']",
     ),
+    "a volume, in place of all": (
+        "c.DockerSpawner.volumes = {'shared': {'bind': '/home/jovyan/shared', 'mode': 'ro'}}",
+        "sorted(host['Binds']) == ['jupyterhub-user-check:/home/jovyan:rw', 'shared:/home/jovyan/shared:ro']",
+    ),
+    "a folder for work, as DockerSpawner's examples have it": (
+        "notebook_dir = '/home/jovyan/work'\nc.DockerSpawner.notebook_dir = notebook_dir\nc.DockerSpawner.volumes = {'jupyterhub-user-{username}': notebook_dir}",
+        "host['Binds'] == ['jupyterhub-user-check:/home/jovyan:rw']",
+    ),
+    "homes of one's own": ("c.DockerSpawner.volumes = {'shared': '/home/jovyan'}", "host['Binds'] == ['shared:/home/jovyan:rw']"),
     "shared memory, in place of all limits": (
         "c.DockerSpawner.extra_host_config = {'shm_size': '256m'}",
         "host['ShmSize'] == 2**28 and host['CapDrop'] == ['ALL'] and host['PidsLimit'] == 512 and host['MemorySwap'] == 2**30",
