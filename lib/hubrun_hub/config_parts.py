@@ -38,14 +38,14 @@ def read_parts(c: Any, folder: Path, own: Path | None = None) -> None:
         _keep(c, ours)
 
 
-def _run(path: Path, c: Any) -> None:
+def _run(file: Path, c: Any) -> None:
     """Run one file with the names that JupyterHub gives a file of its configuration (traitlets' PyFileConfigLoader)."""
 
-    def load_subconfig(name: str, folder: str | None = None) -> None:
-        _run(Path(folder or path.parent) / name, c)
+    def load_subconfig(fname: str, path: str | None = None) -> None:
+        _run(Path(path or file.parent) / fname, c)
 
-    names = {"c": c, "get_config": lambda: c, "load_subconfig": load_subconfig, "__file__": str(path)}
-    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)  # noqa: S102  # nosec B102 - root's own files
+    names = {"c": c, "get_config": lambda: c, "load_subconfig": load_subconfig, "__file__": str(file)}
+    exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), names)  # noqa: S102  # nosec B102 - root's own files
 
 
 def _keep(c: Any, ours: Any) -> None:

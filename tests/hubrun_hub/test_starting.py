@@ -207,6 +207,7 @@ def test_what_is_away_for_a_moment_is_waited_for(said: str, caplog: pytest.LogCa
 
 def test_what_stays_away_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spawners, "RETRY_S", 0.1)
+    monkeypatch.setattr(spawners, "AGAIN_S", 0.01)
     with pytest.raises(NotStarted) as failed:
         run(lambda: begin(Server(*[RuntimeError("No such image: x")] * 99)))
     assert failed.value.jupyterhub_message.startswith("The image of the students' servers is missing.")
@@ -217,6 +218,7 @@ def test_a_class_that_waits_reads_what_is_missing_and_is_told_the_truth_as_soon_
 ) -> None:
     for module in (spawners, lines):
         monkeypatch.setattr(module, "RETRY_S", 0.3)
+    monkeypatch.setattr(spawners, "AGAIN_S", 0.01)
 
     async def go() -> None:
         spawners.LINE.most = 1

@@ -21,6 +21,7 @@ LINE = Line(at_once(), available_mb)
 
 # A server that computes for so long, or for ever, makes place for the next: its owner can write what it runs at its start.
 SLOW_S = 60.0
+AGAIN_S = 5.0
 _PAUSE_S = 2.0
 ANSWER_S = 20.0
 _LINES = 20
@@ -122,8 +123,8 @@ class Starting:
                     self.log.error("%s waits: %s (%s)", self._log_name, trouble, error)
                 self._trouble = trouble
                 # What others have waited for already is not waited for as long once more: behind them waits a class.
-                waited = time.monotonic() - began
-                if (waited if trouble == _OWN else max(waited, LINE.meet(trouble))) >= RETRY_S:
+                new = trouble == _OWN or LINE.meet(trouble) < RETRY_S
+                if time.monotonic() - began >= (RETRY_S if new else AGAIN_S):
                     raise NotStarted(f"{trouble}. {_TOO_LONG}") from error
                 await asyncio.sleep(_PAUSE_S)
 
