@@ -227,6 +227,25 @@ def test_two_clicks_that_a_busy_hub_reads_together_are_one_start(hub: Hub) -> No
     stop(hub, *names)
 
 
+def test_a_click_at_which_the_hub_ends_is_for_the_next_one(hub: Hub) -> None:
+    memory(hub, 10)
+    fay = launched(hub, "fay")
+    assert hub._process
+    with ThreadPoolExecutor(1) as pool:
+        click = pool.submit(fay.get, "/hub/spawn")
+        time.sleep(0.5)  # JupyterHub waits for a second whether the start fails
+        hub.stop()
+        try:
+            answer = click.result().response
+            assert (answer.status_code, answer.headers.get("location")) == (302, "/hub/spawn"), answer.text
+        except httpx.TransportError:  # for which the proxy has the page that waits
+            pass
+    memory(hub, 100000)
+    hub.start()
+    waits(fay)
+    stop(hub, "fay")
+
+
 # The API of configurable-http-proxy, which forgets all when it ends.
 PROXY = """
 import json, sys

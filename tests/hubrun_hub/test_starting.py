@@ -186,6 +186,7 @@ AWAY = {
     "Docker does not answer: [Errno 2] No such file or directory": "Docker",
     "('Connection aborted.', ConnectionRefusedError(111, 'Connection refused'))": "Docker",
     "too many requests at once": "Docker",
+    "no whole request came in time": "Docker",
     "Not Found (\"failed to set up container networking: network jupyterhub not found\")": "network",
     "No such image: hubrun-singleuser:latest": "image",
     'Conflict. The container name "/jupyter-0" is already in use by container "ab"': "removed",

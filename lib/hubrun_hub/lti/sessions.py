@@ -3,6 +3,8 @@
 # mypy: disable-error-code="import-not-found,misc,no-any-return"
 from __future__ import annotations
 
+import asyncio
+import sys
 import time
 from typing import Any
 
@@ -71,6 +73,13 @@ class Spawn(SpawnHandler):
     async def spawn_single_user(self, user: Any, server_name: str = "", *args: Any, **options: Any) -> None:
         if not user.spawners[server_name].pending:
             await super().spawn_single_user(user, server_name, *args, **options)
+
+    def send_error(self, status_code: int = 500, **more: Any) -> None:
+        """As the hub ends, Tornado gives up what it is about (web.py, _execute): the next hub is asked."""
+        if not more and isinstance(sys.exc_info()[1], asyncio.CancelledError):
+            self.redirect(self.request.uri)
+        else:
+            super().send_error(status_code, **more)
 
 
 class GateCheck(BaseHandler):

@@ -30,8 +30,8 @@ _Late = asyncio.TimeoutError  # a class of its own in Python 3.10
 _OWN = "Your server of before is still being removed"
 # What Docker, or what stands between it and the hub, says → what the page says.
 _PASSING = (
-    (r"Docker does not answer|too many requests at once|Connection aborted|Connection refused|Read timed out|Cannot connect",
-     "Docker, which runs everybody's server, does not answer just now"),
+    (r"Docker does not answer|too many requests at once|no whole request came in time|Connection aborted|Connection refused|"
+     r"Read timed out|Cannot connect", "Docker, which runs everybody's server, does not answer just now"),
     (r"network \S+ not found|no such network", "The network of the students' servers is missing"),
     (r"No such image", "The image of the students' servers is missing"),
     (r"is already in use by container|removal of container|marked for removal", _OWN),
