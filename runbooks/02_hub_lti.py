@@ -262,7 +262,7 @@ server.ensure(
             server_paths.VERIFY_ENV,
             server_paths.COOKIE_SECRET,
         ),
-        ready=config.health(),
+        ready=config.answers(),
         notice=config.HUB_NOTICE,
     ),
 )

@@ -38,18 +38,18 @@ def read_parts(c: Any, folder: Path, own: Path | None = None) -> None:
         _keep(c, ours)
 
 
-def _run(path: Path, c: Any) -> None:
+def _run(file: Path, c: Any) -> None:
     """Run one file with the names that JupyterHub gives a file of its configuration (traitlets' PyFileConfigLoader)."""
 
-    def load_subconfig(name: str, folder: str | None = None) -> None:
-        _run(Path(folder or path.parent) / name, c)
+    def load_subconfig(fname: str, path: str | None = None) -> None:
+        _run(Path(path or file.parent) / fname, c)
 
-    names = {"c": c, "get_config": lambda: c, "load_subconfig": load_subconfig, "__file__": str(path)}
-    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)  # noqa: S102  # nosec B102 - root's own files
+    names = {"c": c, "get_config": lambda: c, "load_subconfig": load_subconfig, "__file__": str(file)}
+    exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), names)  # noqa: S102  # nosec B102 - root's own files
 
 
 def _keep(c: Any, ours: Any) -> None:
-    """Put back what of ours is gone from `c`: services, roles, pages, limits, and what is done at a login."""
+    """Put back what of ours is gone from `c`: services, roles, pages, limits, homes, and what is done at a login."""
     for name in ("services", "load_roles"):
         before, now = _value(ours, "JupyterHub", name, []), _value(c, "JupyterHub", name, [])
         if before and isinstance(now, list) and all(isinstance(each, dict) for each in now):
@@ -64,6 +64,10 @@ def _keep(c: Any, ours: Any) -> None:
             c[section][name] = {**before, **now}
         elif before and callable(now):
             c[section][name] = _over(before, now)
+    before, now = _value(ours, "DockerSpawner", "volumes", {}), _value(c, "DockerSpawner", "volumes", {})
+    if before and isinstance(now, dict):  # people's homes, unless something else is mounted there
+        taken = [each.get("bind") if isinstance(each, dict) else each for each in now.values()]
+        c.DockerSpawner.volumes = {**now, **{what: where for what, where in before.items() if where not in taken}}
     if _value(c, "JupyterHub", "spawner_class", None) in _PLAIN_SPAWNER and "spawner_class" in ours.JupyterHub:
         c.JupyterHub.spawner_class = ours.JupyterHub.spawner_class  # which is one
     first = _value(ours, "Authenticator", "post_auth_hook", None)

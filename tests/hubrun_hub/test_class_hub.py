@@ -6,6 +6,7 @@ import html
 import json
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -43,6 +44,7 @@ url = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
 ThreadingHTTPServer((url.hostname, url.port), Answer).serve_forever()
 """
 SETTINGS = """
+import asyncio
 from pathlib import Path
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 from hubrun_hub.starting.spawner import LINE, Starting
@@ -53,6 +55,10 @@ class Small(Starting, SimpleLocalProcessSpawner):
     def make_preexec_fn(self, name): return None
     def user_env(self, env): return env
     def move_certs(self, paths): return paths
+    async def poll(self):
+        if Path("hangs").exists():
+            await asyncio.sleep(60)
+        return await super().poll()
 
 
 c.JupyterHub.spawner_class = Small
@@ -186,6 +192,58 @@ def test_a_server_that_ended_unseen_is_started_again_by_the_page_that_waits(hub:
     time.sleep(0.2)
     launched(hub, "bob")
     assert not hub.api("GET", "/users/bob")["servers"]
+
+
+def test_a_docker_that_hangs_keeps_nobody_from_the_server_that_runs(hub: Hub) -> None:
+    dan = launched(hub, "dan")
+    waits(dan)
+    (hub.folder / "hangs").touch()
+    try:
+        began = time.monotonic()
+        assert dan.get("/hub/lost/user/dan/lab").response.headers["location"] == "/user/dan/lab"
+        launched(hub, "dan")
+        assert time.monotonic() - began < 15
+    finally:
+        (hub.folder / "hangs").unlink()
+    stop(hub, "dan")
+
+
+def test_two_clicks_that_a_busy_hub_reads_together_are_one_start(hub: Hub) -> None:
+    names = [f"twice{number}" for number in range(3)]
+    browsers = [launched(hub, name) for name in names]
+    assert hub._process
+    hub._process.send_signal(signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(9) as pool:
+            clicks = [pool.submit(browser.get, "/hub/spawn") for browser in browsers for _ in range(3)]
+            time.sleep(1)
+            hub._process.send_signal(signal.SIGCONT)
+            answers = [click.result().response for click in clicks]
+    finally:
+        hub._process.send_signal(signal.SIGCONT)
+    assert [each.status_code for each in answers] == [302] * 9, hub.log[-3000:]
+    for browser in browsers:
+        waits(browser)
+    stop(hub, *names)
+
+
+def test_a_click_at_which_the_hub_ends_is_for_the_next_one(hub: Hub) -> None:
+    memory(hub, 10)
+    fay = launched(hub, "fay")
+    assert hub._process
+    with ThreadPoolExecutor(1) as pool:
+        click = pool.submit(fay.get, "/hub/spawn")
+        time.sleep(0.5)  # JupyterHub waits for a second whether the start fails
+        hub.stop()
+        try:
+            answer = click.result().response
+            assert (answer.status_code, answer.headers.get("location")) == (302, "/hub/spawn"), answer.text
+        except httpx.TransportError:  # for which the proxy has the page that waits
+            pass
+    memory(hub, 100000)
+    hub.start()
+    waits(fay)
+    stop(hub, "fay")
 
 
 # The API of configurable-http-proxy, which forgets all when it ends.

@@ -122,7 +122,7 @@ class Docker:
     user = SimpleNamespace(name="ada", settings={"users": {}})
     log = logging.getLogger("hub")
     _log_name, container_id, mem_limit = "ada", "c" * 64, 1024 * 2**20
-    _check_pending = False
+    _check_pending, remove = False, True
     listener: asyncio.Server | None = None
     state: dict[str, Any] = {"Running": True}
 
@@ -175,11 +175,18 @@ async def begin(server: Server) -> Any:
     return await server.start()
 
 
+def test_an_image_without_its_command_is_not_taken_for_a_docker_that_is_away() -> None:
+    """runc's words: https://github.com/opencontainers/runc/blob/main/libcontainer/init_linux.go"""
+    said = 'runc create failed: unable to start container process: exec: "/srv/start.sh": stat /srv/start.sh: no such file or directory'
+    assert passing(RuntimeError(said)) == ""
+
+
 # What Docker and the filter before it were seen to say.
 AWAY = {
     "Docker does not answer: [Errno 2] No such file or directory": "Docker",
     "('Connection aborted.', ConnectionRefusedError(111, 'Connection refused'))": "Docker",
     "too many requests at once": "Docker",
+    "no whole request came in time": "Docker",
     "Not Found (\"failed to set up container networking: network jupyterhub not found\")": "network",
     "No such image: hubrun-singleuser:latest": "image",
     'Conflict. The container name "/jupyter-0" is already in use by container "ab"': "removed",
@@ -201,9 +208,37 @@ def test_what_is_away_for_a_moment_is_waited_for(said: str, caplog: pytest.LogCa
 
 def test_what_stays_away_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spawners, "RETRY_S", 0.1)
+    monkeypatch.setattr(spawners, "AGAIN_S", 0.01)
     with pytest.raises(NotStarted) as failed:
         run(lambda: begin(Server(*[RuntimeError("No such image: x")] * 99)))
     assert failed.value.jupyterhub_message.startswith("The image of the students' servers is missing.")
+
+
+def test_a_class_that_waits_reads_what_is_missing_and_is_told_the_truth_as_soon_as_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (spawners, lines):
+        monkeypatch.setattr(module, "RETRY_S", 0.3)
+    monkeypatch.setattr(spawners, "AGAIN_S", 0.01)
+
+    async def go() -> None:
+        spawners.LINE.most = 1
+        servers = [Server(*[RuntimeError("No such image: x")] * 99) for _ in range(20)]
+        began = time.monotonic()
+        starts = [asyncio.ensure_future(begin(server)) for server in servers]
+        await asyncio.sleep(0.1)
+        assert (
+            servers[5]._event()["message"]
+            == "You are number 5 of 19 in line. The image of the students' servers is missing."
+        )
+        ended = await asyncio.gather(*starts, return_exceptions=True)
+        assert all(isinstance(each, NotStarted) for each in ended)
+        assert time.monotonic() - began < 1.5, "not 20 times as long"
+        # It is there again: nobody reads of it any more, and what comes next is waited for in full.
+        await begin(Server())
+        assert not spawners.LINE.trouble and spawners.LINE.meet("No such image") == 0
+
+    run(go)
 
 
 def test_what_the_filter_refuses_is_told_at_once_and_the_log_says_which_setting(
@@ -328,6 +363,39 @@ def test_a_container_that_ended_by_itself_is_removed_once_its_last_words_were_re
     server.answers = [RuntimeError("Docker does not answer")]
     run(server.run_post_stop_hook)
     assert server.removed == 1, "and a Docker that is away stops nobody"
+    server.remove = False
+    run(server.run_post_stop_hook)
+    assert server.removed == 1, "c.DockerSpawner.remove = False in 90-local.py: the operator keeps them"
+
+
+def test_a_start_that_is_given_up_when_its_turn_has_come_holds_nobody_up() -> None:
+    async def go() -> None:
+        server = Server()
+        await server.run_pre_spawn_hook()  # and what comes before `start` fails, or is ended by a click
+        await server.run_post_stop_hook()
+        assert not spawners.LINE.starting
+
+    run(go)
+
+
+def test_a_server_that_never_listens_holds_its_place_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs at the start of a server stands in its home, where a student writes."""
+    monkeypatch.setattr(spawners, "SLOW_S", 0.2)
+
+    async def go() -> None:
+        server = Server()
+        server._start_patiently = never_listens  # type: ignore[method-assign]
+        begun = asyncio.ensure_future(begin(server))
+        await asyncio.sleep(0.1)
+        assert len(spawners.LINE.starting) == 1
+        await asyncio.sleep(0.5)
+        assert not spawners.LINE.starting and not begun.done()
+        begun.cancel()
+
+    async def never_listens() -> tuple[str, int]:
+        return "127.0.0.1", 1
+
+    run(go)
 
 
 def test_the_page_says_each_place_once() -> None:
@@ -401,7 +469,7 @@ def test_whoever_asks_while_the_hub_restarts_waits_and_gets_an_answer(tmp_path: 
         second = start("127.0.0.8", kept=(one, two))
         assert waits.makefile("rb").read().decode().endswith(str(second.pid))
     # An address that is another now: the old socket goes.
-    (name, [three]), (other, none) = told(), told()
+    (other, none), (name, [three]) = told(), told()
     assert name == f"FDSTORE=1\nFDNAME=127.0.0.8-{port}" and other == f"FDSTOREREMOVE=1\nFDNAME=127.0.0.9-{port}"
     second.kill()
     second.wait()
@@ -424,3 +492,11 @@ def test_an_address_that_is_not_there_yet_keeps_no_hub_from_starting() -> None:
         port = probe.getsockname()[1]
     with sockets.listening("192.0.2.77", port) as made:  # RFC 5737: nobody has it
         assert made.getsockname() == ("192.0.2.77", port)
+
+
+def test_an_operators_address_that_takes_in_ours_is_listened_on_alone() -> None:
+    from hubrun_hub.starting.sockets import places
+
+    assert places(8081, "127.0.0.1", "172.29.0.1") == [("127.0.0.1", 8081), ("172.29.0.1", 8081)]
+    for address in ("0.0.0.0", "", None, "::", "localhost"):
+        assert places(8081, address, "172.29.0.1") == []

@@ -110,10 +110,10 @@ for file in /proc/"$process"/fd/*; do
         "$path (deleted)") [ "$(head -c 15 "$file")" = "SQLite format 3" ] || continue
             kill -STOP "$process"
             cp "$file" "$path.restored"
-            kill -KILL "$process"
             chown "$owner" "$path.restored"
             chmod 0600 "$path.restored"
             mv -T "$path.restored" "$path"
+            kill -KILL "$process"
             exit 0 ;;
     esac
 done

@@ -3,6 +3,7 @@
 # mypy: disable-error-code="import-not-found,misc,no-any-return"
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import secrets
@@ -29,12 +30,16 @@ from .refusals import FORGED, Reason, Refusal
 CONFIRM, OPEN, AGAIN = "lti/confirm", "lti/open", "lti/again"
 AGAIN_SIGNED = "lti-again"
 _FORM = "application/x-www-form-urlencoded"
+NOTICE_S = 5.0
 
 
 async def notice_end(user: Any) -> None:
-    """Look whether this person's server has ended, as after a restart of Docker: the hub looks every 30 s."""
+    """Look whether this person's server has ended, as after a restart of Docker: the hub looks every 30 s.
+
+    Docker may hang, or answer nonsense: whoever has a server goes on to it all the same.
+    """
     if user.spawner.ready:
-        await user.spawner.poll_and_notify()
+        await asyncio.wait([asyncio.ensure_future(user.spawner.poll_and_notify())], timeout=NOTICE_S)
 
 
 class LaunchHandler(BaseHandler):

@@ -1,14 +1,17 @@
-"""The hub's pages for sessions: the gate before people's servers (`gate`), and /hub/logout."""
+"""The hub's pages for sessions: the gate before people's servers (`gate`), /hub/spawn and /hub/logout."""
 
 # mypy: disable-error-code="import-not-found,misc,no-any-return"
 from __future__ import annotations
 
+import asyncio
+import sys
 import time
 from typing import Any
 
 from jupyterhub import orm
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers.login import LogoutHandler
+from jupyterhub.handlers.pages import SpawnHandler
 from tornado.httputil import url_concat
 from tornado.web import HTTPError
 
@@ -62,6 +65,21 @@ class Lost(LaunchHandler):
                 back = url_concat(f"{self.hub.base_url}spawn", {"next": back})
         self.set_header("Cache-Control", "no-store")
         self.redirect(back)
+
+
+class Spawn(SpawnHandler):
+    """/hub/spawn: two clicks that a busy hub reads together are one start; JupyterHub answers the second with 500."""
+
+    async def spawn_single_user(self, user: Any, server_name: str = "", *args: Any, **options: Any) -> None:
+        if not user.spawners[server_name].pending:
+            await super().spawn_single_user(user, server_name, *args, **options)
+
+    def send_error(self, status_code: int = 500, **more: Any) -> None:
+        """As the hub ends, Tornado gives up what it is about (web.py, _execute): the next hub is asked."""
+        if not more and isinstance(sys.exc_info()[1], asyncio.CancelledError):
+            self.redirect(self.request.uri)
+        else:
+            super().send_error(status_code, **more)
 
 
 class GateCheck(BaseHandler):
@@ -129,4 +147,5 @@ ROUTES: list[tuple[str, Any]] = [
     ("/" + LOST + "/.*", Lost),
     ("/" + CHECK, GateCheck),
     ("/logout", Logout),
+    ("/spawn(?:/([^/]+)(?:/([^/]+))?)?", Spawn),
 ]

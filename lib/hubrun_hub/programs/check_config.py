@@ -138,7 +138,9 @@ def judge(path: str, replaced: set[str]) -> list[str]:
             found = [_raised(path, error)]
             at = _file(found[0])
             if at not in replaced:
-                return found
+                # traitlets' word for a list or table to which something is added, and which ours would have set
+                lost = config_parts.SKIPPED and "LazyConfigValue" in found[0]
+                return [] if lost else found
             if at in config_parts.SKIPPED:
                 return []
             config_parts.SKIPPED.add(at)

@@ -19,6 +19,8 @@ EACH_MB = 200
 SPARE_MB = 250
 # Whoever waits for memory is told after so long that it is of no use now.
 PATIENCE_S = 900.0
+# What is repaired by itself, or by somebody, is waited for this long; JupyterHub's own limit (start_timeout) is longer.
+RETRY_S = 120.0
 _LOOK_S = 2.0
 _TELL_S = 60.0
 _Late = asyncio.TimeoutError  # a class of its own in Python 3.10
@@ -28,11 +30,8 @@ class NoMemory(Exception):
     """Nobody's memory became free within PATIENCE_S."""
 
 
-class Turn:
-    """One place in the line."""
-
-    def __init__(self) -> None:
-        self.came = asyncio.Event()
+# One place in the line: set, once its turn has come.
+Turn = asyncio.Event
 
 
 def at_once() -> int:
@@ -58,6 +57,7 @@ class Line:
         self.waiting: list[Turn] = []
         self.starting: set[Turn] = set()
         self.short = False
+        self._trouble, self._since, self._met = "", 0.0, 0.0
         self._told = 0.0
         self._later: asyncio.TimerHandle | None = None
 
@@ -66,9 +66,9 @@ class Line:
         self.waiting.append(turn)
         self._admit()
         try:
-            while not turn.came.is_set():
+            while not turn.is_set():
                 try:
-                    await asyncio.wait_for(turn.came.wait(), PATIENCE_S)
+                    await asyncio.wait_for(turn.wait(), PATIENCE_S)
                 except _Late:
                     if self.short:
                         raise NoMemory from None
@@ -87,6 +87,23 @@ class Line:
         """1 for whoever is next; 0 once their server starts."""
         return self.waiting.index(turn) + 1 if turn in self.waiting else 0
 
+    def meet(self, trouble: str) -> float:
+        """Note what keeps a start from succeeding; for how many seconds it has done so, to whomever."""
+        now = time.monotonic()
+        if trouble != self.trouble:
+            self._trouble, self._since = trouble, now
+        self._met = now
+        return now - self._since
+
+    @property
+    def trouble(self) -> str:
+        """What was met last, for those who wait behind; empty once a start succeeded, or nobody met it for a while."""
+        return self._trouble if time.monotonic() < self._met + RETRY_S else ""
+
+    def well(self) -> None:
+        """A start succeeded."""
+        self._trouble = ""
+
     @property
     def problem(self) -> str:
         """For whoever runs the hub: that people wait for memory; empty when nobody does."""
@@ -102,7 +119,7 @@ class Line:
         while self.waiting and len(self.starting) < self.most and self._has_room():
             turn = self.waiting.pop(0)
             self.starting.add(turn)
-            turn.came.set()
+            turn.set()
         if self.problem and time.monotonic() >= self._told:
             self._told = time.monotonic() + _TELL_S
             self.log.warning("%s", self.problem)

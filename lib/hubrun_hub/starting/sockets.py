@@ -28,18 +28,23 @@ class KeptServer(HTTPServer):
     also: ClassVar[list[str]] = []
 
     def listen(self, port: int, address: str | None = None, *more: Any, **options: Any) -> None:
-        try:
-            hosts = [str(IPv4Address(host or "")) for host in (address, *self.also)]
-        except ValueError:  # a name, or IPv6: the operator's own choice
+        kept, wanted = inherited(), places(port, address, *self.also)
+        for place in kept.keys() - set(wanted):
+            kept[place].close()
+            _notify(f"FDSTOREREMOVE=1\nFDNAME={place[0]}-{place[1]}")
+        if not wanted:
             super().listen(port, address, *more, **options)
-            return
-        kept = inherited()
-        for host in hosts:
-            place = (host, port)
-            self.add_socket(kept.pop(place) if place in kept else listening(host, port))
-        for (host, old), unused in kept.items():
-            unused.close()
-            _notify(f"FDSTOREREMOVE=1\nFDNAME={host}-{old}")
+        for place in wanted:
+            self.add_socket(kept[place] if place in kept else listening(*place))
+
+
+def places(port: int, *hosts: str | None) -> list[tuple[str, int]]:
+    """The addresses; none where the first is a name, IPv6, or all of this machine: the operator's own choice."""
+    try:
+        found = [IPv4Address(host or "") for host in hosts]
+    except ValueError:
+        return []
+    return [] if found[0].is_unspecified else [(str(host), port) for host in found]
 
 
 def inherited() -> dict[tuple[str, int], socket.socket]:

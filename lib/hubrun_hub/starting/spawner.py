@@ -14,25 +14,27 @@ from typing import Any
 
 from tornado.web import HTTPError
 
-from .line import Line, NoMemory, Turn, at_once, available_mb
+from .line import RETRY_S, Line, NoMemory, Turn, at_once, available_mb
 
 # Everybody's, in the one process of the hub.
 LINE = Line(at_once(), available_mb)
 
-# What is mended by itself, or by somebody, is waited for this long; JupyterHub's own limit (start_timeout) is longer.
-RETRY_S = 120.0
+# A server that computes for so long, or for ever, makes place for the next: its owner can write what it runs at its start.
+SLOW_S = 60.0
+AGAIN_S = 5.0
 _PAUSE_S = 2.0
 ANSWER_S = 20.0
 _LINES = 20
 _Late = asyncio.TimeoutError  # a class of its own in Python 3.10
 
+_OWN = "Your server of before is still being removed"
 # What Docker, or what stands between it and the hub, says → what the page says.
 _PASSING = (
-    (r"Docker does not answer|too many requests at once|Connection aborted|Connection refused|No such file or directory|"
+    (r"Docker does not answer|too many requests at once|no whole request came in time|Connection aborted|Connection refused|"
      r"Read timed out|Cannot connect", "Docker, which runs everybody's server, does not answer just now"),
     (r"network \S+ not found|no such network", "The network of the students' servers is missing"),
     (r"No such image", "The image of the students' servers is missing"),
-    (r"is already in use by container|removal of container|marked for removal", "Your server of before is still being removed"),
+    (r"is already in use by container|removal of container|marked for removal", _OWN),
 )  # fmt: skip
 _REFUSED = (
     "A setting of this hub asks for what is not allowed here. Please tell whoever runs this hub: its log says which."
@@ -65,13 +67,8 @@ class Starting:
     _state: dict[str, Any] = {}
     _told_memory = False
 
-    @property
-    def executor(self: Any) -> Any:
-        """Docker is asked for all who start at once; dockerspawner has one thread, and one call that hangs holds up all."""
-        cls = type(self)
-        if cls._executor is None:
-            cls._executor = ThreadPoolExecutor(LINE.most)
-        return cls._executor
+    # Docker is asked for all who start at once; dockerspawner has one thread, and one call that hangs holds up all.
+    _executor = ThreadPoolExecutor(LINE.most)
 
     async def run_pre_spawn_hook(self: Any) -> None:
         """Wait for this person's turn: no time limit of JupyterHub's counts here, and `start` comes next."""
@@ -93,18 +90,22 @@ class Starting:
         self._told_memory = False
         try:
             address = await self._start_patiently()
+            LINE.well()
             await self._end_who_was_here(address)
             await self._wait_until_it_listens(*address)
             return address
         finally:
             self._trouble = ""
-            if self._turn:
-                LINE.leave(self._turn)
-                self._turn = None
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._turn:
+            LINE.leave(self._turn)
+            self._turn = None
 
     async def _start_patiently(self: Any) -> Any:
         """Start the container; again while Docker, the network or the image is away for the moment."""
-        until = time.monotonic() + RETRY_S
+        began = time.monotonic()
         while True:
             try:
                 return await super().start()
@@ -122,7 +123,9 @@ class Starting:
                 if trouble != self._trouble:
                     self.log.error("%s waits: %s (%s)", self._log_name, trouble, error)
                 self._trouble = trouble
-                if time.monotonic() >= until:
+                # What others have waited for already is not waited for as long once more: behind them waits a class.
+                new = trouble == _OWN or LINE.meet(trouble) < RETRY_S
+                if time.monotonic() - began >= (RETRY_S if new else AGAIN_S):
                     raise NotStarted(f"{trouble}. {_TOO_LONG}") from error
                 await asyncio.sleep(_PAUSE_S)
 
@@ -141,8 +144,10 @@ class Starting:
 
     async def _wait_until_it_listens(self: Any, ip: str, port: int) -> None:
         """Notice at once that the server is up, and that it has ended: the hub itself asks ever more seldom, or not at all."""
-        tries = 0
+        tries, slow = 0, time.monotonic() + SLOW_S
         while True:
+            if time.monotonic() > slow:
+                self._leave()
             if tries % 10 == 0 and (status := await self.poll()) is not None:
                 await self._tell_why(status)
             tries += 1
@@ -220,8 +225,9 @@ class Starting:
         done = super().run_post_stop_hook()
         if inspect.isawaitable(done):
             await done
+        self._leave()  # of a start that was given up between its turn and `start`
         with suppress(Exception):  # Docker is away: the next start of this person removes it
-            if await self.get_object():
+            if self.remove and await self.get_object():
                 await self.remove_object()
 
     async def progress(self: Any) -> AsyncIterator[dict[str, Any]]:
@@ -239,6 +245,8 @@ class Starting:
             ahead = f"You are number {place} of {len(LINE.waiting)} in line."
             if LINE.short:
                 ahead += " The server's memory is in use, so somebody else's server has to stop before yours starts."
+            elif LINE.trouble:
+                ahead += f" {LINE.trouble}."
             return {"progress": 10, "message": ahead}
         if self._trouble:
             return {"progress": 20, "message": f"{self._trouble}. It is tried again and again."}

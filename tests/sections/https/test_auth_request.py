@@ -59,7 +59,7 @@ def test_nginx_and_the_hub_read_a_target_in_the_same_way(target):
 def test_nginx_takes_no_orders_from_what_a_server_answers(subdomains):
     text = Nginx((1, 22, 1), False).https_site(SITE.model_copy(update={"subdomains": subdomains}))
     passed = [place for place in text.split("location ") if "proxy_pass http://127.0.0.1:8000;" in place]
-    assert len(passed) == 2
+    assert len(passed) == 3
     for place in passed:
         ignored = re.search("proxy_ignore_headers (.*);", place)
         assert ignored and {"X-Accel-Redirect", "X-Accel-Buffering"} <= set(ignored[1].split())

@@ -68,6 +68,15 @@ RECIPES: dict[str, tuple[str, str]] = {
         "notebook_dir = '/home/jovyan'\nc.DockerSpawner.notebook_dir = notebook_dir\nc.DockerSpawner.volumes = {'jupyterhub-user-{username}': notebook_dir}",
         "host['Binds'] == ['jupyterhub-user-check:/home/jovyan:rw']",
     ),
+    "a volume, in place of all": (
+        "c.DockerSpawner.volumes = {'shared': {'bind': '/home/jovyan/shared', 'mode': 'ro'}}",
+        "sorted(host['Binds']) == ['jupyterhub-user-check:/home/jovyan:rw', 'shared:/home/jovyan/shared:ro']",
+    ),
+    "a folder for work, as DockerSpawner's examples have it": (
+        "notebook_dir = '/home/jovyan/work'\nc.DockerSpawner.notebook_dir = notebook_dir\nc.DockerSpawner.volumes = {'jupyterhub-user-{username}': notebook_dir}",
+        "host['Binds'] == ['jupyterhub-user-check:/home/jovyan:rw']",
+    ),
+    "homes of one's own": ("c.DockerSpawner.volumes = {'shared': '/home/jovyan'}", "host['Binds'] == ['shared:/home/jovyan:rw']"),
     "shared memory, in place of all limits": (
         "c.DockerSpawner.extra_host_config = {'shm_size': '256m'}",
         "host['ShmSize'] == 2**28 and host['CapDrop'] == ['ALL'] and host['PidsLimit'] == 512 and host['MemorySwap'] == 2**30",
@@ -95,6 +104,7 @@ RECIPES: dict[str, tuple[str, str]] = {
         "def note(authenticator, handler, login):\n    return {**login, 'noted': True}\nc.Authenticator.post_auth_hook = note",
         "asyncio.run(c.Authenticator.post_auth_hook(None, None, {'name': 'ada'})) == {'name': 'ada', 'noted': True}",
     ),
+    "a file of one's own by its folder": ("import os\nload_subconfig('more.cfg', path=os.path.dirname(__file__) + '/..')", "c.Spawner.default_url == '/tree'"),
     "a file of one's own beside it": ("import os\nload_subconfig('more.cfg', os.path.dirname(__file__) + '/..')", "c.Spawner.default_url == '/tree'"),
 }  # fmt: skip
 # What is broken in a file of ours, and in the operator's → what is said when ours are written yet.
@@ -109,6 +119,8 @@ DEAD_ENDS = {
     "both": ("proxy.env", "", "c.Spawner.pre_spawn_hook = nowhere", "90-local.py, line 2: NameError"),
     "a name that is wrong beside it": ("docker-filter.json", "", "c.Spawner.memlimit = 1", "90-local.py, line 2: c.Spawner.memlimit: no such setting"),
     "a value that is wrong": ("docker-filter.json", "", "c.JupyterHub.hub_bind_url = 5", "90-local.py, line 2: The 'hub_bind_url' trait"),
+    "what is added to a table of ours": ("conf.d/40-docker.py", "c.JupyterHub.spawner_class = (\n", "c.DockerSpawner.volumes['x'] = '/x'", ""),
+    "what is added to a list of ours": ("conf.d/20-hub.py", "1 / 0\n", "c.JupyterHub.services += [{'name': 'mine'}]", ""),
     "nothing is said of what ours may have": ("conf.d/25-lti.py", "x = 1 / 0\n", "c.LaunchAuthenticator.tool_title = 'x'", ""),
 }  # fmt: skip
 

@@ -152,7 +152,7 @@ def spawner(site: Site) -> list[Resource]:
         Service(
             "jupyterhub.service",
             watches=(server_paths.DOCKER_PART, *server_paths.HUB_IMPORTS),
-            ready=config.health(),
+            ready=config.answers(),
             notice=f"{config.HUB_NOTICE}; changes for servers take effect when they start the next time",
         ),
         config.no_former_code(),

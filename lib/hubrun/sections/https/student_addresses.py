@@ -96,7 +96,7 @@ def _services() -> list[Resource]:
     return [
         Service("jupyterhub-proxy.service", watches=(PROXY_DROP_IN,), notice=config.PROXY_NOTICE),
         # A proxy that begins again knows no routes until the hub tells it.
-        Service("jupyterhub.service", watches=(PART, PROXY_DROP_IN), ready=config.health(), notice=config.HUB_NOTICE),
+        Service("jupyterhub.service", watches=(PART, PROXY_DROP_IN), ready=config.answers(), notice=config.HUB_NOTICE),
     ]
 
 

@@ -201,6 +201,13 @@ def health(waits: int = 0) -> str:
     )
 
 
+def answers() -> str:
+    """Shell that succeeds once the hub answers through its proxy, well or not: a class that waits for memory, or a disk
+    that is full, is no fault of a restart. `health_test` names it.
+    """
+    return "curl -fsS http://127.0.0.1:8000/hub/api"
+
+
 def hub_code(create_only: bool = False) -> list[Resource]:
     """Code of ours that the hub imports, that stands between it and Docker, and that runbooks run on the server.
 
