@@ -10,7 +10,7 @@ Recipes also set a whole list or table anew. What of ours the hub cannot do with
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
@@ -100,8 +100,3 @@ def _one_after_another(first: Callable[..., Any], then: Callable[..., Any]) -> C
         return await found if isawaitable(found) else found
 
     return both
-
-
-def own_parts(folder: Path) -> Iterable[Path]:
-    """The operator's own parts in `folder`."""
-    return (part for part in sorted(folder.glob("*.py")) if part.name not in OURS)

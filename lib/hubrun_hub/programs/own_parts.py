@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from hubrun_hub.config_parts import OURS, own_parts
+from hubrun_hub.config_parts import OURS
 
 FOLDER = Path("/etc/jupyterhub")
 # Read by jupyterhub.service just before it starts the hub: systemd.exec(5), EnvironmentFile=.
@@ -27,7 +27,7 @@ def choose(folder: Path, environment: Path, wrong: Callable[[], str | None]) -> 
     """
     kept = folder / "conf.d.loaded"
     environment.unlink(missing_ok=True)
-    now = {part.name: part.read_bytes() for part in own_parts(folder / "conf.d")}
+    now = {part.name: part.read_bytes() for part in (folder / "conf.d").glob("*.py") if part.name not in OURS}
     before = {part.name: part.read_bytes() for part in kept.glob("*.py")} if kept.is_dir() else None
     if now == before:
         return ""
