@@ -344,24 +344,6 @@ def test_whoever_waited_while_the_hub_restarted_comes_in_again_without_a_click(h
     waits(eve)
 
 
-def test_whoever_asks_as_the_hub_ends_gets_a_page_that_goes_on(hub: Hub) -> None:
-    memory(hub, 10)
-    fay = launched(hub, "fay")
-    try:
-        with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(follow, fay, "/hub/spawn")
-            time.sleep(0.4)
-            hub.stop()
-            page = asked.result()
-        assert page.status_code == 500 and 'id="hubrun-failed"' in page.text and "location.reload()" in page.text, (
-            page.text
-        )
-    finally:
-        memory(hub, 100000)
-        hub.start()
-    waits(fay)
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
