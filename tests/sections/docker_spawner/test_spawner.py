@@ -34,6 +34,7 @@ class Container:
     _check_pending = False
     _log_name, container_id, mem_limit = "ada", "c" * 64, "1024M"
     log = logging.getLogger("spawner")
+    user = SimpleNamespace(settings={"users": {}})
 
     async def start(self) -> tuple[str, int]:
         return "127.0.0.1", self.port
