@@ -139,3 +139,36 @@ def test_both_versions_of_control_groups_are_read(tmp_path: Path) -> None:
     (tmp_path / "memory.events").write_text("oom 1\noom_kill 1\noom_group_kill 0\n")
     (tmp_path / "memory.max").write_text("max\n")
     assert (limit.killed(tmp_path), limit.limit(tmp_path)) == (1, "what it may use")
+
+
+def test_the_word_comes_before_a_restart_that_jupyter_sees_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = pytest.importorskip("hubrun_student.memory.limit")
+    happened: list[str] = []
+
+    class Page:
+        hubrun_runs: object = "the cell"
+
+        def on_kernel_restarted(self) -> None:
+            happened.append("restarted")
+
+        def write_stderr(self, text: str, parent: object) -> None:
+            happened.append(f"{parent}: {text[:45]}")
+
+    monkeypatch.setattr(limit, "Connection", Page)
+    events = tmp_path / "memory.events"
+    events.write_text("oom_kill 0\n")
+    limit.Watch(None, tmp_path).before_restarts()
+    page = Page()
+    page.on_kernel_restarted()  # by a person: nothing is said of memory
+    page.hubrun_runs = "another cell"
+    events.write_text("oom_kill 1\n")
+    page.on_kernel_restarted()
+    page.on_kernel_restarted()
+    assert happened == [
+        "restarted",
+        "another cell: The memory limit of your server, what it may ",
+        "restarted",
+        "restarted",
+    ]

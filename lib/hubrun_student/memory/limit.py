@@ -44,39 +44,60 @@ def _read(group: Path, names: tuple[str, ...]) -> str:
     return ""
 
 
+class Watch:
+    """How often it happened until now, in the container whose group this is."""
+
+    def __init__(self, log: Any, group: Path) -> None:
+        self.log, self.group, self.before = log, group, killed(group)
+
+    async def go_on(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if (now := killed(self.group)) > self.before:
+                self.log.error("The memory limit of %s was reached: a process was ended", limit(self.group))
+                for connection in list(Connection._open_sockets):
+                    try:
+                        alive = connection.kernel_manager.is_alive()
+                        self.tell(connection, await alive if inspect.isawaitable(alive) else alive)
+                    except Exception as error:  # a page that is just closed
+                        self.log.warning("A page was not told of it: %s", error)
+            self.before = now
+
+    def tell(self, connection: Any, alive: bool) -> None:
+        """Say it below the cell that runs on this connection, if one does: alive or not is its kernel."""
+        running, connection.hubrun_runs = getattr(connection, "hubrun_runs", None), None
+        if running is None:
+            return
+        what = (
+            "a process that it started was ended" if alive else "it was ended, and starts again without its variables"
+        )
+        connection.write_stderr(
+            f"The memory limit of your server, {limit(self.group)}, was reached by this notebook or another of yours: {what}. "
+            "Load less data at a time, or shut down kernels that you do not need.",
+            running,
+        )
+        if alive:
+            connection.hubrun_runs = running
+
+    def before_restarts(self) -> None:
+        """Jupyter may see before us that a kernel ended, and a page takes nothing for a cell after its kernel's restart."""
+        restarted = Connection.on_kernel_restarted
+
+        def told_first(connection: Any) -> None:
+            if killed(self.group) > self.before:
+                self.tell(connection, alive=False)
+            connection.hubrun_runs = None
+            restarted(connection)
+
+        Connection.on_kernel_restarted = told_first
+
+
 def watch(log: Any, group: Path = GROUP) -> asyncio.Task[None]:
     """Begin to watch; ends with the server."""
     _note_cells()
-    return asyncio.ensure_future(_watch(log, group))
-
-
-async def _watch(log: Any, group: Path) -> None:
-    before = killed(group)
-    while True:
-        await asyncio.sleep(_LOOK_S)
-        if (now := killed(group)) > before:
-            log.error("The memory limit of %s was reached: a process was ended", limit(group))
-            for connection in list(Connection._open_sockets):
-                try:
-                    await _tell(connection, limit(group))
-                except Exception as error:  # a page that is just closed
-                    log.warning("A page was not told of it: %s", error)
-        before = now
-
-
-async def _tell(connection: Any, most: str) -> None:
-    alive = connection.kernel_manager.is_alive()
-    if inspect.isawaitable(alive):
-        alive = await alive
-    running = getattr(connection, "hubrun_runs", None)
-    if running is None:
-        return
-    what = "a process that it started was ended" if alive else "it was ended, and starts again without its variables"
-    connection.write_stderr(
-        f"The memory limit of your server, {most}, was reached by this notebook or another of yours: {what}. "
-        "Load less data at a time, or shut down kernels that you do not need.",
-        running,
-    )
+    watching = Watch(log, group)
+    watching.before_restarts()
+    return asyncio.ensure_future(watching.go_on())
 
 
 def _note_cells() -> None:
