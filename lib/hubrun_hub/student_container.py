@@ -28,7 +28,8 @@ def _with_memory(configured: Any) -> Callable[[Any], Any]:
         found = configured(spawner) if callable(configured) else configured
         found = await found if isawaitable(found) else found
         memory = spawner.mem_limit
-        # No swap on top. In /dev/shm, which counts as this memory, Docker would give 64 MB: PyTorch's loaders need more.
-        return {"memswap_limit": memory, "shm_size": memory, **found} if memory else dict(found)
+        # No swap on top. In /dev/shm, which counts as this memory, Docker would give 64 MB: PyTorch's loaders need more. Half,
+        # as Linux gives by itself (tmpfs(5), size): a full one ends in an error there, and not with the whole container.
+        return {"memswap_limit": memory, "shm_size": memory // 2, **found} if memory else dict(found)
 
     return both

@@ -32,15 +32,15 @@ async def _awaited(spawner: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("memory", "configured", "asked"),
     [
-        ("2G", {"init": True}, {"memswap_limit": "2G", "shm_size": "2G", "init": True}),
+        (2**31, {"init": True}, {"memswap_limit": 2**31, "shm_size": 2**30, "init": True}),
         (2**29, {"shm_size": "64m"}, {"memswap_limit": 2**29, "shm_size": "64m"}),
         (None, {"init": True}, {"init": True}),
         (
-            "1G",
+            2**30,
             lambda spawner: {"pids_limit": spawner.most},
-            {"memswap_limit": "1G", "shm_size": "1G", "pids_limit": 9},
+            {"memswap_limit": 2**30, "shm_size": 2**29, "pids_limit": 9},
         ),
-        ("1G", _awaited, {"memswap_limit": "1G", "shm_size": "1G", "pids_limit": 9}),
+        (2**30, _awaited, {"memswap_limit": 2**30, "shm_size": 2**29, "pids_limit": 9}),
     ],
     ids=["a hook's", "the operator's own size", "without a limit", "a function", "an async function"],
 )

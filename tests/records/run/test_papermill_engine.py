@@ -218,9 +218,7 @@ def interrupt_when(path: Path, text: str, number: int = signal.SIGINT) -> thread
 
 
 def test_ctrl_c_interrupts_the_cell_and_keeps_what_it_had_done(tmp_path: Path) -> None:
-    goes_on = (
-        "import time\ntry:\n    print('begun', flush=True)\n    time.sleep(30)\nfinally:\n    print('closed', flush=True)"
-    )
+    goes_on = "import time\ntry:\n    print('begun', flush=True)\n    time.sleep(30)\nfinally:\n    print('closed', flush=True)"
     path = book(tmp_path, "stopped", ("Goes on", [goes_on]), ("Never", ["1"]))
     thread = interrupt_when(path, "begun")
     with pytest.raises(Stopped) as caught:
@@ -233,7 +231,9 @@ def test_ctrl_c_interrupts_the_cell_and_keeps_what_it_had_done(tmp_path: Path) -
 
 
 def test_ctrl_c_ends_the_notebook_even_when_its_last_cell_takes_no_notice(tmp_path: Path) -> None:
-    careless = "import time\ntry:\n    print('begun', flush=True)\n    time.sleep(30)\nexcept KeyboardInterrupt:\n    pass"
+    careless = (
+        "import time\ntry:\n    print('begun', flush=True)\n    time.sleep(30)\nexcept KeyboardInterrupt:\n    pass"
+    )
     path = book(tmp_path, "careless", ("Careless", [careless]))
     thread = interrupt_when(path, "begun")
     with pytest.raises(Stopped):
