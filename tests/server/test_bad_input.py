@@ -189,7 +189,7 @@ def test_a_hub_that_is_restarted_with_a_mistake_goes_on_with_what_it_had_and_a_p
     with file_on(working, LOCAL, "c = get_config()\nc.Spawner.mem_limit = nowhere\n"):
         working.run(restart, seconds=90)
         said = working.run(
-            "curl -sS -w ' %{http_code}' http://127.0.0.1:8081/hub/health; journalctl -u jupyterhub --since -4min -o cat | grep -e Error -e 'go on'"
+            "curl -sS -w ' %{http_code}' http://127.0.0.1:8081/hub/health; journalctl -u jupyterhub --since -4min -o cat | grep -e Error -e 'goes on'"
         )
         working.run("chmod 0644 /etc/jupyterhub/lti.env")
         planned = hubrun("plan", working.site)
