@@ -56,9 +56,9 @@ SAID = {
         "error: Failed to write to the distribution cache Caused by: No space left on device (os error 28)", "disk is full",
     ),
     "no network": (
-        "  × Failed to fetch: `https://pypi.org/simple/x/`\n  ╰─▶ dns error: failed to lookup address information: Temporary failure in name resolution\n"
+        "  × Failed to fetch: `https://packages.example.org/simple/x/`\n  ╰─▶ dns error: failed to lookup address information: Temporary failure in name resolution\n"
         "The command '/bin/bash' returned a non-zero code: 1",
-        "× Failed to fetch: `https://pypi.org/simple/x/` dns error: failed to lookup address information: Temporary failure in name resolution",
+        "× Failed to fetch: `https://packages.example.org/simple/x/` dns error: failed to lookup address information: Temporary failure in name resolution",
         "resolve host names",
     ),
     "a check of the Dockerfile's own": (
