@@ -46,11 +46,11 @@ MISTAKES = {
 RECIPES: dict[str, tuple[str, str]] = {
     "memory for each person, by a hook": (
         "def give(spawner):\n    spawner.mem_limit = '512M'\nc.Spawner.pre_spawn_hook = give",
-        "host['Memory'] == host['MemorySwap'] == host['ShmSize'] == 512 * 2**20 and host['CapDrop'] == ['ALL']",
+        "host['Memory'] == host['MemorySwap'] == 2 * host['ShmSize'] == 512 * 2**20 and host['CapDrop'] == ['ALL']",
     ),
     "memory for each person, by a function": (
         "def per_user(spawner):\n    return {'check': '256M'}.get(spawner.user.name, '1G')\nc.DockerSpawner.mem_limit = per_user",
-        "host['Memory'] == host['MemorySwap'] == host['ShmSize'] == 256 * 2**20",
+        "host['Memory'] == host['MemorySwap'] == 2 * host['ShmSize'] == 256 * 2**20",
     ),
     "memory and processors for everybody, as JupyterHub has it": (
         "c.Spawner.mem_limit = '768M'\nc.Spawner.cpu_limit = 0.5",
@@ -84,7 +84,7 @@ RECIPES: dict[str, tuple[str, str]] = {
     "shared memory, one more limit": ("c.DockerSpawner.extra_host_config['shm_size'] = '256m'", "host['ShmSize'] == 2**28 and host['Init']"),
     "limits by a function": (
         "async def limits(spawner):\n    return {'pids_limit': 99}\nc.DockerSpawner.extra_host_config = limits",
-        "host['PidsLimit'] == 99 and host['CapDrop'] == ['ALL'] and host['ShmSize'] == 2**30",
+        "host['PidsLimit'] == 99 and host['CapDrop'] == ['ALL'] and host['ShmSize'] == 2**29",
     ),
     "the plain spawner": ("c.JupyterHub.spawner_class = 'dockerspawner.DockerSpawner'", "c.JupyterHub.spawner_class.__name__ == 'StudentSpawner'"),
     "a service and its role, in place of all": (
