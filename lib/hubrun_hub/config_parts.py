@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from inspect import isawaitable
 from pathlib import Path
 from typing import Any
+
+from .awaited import awaited
 
 OURS = ("20-hub.py", "25-lti.py", "30-subdomains.py", "40-docker.py")
 # Names that are passed over: check_config looks for what is wrong beside these.
@@ -86,8 +87,7 @@ def _over(ours: dict[str, Any], theirs: Callable[[Any], Any]) -> Callable[[Any],
     """The operator's function of the spawner, over our fixed settings."""
 
     async def both(spawner: Any) -> dict[str, Any]:
-        found = theirs(spawner)
-        return {**ours, **(await found if isawaitable(found) else found)}
+        return {**ours, **await awaited(theirs(spawner))}
 
     return both
 
@@ -96,7 +96,6 @@ def _one_after_another(first: Callable[..., Any], then: Callable[..., Any]) -> C
     """Two hooks of an authenticator as one."""
 
     async def both(authenticator: Any, handler: Any, login: Any) -> Any:
-        found = then(authenticator, handler, first(authenticator, handler, login))
-        return await found if isawaitable(found) else found
+        return await awaited(then(authenticator, handler, first(authenticator, handler, login)))
 
     return both

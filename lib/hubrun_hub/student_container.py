@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import isawaitable
 from typing import Any
+
+from .awaited import awaited
 
 
 class StudentContainer:
@@ -25,8 +26,7 @@ def _with_memory(configured: Any) -> Callable[[Any], Any]:
     """`extra_host_config` with what follows from `mem_limit`, where it does not say so itself."""
 
     async def both(spawner: Any) -> dict[str, Any]:
-        found = configured(spawner) if callable(configured) else configured
-        found = await found if isawaitable(found) else found
+        found = await awaited(configured(spawner) if callable(configured) else configured)
         memory = spawner.mem_limit
         # No swap on top. In /dev/shm, which counts as this memory, Docker would give 64 MB: PyTorch's loaders need more. Half,
         # as Linux gives by itself (tmpfs(5), size): a full one ends in an error there, and not with the whole container.

@@ -12,6 +12,7 @@ import asyncio
 from typing import Any
 
 from .. import test_student
+from ..awaited import awaited
 from .groups import INSTRUCTORS
 
 _STOP_TRIES = 300
@@ -87,7 +88,7 @@ class TestStudents:
             if spawner.active:
                 await self.app.proxy.delete_user(user, server)
                 await user.stop(server)
-        await _awaited(self.app.authenticator.delete_user(user))
+        await awaited(self.app.authenticator.delete_user(user))
         await user.delete_spawners()
         self.app.users.delete(user)
         self.app.log.info("The Test Student %s is gone: another one came", name)
@@ -95,8 +96,3 @@ class TestStudents:
     def _courses(self, name: str) -> set[str]:
         user = self.app.users.get(name)
         return {group.name.removesuffix(INSTRUCTORS) for group in user.groups} if user else set()
-
-
-async def _awaited(given: Any) -> None:
-    if asyncio.iscoroutine(given) or asyncio.isfuture(given):
-        await given

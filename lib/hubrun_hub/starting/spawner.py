@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import re
 import time
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from typing import Any
 
 from tornado.web import HTTPError
 
+from ..awaited import awaited
 from .line import RETRY_S, Line, NoMemory, Turn, at_once, available_mb
 
 # Everybody's, in the one process of the hub.
@@ -72,9 +72,7 @@ class Starting:
 
     async def run_pre_spawn_hook(self: Any) -> None:
         """Wait for this person's turn: no time limit of JupyterHub's counts here, and `start` comes next."""
-        done = super().run_pre_spawn_hook()
-        if inspect.isawaitable(done):
-            await done
+        await awaited(super().run_pre_spawn_hook())
         LINE.log = self.log
         self._turn = Turn()
         try:
@@ -222,9 +220,7 @@ class Starting:
 
     async def run_post_stop_hook(self: Any) -> None:
         """Remove the container of a server that ended by itself: JupyterHub stops, and so removes, only those that run."""
-        done = super().run_post_stop_hook()
-        if inspect.isawaitable(done):
-            await done
+        await awaited(super().run_post_stop_hook())
         self._leave()  # of a start that was given up between its turn and `start`
         with suppress(Exception):  # Docker is away: the next start of this person removes it
             if self.remove and await self.get_object():
