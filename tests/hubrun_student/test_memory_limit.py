@@ -21,9 +21,11 @@ from hubrun.lms import kernel_client
 from hubrun.lms.connect_to import Route
 
 LIB = Path(__file__).resolve().parents[2] / "lib"
-# Ends itself as the kernel of Linux would end it, and writes down what it would.
+# Ends itself as the kernel of Linux would end it, and writes down what it would. Not in its first moment: what a kernel
+# says when a cell begins is lost, when it is ended before it was sent.
 ENDS = """
-import os, pathlib, signal
+import os, pathlib, signal, time
+time.sleep(0.3)
 pathlib.Path({group!r}, "memory.events").write_text("low 0\\nhigh 0\\nmax 40\\noom 1\\noom_kill {number}\\n")
 os.kill({whom}, signal.SIGKILL)
 """
