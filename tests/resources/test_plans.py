@@ -34,10 +34,11 @@ from hubrun.resources.apt_source import AptSource
 from hubrun.resources.conditional import Mended, WhenFileHas
 from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Image, Network
 from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File, OnlyFiles
+from hubrun.resources.hub_database import HubDatabase
 from hubrun.resources.node_packages import NodePackages
 from hubrun.resources.packages import REPAIR_PACKAGES, NoPackages, Packages, Updates
 from hubrun.resources.registration_link import RegistrationLink
-from hubrun.resources.secret_file import CookieSecret, HubDatabase, SecretFile
+from hubrun.resources.secret_file import CookieSecret, SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.source_tree import SourceTree, Superseded, sources
 from hubrun.resources.started_once import StartedOnce

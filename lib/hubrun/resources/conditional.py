@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,9 +63,8 @@ class Mended(Resource):
 
     @override
     def probe(self) -> str:
-        digest = hashlib.sha256(self.file.content.encode()).hexdigest()
         return (
-            quote('path={}\n[ -e "$path" ] && [ "$(sha256sum < "$path")" != {} ] || exit 0\n', self.file.path, f"{digest}  -")
+            quote('path={}\n[ -e "$path" ] && [ "$(sha256sum < "$path")" != {} ] || exit 0\n', self.file.path, f"{self.file.digest}  -")
             + f'said=$( ( {self.works} ) 2>&1 ) && exit 0\ncase $said in *"$path"*) ;; *) exit 0;; esac\n'
             + self.file.probe()
         )  # fmt: skip

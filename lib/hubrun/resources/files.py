@@ -59,6 +59,11 @@ class File(Resource):
     label_format = "file {path}"
     event = "{path}"
 
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of its content."""
+        return hashlib.sha256(self.content.encode()).hexdigest()
+
     @override
     def probe(self) -> str:
         return quote(
@@ -79,14 +84,13 @@ size=%s' "$path" || echo kind=broken
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
         if f"mended:{self.path}" in written:  # an earlier step writes it as it is here
-            return f"mode={self.mode:o}\nowner={self.owner}\nsha256={hashlib.sha256(self.content.encode()).hexdigest()}"
+            return f"mode={self.mode:o}\nowner={self.owner}\nsha256={self.digest}"
         return "" if self.path in written else found  # an earlier step takes it away
 
     @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
-        wanted = self.content.encode()
-        same = now.get("sha256") == hashlib.sha256(wanted).hexdigest() or (self.create_only and "sha256" in now)
+        same = now.get("sha256") == self.digest or (self.create_only and "sha256" in now)
         if not same:
             old = base64.b64decode(now.get("text", "")).decode(errors="replace")
             return [
@@ -94,7 +98,7 @@ size=%s' "$path" || echo kind=broken
                     f"write {self.path}" if now else f"create {self.path}",
                     self._script(),
                     f"editor {self.path}   # {self.mode:o} {self.owner}",
-                    wanted,
+                    self.content.encode(),
                     unified(self.path, old, self.content),
                 )
             ]

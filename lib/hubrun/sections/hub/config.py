@@ -16,7 +16,8 @@ from hubrun.desired.resource import Resource
 from hubrun.params import Site
 from hubrun.resources.conditional import Mended
 from hubrun.resources.files import Directory, File
-from hubrun.resources.secret_file import CookieSecret, HubDatabase, SecretFile
+from hubrun.resources.hub_database import HubDatabase
+from hubrun.resources.secret_file import CookieSecret, SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.source_tree import SourceTree, Superseded, sources
 from hubrun.server_paths import (
