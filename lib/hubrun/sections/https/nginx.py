@@ -210,27 +210,25 @@ def http_tests(site: Site, of: Nginx | None = None) -> list[Test]:
     of: the server's nginx; another site that is the default there answers to other names.
     """
     here = f"{site.domain}:80:127.0.0.1"
-    tests = [
+    return [
         Test(
             f"http://{site.domain}/ leads to {site.url}/",
             quote("curl -sS -m 10 --noproxy '*' -o /dev/null -w '%{http_code} %{redirect_url}\n' --resolve {} {}", here, f"http://{site.domain}/hub/?a=b"),
             prints=re.escape(f"301 {site.url}/hub/?a=b"),
             remedy=f"See {HTTP_FILE}; another site in /etc/nginx may have the same name",
         ),
-        Test(
+        *_where_default(of, 80, Test(
             "another name gets no answer on port 80",
             "curl -sS -m 10 --noproxy '*' -H 'Host: unknown.invalid' http://127.0.0.1/",
             fails=True, prints="Empty reply",
             remedy=f"Another site in /etc/nginx takes unknown names: is there a {DEFAULT_SITE}?",
-        ),
+        )),
     ]  # fmt: skip
-    return _of_ours(tests, 80, of)
 
 
-def _of_ours(tests: list[Test], port: int, of: Nginx | None) -> list[Test]:
-    """Without the test of other names, where another site answers to them."""
-    ours = of is None or all(of.others.sockets(port, of.ipv6).values())
-    return [test for test in tests if ours or not test.title.startswith("another name")]
+def _where_default(of: Nginx | None, port: int, test: Test) -> list[Test]:
+    """A test of what other names get, unless another site is the default there."""
+    return [test] if of is None or all(of.others.sockets(port, of.ipv6).values()) else []
 
 
 def gate_test() -> Test:
@@ -258,12 +256,12 @@ def https_tests(site: Site, of: Nginx | None = None) -> list[Test]:
             quote("openssl s_client -tls1_1 -cipher 'ALL:@SECLEVEL=0' -connect 127.0.0.1:443 -servername {} < /dev/null", site.domain),
             fails=True, prints="alert protocol version", remedy=fault,
         ),
-        Test(
+        *_where_default(of, 443, Test(
             "another name gets no certificate and no answer on port 443",
             "curl -sS -k -m 10 --noproxy '*' --resolve unknown.invalid:443:127.0.0.1 https://unknown.invalid/",
             # curl(1): 35 the handshake was refused, 52 no reply, 92 the HTTP/2 stream was cut
             fails=True, prints=r"^curl: \((35|52|92)\)", remedy="Another site in /etc/nginx takes unknown names",
-        ),
+        )),
         Test(
             "the hub answers through nginx: its launch URL says 405 to a GET",
             curl + quote("-o /dev/null -w '%{http_code}\n' {}", f"{root}/hub/lti/launch"),
@@ -279,4 +277,4 @@ def https_tests(site: Site, of: Nginx | None = None) -> list[Test]:
         shown = curl + quote("-D - -o /dev/null {}", root)
         header = rf"(?i)^strict-transport-security: max-age={site.hsts_seconds}\s*$"
         tests.append(Test("browsers are told to use only HTTPS", shown, header, remedy=fault))
-    return _of_ours(tests, 443, of)
+    return tests
