@@ -166,12 +166,8 @@ class Filter:
                 made = _status(answer) == b"201"
                 why = answer.partition(b"\r\n\r\n")[2].decode(errors="replace")
                 text = f"the network {settings.network} was gone: " + ("it is made again" if made else why)
-            except (
-                OSError,
-                Refused,
-                FilterError,
-            ):  # Docker does not run, or the settings are said to be wrong elsewhere
-                missing = 0
+            except (OSError, Refused, FilterError):
+                missing = 0  # Docker does not run, or the settings are said to be wrong elsewhere
                 continue
             if made or text != said:
                 _log(text, level=4 if made else 3)

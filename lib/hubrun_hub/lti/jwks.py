@@ -62,7 +62,7 @@ async def _fetch(url: str, resolver: Resolver, anywhere: Resolver) -> dict[str, 
         local = parts.hostname in _LOCAL and parts.hostname == first
         if parts.scheme != "https" and not local:
             raise ValueError(f"redirected to {parts.scheme}://{parts.hostname}, which is not https")
-        asking = client(anywhere if local else resolver, max_body_size=LIMIT_BYTES, max_header_size=65536)
+        asking = client(anywhere if local else resolver, LIMIT_BYTES)
         try:
             answer = await asking.fetch(
                 url, connect_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S, follow_redirects=False, raise_error=False

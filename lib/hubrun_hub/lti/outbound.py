@@ -124,9 +124,11 @@ def is_direct(host: str, entries: Iterable[str]) -> bool:
     return False
 
 
-def client(resolver: Resolver, **limits: int) -> SimpleAsyncHTTPClient:
-    """A client of its own for one request, which goes through the site's proxy. limits: Tornado's, such as max_body_size."""
-    made = SimpleAsyncHTTPClient(force_instance=True, resolver=resolver, **limits)
+def client(resolver: Resolver, max_body_size: int) -> SimpleAsyncHTTPClient:
+    """A client of its own for one request, which goes through the site's proxy. max_body_size: in bytes."""
+    made = SimpleAsyncHTTPClient(
+        force_instance=True, resolver=resolver, max_body_size=max_body_size, max_header_size=65536
+    )
     made.tcp_client = _Tunnels(resolver=resolver)
     return made
 
@@ -154,7 +156,7 @@ async def get_json(address: object, *, bearer: str = "", body: object = None, in
         body=None if body is None else json.dumps(body), request_timeout=TIMEOUT_S, follow_redirects=False,
     )  # fmt: skip
     resolver = AddressResolver(inner=inner)
-    asking = client(resolver, max_body_size=LIMIT_BYTES, max_header_size=65536)
+    asking = client(resolver, LIMIT_BYTES)
     where = urlsplit(url).netloc
     try:
         answer = await asyncio.wait_for(asking.fetch(request, raise_error=False), TIMEOUT_S)

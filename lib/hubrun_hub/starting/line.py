@@ -23,7 +23,7 @@ PATIENCE_S = 900.0
 RETRY_S = 120.0
 _LOOK_S = 2.0
 _TELL_S = 60.0
-_Late = asyncio.TimeoutError  # a class of its own in Python 3.10
+Late = asyncio.TimeoutError  # a class of its own in Python 3.10
 
 
 class NoMemory(Exception):
@@ -69,7 +69,7 @@ class Line:
             while not turn.is_set():
                 try:
                     await asyncio.wait_for(turn.wait(), PATIENCE_S)
-                except _Late:
+                except Late:
                     if self.short:
                         raise NoMemory from None
         except BaseException:

@@ -14,7 +14,7 @@ from typing import Any
 from tornado.web import HTTPError
 
 from ..awaited import awaited
-from .line import RETRY_S, Line, NoMemory, Turn, at_once, available_mb
+from .line import RETRY_S, Late, Line, NoMemory, Turn, at_once, available_mb
 
 # Everybody's, in the one process of the hub.
 LINE = Line(at_once(), available_mb)
@@ -25,7 +25,6 @@ AGAIN_S = 5.0
 _PAUSE_S = 2.0
 ANSWER_S = 20.0
 _LINES = 20
-_Late = asyncio.TimeoutError  # a class of its own in Python 3.10
 
 _OWN = "Your server of before is still being removed"
 # What Docker, or what stands between it and the hub, says → what the page says.
@@ -153,7 +152,7 @@ class Starting:
                 _, writer = await asyncio.wait_for(asyncio.open_connection(ip, port), 1)
                 writer.close()
                 return
-            except (OSError, _Late):
+            except (OSError, Late):
                 await asyncio.sleep(0.1)
 
     async def _tell_why(self: Any, status: Any) -> None:
@@ -214,7 +213,7 @@ class Starting:
                 _, writer = await asyncio.wait_for(asyncio.open_connection(*address), 1)
                 writer.close()
                 return True
-            except (OSError, _Late):
+            except (OSError, Late):
                 await asyncio.sleep(0.5)
         return False
 

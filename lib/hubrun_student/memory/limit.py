@@ -65,7 +65,7 @@ class Watch:
 
     def tell(self, connection: Any, alive: bool) -> None:
         """Say it below the cell that runs on this connection, if one does: alive or not is its kernel."""
-        running, connection.hubrun_runs = getattr(connection, "hubrun_runs", None), None
+        running = getattr(connection, "hubrun_runs", None)
         if running is None:
             return
         what = (
@@ -76,8 +76,8 @@ class Watch:
             "Load less data at a time, or shut down kernels that you do not need.",
             running,
         )
-        if alive:
-            connection.hubrun_runs = running
+        if not alive:
+            connection.hubrun_runs = None
 
     def before_restarts(self) -> None:
         """Jupyter may see before us that a kernel ended, and a page takes nothing for a cell after its kernel's restart."""
