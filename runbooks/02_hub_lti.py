@@ -211,7 +211,7 @@ server.ensure(config.folder(site), *consumer_files.files(site), *config.tokens(s
 
 # %%
 server.ensure(*config.files(site))
-server.ensure(*config.mended(site))
+server.ensure(*config.repaired(site))
 server.check(config.settings_test(site), *consumer_files.key_tests(site))
 
 # %% [markdown]

@@ -730,7 +730,7 @@ def test_without_docker_the_hub_is_told_so(tmp_path: Path) -> None:
 def test_a_network_that_is_gone_at_two_looks_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], looks: int
 ) -> None:
-    """One that runbook 04 makes anew is gone for a moment, and not made here with what it had before."""
+    """One that runbook 04 makes again is gone for a moment, and not made here with what it had before."""
     monkeypatch.setattr(serve, "_LOOK_S", 0.05)
     allowed = load_text(tmp_path, json.loads(config.filter_settings(Site(site="x", domain="hub.example.edu"))))
 

@@ -31,7 +31,7 @@ import aptrepo
 from hubrun.desired.resource import Action, Resource, Result, facts, unified
 from hubrun.params import Site
 from hubrun.resources.apt_source import AptSource
-from hubrun.resources.conditional import Mended, WhenFileHas
+from hubrun.resources.conditional import Repaired, WhenFileHas
 from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Image, Network
 from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File, OnlyFiles
 from hubrun.resources.hub_database import HubDatabase
@@ -89,7 +89,7 @@ COOKIES = CookieSecret("/var/lib/jupyterhub/cookie_secret", "jupyterhub:jupyterh
 DATABASE = HubDatabase(
     "/var/lib/jupyterhub/jupyterhub.sqlite", "/var/lib/jupyterhub/lti_people.sqlite", "jupyterhub:jupyterhub"
 )
-PART = Mended(File("/etc/conf.d/40-docker.py", "good\n"), "false")
+PART = Repaired(File("/etc/conf.d/40-docker.py", "good\n"), "false")
 LINK = RegistrationLink(
     "chem", "/etc/r.d", "/var/r/chem.json", "https://hub.example.edu/hub/lti13/register", "jupyterhub"
 )
@@ -312,7 +312,7 @@ SCRIPTS = {
 def test_a_label_is_made_of_what_the_resource_has() -> None:
     for resource, *_ in PLANS.values():
         assert resource.label and "{" not in resource.label
-        assert len(resource.writes) == bool(resource.event) or isinstance(resource, (Mended, WhenFileHas))
+        assert len(resource.writes) == bool(resource.event) or isinstance(resource, (Repaired, WhenFileHas))
 
 
 def test_every_probe_and_every_action_is_valid_posix_shell(tmp_path: Path) -> None:
@@ -698,10 +698,10 @@ def test_a_part_of_a_later_runbook_is_written_only_where_it_keeps_the_hub_from_s
     path = machine.root / "40-docker.py"
     if text:
         path.write_text(text)
-    mended = Mended(File(str(path), "good\n"), says.format(path))
-    assert machine.ensure(mended) == ([f"write {path}"] if done else [])
+    repaired = Repaired(File(str(path), "good\n"), says.format(path))
+    assert machine.ensure(repaired) == ([f"write {path}"] if done else [])
     # and the runbook whose part it is finds nothing to do then
-    assert File(str(path), "good\n").plan(File(str(path), "good\n").foresee(there("bad\n"), mended.writes)) == []
+    assert File(str(path), "good\n").plan(File(str(path), "good\n").foresee(there("bad\n"), repaired.writes)) == []
 
 
 def test_a_line_beside_the_secrets_is_put_right_and_the_secrets_stay(machine: Machine) -> None:

@@ -87,7 +87,7 @@ def expired(domain: str) -> bytes:
 
 
 CHANGES = {
-    # None of it is the operator's to mend. The hub, which runs, still has its database open.
+    # None of it is the operator's to repair. The hub, which runs, still has its database open.
     "the hub's configuration broken, its secrets and its database gone": Change(
         "echo 'nothing_like_this()' >> /etc/jupyterhub/conf.d/20-hub.py; rm /etc/jupyterhub/proxy.env /var/lib/jupyterhub/cookie_secret /var/lib/jupyterhub/jupyterhub.sqlite",
         "02",

@@ -727,10 +727,10 @@ def test_check_mode_still_checks_when_there_is_nothing_to_change_and_goes_on_beh
 ) -> None:
     with Server.connect(Site(**sshd.parameters()), check_mode=True) as server:
         server.ensure(Packages("dpkg"))
-        server.check(Test("no", "false", remedy="mend it"))
+        server.check(Test("no", "false", remedy="repair it"))
         server.check(Test("yes", "true"))
     shown = capsys.readouterr().out
-    assert "1 of 1 checks failed\n  failed  no" in shown and "mend it" in shown
+    assert "1 of 1 checks failed\n  failed  no" in shown and "repair it" in shown
     assert "1 check passed\n  ok  yes" in shown
 
 

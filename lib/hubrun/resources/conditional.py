@@ -47,7 +47,7 @@ class WhenFileHas(Resource):
 
 
 @dataclass(frozen=True)
-class Mended(Resource):
+class Repaired(Resource):
     """A file of ours that is there and does not work is written again, ahead of the runbook whose file it is.
 
     works: shell that succeeds when all works, and else names each file that is at fault.
@@ -72,7 +72,7 @@ class Mended(Resource):
     @property
     @override
     def writes(self) -> tuple[str, ...]:
-        return (self.file.path, f"mended:{self.file.path}")
+        return (self.file.path, f"repaired:{self.file.path}")
 
     @override
     def plan(self, found: str) -> list[Action]:

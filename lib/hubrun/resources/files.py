@@ -83,7 +83,7 @@ size=%s' "$path" || echo kind=broken
 
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
-        if f"mended:{self.path}" in written:  # an earlier step writes it as it is here
+        if f"repaired:{self.path}" in written:  # an earlier step writes it as it is here
             return f"mode={self.mode:o}\nowner={self.owner}\nsha256={self.digest}"
         return "" if self.path in written else found  # an earlier step takes it away
 

@@ -32,7 +32,7 @@ _REQUEST_S = 10.0
 _DOCKER_S = 300.0
 _DRAIN_S = 20.0
 # How often the students' network is looked for; it is made again when it was not there twice, so not in the moment in which
-# runbook 04 makes it anew.
+# runbook 04 makes it again.
 _LOOK_S = 2.0
 _Late = asyncio.TimeoutError  # a class of its own in Python 3.10
 

@@ -20,9 +20,9 @@ class WatchedProxy(ConfigurableHTTPProxy):
     async def check_routes(self, user_dict: Any, service_dict: Any, routes: Any = None) -> None:
         await super().check_routes(user_dict, service_dict, routes)
         if self._watch is None:
-            self._watch = asyncio.ensure_future(self._mend(user_dict, service_dict))
+            self._watch = asyncio.ensure_future(self._repair(user_dict, service_dict))
 
-    async def _mend(self, users: Any, services: Any) -> None:
+    async def _repair(self, users: Any, services: Any) -> None:
         api = urlsplit(self.api_url)
         lost = False
         while True:

@@ -51,7 +51,7 @@ class NotStarted(HTTPError):
 
 
 def passing(error: BaseException) -> str:
-    """What is the matter, for the page, where it may mend itself; "" for any other error."""
+    """What is the matter, for the page, where it may pass by itself; "" for any other error."""
     if isinstance(error, HTTPError):
         return ""
     said = f"{error} {getattr(error, 'explanation', '')}"

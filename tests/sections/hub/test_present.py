@@ -52,7 +52,7 @@ def test_only_what_is_the_operators_own_stops_02(tmp_path: Path, name: str) -> N
     check = test.judge(done.returncode, done.stdout)
     assert check.ok == goes_on, done.stdout
     if not goes_on:
-        assert "20-hub.py," not in done.stdout, "ours is not to be mended by hand"
+        assert "20-hub.py," not in done.stdout, "ours is not to be repaired by hand"
         assert said.splitlines()[-1] in done.stdout and "Correct the file" in check.cause
 
 

@@ -72,7 +72,7 @@ class History:
         stamp, now = "%Y%m%dT%H%M%SZ", datetime.datetime.now(datetime.UTC)
         runs = self.runs()
         if runs:
-            with contextlib.suppress(ValueError, OverflowError):  # a name that is no time
+            with contextlib.suppress(ValueError, OverflowError):  # a name that is not a time
                 last = datetime.datetime.strptime(runs[-1].name.partition("-")[0], stamp).replace(tzinfo=datetime.UTC)
                 now = max(now, last + datetime.timedelta(seconds=1))
         return f"{now:{stamp}}-{secrets.token_hex(3)}"

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource
 from hubrun.params import Site
-from hubrun.resources.conditional import Mended
+from hubrun.resources.conditional import Repaired
 from hubrun.resources.files import Directory, File
 from hubrun.resources.hub_database import HubDatabase
 from hubrun.resources.secret_file import CookieSecret, SecretFile
@@ -232,9 +232,9 @@ def part(site: Site, name: str) -> File:
     return File(f"{CONF_D}/{name}", render(name, site), owner=f"root:{site.hub_user}", mode=0o640, check=check)
 
 
-def mended(site: Site) -> list[Resource]:
+def repaired(site: Site) -> list[Resource]:
     """The parts of later runbooks, where they are there and do not load: without them the hub could not start."""
-    return [Mended(part(site, name), loads(site)) for name in OURS[2:]]
+    return [Repaired(part(site, name), loads(site)) for name in OURS[2:]]
 
 
 def folder(site: Site) -> Resource:
