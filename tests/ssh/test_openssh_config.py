@@ -126,7 +126,6 @@ def test_a_block_counts_where_it_applies(find: Find, text: str, user: str) -> No
         ("ProxyJump bob@gate:2200,inner\n", "ssh -o BatchMode=yes -J bob@gate:2200 -W '[hub.example.edu]:22' -- ssh://inner"),
         ("ProxyCommand nc -x p:1 %h %p 2>/dev/null\n", "nc -x p:1 hub.example.edu 22 2>/dev/null"),
         ("ProxyCommand a %r 100%% %n\n", "a root 100% hub.example.edu"),
-        ("ProxyJump none\nProxyCommand nc %h %p\n", ""),  # the first of the two counts: ssh_config(5), ProxyJump
     ],
 )  # fmt: skip
 def test_the_way_there_is_the_one_that_openssh_would_take(find: Find, text: str, proxy: str) -> None:
