@@ -5,6 +5,7 @@ HUBRUN_KEEP=1 leaves the servers running at the end, and the next run uses them 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any, Self
 import pytest
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, Response
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))  # for aptrepo and lti_platform, also when these tests are run alone
@@ -113,21 +116,40 @@ def practice_domains() -> Iterator[None]:
 def networks_change() -> Iterator[None]:
     """Chromium gives up what it loads when a network interface comes or goes, and containers do so all the time.
 
-    https://github.com/microsoft/playwright/issues/13062
+    https://github.com/microsoft/playwright/issues/13062. A form that a page sends by itself ends at an error page of
+    Chromium then, unseen, and is sent again. Who waits in vain is told where the page stands.
     """
-    go = Page.goto
+    changed = "ERR_NETWORK_CHANGED"
+    go, wait = Page.goto, Page.wait_for_url
 
     def goto(page: Page, url: str, **options: Any) -> Response | None:
         for _ in range(9):
             try:
                 return go(page, url, **options)
             except PlaywrightError as error:
-                if "ERR_NETWORK_CHANGED" not in error.message:
+                if changed not in error.message:
                     raise
         return go(page, url, **options)
 
+    def wait_for_url(page: Page, url: Any, *, timeout: float = 30_000, **options: Any) -> None:
+        end = time.monotonic() + timeout / 1000
+        while True:
+            left = end - time.monotonic()
+            try:
+                return wait(page, url, timeout=max(1.0, min(3.0, left) * 1000), **options)
+            except PlaywrightError as error:
+                if left <= 0:
+                    text = page.locator("body").inner_text(timeout=3000)
+                    raise AssertionError(f"{url} did not come: {page.url}\n{text[:2000]}") from error
+                if changed not in error.message and not isinstance(error, PlaywrightTimeout):
+                    raise
+            if page.url.startswith("chrome-error:"):
+                with contextlib.suppress(PlaywrightError):
+                    page.reload()
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Page, "goto", goto)
+        patch.setattr(Page, "wait_for_url", wait_for_url)
         yield
 
 

@@ -23,9 +23,11 @@ from hubrun.practice import docker_engine
 
 PROJECT = Path(__file__).resolve().parents[2]
 # What keeps Chromium from asking anything of anybody by itself.
+# Of HTTP/1.1, Chromium gives up only what connects at the moment at which a network interface comes or goes (see
+# conftest.networks_change); of HTTP/2, all that it loads.
 CHROMIUM_FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--disable-component-update", "--disable-sync", "--disable-http2",
 )  # fmt: skip
 UNITS = ("jupyterhub", "jupyterhub-proxy", "nginx", "docker")
 
