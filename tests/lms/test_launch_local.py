@@ -476,22 +476,14 @@ def message(kind: str, request: Any, **content: Any) -> str:
 def notebook(certificates: tuple[Path, Path, str]) -> Iterator[Callable[[Callable[[Any], list[str]]], Any]]:
     """Serve a kernel whose answers are given by a function of the request; yields a way to execute code there.
 
-    deaf: so many requests are lost before it hears one. dead: over so many websockets nothing is ever heard.
-    lossy: over so many what a cell answers is lost.
+    deaf: so many requests are lost before it hears one.
     """
     ca, leaf, _ = certificates
     servers = []
 
-    def start(answers: Callable[[Any], list[str]], deaf: int = 0, dead: int = 0, lossy: int = 0) -> Any:
-        opened: list[ServerConnection] = []
-
+    def start(answers: Callable[[Any], list[str]], deaf: int = 0) -> Any:
         def serve_kernel(connection: ServerConnection) -> None:
             assert connection.request is not None
-            opened.append(connection)
-            if len(opened) <= dead:
-                for _ in connection:
-                    pass
-                return
             request = json.loads(connection.recv(timeout=5))
             for _ in range(deaf):
                 request = json.loads(connection.recv(timeout=5))
@@ -499,10 +491,6 @@ def notebook(certificates: tuple[Path, Path, str]) -> Iterator[Callable[[Callabl
             connection.send(message("status", request, execution_state="idle"))
             while request["header"]["msg_type"] == "kernel_info_request":
                 request = json.loads(connection.recv(timeout=5))
-            if len(opened) <= dead + lossy:
-                question = json.loads(connection.recv(timeout=5))
-                connection.send(message("kernel_info_reply", question))
-                return
             request["cookie"] = connection.request.headers["Cookie"]
             request["host"] = connection.request.headers["Host"]
             for text in answers(request):
@@ -554,34 +542,8 @@ def test_a_kernel_that_is_not_ready_yet_is_asked_again(notebook: Any, monkeypatc
 
 
 def test_a_kernel_that_never_answers_is_given_up_after_the_time_limit(notebook: Any) -> None:
-    with pytest.raises(CheckFailed, match="neither the kernel nor its answer came within 0.5 s"):
+    with pytest.raises(CheckFailed, match="the kernel did not answer within 0.5 s"):
         notebook(lambda request: [], deaf=100)(timeout_s=0.5)
-
-
-def test_a_kernel_that_is_silent_is_asked_over_a_new_websocket(notebook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_client, "_RELOAD_S", 0.3)
-
-    def answers(request: Any) -> list[str]:
-        return [
-            message("execute_result", request, data={"text/plain": "42"}),
-            message("execute_reply", request, status="ok"),
-            message("status", request, execution_state="idle"),
-        ]
-
-    assert notebook(answers, dead=2)() == "42"
-
-
-def test_a_cell_whose_answer_is_lost_is_executed_once_more(notebook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_client, "_QUIET_S", 0.2)
-
-    def answers(request: Any) -> list[str]:
-        return [
-            message("execute_reply", request, status="ok"),
-            message("execute_result", request, data={"text/plain": "42"}),
-            message("status", request, execution_state="idle"),
-        ]
-
-    assert notebook(answers, lossy=1)() == "42"
 
 
 def test_a_cell_that_raises_is_a_failed_check(notebook: Any) -> None:
@@ -601,6 +563,21 @@ def test_a_cell_that_never_ends_is_given_up_after_the_time_limit(notebook: Any) 
     with pytest.raises(CheckFailed, match="within 0.5 s"):
         notebook(lambda request: [message("status", request, execution_state="busy")])(timeout_s=0.5)
     assert time.monotonic() - began < 5
+
+
+def test_a_notebook_server_that_does_not_answer_at_all_is_given_up_after_the_time_limit(
+    certificates: tuple[Path, Path, str],
+) -> None:
+    ca, leaf, _ = certificates
+    with tls(leaf, []).wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True) as server:
+        accepted: list[socket.socket] = []
+        threading.Thread(target=lambda: accepted.append(server.accept()[0]), daemon=True).start()
+        port = server.getsockname()[1]
+        route = Route(f"https://{DOMAIN}:{port}", "127.0.0.1", trust_ca_file=str(ca))
+        began = time.monotonic()
+        with pytest.raises(CheckFailed, match="did not answer within 0.5 s"):
+            kernel_client.execute(route, f"wss://{DOMAIN}:{port}/user/ada/api/kernels/1/channels", {}, "1", 0.5)
+        assert time.monotonic() - began < 5
 
 
 def test_a_refused_websocket_names_what_nginx_must_pass_on(hub: Hub) -> None:

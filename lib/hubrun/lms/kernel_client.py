@@ -1,4 +1,8 @@
-"""Executing code in a running kernel through the websocket that JupyterLab uses."""
+"""Executing code in a running kernel through the websocket that JupyterLab uses.
+
+By a client with one thread: OpenSSL allows no two at one connection, and one that reads in a thread of its own loses a
+message after the TLS handshake now and then: https://github.com/miguelgrinberg/python-engineio/issues/461.
+"""
 
 from __future__ import annotations
 
@@ -9,99 +13,107 @@ import time
 import uuid
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-from websockets.exceptions import InvalidMessage, WebSocketException
-from websockets.sync.client import ClientConnection, connect
+from websocket import (
+    WebSocket,
+    WebSocketBadStatusException,
+    WebSocketConnectionClosedException,
+    WebSocketException,
+    WebSocketTimeoutException,
+    create_connection,
+)
 
 from hubrun.errors import CheckFailed
 from hubrun.lms.connect_to import Route
 
-# Seconds after which a kernel that has not answered is asked again, and after which it is over a new websocket: as when
-# somebody reloads the page.
+# Seconds after which a kernel that has not answered is asked again.
 _ASK_AGAIN_S = 2.0
-_RELOAD_S = 15.0
-# Seconds without a word after which a kernel that executes is asked whether it still does.
-_QUIET_S = 8.0
-
-
-class _Silent(Exception):
-    """The kernel does not even say that it is there, or has done with a cell and its answer is lost."""
 
 
 def execute(route: Route, url: str, headers: Mapping[str, str], code: str, timeout_s: float) -> str:
     """Execute `code` and return what it printed, then the text of its last value, stripped at the end.
 
     `url` is the kernel's channels (wss://…/api/kernels/<id>/channels), `headers` the browser's cookies.
-    A cell whose answer is lost on the way is executed once more. Raises CheckFailed when the websocket is refused or
-    closes, the code raises, or `timeout_s` seconds go by. The messages are those of
-    https://jupyter-client.readthedocs.io/en/stable/messaging.html, as JSON, since no subprotocol is asked for.
+    Raises CheckFailed when the websocket is refused or closes, the code raises, or `timeout_s` seconds go by. The
+    messages are those of https://jupyter-client.readthedocs.io/en/stable/messaging.html, as JSON, since no subprotocol
+    is asked for.
     """
     deadline = time.monotonic() + timeout_s
+    at_nginx = (
+        "nginx must pass Upgrade and Connection on (proxy_http_version 1.1) and wait a long time (proxy_read_timeout)."
+    )
     try:
-        while True:
-            with contextlib.suppress(_Silent), _open(route, url, headers, deadline) as channels:
-                _await_kernel(channels, deadline)
-                return _execute(channels, code, deadline)
-            if time.monotonic() >= deadline:
-                raise CheckFailed(
-                    f"neither the kernel nor its answer came within {timeout_s:g} s, over several websockets",
-                    url,
-                    "Look at the container's log (docker logs), and at the memory and load of the server.",
-                )
-    except TimeoutError as error:
+        channels = _open(route, url, headers, timeout_s)
+        try:
+            _await_kernel(channels, deadline)
+            return _execute(channels, code, deadline)
+        finally:
+            with contextlib.suppress(WebSocketException, OSError):
+                channels.close(timeout=2)
+    except (WebSocketTimeoutException, TimeoutError) as error:
         raise CheckFailed(
-            f"the kernel did not finish within {timeout_s:g} s", url, "Look at the memory and load of the server."
-        ) from error
-    except (WebSocketException, OSError) as error:
-        raise CheckFailed(
-            f"the websocket of the kernel failed: {error}",
+            f"the kernel did not answer within {timeout_s:g} s",
             url,
-            "nginx must pass Upgrade and Connection on (proxy_http_version 1.1) and wait a long time (proxy_read_timeout).",
+            "Look at the container's log (docker logs), and at the memory and load of the server.",
         ) from error
+    except WebSocketBadStatusException as error:  # its own text has the answer's headers, cookies among them
+        raise CheckFailed(f"the websocket of the kernel is refused: {error.status_code}", url, at_nginx) from None
+    except (WebSocketException, OSError) as error:
+        raise CheckFailed(f"the websocket of the kernel failed: {str(error).rstrip('.')}", url, at_nginx) from error
 
 
-def _open(route: Route, url: str, headers: Mapping[str, str], deadline: float) -> ClientConnection:
-    """Open the kernel's websocket. Jupyter Server answers when it heard the kernel, and hangs up when it did not within
-    a minute (jupyter_server, kernel_info_timeout): _Silent, since JupyterLab opens another one then.
+def _open(route: Route, url: str, headers: Mapping[str, str], timeout_s: float) -> WebSocket:
+    """Open the kernel's websocket. Jupyter Server answers when it has heard the kernel, for a minute at most
+    (jupyter_server, kernel_info_timeout).
     """
-    limit = max(1.0, min(_RELOAD_S, deadline - time.monotonic()))
-    secure = route.ssl_context() if url.startswith("wss:") else None
-    target = route.target("http" + url.removeprefix("ws"))
-    sock = socket.create_connection(target, timeout=limit) if route.is_direct else None
-    try:
-        return connect(
-            url, sock=sock, ssl=secure, additional_headers=headers, open_timeout=limit, close_timeout=2, max_size=None
-        )
-    except (TimeoutError, InvalidMessage) as error:
-        raise _Silent from error
+    context = route.ssl_context() if url.startswith("wss:") else None
+    sock = None
+    if route.is_direct:
+        sock = socket.create_connection(route.target("http" + url.removeprefix("ws")), timeout=timeout_s)
+        if context:
+            sock = context.wrap_socket(sock, server_hostname=urlsplit(url).hostname)
+    # Origin is among the headers.
+    return create_connection(
+        url, timeout_s, header=dict(headers), socket=sock, sslopt={"context": context} if context else None,
+        suppress_origin=True, redirect_limit=0,
+    )  # fmt: skip
 
 
-def _await_kernel(channels: ClientConnection, deadline: float) -> None:
+def _received(channels: WebSocket, until: float) -> Any:
+    """The next message. Raises WebSocketTimeoutException at `until`, of time.monotonic()."""
+    channels.settimeout(max(0.01, until - time.monotonic()))
+    text = channels.recv()
+    if not text:
+        raise WebSocketConnectionClosedException("Jupyter Server closed it")
+    return json.loads(text)
+
+
+def _await_kernel(channels: WebSocket, deadline: float) -> None:
     """Ask what the kernel is until its status comes back: what a kernel says before its outputs are listened to is lost.
 
     So jupyter_client does it too (BlockingKernelClient.wait_for_ready). A kernel that starts on a busy server takes
-    seconds. Raises _Silent after _RELOAD_S seconds.
+    seconds. Raises WebSocketTimeoutException.
     """
     asked: set[str] = set()
-    silent = min(deadline, time.monotonic() + _RELOAD_S)
-    while time.monotonic() < silent:
+    while time.monotonic() < deadline:
         request = _request("kernel_info_request", {})
         asked.add(request["header"]["msg_id"])
         channels.send(json.dumps(request))
-        again = min(silent, time.monotonic() + _ASK_AGAIN_S)
-        with contextlib.suppress(TimeoutError):
+        again = min(deadline, time.monotonic() + _ASK_AGAIN_S)
+        with contextlib.suppress(WebSocketTimeoutException):
             while True:
-                message = json.loads(channels.recv(timeout=max(0.0, again - time.monotonic())))
+                message = _received(channels, again)
                 # Idle, and not busy: what is sent while it answers this question can be lost too.
                 if (
                     message["parent_header"].get("msg_id") in asked
                     and message["content"].get("execution_state") == "idle"
                 ):
                     return
-    raise _Silent
+    raise WebSocketTimeoutException
 
 
-def _execute(channels: ClientConnection, code: str, deadline: float) -> str:
+def _execute(channels: WebSocket, code: str, deadline: float) -> str:
     content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
     request = _request("execute_request", content)
     channels.send(json.dumps(request))
@@ -110,24 +122,11 @@ def _execute(channels: ClientConnection, code: str, deadline: float) -> str:
     error = ""
     replied = idle = False
     # the reply and the outputs travel on two channels: either may be the last to arrive
-    asked: set[str] = set()
     while not (replied and idle):
-        try:
-            message = json.loads(channels.recv(timeout=max(0.0, min(_QUIET_S, deadline - time.monotonic()))))
-        except TimeoutError:
-            if time.monotonic() >= deadline:
-                raise
-            # It answers one request after another: when it answers this one, it has done with the cell.
-            question = _request("kernel_info_request", {})
-            asked.add(question["header"]["msg_id"])
-            channels.send(json.dumps(question))
-            continue
-        parent = message["parent_header"].get("msg_id")
+        message = _received(channels, deadline)
         if message["msg_type"] == "status" and message["content"]["execution_state"] in ("restarting", "dead"):
             raise CheckFailed("the kernel ended while it executed the cell", "kernel", detail="".join(printed))
-        if parent in asked and message["msg_type"] == "kernel_info_reply":
-            raise _Silent
-        if parent != request["header"]["msg_id"]:
+        if message["parent_header"].get("msg_id") != request["header"]["msg_id"]:
             continue
         content = message["content"]
         match message["msg_type"]:
