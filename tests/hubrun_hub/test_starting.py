@@ -132,6 +132,9 @@ class Docker:
     def run_post_stop_hook(self) -> None:
         pass
 
+    async def stop_object(self) -> None:
+        self.state = {"Running": False}
+
     async def remove_object(self) -> None:
         self.removed += 1
 
@@ -204,6 +207,36 @@ def test_what_is_away_for_a_moment_is_waited_for(said: str, caplog: pytest.LogCa
     run(go)
     assert AWAY[said] in passing(RuntimeError(said))
     assert sum("ada waits: " in record.getMessage() for record in caplog.records) == 1, "one line in the log"
+
+
+class StartedUnheard(Docker):
+    """Its container starts, and the answer is lost; then it is as dockerspawner and Docker treat one that runs."""
+
+    state: dict[str, Any] = {}
+
+    async def remove_object(self) -> None:
+        if not self.state.get("Running"):  # 409 is passed over: "Already removing"
+            await super().remove_object()
+
+    async def start(self) -> tuple[str, int]:
+        if not self.state:
+            self.state = {"Running": True}
+            raise RuntimeError("('Connection aborted.', RemoteDisconnected('closed'))")
+        await self.get_object()
+        await self.remove_object()
+        if not self.removed:
+            raise RuntimeError('The container name "/jupyter-0" is already in use by container "ab"')
+        self.state = {"Running": True}
+        return await super().start()
+
+
+def test_a_container_whose_start_was_not_heard_of_is_made_once_more() -> None:
+    class Unheard(Starting, StartedUnheard):  # type: ignore[misc]
+        pass
+
+    server = Unheard()
+    run(lambda: asyncio.wait_for(begin(server), 5))
+    assert server.removed == 1
 
 
 def test_what_stays_away_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

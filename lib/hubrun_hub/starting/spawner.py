@@ -170,6 +170,14 @@ class Starting:
             )
         raise NotStarted(f"Your server ended at once. {_OF_NO_USE}")
 
+    async def remove_object(self: Any) -> None:
+        """Remove the container, also one that runs: the answer to its start was lost with Docker or what stands before it.
+        Docker refuses that, dockerspawner takes the refusal for one that is being removed, and no try would end well.
+        """
+        if self._state.get("Running"):
+            await self.stop_object()
+        await super().remove_object()
+
     async def get_object(self: Any) -> Any:
         """Look at the container; whether memory ran out in it is written into the hub's log once."""
         found = await super().get_object()
