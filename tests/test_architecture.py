@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import sqlite3
@@ -213,3 +214,24 @@ def test_no_two_test_modules_have_one_name() -> None:
     """pytest imports each by its name alone."""
     names = Counter(path.name for path in (PROJECT / "tests").rglob("*.py"))
     assert [name for name, times in names.items() if times > 1] == []
+
+
+# What came with Python 3.11 or later: Ubuntu 22.04, whose Python the hub and our programs have, is at 3.10.
+LATER = {
+    "datetime": {"UTC"}, "typing": {"Self", "Never", "LiteralString", "assert_never", "override"}, "tomllib": set(), "enum": {"StrEnum"},
+    "asyncio": {"timeout", "TaskGroup", "Runner"}, "contextlib": {"chdir"}, "hashlib": {"file_digest"}, "itertools": {"batched"},
+}  # fmt: skip
+
+
+def test_what_runs_on_a_server_asks_for_no_python_that_is_not_there() -> None:
+    found = []
+    for path in (PROJECT / "lib/hubrun_hub").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(), feature_version=(3, 10))):
+            if isinstance(node, ast.ImportFrom) and node.module in LATER and not node.level:
+                names = LATER[node.module]
+                found += [f"{path}: {each.name}" for each in node.names if not names or each.name in names]
+            elif isinstance(node, ast.Import):
+                found += [f"{path}: {each.name}" for each in node.names if LATER.get(each.name) == set()]
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                found += [f"{path}: {node.attr}" for _ in [0] if node.attr in LATER.get(node.value.id, ())]
+    assert found == []

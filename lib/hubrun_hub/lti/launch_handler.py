@@ -10,7 +10,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Awaitable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -102,7 +102,8 @@ class LaunchHandler(BaseHandler):
         `consumer` is the name of whose launch it was; `again`: where the browser tries at once.
         """
         page = page.of(self.authenticator.lms_title(consumer))
-        when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        now = datetime.now(timezone.utc)  # noqa: UP017 - datetime.UTC is there from Python 3.11 on
+        when = now.strftime("%Y-%m-%d %H:%M:%S UTC")
         kept = self.get_secure_cookie(return_url.SIGNED, self.get_cookie(return_url.COOKIE, ""), return_url.KEEP_DAYS)
         template, nonce = TEMPLATE, secrets.token_urlsafe(16)
         if self._framed and framed.is_framed(self.request.headers.get("Sec-Fetch-Dest")):
