@@ -26,6 +26,7 @@ from lti_hub import HOST, PUBLIC_URL, Browser, Hub, form, hub_python, running_hu
 from own_certificate import write_certificate
 
 pytestmark = pytest.mark.hub
+expect.set_options(timeout=30_000)  # ms; see test_framed_browser
 
 STUDENTS = 30
 # What a student's server answers, as far as the hub asks; "ends" is whose server ends at once.
