@@ -4,7 +4,7 @@ All of them have the same `c`. So `c.DockerSpawner.volumes["/x"] = …` in the o
 recipes of JupyterHub's and DockerSpawner's documentation do within one file. (traitlets' own load_subconfig gives each
 file a `c` of its own, which has nothing in it, and there this line is an error: traitlets/config/loader.py.)
 
-Recipes also set a whole list or table again. What of ours the hub cannot do without is put back then (`_keep`).
+Recipes also replace a whole list or table. What of ours the hub cannot do without is put back then (`_keep`).
 """
 
 from __future__ import annotations
