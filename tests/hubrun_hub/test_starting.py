@@ -127,12 +127,13 @@ class Docker:
     state: dict[str, Any] = {"Running": True}
 
     def __init__(self, *answers: Exception) -> None:
-        self.answers, self.hooked, self.removed = list(answers), 0, 0
+        self.answers, self.hooked, self.removed, self.stopped = list(answers), 0, 0, 0
 
     def run_post_stop_hook(self) -> None:
         pass
 
     async def stop_object(self) -> None:
+        self.stopped += 1
         self.state = {"Running": False}
 
     async def remove_object(self) -> None:
@@ -237,6 +238,17 @@ def test_a_container_whose_start_was_not_heard_of_is_made_once_more() -> None:
     server = Unheard()
     run(lambda: asyncio.wait_for(begin(server), 5))
     assert server.removed == 1
+
+
+def test_a_server_that_is_stopped_is_stopped_once() -> None:
+    async def go() -> None:
+        server = Server()
+        assert await server.poll() is None
+        await server.stop_object()  # dockerspawner's stop is these two
+        await server.remove_object()
+        assert (server.stopped, server.removed) == (1, 1)
+
+    run(go)
 
 
 def test_what_stays_away_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,6 +170,10 @@ class Starting:
             )
         raise NotStarted(f"Your server ended at once. {_OF_NO_USE}")
 
+    async def stop_object(self: Any) -> None:
+        await super().stop_object()
+        self._state = {}  # it does not run: `remove_object` need not stop it once more
+
     async def remove_object(self: Any) -> None:
         """Remove the container, also one that runs: the answer to its start was lost with Docker or what stands before it.
         Docker refuses that, dockerspawner takes the refusal for one that is being removed, and no try would end well.
