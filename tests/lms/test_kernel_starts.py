@@ -140,4 +140,3 @@ def test_no_message_is_lost_at_the_beginning_of_a_connection(tmp_path: Path, bus
         route = Route(f"https://localhost:{port}", trust_ca_file=str(certificate))
         for _ in range(CONNECTIONS):
             assert kernel_client.execute(route, f"wss://localhost:{port}/channels", {}, "", 10) == ""
-        server.shutdown()
