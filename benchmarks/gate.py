@@ -22,8 +22,9 @@ from benchmarks.figures import Figure
 from hubrun import Server, params
 from hubrun.environment import PROJECT
 from hubrun.practice import docker_engine
-from hubrun.sections.https.nginx import HTTPS_FILE
-from hubrun.sections.verify.verification import STUDENTS, Verification
+from hubrun.sections.https.other_sites import HTTPS_FILE
+from hubrun.sections.verify.test_users import STUDENTS
+from hubrun.sections.verify.verification import Verification
 
 ROUNDS, SECONDS = 3, 3
 ALLOWED_MS, WANTED_PER_S = 5.0, 500.0

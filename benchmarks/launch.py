@@ -24,7 +24,8 @@ from hubrun.lms.connect_to import Route
 from hubrun.lms.lti11 import LaunchRequest
 from hubrun.practice.docker_engine import Say
 from hubrun.sections.verify import outside_checks
-from hubrun.sections.verify.verification import STUDENTS, Verification
+from hubrun.sections.verify.test_users import STUDENTS
+from hubrun.sections.verify.verification import Verification
 from hubrun.shell import quote
 
 LIMIT = 120.0  # seconds for one launch

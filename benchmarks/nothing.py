@@ -84,8 +84,7 @@ class Converged:
         return figures
 
     def _login(self, there: ours.Target, proxy: Proxy) -> int:
-        opened, _ = connection.open(there.site)
-        opened.close()
+        connection.open(there.site).connection.close()
         return sum(trips.count for trips in proxy.take())
 
     def _count(self, there: ours.Target, proxy: Proxy, book: Path, login: int) -> tuple[int, int]:

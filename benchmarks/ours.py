@@ -61,7 +61,7 @@ def install(
     converged: nothing may be left to do. Raises CommandFailed when it fails, CheckFailed when it changed something.
     """
     limit = NOTHING_LIMIT if converged else INSTALL_LIMIT
-    command = (sys.executable, "-c", _HUBRUN, target.site_file, target.records, *books)
+    command: list[str | Path] = [sys.executable, "-c", _HUBRUN, target.site_file, target.records, *books]
     done = processes.well(processes.run(command, limit, watch=watch), "hubrun install")
     status = json.loads((last_run(target) / "manifest.json").read_text())["predicate"]["status"]
     if status != ("ok" if converged else "changed"):

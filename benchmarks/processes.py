@@ -14,6 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
+from typing_extensions import override
+
 from hubrun.environment import PROJECT
 from hubrun.errors import CommandFailed
 
@@ -108,6 +110,7 @@ class Ear(threading.Thread):
         self.times: list[float] = []
         self.start()
 
+    @override
     def run(self) -> None:
         while piece := self.stream.read1(1 << 16):  # type: ignore[attr-defined]
             self.heard.append(piece)
@@ -126,6 +129,7 @@ class Watcher(threading.Thread):
         self._over = threading.Event()
         self.start()
 
+    @override
     def run(self) -> None:
         while not self._over.wait(SAMPLE_SECONDS):
             self.peak_mb = max(self.peak_mb, sum(map(pss_mb, family(self.pid))))

@@ -85,7 +85,7 @@ def install(folder: Path) -> None:
     """Make a virtual environment with TOOLS, each by itself: one that cannot be had keeps out no other."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True, stdout=subprocess.DEVNULL)
     uv = shutil.which("uv")
-    pip = (
+    pip: list[str | Path] = (
         [uv, "pip", "install", "-q", "--python", folder / "bin/python"] if uv else [folder / "bin/pip", "install", "-q"]
     )
     for tool in TOOLS:

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from oauthlib.oauth1 import SIGNATURE_TYPE_BODY
 from oauthlib.oauth1 import Client as OAuth1
+from typing_extensions import override
 
 HUB_URL = "https://hub.example.edu:8443/"
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
@@ -208,6 +209,7 @@ class Lms(Platform):
                 self.end_headers()
                 self.wfile.write(b"oops" if lms.broken else json.dumps({"keys": lms.published}).encode())
 
+            @override
             def log_message(self, *_: Any) -> None:
                 pass
 
