@@ -7,20 +7,21 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
 
 from books import until
+from command_line import Hubrun, command_line
 from hubrun import params
-from hubrun.cli import main
 from hubrun.desired.server import Server
 from hubrun.environment import PROJECT
 from hubrun.errors import CommandFailed
 from hubrun.records.ledger.manifest import Step
+from hubrun.records.run import site_run
 from hubrun.records.run.signals import Stopped
 from hubrun.records.run.site_run import Run
 from sshd import Sshd, make_key, serve
@@ -28,29 +29,11 @@ from sshd import Sshd, make_key, serve
 pytestmark = pytest.mark.slow
 
 
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: list[str]
-
-
-Hubrun = Callable[..., Ended]
-
-
 @pytest.fixture
 def hubrun(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Hubrun:
     """Runs `./hubrun …` in this process, with records in a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["hubrun", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main.main()
-        out, err = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Ended(ended.value.code, out, err.splitlines())
-
-    return run
+    return command_line(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -134,18 +117,49 @@ def test_a_changed_host_key_is_one_line_and_nothing_was_run(
     ("arguments", "says"),
     [
         (["install", "site.yaml", "--set", "nonsense"], "'nonsense' is not of the form name=value"),
-        (["install"], "Missing argument 'params/SITE.yaml...'"),
-        (["install", "site.yaml", "--frm", "03"], "--frm"),
-        (["instal", "site.yaml"], "No such command 'instal'"),
+        (["install", "site.yaml", "--frm", "03"], "'--from'"),
+        (["instal", "site.yaml"], "No such command 'instal'. Did you mean 'install'?"),
         (["practice", "up", "--os", "plan9"], "'plan9' is not one of"),
         (["practice", "up", "--name", "No Such"], "No Such"),
         (["lab", "nowhere.yaml"], "cannot read the params file"),
+        (["params/site.yaml"], "Did you mean ./hubrun plan params/site.yaml?"),
+        (["site.yml", "--only", "03"], "Did you mean ./hubrun plan site.yml --only 03?"),
+        (["records", "lst"], "Did you mean 'list'?"),
+        (["practice", "don"], "Did you mean 'down'?"),
     ],
 )
 def test_a_command_line_that_cannot_be_right_is_exit_code_2(hubrun: Hubrun, arguments: list[str], says: str) -> None:
     ended = hubrun(*arguments)
     assert ended.code == 2
     assert says in ended.err[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["plan", "site.yaml"], 1),
+        (["install", "site.yaml"], 2),
+        (["install", "site.yaml", "--only", "01"], 2),
+        (["lab", "site.yaml"], 2),
+        (["practice"], 2),
+    ],
+)
+def test_a_runbook_that_differs_from_its_twin_stops_everything_that_runs_it(
+    arguments: list[str], code: int, hubrun: Hubrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was begun: neither a connection, nor JupyterLab, nor a practice server."""
+    shutil.copytree(PROJECT / "runbooks", tmp_path / "runbooks")
+    monkeypatch.setattr(site_run, "PROJECT", tmp_path)
+    with (tmp_path / "runbooks/01_server.py").open("a") as twin:
+        twin.write("# more\n")
+    (tmp_path / "site.yaml").write_text("site: x\ndomain: hub.example.edu\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("something was begun"))
+    monkeypatch.setattr("hubrun.practice.up", lambda *_: pytest.fail("a practice server was begun"))
+    monkeypatch.setattr(Server, "connect", lambda *_: pytest.fail("a server was logged in to"))
+    ended = hubrun(*arguments)
+    assert (ended.code, ended.out, len(ended.err)) == (code, "", 1)
+    assert ended.err[0].startswith("hubrun: runbooks/01_server.ipynb: differs from its twin 01_server.py in cell ")
+    assert "(Summary). If the .py is right: .venv/bin/jupytext " in ended.err[0]
 
 
 @pytest.mark.parametrize("arguments", [["plan"], ["install", "--check"]])
@@ -305,13 +319,14 @@ def test_a_failure_outside_a_runbook_shows_the_end_of_its_output(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], ["install", "plan", "practice", "lab", "params", "./hubrun practice"]),
+        ([], ["install", "plan", "practice", "lab", "params", "./hubrun practice", "./hubrun new SITE"]),
         (["install"], ["--from", "--only", "--set", "--records", "--json", "--check", "--resume", "(records)"]),
         (["plan"], ["--from", "--set", "2 when something is"]),
         (["practice"], ["--name", "--os", "up", "info", "down", "reset", "ssh"]),
         (["practice", "info"], ["--json"]),
         (["params"], ["--yaml", "--cell"]),
         (["lab"], ["--port", "--no-browser"]),
+        (["new"], ["--domain", "--host", "never written over"]),
     ],
 )
 @pytest.mark.parametrize("option", ["--help", "-h"])

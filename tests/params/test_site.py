@@ -81,8 +81,16 @@ def test_a_bad_file_is_one_line_with_the_file_the_line_and_what_is_right(file: P
 def test_a_missing_file_names_the_one_that_was_meant(tmp_path: Path) -> None:
     (tmp_path / "biology.yaml").touch()
     assert f"Did you mean {tmp_path / 'biology.yaml'}?" in refusal(tmp_path / "biolgy.yaml")
-    assert "Copy params/example.yaml" in refusal(tmp_path / "elsewhere/site.yaml")
+    assert "`./hubrun new SITE` writes one" in refusal(tmp_path / "elsewhere/site.yaml")
     assert "Is a directory" in refusal(tmp_path)
+
+
+def test_a_sites_name_alone_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params/biology.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    for given in ("biology", "biolgy.yaml", "biology.yml"):
+        assert "Did you mean params/biology.yaml?" in refusal(Path(given))
 
 
 def test_a_file_that_is_no_text(file: Path) -> None:

@@ -30,7 +30,7 @@ from hubrun.redaction.secret import Secret
 from hubrun.resources.files import Directory, File
 from hubrun.resources.packages import Packages
 from hubrun.ssh import connection, openssh_config
-from hubrun.ssh.connection import fingerprint
+from hubrun.ssh.connection import ShownKey, fingerprint
 from sshd import Sshd, authority_line, certify, make_key, serve
 
 
@@ -108,6 +108,23 @@ def test_an_unknown_host_key_is_refused_with_two_ways_on(sshd: Sshd, tmp_path: P
     said = refusal(Unreachable, sshd.parameters(ssh_known_hosts_file=str(tmp_path / "empty")))
     assert "host key is not known" in said
     assert "ssh_host_fingerprint" in said and "log in once with ssh" in said
+
+
+def test_what_host_key_a_server_shows_is_read_without_a_login(sshd: Sshd, tmp_path: Path) -> None:
+    offered, known = len(sshd.offered), tmp_path / "known"
+    other = Ed25519Key.from_private_key_file(str(make_key(tmp_path / "other")))
+
+    def shown(text: str) -> ShownKey:
+        known.write_text(text)
+        return connection.show_host_key(Site(**sshd.parameters(ssh_known_hosts_file=str(known))))
+
+    key = ("ssh-ed25519", sshd.host_key.fingerprint)
+    assert shown(sshd.known(sshd.host_key)) == ShownKey(*key)
+    assert shown("") == ShownKey(*key, "the server's host key is not known")
+    changed = shown(sshd.known(other))
+    assert (changed.kind, changed.fingerprint, changed.another) == (*key, True)
+    assert "has changed" in changed.refused
+    assert len(sshd.offered) == offered
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import click
 
 from hubrun import params
 from hubrun.environment import PROJECT, SITE_FILE
+from hubrun.records.run import site_run
 
 
 @click.command()
@@ -19,6 +20,7 @@ from hubrun.environment import PROJECT, SITE_FILE
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 def lab(site_file: Path | None, port: int, no_browser: bool) -> int:
     """Open the runbooks in JupyterLab, to step through them for a site."""
+    site_run.runbooks()  # raises for a notebook that differs from its twin
     environment = dict(os.environ)
     if site_file:
         params.load(site_file)

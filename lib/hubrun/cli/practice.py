@@ -11,6 +11,7 @@ import click
 from hubrun import practice as practice_server
 from hubrun.cli.sites import run_site
 from hubrun.practice.server_images import RELEASES
+from hubrun.records.run import site_run
 from hubrun.terminal import echo
 
 
@@ -54,6 +55,7 @@ def practice(context: click.Context) -> int | None:
 
 def rehearse(chosen: Choice) -> int:
     """Start the practice server, run the runbooks against it, and say where the time went. The exit code."""
+    site_run.runbooks()  # what is wrong with them is said before a server is made
     began = time.monotonic()
     server = practice_server.up(chosen.name, chosen.os_name, say)
     made = time.monotonic() - began

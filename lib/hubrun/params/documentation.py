@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any, cast, get_origin
 
 import yaml
 from pydantic.fields import FieldInfo
 
+from hubrun.control_characters import in_one_line
 from hubrun.params.site import Site, fields
 
 GROUPS = {
@@ -41,18 +43,41 @@ def cell(runbook: str) -> str:
 
 def example() -> str:
     """params/example.yaml: every parameter with its help; those with a default are commented out."""
-    lines = [
-        "# Every parameter of a site. Copy this file, fill in the first lines, and uncomment what you want otherwise.",
-        "# `./hubrun plan params/YOURS.yaml` shows what would be done; `./hubrun install params/YOURS.yaml` does it.",
+    head = [
+        "Every parameter of a site, with its default. `./hubrun new SITE` writes such a file for a site of yours.",
+        "`./hubrun plan params/SITE.yaml` shows what would be done; `./hubrun install params/SITE.yaml` does it.",
     ]
+    return params_file(head, EXAMPLE)
+
+
+def params_file(
+    head: Sequence[str],
+    values: Mapping[str, Any],
+    proposed: Mapping[str, Any] = {},
+    notes: Mapping[str, Sequence[str]] = {},
+) -> str:
+    """A params file with comments: every parameter with its help, in groups, below the lines of `head`.
+
+    values: those that are set. proposed: values that stand there commented out, as defaults do. notes: lines by parameter,
+    below its help. A parameter without a default that is not in `values` is left empty, which the schema refuses.
+    """
+    lines = [f"# {line}" for line in head]
     for name, field in Site.model_fields.items():
         if name in GROUPS:
             lines += ["", f"# ---- {GROUPS[name]}"]
-        lines += textwrap.wrap(str(field.description), 110, initial_indent="# ", subsequent_indent="# ")
-        value = EXAMPLE.get(name, default(field))
-        text = yaml.safe_dump({name: value}, default_flow_style=False, width=1000).strip()
-        lines.append(text if field.is_required() else f"#{text}")
+        for text in (str(field.description), *notes.get(name, ())):
+            lines += textwrap.wrap(in_one_line(text), 110, initial_indent="# ", subsequent_indent="# ")
+        if name in values:
+            lines.append(_yaml(name, values[name]))
+        elif field.is_required():
+            lines.append(f"{name}:")
+        else:
+            lines.append(f"#{_yaml(name, proposed.get(name, field.default))}")
     return "\n".join(lines) + "\n"
+
+
+def _yaml(name: str, value: Any) -> str:
+    return yaml.safe_dump({name: value}, default_flow_style=False, width=1000).strip()
 
 
 def table() -> str:

@@ -40,8 +40,9 @@ def read_yaml(path: str | Path) -> tuple[dict[str, Any], dict[str, int]]:
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], 1)
-        remedy = f"Did you mean {path.parent / near[0]}?" if near else "Copy params/example.yaml and fill it in"
+        files = {each.stem: each for folder in (Path("params"), path.parent) for each in folder.glob("*.yaml")}
+        near = difflib.get_close_matches(path.stem, files, 1)
+        remedy = f"Did you mean {files[near[0]]}?" if near else "`./hubrun new SITE` writes one to fill in"
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise BadInput(f"cannot read the params file: {reason}", str(path), remedy) from None
     try:

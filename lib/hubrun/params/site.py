@@ -52,9 +52,7 @@ class Site(AsYamlReads):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     # -- the site and how it is reached
-    site: str = _param(
-        "all", "name of the site; its records are kept under this name", pattern=r"^[a-z0-9][a-z0-9-]{0,40}$"
-    )
+    site: kinds.SiteName = _param("all", "name of the site; its records are kept under this name")
     domain: kinds.Domain = _param("all", "the hub's host name, as in https://DOMAIN/")
     public_address: kinds.Host = _param(
         "03 05 06",

@@ -19,6 +19,8 @@ from hubrun.control_characters import CONTROL
 
 # A host name: RFC 1123 section 2.1, at least two labels, since no CA certifies a single one.
 DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+# A folder of records has this name.
+_SITE = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 # What useradd accepts on Debian and Ubuntu: adduser.conf(5), NAME_REGEX.
 LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 # For SSH: also names of ssh_config(5), which may have an underscore.
@@ -139,6 +141,7 @@ def _free(most: int) -> Callable[[str], bool]:
 
 is_https = _url("https")
 
+SiteName = Annotated[str, _kind(_SITE.fullmatch, "at most 41 lower-case letters, digits and -", empty=False)]
 Domain = Annotated[
     str,
     _kind(

@@ -44,6 +44,19 @@ class Login:
     host_key: str
 
 
+@dataclass(frozen=True)
+class ShownKey:
+    """A host key that a server showed. kind: such as ssh-ed25519. refused: why it is not believed, "" when it is.
+
+    another: something is known of the server already, and this is not it.
+    """
+
+    kind: str
+    fingerprint: str
+    refused: str = ""
+    another: bool = False
+
+
 class _Client(SSHClient):
     """What Fabric connects with: goes where ssh would. Paramiko's own knows no `Match`, and no host certificates."""
 
@@ -81,6 +94,32 @@ def open(site: Site) -> Login:
 
 def _log_in_to(site: Site, target: Target) -> tuple[Transport, str]:
     known = _known(site, target)
+    transport, key = _exchange_keys(target, known)
+    try:
+        host_key = _verified(key, site, target, known)
+        _log_in(transport, site, target)
+    except BaseException:
+        transport.close()
+        raise
+    _tune(transport)
+    return transport, host_key
+
+
+def show_host_key(site: Site) -> ShownKey:
+    """The host key that the site's server shows to whoever asks. No login is tried. Raises Unreachable, BadInput."""
+    target = openssh_config.target(site)
+    known = _known(site, target)
+    transport, key = _exchange_keys(target, known)
+    transport.close()
+    try:
+        _verified(key, site, target, known)
+    except Unreachable as refused:
+        return ShownKey(key.get_name(), fingerprint(key.asbytes()), refused.what, another=bool(known))
+    return ShownKey(key.get_name(), fingerprint(key.asbytes()))
+
+
+def _exchange_keys(target: Target, known: list[Known]) -> tuple[Transport, PKey]:
+    """A connection, and the host key that the server has proved to have. Nobody has verified it. Raises Unreachable."""
     with tempfile.TemporaryFile() as errors:
         try:
             transport = Transport(_socket(target, errors))
@@ -95,18 +134,13 @@ def _log_in_to(site: Site, target: Target) -> tuple[Transport, str]:
             security = transport.get_security_options()
             certified = [f"{name}-cert-v01@openssh.com" for name in security.key_types]
             security.key_types = known_hosts.algorithms(known, [*security.key_types, *certified])
-            try:
-                transport.start_client(timeout=CONNECT_SECONDS)
-                key = transport.get_remote_server_key()
-            except (OSError, EOFError, SSHException) as error:
-                raise _no_connection(error, target, errors) from None
-            host_key = _verified(key, site, target, known)
-            _log_in(transport, site, target)
-        except BaseException:
+            transport.start_client(timeout=CONNECT_SECONDS)
+            return transport, transport.get_remote_server_key()
+        except BaseException as error:
             transport.close()
+            if isinstance(error, (OSError, EOFError, SSHException)):
+                raise _no_connection(error, target, errors) from None
             raise
-    _tune(transport)
-    return transport, host_key
 
 
 # -- the way there

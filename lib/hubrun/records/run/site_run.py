@@ -26,7 +26,7 @@ from hubrun.records.ledger.history import ASKED, History
 from hubrun.records.ledger.history import Run as Kept
 from hubrun.records.ledger.manifest import Cause, Link, Manifest, Mode, Packages, Record, RunbookRecord, Signer, Status
 from hubrun.records.ledger.steps import Listener, derive, now, seconds_between
-from hubrun.records.run import resume
+from hubrun.records.run import resume, twins
 from hubrun.records.run.signals import REASONS, Stopped, at_once, on_signal
 from hubrun.redaction.redact import HERE
 from hubrun.ssh.prefetch_store import ProbeStore, RunbookProbes, left_over
@@ -248,17 +248,17 @@ def _cause(stopped: KeyboardInterrupt) -> Cause:
 def runbooks(first: str = "", only: str = "") -> list[Path]:
     """The runbooks in order: from the one whose name begins with `first`, or the one that begins with `only`.
 
-    Raises BadInput when no runbook begins so.
+    Raises BadInput when no runbook begins so, or when one of them differs from its twin.
     """
     every = sorted((PROJECT / "runbooks").glob("[0-9][0-9]_*.ipynb"))
     names = ", ".join(path.stem for path in every)
     for wanted, option in ((first, "--from"), (only, "--only")):
         if wanted and not any(path.stem.startswith(wanted) for path in every):
             raise BadInput(f"there is no runbook {wanted}", option, f"There are {names}")
-    if only:
-        return [path for path in every if path.stem.startswith(only)]
     start = next((i for i, path in enumerate(every) if path.stem.startswith(first)), 0)
-    return every[start:]
+    chosen = [path for path in every if path.stem.startswith(only)] if only else every[start:]
+    twins.check(chosen)
+    return chosen
 
 
 @contextlib.contextmanager
