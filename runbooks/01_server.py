@@ -59,6 +59,7 @@ docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repo
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
 base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on: name:tag, or name:tag@sha256:…
 check: bool = False  # True: show what would change and touch nothing
+plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
 # %% [markdown]
 # ## Target
@@ -69,7 +70,7 @@ check: bool = False  # True: show what would change and touch nothing
 from hubrun import Server, site_from
 
 site = site_from(globals())
-server = Server.connect(site, check_mode=check)
+server = Server.connect(site, check_mode=check, plan_first=plan_first)
 server
 
 # %% [markdown]

@@ -73,6 +73,7 @@ canvas_navigation: str = "members"  # who sees the tool in the course navigation
 canvas_renew_key: bool = False  # send key and secret to Canvas again although the tool is there (after you made new ones)
 git_links: list = []  # nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]; `folder` is where it goes, if not a folder of the repository's name
 check: bool = False  # True: show what would change and touch nothing
+plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
 # %% [markdown]
 # ## Target
@@ -83,7 +84,7 @@ check: bool = False  # True: show what would change and touch nothing
 from hubrun import Server, site_from
 
 site = site_from(globals())
-server = Server.connect(site, check_mode=check)
+server = Server.connect(site, check_mode=check, plan_first=plan_first)
 server
 
 # %% [markdown]
