@@ -26,6 +26,8 @@
 # ## Parameters
 #
 # They come from your file in `params/`. To run one notebook by hand: `papermill runbooks/01_server.ipynb out.ipynb -f params/SITE.yaml`. In `./hubrun lab params/SITE.yaml` the file is read first, and a value that you change in this cell overrides it.
+#
+# Two of them are about this run, and are not in the file. `check: True` only looks. `plan_first: True` is for a person who goes from cell to cell: a step first shows what it would change, and does exactly that when you run its cell again.
 
 # %% tags=["parameters"]
 site: str = ""  # name of the site; its records are kept under this name

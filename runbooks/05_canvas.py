@@ -193,7 +193,7 @@ canvas_setup.by_api(server)
 # %% [markdown]
 # ## The tool in Canvas, by hand
 #
-# Without `canvas_url`. Tick what you have done (double-click this text and put an `x` between the brackets):
+# Without `canvas_url`. Tick what you have done, here and in the other lists of this runbook: double-click the text, and put an `x` between the brackets. In `./hubrun lab` the record keeps who ticked what, and when. After a `./hubrun install`, open this runbook there and tick: that session has a record of its own.
 #
 # - [ ] Canvas → **Admin** → **Settings** → **Apps** → **View App Configurations** (for one course: the course's **Settings** → **Apps**)
 # - [ ] LTI 1.1: **+ App**, Configuration Type **Manual Entry** with the values above; or **Paste XML**, with key and secret in the fields beside it

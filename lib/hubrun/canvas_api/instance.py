@@ -50,7 +50,7 @@ class Canvas:
         or CanvasFailed; what was changed before it stays, and the next run goes on from there.
         """
         live, started = ProgressLine(), time.monotonic()
-        results: list[Result] = []
+        results: list[Result] | None = None
         notes: list[str] = []
         error: HubrunError | None = None
         self.approval.begin(self.results)
@@ -70,9 +70,10 @@ class Canvas:
             error, failure.shown = failure, True
             raise
         finally:
-            card = results_card(results, time.monotonic() - started, self.approval.note, error)
-            rows = [*card.rows, *(Row("note", note) for note in dict.fromkeys(notes))]
-            live.finish(replace(card, rows=rows))
+            if results is not None or error:
+                card = results_card(results or [], time.monotonic() - started, self.approval.note, error)
+                rows = [*card.rows, *(Row("note", note) for note in dict.fromkeys(notes))]
+                live.finish(replace(card, rows=rows))
 
     def _plan(self, resources: Sequence[CanvasResource], looks: Sequence[Mapping[str, Any]]) -> list[Result]:
         """What is to be done to each of the resources."""

@@ -161,6 +161,8 @@ def results_card(results: Sequence[Result], seconds: float, note: str = "", erro
             said = _said(error)
             parts += [error.detail] if error.detail not in result.log else []
         rows.append(Row(result.status, result.label, seen, "\n".join(parts), final_text(result.log), said))
+    if any(result.status == "interrupted" for result in results):
+        note = "Run this cell again: it carries on from what is there."
     if error:
         note = what_next(error)
         if not any(row.said for row in rows):

@@ -136,7 +136,7 @@ class Server:
         differs after its actions.
         """
         live, started = ProgressLine(), time.monotonic()
-        results: list[Result] = []
+        results: list[Result] | None = None
         error: HubrunError | None = None
         self.approval.begin(self.results)
         try:
@@ -155,7 +155,8 @@ class Server:
             error, failure.shown = failure, True
             raise
         finally:
-            live.finish(results_card(results, time.monotonic() - started, self.approval.note, error))
+            if results is not None or error:
+                live.finish(results_card(results or [], time.monotonic() - started, self.approval.note, error))
 
     def _look(self, resources: Sequence[Resource]) -> list[Result]:
         """What is to be done to each of the resources."""
