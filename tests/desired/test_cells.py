@@ -60,8 +60,11 @@ class Notebook:
                 error = what
             elif kind == "status" and what["execution_state"] == "idle":
                 break
-        reply = self.client.get_shell_msg(timeout=60)["content"]
-        return Ran(reply["status"], list(shown.values()), error)
+        while (reply := self.client.get_shell_msg(timeout=60))["parent_header"]["msg_id"] != message["header"][
+            "msg_id"
+        ]:
+            pass
+        return Ran(reply["content"]["status"], list(shown.values()), error)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def notebook() -> Iterator[Notebook]:
     manager, client = start_new_kernel(kernel_name="python3", cwd=str(PROJECT))
     try:
