@@ -26,6 +26,8 @@
 # ## Parameters
 #
 # They come from your file in `params/`. To run one notebook by hand: `papermill runbooks/01_server.ipynb out.ipynb -f params/SITE.yaml`. In `./hubrun lab params/SITE.yaml` the file is read first, and a value that you change in this cell overrides it.
+#
+# Two of them are about this run, and are not in the file. `check: True` only looks. `plan_first: True` is for a person who goes from cell to cell: a step first shows what it would change, and does exactly that when you run its cell again.
 
 # %% tags=["parameters"]
 site: str = ""  # name of the site; its records are kept under this name
@@ -59,6 +61,7 @@ docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repo
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
 base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on: name:tag, or name:tag@sha256:…
 check: bool = False  # True: show what would change and touch nothing
+plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
 # %% [markdown]
 # ## Target
@@ -69,7 +72,7 @@ check: bool = False  # True: show what would change and touch nothing
 from hubrun import Server, site_from
 
 site = site_from(globals())
-server = Server.connect(site, check_mode=check)
+server = Server.connect(site, check_mode=check, plan_first=plan_first)
 server
 
 # %% [markdown]

@@ -96,6 +96,7 @@ idle_minutes: int = 60  # stop a student's server after this many idle minutes; 
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
 canvas_tool_name: str = "JupyterHub"  # name of the tool in the LMS
 check: bool = False  # True: show what would change and touch nothing
+plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
 # %% [markdown]
 # ## Target
@@ -106,7 +107,7 @@ check: bool = False  # True: show what would change and touch nothing
 from hubrun import Server, site_from
 
 site = site_from(globals())
-server = Server.connect(site, check_mode=check)
+server = Server.connect(site, check_mode=check, plan_first=plan_first)
 server
 
 # %% [markdown]

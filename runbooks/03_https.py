@@ -75,6 +75,7 @@ acme_dns_seconds: int = 60  # how long the DNS service takes to show a new recor
 hsts_seconds: int = 31536000  # how long browsers must use only HTTPS, in seconds; 0: do not tell them
 upload_limit_mb: int = 512  # largest upload that nginx accepts, in MB
 check: bool = False  # True: show what would change and touch nothing
+plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
 # %% [markdown]
 # ## Target
@@ -85,7 +86,7 @@ check: bool = False  # True: show what would change and touch nothing
 from hubrun import Server, site_from
 
 site = site_from(globals())
-server = Server.connect(site, check_mode=check)
+server = Server.connect(site, check_mode=check, plan_first=plan_first)
 server
 
 # %% [markdown]

@@ -73,6 +73,7 @@ canvas_navigation: str = "members"  # who sees the tool in the course navigation
 canvas_renew_key: bool = False  # send key and secret to Canvas again although the tool is there (after you made new ones)
 git_links: list = []  # nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]; `folder` is where it goes, if not a folder of the repository's name
 check: bool = False  # True: show what would change and touch nothing
+plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
 # %% [markdown]
 # ## Target
@@ -83,7 +84,7 @@ check: bool = False  # True: show what would change and touch nothing
 from hubrun import Server, site_from
 
 site = site_from(globals())
-server = Server.connect(site, check_mode=check)
+server = Server.connect(site, check_mode=check, plan_first=plan_first)
 server
 
 # %% [markdown]
@@ -192,7 +193,7 @@ canvas_setup.by_api(server)
 # %% [markdown]
 # ## The tool in Canvas, by hand
 #
-# Without `canvas_url`. Tick what you have done (double-click this text and put an `x` between the brackets):
+# Without `canvas_url`. Tick what you have done, here and in the other lists of this runbook: double-click the text, and put an `x` between the brackets. In `./hubrun lab` the record keeps who ticked what, and when. After a `./hubrun install`, open this runbook there and tick: that session has a record of its own.
 #
 # - [ ] Canvas → **Admin** → **Settings** → **Apps** → **View App Configurations** (for one course: the course's **Settings** → **Apps**)
 # - [ ] LTI 1.1: **+ App**, Configuration Type **Manual Entry** with the values above; or **Paste XML**, with key and secret in the fields beside it

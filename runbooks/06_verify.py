@@ -61,6 +61,7 @@ student_networks: list = []  # private networks that students' containers may re
 image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
 user_memory_mb: int = 1024  # memory limit of one student's server, in MB
 check: bool = False  # True: show what would change and touch nothing
+plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
 # %% [markdown]
 # ## Target
@@ -71,7 +72,7 @@ check: bool = False  # True: show what would change and touch nothing
 from hubrun import Server, site_from
 
 site = site_from(globals())
-server = Server.connect(site, check_mode=check)
+server = Server.connect(site, check_mode=check, plan_first=plan_first)
 server
 
 # %% [markdown]

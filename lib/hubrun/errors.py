@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from hubrun.control_characters import plain
-
 
 class HubrunError(Exception):
     """What failed (`what`), where it failed (`where`), and what to do next (`remedy`).
 
     `exit_code` is what a command ends with: 1 for a failure, 2 for bad input (`plan`: 1; README, Commands).
-    `detail` is the evidence (the end of a command's output), shown below the line.
+    `detail` is the evidence (the end of a command's output). `shown`: a card has said all of it to the person.
     """
 
     exit_code = 1
@@ -22,6 +20,7 @@ class HubrunError(Exception):
         self.where = where
         self.remedy = remedy
         self.detail = detail
+        self.shown = False
 
     @override
     def __str__(self) -> str:
@@ -29,10 +28,6 @@ class HubrunError(Exception):
         if self.remedy:
             text += f". {self.remedy}"
         return text
-
-    def _render_traceback_(self) -> list[str]:
-        """IPython shows this in place of a traceback: a reader needs the reason, not our frames."""
-        return [plain(line) for line in (f"{type(self).__name__}: {self}", *self.detail.splitlines()[-30:])]
 
 
 class BadInput(HubrunError):

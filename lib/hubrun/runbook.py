@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hubrun import params
+from hubrun.desired.cell_errors import show_errors_as_cards
+from hubrun.desired.current_cell import current_cell
 from hubrun.environment import ENGINE, MESSAGE, PENDING, PROJECT, SITE_FILE
 from hubrun.errors import BadInput
 from hubrun.params import Site, documentation
@@ -25,6 +27,7 @@ def site_from(namespace: Mapping[str, Any]) -> Site:
     """
     # Papermill starts in the project's folder, JupyterLab in runbooks/: relative paths mean the same in both.
     os.chdir(PROJECT)
+    show_errors_as_cards()
     HERE.learn_environment(os.environ)
     if os.environ.get(ENGINE):
         HERE.told = _tell_engine
@@ -33,9 +36,12 @@ def site_from(namespace: Mapping[str, Any]) -> Site:
         for name, value in namespace.items()
         if not name.startswith("_") and name not in ("In", "Out") and isinstance(value, _PLAIN)
     }
-    check = given.pop("check", False)  # of the run, not of the site
-    if not isinstance(check, bool):
-        raise BadInput(f"check is {check!r}: must be true or false", "parameters cell")
+    for name in ("check", "plan_first"):  # of the run, not of the site
+        value = given.pop(name, False)
+        if not isinstance(value, bool):
+            raise BadInput(f"{name} is {value!r}: must be true or false", "parameters cell")
+        if value and name == "plan_first" and not current_cell().id:
+            raise BadInput("plan_first is for a person who runs each cell again", "parameters cell", _NOBODY)
     file = os.environ.get(SITE_FILE, "")
     if not file:
         return params.build(
@@ -66,6 +72,7 @@ def asked() -> str:
     return json.dumps(list(EXPECTED.asked.values()))
 
 
+_NOBODY = "Leave it out where a program runs the notebook; check: true shows what would change"
 _REQUIRED = tuple(name for name, field in Site.model_fields.items() if field.is_required())
 
 

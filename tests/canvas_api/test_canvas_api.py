@@ -30,6 +30,7 @@ from hubrun.canvas_api import (
     ToolDeployment,
 )
 from hubrun.canvas_api import api as canvas_api
+from hubrun.desired.approval import Approval
 from hubrun.desired.cards import results_card
 from hubrun.errors import BadInput, HubrunError
 from hubrun.records.ledger import steps
@@ -164,9 +165,9 @@ def test_check_mode_says_what_would_be_done_and_only_reads(
 ) -> None:
     fetched: list[str] = []
     tool = the_tool(secret=lambda: fetched.append("secret"))
-    canvas = connect(check_mode=True)
+    canvas = connect(approval=Approval(check_mode=True))
     canvas.ensure(tool, the_item(tool), the_item(tool, title="Second", url=LAUNCH + "?custom_next=%2Fx"))
-    assert statuses(canvas) == ["would change"] * 3 == ["would change"] * len(canvas.pending)
+    assert statuses(canvas) == ["would change"] * 3 == ["would change"] * len(canvas.approval.pending)
     assert [title for title in titles(canvas) if "module" in title] == [
         "add the module Week 1",
         "publish the module Week 1",
@@ -474,7 +475,7 @@ def test_a_wrong_token_is_one_clear_error_and_nothing_is_made(
     double: CanvasDouble, connect: Callable[..., Canvas], check_mode: bool
 ) -> None:
     wrong = "7~WrongTokenWrongTokenWrongTokenWrongTokenWrong"
-    error = failure(connect(wrong, check_mode=check_mode))
+    error = failure(connect(wrong, approval=Approval(check_mode)))
     assert isinstance(error, CanvasRefused) and error.exit_code == 2
     assert error.what == "Canvas does not accept the token (Invalid access token.)"
     assert "New Access Token" in error.remedy and double.url in error.where and wrong not in everything(error)

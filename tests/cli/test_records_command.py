@@ -19,6 +19,7 @@ from hubrun.cli import launch, main, many_sites, progress, sites
 from hubrun.cli.records import records
 from hubrun.control_characters import plain
 from hubrun.desired.cards import Card, ProgressLine, Row
+from hubrun.desired.cell_errors import error_line
 from hubrun.errors import CommandFailed
 from hubrun.params import Site
 from hubrun.terminal import Terminal, echo, show_uncaught
@@ -72,7 +73,7 @@ def test_errors_cards_and_what_nobody_caught(capsys: pytest.CaptureFixture[str])
         show_uncaught(*sys.exc_info())  # type: ignore[arg-type]
     out = capsys.readouterr()
     assert harmless(out.out + out.err) and out.err.count("owned") == 2
-    assert harmless("".join(CommandFailed(HOSTILE, HOSTILE, HOSTILE, HOSTILE)._render_traceback_()))
+    assert harmless(error_line(CommandFailed(HOSTILE, HOSTILE, HOSTILE, HOSTILE)))
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 from books import forget
 from hubrun.desired import cards
 from hubrun.desired.cards import MIME, Card, ProgressLine, Row, final_text, results_card
+from hubrun.desired.cell_errors import error_card, error_line
 from hubrun.desired.checks import Check, Test, check_card
 from hubrun.desired.resource import Action, Result
 from hubrun.errors import BadInput, CheckFailed, CommandFailed, ConnectionLost, EngineMissing, HubrunError, Unreachable
@@ -34,17 +35,18 @@ def bundle(card: Card) -> dict[str, Any]:
 
 
 def test_nothing_that_a_server_says_becomes_markup() -> None:
-    shown = bundle(Card(EVIL, [Row("ok", EVIL, EVIL, EVIL, EVIL)]))["text/html"]
+    shown = bundle(Card(EVIL, [Row("ok", EVIL, EVIL, EVIL, EVIL, EVIL), Row(EVIL, EVIL)], note=EVIL))["text/html"]
     assert "<script" not in shown
-    assert shown.count(html.escape(EVIL)) == 5
+    # title, what, seen, more, log, said; the two folds say of what they are; the second row; the note
+    assert shown.count(html.escape(EVIL)) == 6 + 2 + 2 + 1
 
 
 def test_a_secret_is_in_no_form_of_a_card(secret: str) -> None:
-    row = Row("failed", f"what {secret}", secret, f"more {secret}", f"log {secret}")
-    shown = bundle(Card(f"title {secret}", [row], {"results": [{"diff": f"-{secret}"}]}))
+    row = Row("failed", f"what {secret}", secret, f"more {secret}", f"log {secret}", f"said {secret}")
+    shown = bundle(Card(f"title {secret}", [row], {"results": [{"diff": f"-{secret}"}]}, note=f"note {secret}"))
     everything = json.dumps(shown)
     assert secret not in everything and html.escape(secret) not in everything
-    assert shown["text/plain"].count("<LTI secret>") == 5
+    assert shown["text/plain"].count("<LTI secret>") == 7
 
 
 def test_a_card_carries_its_data_for_the_record_and_only_when_there_is_some() -> None:
@@ -56,23 +58,75 @@ def test_a_card_as_text_is_aligned_and_shows_details_where_they_matter() -> None
     rows = [
         Row("ok", "file /a", more="hidden"),
         Row("would change", "file /b", "0.1 s", "+b"),
-        Row("failed", "file /c", more="$ c", log="no"),
+        Row("failed", "file /c", more="$ c", log="no", said="full"),
     ]
-    assert str(Card("title", rows)).splitlines() == [
+    assert str(Card("title", rows, note="Again.")).splitlines() == [
         "title",
         "  ok            file /a",
         "  would change  file /b  (0.1 s)",
         "      +b",
         "  failed        file /c",
+        "      full",
         "      $ c",
         "      no",
+        "Again.",
     ]
 
 
-def test_only_failures_are_unfolded() -> None:
-    for status, opened in (("ok", 0), ("changed", 0), ("failed", 1)):
-        assert bundle(Card("t", [Row(status, "x", more="y")]))["text/html"].count("<details open>") == opened
+def test_what_was_done_is_folded_and_what_a_person_must_know_is_not() -> None:
+    shown = bundle(Card("t", [Row("failed", "x", more="commands", log="lines", said="why")]))["text/html"]
+    visible = re.sub(r"<details>.*?</details>", "", shown)
+    assert "why" in visible and "commands" not in visible and "lines" not in visible
+    assert re.findall(r"<summary>(.*?)</summary>", re.sub("<span[^>]*>", "<span>", shown)) == [
+        "details<span> of x</span>", "log<span> of x</span>",
+    ]  # fmt: skip
     assert "<details" not in bundle(Card("t", [Row("ok", "x")]))["text/html"]
+
+
+def test_a_card_is_a_table_that_a_screen_reader_can_follow() -> None:
+    rows = [Row("changed", "file /a", "1.0 s", more="m"), Row("ok", "file /b")]
+    shown = re.sub(r" style='[^']*'", "", results(rows))
+    assert "<table><caption><b>t</b></caption><thead><tr><th scope='col'><span>status</span></th>" in shown
+    assert "<td><b>changed</b></td><th scope='row'>file /a</th><td>1.0 s</td>" in shown
+    # what is no status is the name of its row
+    assert "<th scope='row'><b>server</b></th><td>hub</td>" in re.sub(
+        r" style='[^']*'", "", results([Row("server", "hub")])
+    )
+
+
+def results(rows: list[Row]) -> str:
+    return str(bundle(Card("t", rows))["text/html"])
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb (WCAG 2.2, definition of relative luminance)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("background", ["#ffffff", "#f6f8fa", "#212121", "#111111", "#0d1117", "#1e1e1e"])
+@pytest.mark.parametrize("status", cards.COLOURS)
+def test_a_statuss_bar_is_seen_on_every_background(status: str, background: str) -> None:
+    lighter, darker = sorted((luminance(cards.COLOURS[status]), luminance(background)), reverse=True)
+    assert (lighter + 0.05) / (darker + 0.05) >= 3
+
+
+def test_text_has_the_colour_of_the_page_around_it() -> None:
+    shown = results([Row(status, "x", "y", "m", "l", "s") for status in cards.COLOURS])
+    assert not re.search(r"(?<![-\w])(color|background|background-color):", shown)
+
+
+def test_a_long_log_says_how_much_of_it_is_left_out() -> None:
+    lines = [f"line {number}" for number in range(1000)]
+    kept = cards.bounded("\n".join(lines)).splitlines()
+    assert kept == [*lines[:40], "… 800 lines left out …", *lines[-160:]]
+    short = "\n".join(lines[:200])
+    assert cards.bounded(short) == short
+    shown = results([Row("failed", "x", log="\n".join(lines))])
+    assert (
+        "800 lines left out" in shown and "line 999" in shown and "line 500<" not in shown and "line 500\n" not in shown
+    )
 
 
 def test_results_show_what_was_done_as_a_person_would_have_typed_it() -> None:
@@ -97,7 +151,8 @@ def test_checks_show_expected_and_came_and_what_to_do() -> None:
     card = check_card([Check("health", True, "200", "200"), Check("redirect", False, "301", "404", "Run 03_https")])
     assert card.title == "1 of 2 checks failed"
     assert "  ok      health\n  failed  redirect\n" in str(card)
-    assert "expected: 301\n      came:     404\n      do:       Run 03_https" in str(card)
+    assert "expected: 301\n      came:     404\n      to do:    Run 03_https" in str(card)
+    assert card.note == "Repair what failed, then run this cell again."
     assert card.data == {
         "checks": [
             {"check": "health", "ok": True, "expected": "200", "came": "200"},
@@ -170,9 +225,14 @@ def test_a_notebook_gets_one_output_that_changes(monkeypatch: pytest.MonkeyPatch
     shown: list[dict[str, Any]] = []
     monkeypatch.setattr(cards, "_notebook_display", lambda: lambda bundle, raw: shown.append(bundle))
     live = ProgressLine()
-    live.line("installing")
+    live.line("installing", "(3 s): unpacking")
     live.finish(Card("done", []))
-    assert [next(iter(bundle.values())) for bundle in shown] == ["installing", "done"]
+    assert [next(iter(bundle.values())) for bundle in shown] == ["installing (3 s): unpacking", "done"]
+    # what changes all the time is not read out
+    assert (
+        "<span role='status'>installing</span> <span aria-hidden='true'>(3 s): unpacking</span>"
+        in shown[0]["text/html"]
+    )
 
 
 # -- errors ----------------------------------------------------------------------------------------------------
@@ -192,11 +252,17 @@ def test_a_notebook_gets_one_output_that_changes(monkeypatch: pytest.MonkeyPatch
 )
 def test_an_error_says_where_what_and_what_to_do_and_knows_its_exit_code(kind: type[HubrunError], code: int) -> None:
     error = kind("no answer", "hub:22", "Turn it on", "line 1\nline 2")
+    assert error_line(error) == f"{kind.__name__}: hub:22: no answer"
     assert str(error) == "hub:22: no answer. Turn it on"
     assert str(kind("no answer")) == "no answer"
     assert error.exit_code == code
-    assert error._render_traceback_() == [f"{kind.__name__}: {error}", "line 1", "line 2"]
-    assert not re.search("Traceback|File ", "\n".join(error._render_traceback_()))
+    card = error_card(error, None)
+    assert card is not None and str(card).splitlines()[:6] == [
+        "Failed", "  failed  hub:22", "      no answer", "      To do: Turn it on", "      line 1", "      line 2",
+    ]  # fmt: skip
+    assert ("Nothing was changed" in card.note) == (code == 2) and "run this cell again" in card.note
+    error.shown = True
+    assert error_card(error, None) is None
 
 
 def test_a_log_is_kept_as_it_reads_on_paper() -> None:

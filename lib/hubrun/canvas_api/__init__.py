@@ -1,6 +1,6 @@
 """Canvas brought to a desired state through its REST API.
 
-canvas = Canvas(site.canvas_url, token, check_mode=check)
+canvas = Canvas(site.canvas_url, token)
 tool = ExternalTool(Context("course", "101"), "JupyterHub", site.launch_url, key, fetch_secret, navigation=Navigation())
 canvas.ensure(tool, ModuleItem("101", "JupyterHub", "Open JupyterHub", site.launch_url, tool))
 """

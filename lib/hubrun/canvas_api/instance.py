@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,20 +12,21 @@ from typing_extensions import override
 from hubrun.canvas_api.answers import CanvasFailed
 from hubrun.canvas_api.api import Api
 from hubrun.canvas_api.canvas_resource import CanvasResource, Change
+from hubrun.desired.approval import Approval
 from hubrun.desired.cards import ProgressLine, Row, results_card
-from hubrun.desired.resource import Result, Status
+from hubrun.desired.resource import Result
 from hubrun.errors import HubrunError
 from hubrun.redaction.secret import Secret
 
 
 class Canvas:
-    """A Canvas, as the person whose token this is; `check_mode` looks and plans, and changes nothing.
+    """A Canvas, as the person whose token this is; `approval` says whether what is planned is done.
 
     url: https://HOST. ca_file: PEM file with the CA of a Canvas that browsers do not trust by themselves.
     sleep: waits so many seconds. Raises BadInput for an address, a token or a file that can be none.
 
-    results: what became of each resource. pending: in check mode, the labels of those that would change. A runbook
-    gives its server's lists, so that what it did is counted and shown in one place.
+    results: what became of each resource. A runbook gives its server's list and approval, so that what it did is counted
+    and shown in one place.
     """
 
     def __init__(
@@ -33,16 +34,14 @@ class Canvas:
         url: str,
         token: Secret,
         *,
-        check_mode: bool = False,
+        approval: Approval | None = None,
         ca_file: str = "",
         sleep: Callable[[float], None] = time.sleep,
         results: list[Result] | None = None,
-        pending: list[str] | None = None,
     ) -> None:
         self.api = Api(url, token, ca_file, sleep)
-        self.check_mode = check_mode
+        self.approval = approval or Approval()
         self.results: list[Result] = [] if results is None else results
-        self.pending: list[str] = [] if pending is None else pending
 
     def ensure(self, *resources: CanvasResource) -> None:
         """Bring Canvas to the state that the resources name, in their order, and show what was done.
@@ -51,31 +50,41 @@ class Canvas:
         or CanvasFailed; what was changed before it stays, and the next run goes on from there.
         """
         live, started = ProgressLine(), time.monotonic()
-        live.line("looking in Canvas at " + ", ".join(resource.label for resource in resources))
-        looks = [resource.probe(self.api) for resource in resources]
-        results: list[Result] = []
+        results: list[Result] | None = None
         notes: list[str] = []
-        # A module that two items want is made once.
-        planned: set[tuple[str, str]] = set()
-        for resource, found in zip(resources, looks, strict=True):
-            actions = [each for each in resource.plan(found) if (each.title, each.shown) not in planned]
-            planned |= {(each.title, each.shown) for each in actions}
-            todo: Status = "would change" if self.check_mode else "not run"
-            results.append(Result(resource.label, todo if actions else "ok", list(actions)))
-            notes += resource.notes(found) if self.check_mode else []
-        self.results += results
+        error: HubrunError | None = None
+        self.approval.begin(self.results)
         try:
-            if self.check_mode:
-                self.pending += [result.label for result in results if result.actions]
+            live.line("looking in Canvas at " + ", ".join(resource.label for resource in resources))
+            looks = [resource.probe(self.api) for resource in resources]
+            results = self._plan(resources, looks)
+            self.results += results
+            if not self.approval.given(self.api.url, results):
+                notes = [note for each, found in zip(resources, looks, strict=True) for note in each.notes(found)]
                 return
             for result, resource, found in zip(results, resources, looks, strict=True):
                 if any(earlier.status == "changed" for earlier in results):
                     found = resource.probe(self.api)
                 notes += self._apply(result, resource, found, live)
+        except HubrunError as failure:
+            error, failure.shown = failure, True
+            raise
         finally:
-            card = results_card(results, time.monotonic() - started)
-            rows = [*card.rows, *(Row("note", note) for note in dict.fromkeys(notes))]
-            live.finish(replace(card, rows=rows))
+            if results is not None or error:
+                card = results_card(results or [], time.monotonic() - started, self.approval.note, error)
+                rows = [*card.rows, *(Row("note", note) for note in dict.fromkeys(notes))]
+                live.finish(replace(card, rows=rows))
+
+    def _plan(self, resources: Sequence[CanvasResource], looks: Sequence[Mapping[str, Any]]) -> list[Result]:
+        """What is to be done to each of the resources."""
+        results: list[Result] = []
+        # A module that two items want is made once.
+        planned: set[tuple[str, str]] = set()
+        for resource, found in zip(resources, looks, strict=True):
+            actions = [each for each in resource.plan(found) if (each.title, each.shown) not in planned]
+            planned |= {(each.title, each.shown) for each in actions}
+            results.append(Result(resource.label, "not run" if actions else "ok", list(actions)))
+        return results
 
     def _apply(
         self, result: Result, resource: CanvasResource, found: Mapping[str, Any], live: ProgressLine

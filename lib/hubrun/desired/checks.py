@@ -66,16 +66,18 @@ def check_card(checks: Sequence[Check]) -> Card:
     """The card of some checks; what was expected and what came is folded for those that passed."""
     bad = sum(not check.ok for check in checks)
     passed = f"{len(checks)} check{'s' if len(checks) != 1 else ''} passed"
-    rows = [
-        Row(
-            "ok" if check.ok else "failed", check.name, "",
-            f"expected: {check.expected}\ncame:     {check.came}" + (f"\ndo:       {check.cause}" if check.cause else ""),
-        )
-        for check in checks
-    ]  # fmt: skip
+    rows = []
+    for check in checks:
+        seen = f"expected: {check.expected}\ncame:     {check.came}"
+        if check.ok:
+            rows.append(Row("ok", check.name, more=seen))
+        else:
+            rows.append(Row("failed", check.name, said=seen + (f"\nto do:    {check.cause}" if check.cause else "")))
     data = [
         {"check": check.name, "ok": check.ok, "expected": check.expected, "came": check.came}
         | ({"do": check.cause} if check.cause else {})
         for check in checks
     ]
-    return Card(f"{bad} of {len(checks)} checks failed" if bad else passed, rows, {"checks": data})
+    title = f"{bad} of {len(checks)} checks failed" if bad else passed
+    note = "Repair what failed, then run this cell again." if bad else ""
+    return Card(title, rows, {"checks": data}, ("status", "check", ""), note)

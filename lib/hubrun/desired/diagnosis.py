@@ -170,7 +170,7 @@ def remedy_for(text: str) -> str:
     for pattern, remedy in _BY_OUTPUT:
         if re.search(pattern, text, re.IGNORECASE):
             return remedy
-    return "See the log above; repair the cause and run it again: it carries on from what is there"
+    return "See its log; repair the cause and run it again: it carries on from what is there"
 
 
 def launch_cause(status: int, cookie: bool, reason: str = "") -> str:

@@ -9,10 +9,11 @@ from typing import Any
 
 from typing_extensions import override
 
+from hubrun.desired.approval import Approval
 from hubrun.desired.cards import Card, ProgressLine, Row, results_card
 from hubrun.desired.checks import Check, Test, check_card
 from hubrun.desired.diagnosis import reason, remedy_for
-from hubrun.desired.resource import Action, Resource, Result, Status, facts
+from hubrun.desired.resource import Action, Resource, Result, facts
 from hubrun.environment import PENDING
 from hubrun.errors import CheckFailed, CommandFailed, ConnectionLost, HubrunError
 from hubrun.params import Site
@@ -34,27 +35,30 @@ echo "machine_id_sha256=$({ cat /etc/machine-id; echo hubrun; } | sha256sum | cu
 
 
 class Server:
-    """One server. Made by `Server.connect(site)`; `check_mode` probes and plans, and touches nothing."""
+    """One server. Made by `Server.connect(site)`; `check_mode` probes and plans, and touches nothing.
 
-    def __init__(self, session: Session, check_mode: bool = False) -> None:
+    approval: whether what is planned is done.
+    """
+
+    def __init__(self, session: Session, check_mode: bool = False, plan_first: bool = False) -> None:
         self.session = session
         self.site = session.site
-        self.check_mode = check_mode
         self.earlier = os.environ.get(PENDING, "") if check_mode else ""
-        # what would change, in check mode: with it, what follows cannot be checked yet
-        self.pending: list[str] = [self.earlier] if self.earlier else []
+        self.approval = Approval(check_mode, plan_first, [self.earlier] if self.earlier else [])
         self.results: list[Result] = []
         self.facts: dict[str, str] = {}
         self._secrets = ServerSecrets()
 
     @classmethod
-    def connect(cls, site: Site, check_mode: bool = False) -> Server:
+    def connect(cls, site: Site, check_mode: bool = False, plan_first: bool = False) -> Server:
         """Log in, become root, and read what the server is.
+
+        check_mode: nothing is changed. plan_first: each step shows its plan, and does it when its cell is run again.
 
         Raises Unreachable (wrong host, key, host key, sudo password) or BadInput (a parameter points nowhere).
         """
         session = Session.open(site)
-        server = cls(session, check_mode)
+        server = cls(session, check_mode, plan_first)
         first = [_FACTS, server._secrets.probe()]
         try:
             session.prefetched.start(first, traces=not check_mode)
@@ -71,6 +75,16 @@ class Server:
     def close(self) -> None:
         """End the SSH connection, also for the other runbooks of the same run."""
         self.session.close()
+
+    @property
+    def check_mode(self) -> bool:
+        """Whether nothing is to be changed at all."""
+        return self.approval.check_mode
+
+    @property
+    def pending(self) -> list[str]:
+        """What would change and was not done: with it, what follows cannot be checked yet."""
+        return self.approval.pending
 
     @property
     def fingerprint(self) -> str:
@@ -116,38 +130,50 @@ class Server:
     def ensure(self, *resources: Resource) -> None:
         """Bring the server to the state that the resources name, and show what was done.
 
-        Probes all of them at once, plans, applies one after another, and probes again what it changed.
+        Probes all of them at once, plans, applies one after another, and probes again what it changed. Whether it applies
+        is for `approval` to say.
         Raises CommandFailed when an action fails (what was there before it stays), or when a resource still
         differs after its actions.
         """
         live, started = ProgressLine(), time.monotonic()
-        live.line("looking at " + ", ".join(resource.label for resource in resources))
+        results: list[Result] | None = None
+        error: HubrunError | None = None
+        self.approval.begin(self.results)
+        try:
+            live.line("looking at " + ", ".join(resource.label for resource in resources))
+            results = self._look(resources)
+            self.results += results
+            writes = _written(results, resources)
+            if self.check_mode:
+                self.session.foreseen += writes
+            if not self.approval.given(self.fingerprint, results, writes):
+                return
+            for result in results:
+                self._apply(result, live)
+            self._confirm([(r, s) for r, s in zip(results, resources, strict=True) if r.actions])
+        except HubrunError as failure:
+            error, failure.shown = failure, True
+            raise
+        finally:
+            if results is not None or error:
+                live.finish(results_card(results or [], time.monotonic() - started, self.approval.note, error))
+
+    def _look(self, resources: Sequence[Resource]) -> list[Result]:
+        """What is to be done to each of the resources."""
         scripts = [resource.probe() for resource in resources]
         found = self._ask(scripts)
         results = self._plan(resources, found)
         if any(output.early for output in found) and any(result.actions for result in results):
             results = self._plan(resources, self._ask(scripts, fresh=True))
-        self.results += results
-        if self.check_mode:
-            self.session.foreseen += _written(results, resources)
-        try:
-            if self.check_mode:
-                self.pending += [result.label for result in results if result.actions]
-                return
-            for result in results:
-                self._apply(result, live)
-            self._confirm([(r, s) for r, s in zip(results, resources, strict=True) if r.actions])
-        finally:
-            live.finish(results_card(results, time.monotonic() - started))
+        return results
 
     def _plan(self, resources: Sequence[Resource], found: Sequence[Output]) -> list[Result]:
-        # In check mode nothing of what earlier steps and runbooks write is there when the next one looks.
+        # Of what earlier steps and runbooks only showed, nothing is there when the next one looks.
         results: list[Result] = []
         for resource, output in zip(resources, found, strict=True):
-            written = [*self.session.foreseen, *_written(results, resources)]
+            written = [*self.session.foreseen, *self.approval.foreseen, *_written(results, resources)]
             actions = resource.plan(resource.foresee(output.stdout, written))
-            todo: Status = "would change" if self.check_mode else "not run"
-            results.append(Result(resource.label, todo if actions else "ok", actions))
+            results.append(Result(resource.label, "not run" if actions else "ok", actions))
         return results
 
     def _apply(self, result: Result, live: ProgressLine) -> None:
@@ -162,7 +188,7 @@ class Server:
             except (ConnectionLost, KeyboardInterrupt):
                 result.status = "interrupted"
                 raise
-            except HubrunError:
+            except Exception:
                 result.status = "failed"
                 raise
             finally:
@@ -209,8 +235,8 @@ class Server:
     def check(self, *tests: Test) -> None:
         """Run tests on the server, all in one round trip, and show them. Raises CheckFailed when any fails.
 
-        In check mode, when something is still to be changed, they are named and not run; those that leave traces are
-        named and not run in any case.
+        When something is still to be changed that was only shown, they are named and not run. In check mode those that
+        leave traces are not run in any case.
         """
         if self.pending:
             self._unchecked([test.title for test in tests])
@@ -243,14 +269,16 @@ class Server:
         ProgressLine().finish(check_card(checks))
         failed = [check for check in checks if not check.ok]
         if failed and not self.check_mode:
-            raise CheckFailed(
+            failure = CheckFailed(
                 "; ".join(f"{check.name}: expected {check.expected}, came {check.came}" for check in failed),
                 self.site.host,
                 "; ".join(dict.fromkeys(check.cause for check in failed if check.cause)),
             )
+            failure.shown = True
+            raise failure
 
     def _unchecked(self, titles: list[str]) -> None:
-        if not self.check_mode:
+        if not (self.check_mode or self.pending):
             raise CheckFailed("a step was left out", self.site.host, "This is a fault of hubrun: report it")
         if not self.pending:
             why = "not done in check mode: it would leave traces"
@@ -258,7 +286,8 @@ class Server:
             why = f"would be known after {self.earlier}"
         else:
             why = "would be known after the changes above"
-        ProgressLine().finish(Card(why, [Row("not checked", title) for title in titles], {"unchecked": titles}))
+        rows = [Row("not checked", title) for title in titles]
+        ProgressLine().finish(Card(why, rows, {"unchecked": titles}, ("status", "check", "")))
 
     def summary(self) -> dict[str, Any]:
         """What this runbook did, as plain data for the record: counts by status, and what was changed."""
@@ -287,11 +316,9 @@ class Server:
             Row("site", f"{site.site}: {site.url}"),
             Row("server", f"{self.session.where}, host key {self.fingerprint}"),
             Row("system", f"{known['name']} on {known['hostname']}, {hardware}"),
-            Row(
-                "mode", "check: nothing will be changed" if self.check_mode else "install: what differs will be changed"
-            ),
+            Row("mode", self.approval.mode),
         ]
-        return Card("Target", rows, {"server": self.identity()})._repr_mimebundle_()
+        return Card("Target", rows, {"server": self.identity()}, ("about", "value", ""))._repr_mimebundle_()
 
 
 def _written(results: Sequence[Result], resources: Sequence[Resource]) -> list[str]:
@@ -312,7 +339,7 @@ def _follow(action: Action, live: ProgressLine, log: list[str]) -> Callable[[str
         log.append(text)
         lines = [line for line in text.replace("\r", "\n").splitlines() if line.strip()]
         last[0] = lines[-1].strip() if lines else last[0]
-        live.line(f"{action.title} ({time.monotonic() - started:.0f} s): {last[0]}")
+        live.line(action.title, f"({time.monotonic() - started:.0f} s): {last[0]}")
 
     live.line(action.title)
     return listen

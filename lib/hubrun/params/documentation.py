@@ -20,6 +20,13 @@ GROUPS = {
 EXAMPLE = {"site": "example", "domain": "hub.example.edu"}
 
 
+# Parameters of a run, and not of the site (hubrun.runbook).
+_OF_THE_RUN = (
+    "check: bool = False  # True: show what would change and touch nothing",
+    "plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more",
+)
+
+
 def kind(field: FieldInfo) -> str:
     """The parameter's type in the words of a notebook's annotation: str, int, float, bool or list."""
     annotation = cast(Any, field.annotation)
@@ -38,7 +45,7 @@ def cell(runbook: str) -> str:
     lines = [
         f"{name}: {kind(field)} = {_literal(default(field))}  # {field.description}" for name, field in fields(runbook)
     ]
-    return "\n".join([*lines, "check: bool = False  # True: show what would change and touch nothing"])
+    return "\n".join([*lines, *_OF_THE_RUN])
 
 
 def example() -> str:

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 import five_runs
 from hubrun.errors import BadInput
 from hubrun.records.ledger.history import History, Run
-from hubrun.records.ledger.manifest import Packages
+from hubrun.records.ledger.manifest import FILE, Manifest, Packages, Step, Tick
 from hubrun.records.ledger.summary import duration
 from hubrun.records.pages.terminal_tables import list_table, show
 
@@ -137,3 +137,14 @@ def test_packages_in_words(tmp_path: Path, packages: Packages, words: str) -> No
 )
 def test_a_duration_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_what_a_person_ticked_is_shown_with_who_and_when(tmp_path: Path) -> None:
+    record = five_runs.Writer(tmp_path).run()
+    tick = Tick(item="Publish the item", by="ben", at="2026-11-26T12:00:00+00:00")
+    record.runbooks[-1].steps.append(Step(title="The tool in Canvas, by hand", status="ticked", ticked=[tick]))
+    (tmp_path / record.site / record.run / FILE).write_bytes(Manifest(predicate=record).encoded())
+    (run,) = History(tmp_path, record.site).runs()
+    lines = [" ".join(line.split()) for line in printed(show(run)).splitlines()]
+    at = lines.index("The tool in Canvas, by hand ticked 1 ticked")
+    assert lines[at + 1] == "☑ Publish the item: ben, 26 Nov 2026 13:00"

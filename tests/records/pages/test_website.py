@@ -13,11 +13,12 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import five_runs
-from hubrun.desired.cards import MIME
+from hubrun.desired.cards import MIME, Card, Row
 from hubrun.errors import BadInput
 from hubrun.records.ledger.history import Run
-from hubrun.records.ledger.manifest import Manifest, RunbookRecord
+from hubrun.records.ledger.manifest import Manifest, RunbookRecord, Tick
 from hubrun.records.ledger.report import Finding, Report
+from hubrun.records.ledger.ticks import ticks
 from hubrun.records.pages import notebook_page
 from hubrun.records.pages.website import write_site
 
@@ -192,11 +193,31 @@ def test_what_an_output_holds_can_do_nothing_even_beside_our_own_mime_type(
     assert "document.title = 'owned'" in page.text and "plain" in page.text
 
 
-def test_a_card_keeps_its_folds_and_its_statuses() -> None:
-    card = "<table><tr><td style='color:#b3261e'><b>failed</b></td><td>x<details open><summary>details</summary><pre>log</pre></details></td></tr></table>"
+def test_a_card_keeps_its_folds_its_statuses_and_its_headings() -> None:
+    card = Card("title", [Row("failed", "file /a", log="the log")])._repr_mimebundle_()["text/html"]
     cleaned = notebook_page.cleaned_html(card)
-    assert '<span class="status failed">' in cleaned and "style" not in cleaned
-    assert "<details open><summary>details</summary><pre>log</pre></details>" in cleaned
+    assert '<td><span class="status failed">' in cleaned and "style" not in cleaned
+    assert "<caption><b>title</b></caption>" in cleaned and '<th scope="row">file /a</th>' in cleaned
+    assert "<details><summary>log<span> of file /a</span></summary><pre>the log</pre></details>" in cleaned
+
+
+def test_a_checklist_says_who_ticked_what(tmp_path: Path) -> None:
+    listed = new_markdown_cell("## By hand\n\n- [x] Publish <b>it</b>\n- [ ] Open it")
+    nb = ticks(None, new_notebook(cells=[listed]), "anna", "2026-11-26T12:00:00+00:00")
+    nbformat.write(nb, tmp_path / "a.ipynb")
+    body = notebook_page.body(tmp_path / "a.ipynb")
+    assert "☑ Publish" in body and "☐ Open it" in body
+    assert "☑ Publish &lt;b&gt;it&lt;/b&gt;: anna, 26 Nov 2026" in body
+
+
+def test_what_a_person_ticked_is_on_the_runs_page(tmp_path: Path) -> None:
+    record = five_runs.Writer(tmp_path).run()
+    folder = tmp_path / record.site / record.run
+    record.runbooks[-1].steps[-1].ticked = [Tick(item="Publish <i>it</i>", by="anna", at="2026-11-26T12:00:00+00:00")]
+    (folder / "manifest.json").write_bytes(Manifest(predicate=record).encoded())
+    write_site(tmp_path, {})
+    page = Page(tmp_path / ".html" / record.site / record.run / "index.html")
+    assert "Publish <i>it</i>: anna, 26 Nov 2026" in page.said and "1 ticked" in page.said
 
 
 def test_glued_facts_are_shown(tmp_path: Path) -> None:

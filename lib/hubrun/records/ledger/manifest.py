@@ -25,9 +25,10 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "urn:hubrun:record:v1"
 
 Mode = Literal["install", "check", "prune"]
-# Of runs and runbooks. A step that checks nothing in check mode is "not checked" besides.
+# Of runs and runbooks. A step that checks nothing in check mode is "not checked" besides; one that is a list for a person,
+# and has no cell to run, is "ticked".
 Status = Literal["not run", "running", "ok", "changed", "would change", "failed", "interrupted"]
-StepStatus = Status | Literal["not checked"]
+StepStatus = Status | Literal["not checked", "ticked"]
 # Why something failed or was interrupted, for machines; `reason` says it for people.
 Cause = Literal["", "error", "time-out", "kernel died", "connection lost", "Ctrl-C", "SIGTERM", "SIGHUP", "killed"]
 
@@ -72,11 +73,19 @@ class Packages(_Part):
     after: dict[str, str] | None = None
 
 
+class Tick(_Part):
+    """An item of a checklist that a person ticked. by: their login. at: when it was first seen ticked; UTC, ISO 8601."""
+
+    item: str
+    by: str
+    at: str
+
+
 class Step(_Part):
     """One heading of a runbook. started, ended: UTC, ISO 8601; empty while unknown. seconds: between them.
 
     results: what each resource came to, with actions and diff. checks: what was expected and what came.
-    unchecked: checks that check mode left out.
+    unchecked: checks that check mode left out. ticked: what a person ticked in its text.
     """
 
     title: str
@@ -89,6 +98,7 @@ class Step(_Part):
     results: list[dict[str, Any]] = []
     checks: list[dict[str, Any]] = []
     unchecked: list[str] = []
+    ticked: list[Tick] = []
 
 
 class RunbookRecord(_Part):

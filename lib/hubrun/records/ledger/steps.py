@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hubrun.desired.cards import MIME
+from hubrun.records.ledger import ticks
 from hubrun.records.ledger.clock import CLOCK, iso
-from hubrun.records.ledger.manifest import Cause, Step, StepStatus, moment
+from hubrun.records.ledger.manifest import Cause, Step, StepStatus, Tick, moment
 
 if TYPE_CHECKING:  # nbformat takes a second to import, and the command line must not wait for it
     from nbformat import NotebookNode
@@ -87,20 +88,23 @@ def outcome(cell: NotebookNode) -> StepStatus:
 
 
 def derive(nb: NotebookNode) -> list[Step]:
-    """The steps of a notebook, each with a code cell at least, as its cells' metadata and outputs tell them."""
+    """The steps of a notebook, each with code or something ticked, as its cells' metadata and outputs tell them."""
     cells: dict[tuple[int, str], list[NotebookNode]] = {}
     heading = 0
     previous = ""
     for cell, title in zip(nb.cells, titles(nb), strict=True):
         heading += title != previous
         previous = title
-        if is_code(cell):
+        if is_code(cell) or ticks.kept(cell):
             cells.setdefault((heading, title), []).append(cell)
     return [_step(title, group) for (_, title), group in cells.items()]
 
 
 def _step(title: str, cells: list[NotebookNode]) -> Step:
-    marks = [cell.metadata.get("hubrun", {"status": "not run"}) for cell in cells]
+    ticked = [Tick(**tick) for cell in cells for tick in ticks.kept(cell)]
+    marks = [cell.metadata.get("hubrun", {"status": "not run"}) for cell in cells if is_code(cell)]
+    if not marks:
+        return Step(title=title, status="ticked", ticked=ticked)
     decisive = _decisive(marks)
     begun = [each for each in marks if each["status"] != "not run"]
     started = begun[0].get("started", "") if begun else ""
@@ -117,6 +121,7 @@ def _step(title: str, cells: list[NotebookNode]) -> Step:
         results=[result for each in data for result in each.get("results", [])],
         checks=[check for each in data for check in each.get("checks", [])],
         unchecked=[title for each in data for title in each.get("unchecked", [])],
+        ticked=ticked,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hubrun.records.ledger.manifest import Operator, Packages, Record, RunbookRecord, Signer, Software, Step
+from hubrun.records.ledger.manifest import Operator, Packages, Record, RunbookRecord, Signer, Software, Step, Tick
 
 BAD = ("failed", "interrupted")
 
@@ -107,14 +107,20 @@ def what_changed(record: Record) -> str:
 
 
 def seen(step: Step) -> str:
-    """What came of a step's resources and checks, in words."""
+    """What came of a step's resources and checks, and of a person's checklist, in words."""
     good = sum(bool(check.get("ok")) for check in step.checks)
     words = (
         _counts(Counter(str(result.get("status")) for result in step.results)),
         f"{good} of {len(step.checks)} checks" if step.checks else "",
         f"{len(step.unchecked)} left for later" if step.unchecked else "",
+        f"{len(step.ticked)} ticked" if step.ticked else "",
     )
     return ", ".join(filter(None, words))
+
+
+def tick(one: Tick) -> str:
+    """ "Publish the item: anna, 23 Nov 2026 18:32"."""
+    return f"{one.item}: {one.by or 'unknown'}, {when(one.at)}"
 
 
 def _counts(count: Counter[str]) -> str:

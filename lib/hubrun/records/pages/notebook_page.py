@@ -11,6 +11,7 @@ from typing import Any
 import bleach
 
 from hubrun.records.ledger import summary
+from hubrun.records.ledger.manifest import Tick
 from hubrun.records.pages import rendering
 
 _TAGS = {
@@ -75,7 +76,12 @@ def _exporter() -> Any:
     exporter.register_filter("cleaned_html", cleaned_html)
     exporter.register_filter("status", rendering.status)
     exporter.register_filter("lasted", _lasted)
+    exporter.register_filter("ticked", _ticked)
     return exporter
+
+
+def _ticked(tick: dict[str, str]) -> str:
+    return f"☑ {summary.tick(Tick.model_validate(tick))}"
 
 
 def _lasted(cell: dict[str, str]) -> str:

@@ -17,7 +17,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 # A sign beside the word, so that a column of statuses can be read at a glance, without colour too.
 SIGNS = {
     "ok": "✓", "changed": "●", "would change": "○", "failed": "✕", "interrupted": "✕", "not run": "–",
-    "not checked": "–", "running": "…",
+    "not checked": "–", "running": "…", "ticked": "☑",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from hubrun.records.ledger.summary import Change, Failure, shown
 
 STYLE = {
     "ok": "green", "changed": "yellow", "would change": "blue", "failed": "bold red", "interrupted": "bold red",
-    "running": "bold", "not run": "dim", "not checked": "dim",
+    "running": "bold", "not run": "dim", "not checked": "dim", "ticked": "green",
 }  # fmt: skip
 
 
@@ -107,6 +107,8 @@ def _steps(record: Record) -> Table:
             seen = summary.seen(step) + (f"  {step.reason}" if step.reason else "")
             took = summary.duration(step.seconds) if step.started else ""
             table.add_row(Text(f"  {step.title}"), status(step.status), took, Text(seen, "dim"))
+            for tick in step.ticked:
+                table.add_row("", "", "", Text(f"☑ {summary.tick(tick)}", "dim"))
     return table
 
 

@@ -111,10 +111,9 @@ def by_api(server: Server) -> Markdown | None:
         there = Canvas(
             site.canvas_url,
             token,
-            check_mode=server.check_mode,
+            approval=server.approval,
             ca_file=site.canvas_ca_file,
             results=server.results,
-            pending=server.pending,
         )
         there.ensure(*wanted)
     if site.all_consumers[0].awaits_registration:
