@@ -52,7 +52,10 @@ def lab(site_file: Path, port: int, no_browser: bool, records: Path) -> int:
                 session.serve(port, not no_browser, lambda address, file: _tell(show, run, address, file))
             except (Exception, SystemExit, KeyboardInterrupt) as error:
                 ended_by = error
-            session.conclude()
+            try:
+                session.conclude()
+            except Exception as error:  # nothing keeps the record from being closed
+                ended_by = error
             run.finish(None, None if isinstance(ended_by, KeyboardInterrupt) else ended_by)
         show.end(run, site_file)
     mirror_record(show, run)

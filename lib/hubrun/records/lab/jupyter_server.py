@@ -9,6 +9,7 @@ import asyncio
 import datetime
 import json
 import sys
+from collections.abc import Callable
 from typing import Any, cast
 
 from jupyter_client.session import Session
@@ -41,9 +42,13 @@ _DIED = "the kernel died: what this step did until then is known to the server a
 
 
 class LabServer(ServerApp):  # type: ignore[misc]
-    """The server of a session. Its signals are its caller's; when it ends, so do its kernels, and what they run first."""
+    """The server of a session. Its signals are its caller's; when it ends, so do its kernels, and what they run first.
+
+    ready: called when it serves.
+    """
 
     recorder: Recorder
+    ready: Callable[[], None]
 
     @override
     def init_signal(self) -> None:
@@ -54,6 +59,7 @@ class LabServer(ServerApp):  # type: ignore[misc]
         await super()._post_start()
         self._saving = PeriodicCallback(self.recorder.save_if_behind, BEHIND * 500)
         self._saving.start()
+        self.ready()
 
     @override
     async def _cleanup(self) -> None:

@@ -56,10 +56,9 @@ class LabSession:
         HERE.learn(token, "token of JupyterLab")
         with _own_folders() as folder:
             server = self._server = _server(folder, self.run.folder, self.recorder, port, browser, token)
+            address = f"http://127.0.0.1:{server.port}{server.default_url}?token={token}"
+            server.ready = lambda: tell(address, Path(server.browser_open_file))
             try:
-                tell(
-                    f"http://127.0.0.1:{server.port}{server.default_url}?token={token}", Path(server.browser_open_file)
-                )
                 server.start()
             finally:
                 self._ends = True
@@ -130,9 +129,10 @@ def _server(folder: Path, root: Path, recorder: Recorder, port: int, browser: bo
     from hubrun.records.lab import jupyter_server as parts
 
     config = Config({
+        "Application": {"log_level": logging.ERROR},
         "ServerApp": {
             "ip": "127.0.0.1", "port": port, "root_dir": str(root), "open_browser": browser,
-            "allow_root": os.geteuid() == 0, "log_level": logging.ERROR, "terminals_enabled": False,
+            "allow_root": os.geteuid() == 0, "terminals_enabled": False,
             "contents_manager_class": parts.CopiesManager, "kernel_manager_class": parts.RecordedKernels,
             "kernel_websocket_connection_class": parts.RecordedConnection,
         },
@@ -147,7 +147,7 @@ def _server(folder: Path, root: Path, recorder: Recorder, port: int, browser: bo
             "labextensions_path": [],
         },
     })  # fmt: skip
-    server = parts.LabServer.instance(config=config, jpserver_extensions={"jupyterlab": True})
+    server: LabServer = parts.LabServer.instance(config=config, jpserver_extensions={"jupyterlab": True})
     server.recorder = recorder
     server.initialize(argv=[], starter_extension="lab", find_extensions=False)
     for handler in server.log.handlers:

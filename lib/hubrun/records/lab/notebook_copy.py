@@ -166,11 +166,11 @@ class NotebookCopy:
             ran = new_code_cell(cell.source, id=cell.id)
             if is_code(cell):
                 mark(ran, "not run")
-                ran.metadata.hubrun.earlier = []
+                ran.metadata["hubrun"]["earlier"] = []
         waits = self._asked.get(cell.id)
         asked = {"asked": waits[0]} if waits else {}
         if "hubrun" in ran.metadata:
-            metadata["hubrun"] = NotebookNode({**ran.metadata.hubrun, **asked})
+            metadata["hubrun"] = NotebookNode({**ran.metadata["hubrun"], **asked})
         return NotebookNode({**ran, "metadata": NotebookNode(metadata)})
 
     def save(self) -> None:
