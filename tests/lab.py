@@ -65,6 +65,11 @@ class Lab:
         """A copy as it is on disk."""
         return read(self.folder / f"{name}.ipynb")
 
+    @property
+    def login(self) -> str:
+        """The address that opens JupyterLab without asking for the token."""
+        return f"{self.address}?token={self.token}"
+
     def get(self, name: str) -> NotebookNode:
         """A copy as a browser opens it."""
         answer = self.http.get(f"/api/contents/{name}.ipynb?content=1").raise_for_status()

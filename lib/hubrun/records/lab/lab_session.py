@@ -126,19 +126,22 @@ def _server(folder: Path, root: Path, recorder: Recorder, port: int, browser: bo
     """JupyterLab on loopback, ready to be started. folder: for its own files. root: what it shows."""
     from traitlets.config import Config
 
-    from hubrun.records.lab import jupyter_server as parts
+    from hubrun.records.lab.jupyter_contents import CopiesManager, NoCheckpoints
+    from hubrun.records.lab.jupyter_kernels import RecordedConnection, RecordedKernels
+    from hubrun.records.lab.jupyter_server import LabServer
 
     config = Config({
         "Application": {"log_level": logging.ERROR},
         "ServerApp": {
             "ip": "127.0.0.1", "port": port, "root_dir": str(root), "open_browser": browser,
             "allow_root": os.geteuid() == 0, "terminals_enabled": False,
-            "contents_manager_class": parts.CopiesManager, "kernel_manager_class": parts.RecordedKernels,
-            "kernel_websocket_connection_class": parts.RecordedConnection,
+            "contents_manager_class": CopiesManager, "kernel_manager_class": RecordedKernels,
+            "kernel_websocket_connection_class": RecordedConnection,
         },
-        "ContentsManager": {"checkpoints_class": parts.NoCheckpoints},
+        "ContentsManager": {"checkpoints_class": NoCheckpoints},
         "IdentityProvider": {"token": token},
         "KernelManager": {"transport": "ipc"},
+        "RecordedKernels": {"kernel_manager_class": "hubrun.records.lab.jupyter_kernels.RecordedKernel"},
         "KernelSpecManager": {"allowed_kernelspecs": {"python3"}},
         "LabApp": {
             "default_url": f"/lab/tree/{recorder.copies[0].file.name}", "news_url": None, "extension_manager": "readonly",
@@ -147,7 +150,7 @@ def _server(folder: Path, root: Path, recorder: Recorder, port: int, browser: bo
             "labextensions_path": [],
         },
     })  # fmt: skip
-    server: LabServer = parts.LabServer.instance(config=config, jpserver_extensions={"jupyterlab": True})
+    server: LabServer = LabServer.instance(config=config, jpserver_extensions={"jupyterlab": True})
     server.recorder = recorder
     server.initialize(argv=[], starter_extension="lab", find_extensions=False)
     for handler in server.log.handlers:

@@ -7,6 +7,7 @@ run has the source with which it was run.
 
 from __future__ import annotations
 
+import copy
 import time
 import uuid
 from collections import Counter
@@ -22,7 +23,7 @@ from hubrun import atomic_write
 from hubrun.records.lab.cell_outputs import CellOutputs
 from hubrun.records.lab.parameters_cell import filled
 from hubrun.records.ledger.manifest import Cause
-from hubrun.records.ledger.steps import begin_again, failed_checks, is_code, mark, now, outcome
+from hubrun.records.ledger.steps import begin_again, failed_checks, is_code, mark, outcome
 from hubrun.redaction.redact import HERE
 
 # Seconds that what is on disk may be behind, or so many times as long as a save takes.
@@ -53,7 +54,7 @@ class NotebookCopy:
         self.unsaved = ""
         self.dirty = True
         self._ran: dict[str, NotebookNode] = {}
-        self._asked: dict[str, list[str]] = {}  # when; a cell may wait more than once
+        self._before: dict[str, tuple[NotebookNode | None, CellOutputs | None]] = {}
         self._outputs: dict[str, CellOutputs] = {}
         self._saved, self._took = 0.0, 0.0
 
@@ -99,28 +100,33 @@ class NotebookCopy:
 
     # -- what the server sees
 
-    def ask(self, cell: str, source: str, behind: str) -> None:
-        """The kernel is asked to run a cell; one that no browser has saved yet is put behind the cell `behind`."""
+    def begin(self, cell: str, source: str, behind: str) -> None:
+        """The kernel is about to run a cell; one that no browser has saved yet is put behind the cell `behind`."""
         if not self.has(cell):
             places = [each.id for each in self.nb.cells]
             at = places.index(behind) + 1 if behind in places else len(places)
             self.nb.cells.insert(at, new_code_cell(source, id=cell))
-        self._asked.setdefault(cell, []).append(now())
+        ran = self._ran.get(cell) or new_code_cell(id=cell)
+        self._before[cell] = copy.deepcopy(self._ran.get(cell)), self._outputs.get(cell)
+        self._ran[cell] = ran
+        begin_again(ran, source)
+        ran.execution_count = None
+        self._outputs[cell] = CellOutputs()
+        ran.outputs = self._outputs[cell].outputs
+        self.dirty = True
+
+    def count(self, cell: str, number: int | None) -> None:
+        """The kernel says the number of this execution."""
+        self._ran[cell].execution_count = number
         self.dirty = True
 
     def withdraw(self, cell: str) -> None:
-        """A cell that waited will not be run: an error of one before it, or the end of the kernel."""
-        self._asked[cell].pop(0)
-        self.dirty = True
-
-    def begin(self, cell: str, source: str, count: int | None) -> None:
-        """The kernel begins to run a cell."""
-        self._asked[cell].pop(0)
-        ran = self._ran.setdefault(cell, new_code_cell(id=cell))
-        begin_again(ran, source)
-        ran.execution_count = count
-        self._outputs[cell] = CellOutputs()
-        ran.outputs = self._outputs[cell].outputs
+        """The kernel did not run the cell after all: what is known of it is what was known before."""
+        ran, outputs = self._before[cell]
+        self._ran.pop(cell)
+        if ran and outputs:
+            self._ran[cell], self._outputs[cell] = ran, outputs
+            outputs.outputs = ran.outputs
         self.dirty = True
 
     def end(self, cell: str, cause: Cause = "", reason: str = "", interrupted: bool = False) -> None:
@@ -167,10 +173,8 @@ class NotebookCopy:
             if is_code(cell):
                 mark(ran, "not run")
                 ran.metadata["hubrun"]["earlier"] = []
-        waits = self._asked.get(cell.id)
-        asked = {"asked": waits[0]} if waits else {}
         if "hubrun" in ran.metadata:
-            metadata["hubrun"] = NotebookNode({**ran.metadata["hubrun"], **asked})
+            metadata["hubrun"] = ran.metadata["hubrun"]
         return NotebookNode({**ran, "metadata": NotebookNode(metadata)})
 
     def save(self) -> None:

@@ -1,13 +1,14 @@
 """What goes on in the kernels of a session, written into the copies: from the messages between browser and kernels.
 
-Which cell a browser wants to run is said by its request (`cellId` in its metadata, as JupyterLab and nbclient say it);
-what became of it, by what the kernel says to everybody (IOPub) while a browser may be gone.
+Which cell a browser wants to run is said by its request (`cellId` in its metadata, as JupyterLab says it); what became of
+it, by what the kernel says to everybody (IOPub), while a browser may be gone. A kernel gets one cell at a time, and only
+when the copy on disk says that it runs: so the record is right whenever the session is killed.
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,20 +18,38 @@ from hubrun.records.ledger.manifest import Cause
 from hubrun.records.run.signals import REASONS
 from hubrun.redaction.redact import HERE
 
+# Seconds from a kernel's answer until it counts as idle, when it was not heard to say so.
+_LATE = 2.0
+
 
 @dataclass
-class _Request:
-    """A cell that a kernel was asked to run. error: the name and the value of the error with which it ended.
+class Request:
+    """A cell that a browser wants a kernel to run.
 
-    replied: the kernel has answered, and will say nothing more but that it is idle.
+    message: the id of its message. cell: its id, "" for none, as of a console. opened: the runbook for which the kernel
+    was started; a cell that is in no copy is taken to be new there. send: gives it to the kernel; refuse: says to the
+    browser that it is not run. stops: an error of it ends what waits behind it.
     """
 
     kernel: str
-    copy: NotebookCopy
+    message: str
     cell: str
+    opened: str
     source: str
-    begun: bool = False
-    replied: bool = False
+    send: Callable[[], None]
+    refuse: Callable[[], None]
+    stops: bool = True
+
+
+@dataclass
+class _Running:
+    """A request that a kernel has. heard: it says that it runs it. replied: when it answered; 0 while it did not.
+    error: the name and the value of the error with which it ended."""
+
+    request: Request
+    copy: NotebookCopy
+    heard: bool = False
+    replied: float = 0.0
     ended: bool = False
     error: tuple[str, str] | None = None
 
@@ -41,7 +60,8 @@ class Recorder:
     def __init__(self, copies: Sequence[NotebookCopy]) -> None:
         self.copies = list(copies)
         self.stopping: Cause = ""
-        self._requests: dict[str, _Request] = {}  # by the id of their message
+        self._waiting: list[Request] = []
+        self._running: dict[str, _Running] = {}  # by the id of their message; the last time of each cell
 
     def copy(self, name: str) -> NotebookCopy | None:
         """The copy whose file has this name."""
@@ -49,21 +69,27 @@ class Recorder:
 
     # -- what the browser asks
 
-    def asked(self, kernel: str, opened: str, message: str, cell: str, source: str) -> None:
-        """A browser asks a kernel to run a cell. message: the request's id. opened: the runbook for which the kernel was
-        started; a cell that is in none is taken to be new there. On disk before the kernel gets it."""
-        copy = next((copy for copy in self.copies if copy.has(cell)), None) or self.copy(opened)
+    def asked(self, request: Request) -> None:
+        """A browser wants a kernel to run a cell: now, or when it has done what was asked before."""
+        self._waiting.append(request)
+        self._next(request.kernel)
+
+    def _next(self, kernel: str) -> None:
+        request = next((each for each in self._waiting if each.kernel == kernel), None)
+        if request is None or self.stopping or kernel in self.busy():
+            return
+        self._waiting.remove(request)
+        cell = request.cell or request.message
+        copy = next((copy for copy in self.copies if copy.has(cell)), None) or self.copy(request.opened)
         assert copy
-        before = [request for request in self._requests.values() if request.kernel == kernel]
-        behind = next((request.cell for request in reversed(before) if request.copy is copy), "")
-        cell = cell or uuid.uuid4().hex  # of a console, say
-        copy.ask(cell, source, behind)
-        if all(request.ended for request in before):
-            copy.save()  # else the kernel has something else to do before
-        # What comes of the last time may come late, from a thread; of the times before nothing is wanted.
-        self._requests = {
-            name: each for name, each in self._requests.items() if each.cell != cell or not each.ended
-        } | {message: _Request(kernel, copy, cell, source)}
+        before = [each for each in self._running.values() if each.request.kernel == kernel and each.copy is copy]
+        request.cell = cell
+        # Of the times before nothing is wanted any more that comes late, such as from a thread.
+        self._running = {name: each for name, each in self._running.items() if each.request.cell != cell}
+        self._running[request.message] = _Running(request, copy)
+        copy.begin(cell, request.source, before[-1].request.cell if before else "")
+        copy.save()
+        request.send()
 
     # -- what the kernel says
 
@@ -76,85 +102,83 @@ class Recorder:
                 copy.dirty = True
             return
         if kind == "update_display_data":
-            for copy in {
-                id(each.copy): each.copy for each in self._requests.values() if each.kernel == kernel
-            }.values():
-                copy.update(content, size)
+            mine = [each.copy for each in self._running.values() if each.request.kernel == kernel]
+            for copy in self.copies:
+                if copy in mine:
+                    copy.update(content, size)
             return
-        request = self._requests.get(parent)
-        if request is None:
+        running = self._running.get(parent)
+        if running is None:
             return
         if kind == "execute_input":
-            if not request.begun:
-                self._begin(request, content.get("execution_count"))
+            running.heard = True
+            running.copy.count(running.request.cell, content.get("execution_count"))
         elif kind == "status" and content.get("execution_state") == "idle":
-            self._end(request)
-        elif request.begun:
+            self._end(running)
+        else:
             if kind == "error":
-                request.error = str(content["ename"]), str(content["evalue"])
-            request.copy.take(request.cell, kind, content, size)
+                running.error = str(content["ename"]), str(content["evalue"])
+            running.copy.take(running.request.cell, kind, content, size)
 
     def replied(self, message: str, content: dict[str, Any]) -> None:
-        """A kernel answers a request. It says what IOPub says, which may come later, or be missed under load."""
-        request = self._requests.get(message)
-        if request is None or request.ended or content.get("status") == "aborted":
+        """A kernel answers a browser's request. It says what IOPub says, of which messages may be missed under load."""
+        running = self._running.get(message)
+        if running is None or running.ended or content.get("status") == "aborted":
             return
-        request.replied = True
-        if not request.begun:
-            self._begin(request, content.get("execution_count"))
+        running.replied = time.monotonic()
         if content.get("status") == "error":
-            request.error = str(content.get("ename")), str(content.get("evalue"))
+            running.error = str(content.get("ename")), str(content.get("evalue"))
 
     def lost(self, kernel: str, cause: Cause, reason: str) -> None:
         """A kernel is gone, or told to end: what it was doing is interrupted, and what waited for it is not run."""
-        for request in self._requests.values():
-            if request.kernel != kernel or request.ended:
-                continue
-            if request.begun and not request.replied:
-                request.ended = True
-                request.copy.end(request.cell, cause, reason, interrupted=True)
-            else:
-                self._end(request)
-            request.copy.save()
+        self._refuse(kernel)
+        for running in self._running.values():
+            if running.request.kernel == kernel and not running.ended:
+                running.ended = True
+                running.copy.end(running.request.cell, cause, reason, interrupted=True)
+                running.copy.save()
 
-    def _begin(self, request: _Request, count: int | None) -> None:
-        for other in self._requests.values():
-            if other.kernel == request.kernel and other.begun:  # a kernel runs one cell after another
-                self._end(other)
-        request.begun = True
-        request.copy.begin(request.cell, request.source, count)
-        request.copy.save()
+    def _refuse(self, kernel: str) -> None:
+        for request in [each for each in self._waiting if each.kernel == kernel]:
+            self._waiting.remove(request)
+            request.refuse()
 
-    def _end(self, request: _Request) -> None:
-        if request.ended:
+    def _end(self, running: _Running) -> None:
+        if running.ended:
             return
-        request.ended = True
-        if not request.begun:
-            request.copy.withdraw(request.cell)
-            return
-        if not request.error:
-            request.copy.end(request.cell)
-            return
-        name, value = request.error
-        cause: Cause = "error"
-        if name == "KeyboardInterrupt":
-            cause = self.stopping or "stopped"
-        elif name == "ConnectionLost":
-            cause = "connection lost"
-        reason = REASONS[cause] if name == "KeyboardInterrupt" else f"{name}: {value}"
-        request.copy.end(request.cell, cause, reason, interrupted=cause != "error")
+        running.ended = True
+        kernel, cell = running.request.kernel, running.request.cell
+        if not (running.heard or running.replied):  # just after an error, a kernel refuses what comes
+            running.copy.withdraw(cell)
+        elif not running.error:
+            running.copy.end(cell)
+        else:
+            name, value = running.error
+            cause: Cause = "error"
+            if name == "KeyboardInterrupt":
+                cause = self.stopping or "stopped"
+            elif name == "ConnectionLost":
+                cause = "connection lost"
+            reason = REASONS[cause] if name == "KeyboardInterrupt" else f"{name}: {value}"
+            running.copy.end(cell, cause, reason, interrupted=cause != "error")
+            if running.request.stops:
+                self._refuse(kernel)
+        self._next(kernel)
 
     # -- as time goes by
 
     def busy(self) -> set[str]:
         """The kernels that run a cell now."""
-        return {request.kernel for request in self._requests.values() if request.begun and not request.ended}
+        return {each.request.kernel for each in self._running.values() if not each.ended}
 
     def kernels(self) -> set[str]:
-        """The kernels that were asked to run something."""
-        return {request.kernel for request in self._requests.values()}
+        """The kernels that ran something, or were to."""
+        return {request.kernel for request in [*self._waiting, *(each.request for each in self._running.values())]}
 
-    def save_if_behind(self) -> None:
-        """Save the copies that are behind what was seen. Called again and again."""
+    def look(self) -> None:
+        """Save the copies that are behind what was seen, and end what has ended unheard. Called again and again."""
+        for running in list(self._running.values()):
+            if running.replied and not running.ended and time.monotonic() - running.replied > _LATE:
+                self._end(running)
         for copy in self.copies:
             copy.save_if_behind()

@@ -14,7 +14,7 @@ from hubrun.records.ledger import manifest, signature
 from hubrun.records.ledger.clock import iso
 from hubrun.records.ledger.history import HEAD, SIGNATURE, History, Run
 from hubrun.records.ledger.manifest import Cause, Digest, Link, Manifest, Signer, Status, Subject
-from hubrun.records.ledger.steps import begin_again, derive, glued, is_code, mark, now, seconds_between
+from hubrun.records.ledger.steps import derive, glued, is_code, mark, now, seconds_between
 
 _KILLED = "the run was killed; what its last step did is known to the server alone"
 
@@ -112,23 +112,12 @@ def _interrupt(run: Run, statement: Manifest) -> None:
 def _repair(path: Path) -> nbformat.NotebookNode:
     """Mark the cell that ran when the runner was killed, and write the notebook again."""
     nb = nbformat.read(path, as_version=4)
-    cells = [cell for cell in nb.cells if is_code(cell) and "hubrun" in cell.metadata]
-    running = [cell for cell in cells if cell.metadata.hubrun.status == "running"]
-    # In JupyterLab: the first that waited for the kernel may have been begun in the last moment.
-    waited = sorted(
-        (cell for cell in cells if cell.metadata.hubrun.get("asked")), key=lambda each: each.metadata.hubrun.asked
-    )
-    if waited and not running:
-        begin_again(waited[0], waited[0].source)
-        waited[0].metadata.hubrun.started = waited[0].metadata.hubrun.asked
-        running = waited[:1]
-    for cell in waited:
-        del cell.metadata.hubrun["asked"]
-    for cell in running:
-        mark(cell, "interrupted", "killed", _KILLED)
-        cell.metadata.hubrun.ended = ""
-        if "earlier" not in cell.metadata.hubrun:
-            cell.metadata.setdefault("papermill", {}).update(status="failed", exception=True)
+    for cell in nb.cells:
+        if is_code(cell) and cell.metadata.get("hubrun", {}).get("status") == "running":
+            mark(cell, "interrupted", "killed", _KILLED)
+            cell.metadata.hubrun.ended = ""
+            if "papermill" in cell.metadata:
+                cell.metadata.papermill.update(status="failed", exception=True)
     atomic_write.write(path, nbformat.writes(nb).encode())
     return nb
 
