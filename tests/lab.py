@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +35,21 @@ from hubrun.records.run import site_run
 class Lab:
     """A session that goes on. address: of JupyterLab, without its token."""
 
-    def __init__(
-        self, records: Path, books: Sequence[Path], parameters: dict[str, Any] | None = None, **environment: str
-    ) -> None:
-        self.records, self.log = records, records.with_name("lab.log")
-        site = parameters or SITE.model_dump(exclude_unset=True)
-        self.site = site["site"]
-        file = records.with_name(f"{self.site}.yaml")
-        file.write_text(yaml.safe_dump(site))
-        arguments = ["--", str(file), "--no-browser", "--port", "18888", "--records", str(records)]
+    def __init__(self, records: Path, site: str, command: Sequence[str | Path], **environment: str) -> None:
+        """Start it; command: `./hubrun lab params/SITE.yaml`, as it is typed, for the site with this name."""
+        self.records, self.site, self.log = records, site, records.with_name("lab.log")
+        arguments = ["--no-browser", "--port", "18888", "--records", str(records)]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, __file__, *map(str, books), *arguments],
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), **environment},
-                stderr=log, start_new_session=True,
-            )  # fmt: skip
+                [*command, *arguments], env={**os.environ, **environment}, stderr=log, start_new_session=True
+            )
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self) -> None:
         until(lambda: self.process.poll() is not None or "to end:" in self.log.read_text(), 120)
         assert self.process.poll() is None, self.log.read_text()
         self.address, _, self.opener = self._line("JupyterLab: ").partition("; open ")
@@ -83,6 +83,12 @@ class Lab:
         """End the session with a signal; the exit code."""
         self.process.send_signal(number)
         return self.process.wait(60)
+
+    def close(self) -> None:
+        """Kill it, if it is still there."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def record(self) -> Record:
         """What the manifest says."""
@@ -161,15 +167,13 @@ class Tab:
 def opened(
     records: Path, books: Sequence[Path], parameters: dict[str, Any] | None = None, **environment: str
 ) -> Iterator[Lab]:
-    """A session, which is killed in the end when the test did not end it."""
-    lab = Lab(records, books, parameters, **environment)
-    try:
+    """A session with these runbooks, for the site with these parameters; it is killed in the end if it still goes on."""
+    site = parameters or SITE.model_dump(exclude_unset=True)
+    file = records.with_name("site.yaml")
+    file.write_text(yaml.safe_dump(site))
+    command = [sys.executable, __file__, *map(str, books), "--", str(file)]
+    with closing(Lab(records, site["site"], command, PYTHONPATH=str(Path(__file__).parent), **environment)) as lab:
         yield lab
-    finally:
-        lab.http.close()
-        if lab.process.poll() is None:
-            os.killpg(lab.process.pid, signal.SIGKILL)
-            lab.process.wait()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import tempfile
 import threading
@@ -17,10 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from books import book, code, marks, places, printed, random_hex, read, until
 from hub_front import FLAGS
+from jupyterlab_page import chromium, first_cell, menu, open_runbook, shut_down
 from lab import Lab, opened
 from sshd import Sshd, serve
 
@@ -62,13 +62,9 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert path, "there is no Chromium (Debian: apt-get install chromium)"
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
+def browser() -> Iterator[Browser]:
+    with chromium(FLAGS) as started:
+        yield started
 
 
 @contextmanager
@@ -110,31 +106,20 @@ def watched(folders: list[Path]) -> Iterator[None]:
     assert found == []
 
 
-def open_lab(chromium: Browser, lab: Lab, width: int = 1280) -> Page:
-    page = chromium.new_context(viewport={"width": width, "height": 900}).new_page()
-    page.goto(lab.login)
-    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=120_000)
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(timeout=120_000)
-    return page
+def new_page(browser: Browser, width: int = 1280) -> Page:
+    return browser.new_context(viewport={"width": width, "height": 900}).new_page()
 
 
-def menu(page: Page, *names: str) -> None:
-    """Choose an entry of a menu."""
-    page.locator("#jp-MainMenu").get_by_text(names[0], exact=True).click()
-    for name in names[1:]:
-        page.locator(".lm-Menu").get_by_text(name, exact=True).last.click()
-
-
-def test_a_runbook_by_keyboard_and_by_run_all(chromium: Browser, tmp_path: Path, sshd: Sshd) -> None:
+def test_a_runbook_by_keyboard_and_by_run_all(browser: Browser, tmp_path: Path, sshd: Sshd) -> None:
     gate = tmp_path / "gate"
     breaks = f"import pathlib\nassert pathlib.Path({str(gate)!r}).exists(), 'not yet'"
     one = book(tmp_path, "01_one", ("Target", [KNOWS]), ("Leaks", [LEAKS]), ("Long", [PROGRESS]), ("Breaks", [breaks]))
     two = book(tmp_path, "02_two", ("Target", [KNOWS]), ("Fine", ["'two ' + site.site"]), ("Leaks", [LEAKS]))
     with session(tmp_path, sshd, [one, two]) as lab:
-        page = open_lab(chromium, lab)
+        page = new_page(browser)
+        open_runbook(page, lab.login)
         assert page.get_by_text("official Jupyter news").count() == 0
-        page.locator(".jp-Notebook .jp-Cell").first.click()
-        page.keyboard.press("Escape")
+        first_cell(page)
         for _ in read(one).cells[:-3]:
             page.keyboard.press("Shift+Enter")
         page.get_by_text("Target", exact=True).last.wait_for(timeout=60_000)
@@ -150,14 +135,12 @@ def test_a_runbook_by_keyboard_and_by_run_all(chromium: Browser, tmp_path: Path,
         page.keyboard.press("Shift+Enter")
         until(lambda: marks(lab.nb("01_one"))[-1] == ("ok", ""))
         page.keyboard.press("Control+s")
-        page.goto(lab.login.replace("01_one", "02_two"))
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(timeout=120_000)
+        open_runbook(page, lab.login.replace("01_one", "02_two"))
         menu(page, "Run", "Run All Cells")
         until(lambda: [mark[0] for mark in marks(lab.nb("02_two"))] == ["ok"] * 3)
         assert page.get_by_text("File Changed").count() == 0
         page.screenshot(path=tmp_path / "lab.png")
-        menu(page, "File", "Shut Down")
-        page.locator(".jp-Dialog-button.jp-mod-warn, .jp-Dialog-button.jp-mod-accept").last.click()
+        shut_down(page)
         assert lab.process.wait(60) == 0, lab.log.read_text()
         record = lab.record()
         assert [(book.name, book.status) for book in record.runbooks] == [("01_one", "ok"), ("02_two", "ok")]
@@ -176,7 +159,7 @@ TRACED = "open({0!r}, 'a').write('begin {1}\\n')\nimport time; time.sleep({2}); 
 @pytest.mark.long
 @pytest.mark.parametrize("number", range(10 if LONG else 3))
 def test_what_ran_is_on_record_when_something_is_killed(
-    number: int, chromium: Browser, tmp_path: Path, sshd: Sshd
+    number: int, browser: Browser, tmp_path: Path, sshd: Sshd
 ) -> None:
     dice = random.Random(f"{SEED}-{number}")
     way, trace = ("browser", "kernel", "command")[number % 3], tmp_path / "trace"
@@ -190,7 +173,8 @@ def test_what_ran_is_on_record_when_something_is_killed(
         ("Steps", cells),
     )
     with session(tmp_path, sshd, [path]) as lab:
-        page = open_lab(chromium, lab)
+        page = new_page(browser)
+        open_runbook(page, lab.login)
         menu(page, "Run", "Run All Cells")
         until(lambda: "pid" in trace.read_text())
         time.sleep(dice.uniform(0, 4))

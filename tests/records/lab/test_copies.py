@@ -184,7 +184,7 @@ def test_a_cell_that_no_browser_saved_is_put_behind_the_one_before_it(recorder: 
 def test_what_is_no_notebook_is_refused_and_changes_nothing(copy: NotebookCopy) -> None:
     before = on_disk(copy)
     with pytest.raises(ValueError):
-        copy.merge({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "x"}]})
+        copy.merge({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "x", "id": "x"}]})
     assert on_disk(copy) == before
 
 

@@ -116,6 +116,7 @@ class Recorder:
         elif kind == "status" and content.get("execution_state") == "idle":
             self._end(running)
         else:
+            running.heard = True
             if kind == "error":
                 running.error = str(content["ename"]), str(content["evalue"])
             running.copy.take(running.request.cell, kind, content, size)
