@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from papermill.cli import papermill
 
 from hubrun import params
-from hubrun.environment import PROJECT, SITE_FILE
+from hubrun.environment import PROJECT
 from hubrun.errors import BadInput
 from hubrun.params import documentation
 from hubrun.runbook import site_from
@@ -141,7 +141,6 @@ def test_each_step_has_a_heading_of_its_own_with_its_reason(name: str) -> None:
 
 @pytest.fixture(autouse=True)
 def own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(SITE_FILE, raising=False)
     monkeypatch.chdir(PROJECT)  # site_from changes to it, and this brings us back
 
 
@@ -175,20 +174,3 @@ def test_a_wrong_value_in_the_cell_is_one_line(changes: dict[str, Any], says: st
         site_from(cell_values(**changes))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_in_the_lab_the_file_comes_first_and_a_changed_cell_goes_over_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "site.yaml"
-    file.write_text("site: biology\ndomain: hub.example.edu\nswap_mb: 512\nuser_memory_mb: 4096\n")
-    monkeypatch.setenv(SITE_FILE, str(file))
-    unchanged = site_from(cell_values())
-    assert (unchanged.site, unchanged.swap_mb, unchanged.user_memory_mb) == ("biology", 512, 4096)
-    changed = site_from(cell_values(domain="other.example.edu", swap_mb=64))
-    assert (changed.domain, changed.swap_mb, changed.user_memory_mb) == ("other.example.edu", 64, 4096)
-    with pytest.raises(BadInput, match=r"site\.yaml and the parameters cell: unknown parameter swap_nb"):
-        site_from(cell_values(swap_nb=1))
-    file.write_text("site: biology\ndomain: 12\n")
-    with pytest.raises(BadInput, match=r"domain \(line 2\) is 12"):
-        site_from(cell_values())

@@ -10,9 +10,9 @@ from typing import Any
 from hubrun import params
 from hubrun.desired.cell_errors import show_errors_as_cards
 from hubrun.desired.current_cell import current_cell
-from hubrun.environment import ENGINE, MESSAGE, PENDING, PROJECT, SITE_FILE
+from hubrun.environment import ENGINE, MESSAGE, PENDING, PROJECT
 from hubrun.errors import BadInput
-from hubrun.params import Site, documentation
+from hubrun.params import Site
 from hubrun.redaction.redact import HERE
 from hubrun.ssh.prefetch import EXPECTED, Question
 
@@ -22,10 +22,9 @@ _PLAIN = (str, int, float, bool, list, dict, type(None))
 def site_from(namespace: Mapping[str, Any]) -> Site:
     """The site that a notebook's variables describe: call it as `site_from(globals())`, after the parameters cell.
 
-    In `./hubrun lab`, the site's file comes first and a value that was changed in the cell goes over it.
     Raises BadInput for an unknown name, a wrong type, or a missing value.
     """
-    # Papermill starts in the project's folder, JupyterLab in runbooks/: relative paths mean the same in both.
+    # Papermill starts in the project's folder, a JupyterLab of one's own in runbooks/: relative paths mean the same in both.
     os.chdir(PROJECT)
     show_errors_as_cards()
     HERE.learn_environment(os.environ)
@@ -42,14 +41,9 @@ def site_from(namespace: Mapping[str, Any]) -> Site:
             raise BadInput(f"{name} is {value!r}: must be true or false", "parameters cell")
         if value and name == "plan_first" and not current_cell().id:
             raise BadInput("plan_first is for a person who runs each cell again", "parameters cell", _NOBODY)
-    file = os.environ.get(SITE_FILE, "")
-    if not file:
-        return params.build(
-            {name: value for name, value in given.items() if value != "" or name not in _REQUIRED}, "parameters"
-        )
-    values, lines = params.read_yaml(file)
-    changed = {name: value for name, value in given.items() if not _is_default(name, value)}
-    return params.build({**values, **changed}, f"{file} and the parameters cell", lines)
+    return params.build(
+        {name: value for name, value in given.items() if value != "" or name not in _REQUIRED}, "parameters"
+    )
 
 
 def begin(pending: str, expected: str) -> None:
@@ -63,6 +57,7 @@ def begin(pending: str, expected: str) -> None:
     if shell is not None:
         shell.reset(new_session=True)
     os.environ[PENDING] = pending
+    EXPECTED.headless = True
     EXPECTED.runbooks = [[Question(*each) for each in questions] for questions in json.loads(expected)]
     EXPECTED.asked.clear()
 
@@ -74,11 +69,6 @@ def asked() -> str:
 
 _NOBODY = "Leave it out where a program runs the notebook; check: true shows what would change"
 _REQUIRED = tuple(name for name, field in Site.model_fields.items() if field.is_required())
-
-
-def _is_default(name: str, value: Any) -> bool:
-    field = Site.model_fields.get(name)
-    return field is not None and bool(value == documentation.default(field))
 
 
 def _tell_engine(kind: str, what: tuple[str, ...]) -> None:

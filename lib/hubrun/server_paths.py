@@ -44,6 +44,12 @@ FILTER_UNIT = f"/etc/systemd/system/{FILTER}.service"
 FILTER_SOCKET_UNIT = f"/etc/systemd/system/{FILTER}.socket"
 FILTER_SOCKET = f"/run/{FILTER}.sock"
 PROXY_USER = "jupyterhub-proxy"
+# What later runbooks need of these, and find only where they were run.
+LEFT = {
+    "02_hub_lti": (f"{VENV}/bin/jupyterhub", CONFIG, HUB_UNIT),
+    "03_https": ("/etc/nginx/conf.d/jupyterhub-https.conf",),
+    "04_docker_spawner": (DOCKER_PART,),
+}
 
 
 def program(name: str, python: str = "/usr/bin/python3") -> str:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,23 +182,6 @@ def test_a_plan_that_is_asked_for_wrongly_ends_with_1_as_well(hubrun: Hubrun, wr
 def test_the_operators_help_has_no_commands_of_the_project_itself(hubrun: Hubrun) -> None:
     shown = hubrun("--help").out
     assert "  plan " in shown and "  test " not in shown and "  bench " not in shown
-
-
-def test_the_notebooks_of_lab_know_which_site_they_are_about(
-    hubrun: Hubrun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """JupyterLab itself is stood in for by a program that says what it was told."""
-    (tmp_path / "site.yaml").write_text("site: x\ndomain: hub.example.edu\n")
-    (tmp_path / "jupyterlab").write_text(
-        f"#!{sys.executable}\nimport os\nopen({str(tmp_path / 'told')!r}, 'w').write(os.environ['HUBRUN_SITE'])\n"
-    )
-    (tmp_path / "jupyterlab").chmod(0o755)
-    run = subprocess.run
-    monkeypatch.setattr(
-        subprocess, "run", lambda command, **options: run([tmp_path / "jupyterlab", *command[3:]], **options)
-    )
-    assert hubrun("lab", "site.yaml", "--no-browser").code == 0
-    assert (tmp_path / "told").read_text() == str(tmp_path / "site.yaml")
 
 
 # -- exit codes ------------------------------------------------------------------------------------------------

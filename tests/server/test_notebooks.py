@@ -1,14 +1,16 @@
-"""The runbooks cell by cell, as a person steps through them in `./hubrun lab params/SITE.yaml`."""
+"""The runbooks cell by cell, in a Jupyter of one's own, with a site's values in their parameters cells."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import nbformat
 import pytest
 from machines import PROJECT, Machine
 from pytest_notebook.nb_regression import NBRegressionFixture
 
-from hubrun.environment import SITE_FILE
+from hubrun import params
+from hubrun.records.lab.notebook_copy import NotebookCopy
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
@@ -16,22 +18,21 @@ RUNBOOKS = sorted((PROJECT / "runbooks").glob("[0-9][0-9]_*.ipynb"))
 
 
 @pytest.mark.parametrize("runbook", RUNBOOKS, ids=lambda path: path.stem)
-def test_a_runbook_runs_in_jupyterlab_and_keeps_its_text(
-    runbook: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(SITE_FILE, str(machine.site))
+def test_a_runbook_runs_in_jupyter_and_keeps_its_text(runbook: Path, machine: Machine, tmp_path: Path) -> None:
+    values = params.load(machine.site).model_dump(exclude_unset=True)
+    copy = NotebookCopy(runbook, tmp_path / runbook.name, values)
+    nbformat.write(copy.nb, copy.file)
     fixture = NBRegressionFixture(
         exec_cwd=str(runbook.parent),
         exec_timeout=240,
         # what a run brings; the cells themselves must stay as they are
         diff_ignore=("/cells/*/outputs", "/cells/*/execution_count", "/cells/*/metadata", "/metadata"),
     )
-    before = runbook.read_bytes()
-    result = fixture.check(str(runbook))
+    before = copy.file.read_bytes()
+    result = fixture.check(str(copy.file))
     assert result.process_resources is not None
     executed = [cell for cell in result.nb_final.cells if cell.cell_type == "code" and cell.source]
     assert executed and all(cell.execution_count for cell in executed)
-    # site_from took the site from the file: the empty values of the parameters cell name no server.
     text = str([output for cell in executed for output in cell.outputs])
     assert machine.info["domain"] in text
-    assert runbook.read_bytes() == before
+    assert copy.file.read_bytes() == before

@@ -41,6 +41,7 @@ def in_a_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As in the kernel of a run, which is the only place where answers are kept."""
     monkeypatch.setenv(ENGINE, "salt")
     monkeypatch.setattr(session, "_shared", [])
+    monkeypatch.setattr(EXPECTED, "headless", True)
     yield
     EXPECTED.runbooks = []
     EXPECTED.asked.clear()
@@ -139,7 +140,7 @@ def test_what_could_not_be_asked_ahead_is_asked_in_its_turn(asker: Asker) -> Non
 
 
 def test_where_a_person_steps_through_nothing_is_kept(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(ENGINE)
+    monkeypatch.setattr(EXPECTED, "headless", False)
     answers = PrefetchedAnswers(asker)
     answers.keep("a", Output(0, "a"))
     answers.start(["b"], traces=True)

@@ -114,7 +114,7 @@ class Progress:
             self._say(f"an earlier run had been killed; its record was closed: {kept.folder}")
         if record.status in ("failed", "interrupted"):
             self._say(f"{record.status}: {record.reason}", "bold red")
-            again = "plan" if record.mode == "check" else "install"
+            again = {"check": "plan", "interactive": "lab"}.get(record.mode, "install")
             self._say(f"to go on: ./hubrun {again} {site_file}" + (" --resume" if record.mode == "install" else ""))
         if record.mode == "check":
             for change in changes(record):
@@ -131,6 +131,7 @@ class Progress:
                 "ok": "nothing to do",
                 "changed": "done",
                 "would change": "something to do, nothing was touched",
+                "not run": "nothing was run",
             }.get(record.status, record.status)
             self._say(f"{record.site}: {what}, in {record.seconds:.1f} s", "bold")
 
@@ -141,6 +142,10 @@ class Progress:
             self._say(f"    {action}")
         if change.origin:
             self._say(f"    {change.origin}", "dim")
+
+    def tell(self, text: str) -> None:
+        """A line about what begins; the one who looks at it may see a secret of this run, such as an address with a token."""
+        self.console.print(Text(text), soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """A line that must not be missed."""

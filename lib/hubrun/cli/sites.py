@@ -81,15 +81,22 @@ def run_site(
             show.warn(step)
         if as_json:
             click.echo(json.dumps(run.data(), indent=2))
-    if site.records_mirror and run.closed:
-        try:
-            with show.waiting(f"copying the record to {site.records_mirror}"):
-                for folder in (*(kept.folder for kept in run.recovered), run.folder):
-                    mirror.mirror(run.history, folder, site.records_mirror)
-        except HubrunError as error:  # what the run came to is not changed by that
-            show.warn(f"the record was not copied: {error}")
+    mirror_record(show, run)
     if ended_by and not isinstance(ended_by, HubrunError):  # that is in the record and was shown
         raise ended_by
     if not run.closed:
         return 1
     return {"failed": 1, "interrupted": 1, "would change": 2}.get(run.record.status, 0)
+
+
+def mirror_record(show: progress.Progress, run: site_run.Run) -> None:
+    """Copy a closed record, and those that were closed before it, to `records_mirror` if the site has one."""
+    target = run.site.records_mirror
+    if not (target and run.closed):
+        return
+    try:
+        with show.waiting(f"copying the record to {target}"):
+            for folder in (*(kept.folder for kept in run.recovered), run.folder):
+                mirror.mirror(run.history, folder, target)
+    except HubrunError as error:  # what the run came to is not changed by that
+        show.warn(f"the record was not copied: {error}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from hubrun import server_paths
 from hubrun.desired.approval import Approval
 from hubrun.desired.cards import Card, ProgressLine, Row, results_card
 from hubrun.desired.checks import Check, Test, check_card
@@ -59,7 +60,7 @@ class Server:
         """
         session = Session.open(site)
         server = cls(session, check_mode, plan_first)
-        first = [_FACTS, server._secrets.probe()]
+        first = [_FACTS + _ran_here(site), server._secrets.probe()]
         try:
             session.prefetched.start(first, traces=not check_mode)
             found, digests = session.ask(first)
@@ -303,7 +304,9 @@ class Server:
 
     def identity(self) -> dict[str, str]:
         """What the server is: system, kernel, hardware, a hash of its machine-id, its host key's fingerprint."""
-        return {name: value for name, value in self.facts.items() if name != "uid"} | {"host_key": self.fingerprint}
+        return {name: value for name, value in self.facts.items() if name not in ("uid", "ran")} | {
+            "host_key": self.fingerprint
+        }
 
     @override
     def __repr__(self) -> str:
@@ -316,9 +319,33 @@ class Server:
             Row("site", f"{site.site}: {site.url}"),
             Row("server", f"{self.session.where}, host key {self.fingerprint}"),
             Row("system", f"{known['name']} on {known['hostname']}, {hardware}"),
+            Row("before", _before(known.get("ran", "").split())),
             Row("mode", self.approval.mode),
         ]
         return Card("Target", rows, {"server": self.identity()}, ("about", "value", ""))._repr_mimebundle_()
+
+
+def _ran_here(site: Site) -> str:
+    """Shell that says which runbooks left on the server what later ones need."""
+    tests = [
+        quote(
+            'found=1; for path in {}; do [ -e "$path" ] || found=; done\n[ -z "$found" ] || ran="${ran:-} "{}\n',
+            paths,
+            name,
+        )
+        for name, paths in server_paths.LEFT.items()
+    ]
+    account = quote("! getent passwd {} > /dev/null || ran=01_server\n", site.hub_user)
+    return "".join([account, *tests, 'echo "ran=${ran:-}"\n'])
+
+
+def _before(ran: Sequence[str]) -> str:
+    """What was run on a server before, and what not yet, in words."""
+    left = [name for name in ("01_server", *server_paths.LEFT) if name not in ran]
+    if not ran:
+        return "no runbook was run on this server yet: begin with 01_server"
+    done = f"run on this server: {', '.join(ran)}"
+    return f"{done}. Not yet: {', '.join(left)}; each needs those before it" if left else done
 
 
 def _written(results: Sequence[Result], resources: Sequence[Resource]) -> list[str]:

@@ -8,14 +8,12 @@ be done, or a check does not hold, the question is asked again.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from hubrun.environment import ENGINE
 from hubrun.errors import HubrunError
 from hubrun.ssh.channel import Output
 
@@ -34,8 +32,12 @@ class Question(NamedTuple):
 
 @dataclass
 class Expected:
-    """What this runbook is expected to ask, and those after it, from the run before; and what it did ask."""
+    """What this runbook is expected to ask, and those after it, from the run before; and what it did ask.
 
+    headless: no person steps through it, who may change the server between two cells.
+    """
+
+    headless: bool = False
     runbooks: list[list[Question]] = field(default_factory=list)
     asked: dict[str, Question] = field(default_factory=dict)
 
@@ -47,14 +49,14 @@ EXPECTED = Expected()
 class PrefetchedAnswers:
     """The answers that are known, or under way. ask: asks questions in one round trip, and raises HubrunError.
 
-    Without the runner nothing is kept: in JupyterLab a person may change the server between two cells.
+    Unless a run is headless nothing is kept: a person may change the server between two cells.
     """
 
     def __init__(self, ask: Callable[[Sequence[str]], list[Output]]) -> None:
         self._ask = ask
         self._known: dict[str, Future[Output]] = {}
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ahead")
-        self._keeps = bool(os.environ.get(ENGINE))
+        self._keeps = EXPECTED.headless
 
     def start(self, first: Sequence[str], traces: bool) -> None:
         """Ask `first`, and with it what this runbook is expected to ask; beside it what the next ones are.

@@ -18,7 +18,7 @@ from hubrun.shell import quote
 from hubrun.ssh import channel, connection
 from hubrun.ssh.channel import Output
 from hubrun.ssh.connection import Login
-from hubrun.ssh.prefetch import PrefetchedAnswers
+from hubrun.ssh.prefetch import EXPECTED, PrefetchedAnswers
 
 _PREAMBLE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n"
 # The first script of a login: whichever way to root's rights needs no password runs what follows on standard input.
@@ -69,8 +69,12 @@ class Session:
 
     @classmethod
     def open(cls, site: Site) -> Session:
-        """Log in. Within one run, its runbooks share one login. Raises Unreachable, BadInput."""
+        """Log in. The runbooks of one kernel share a login. Raises Unreachable, BadInput."""
         if _shared and _shared[0].reaches(site):
+            # In JupyterLab, a runbook's parameters may differ from those of the one before it in the same kernel.
+            _shared[0].site = site
+            if not EXPECTED.headless:
+                _shared[0].foreseen.clear()
             return _shared[0]
         session = cls(site)
         session._use(connection.open(site))
@@ -203,7 +207,7 @@ class Session:
         raise AssertionError
 
 
-# The session of the runbooks of one run, which share a kernel.
+# The session of the runbooks that run in this kernel.
 _shared: list[Session] = []
 
 

@@ -25,7 +25,6 @@ from books import SITE, Ear, book, code, forget, install, marks, places, printed
 from histories import make_run, resume_run
 from hubrun import atomic_write
 from hubrun.cli.progress import Progress
-from hubrun.environment import SITE_FILE
 from hubrun.errors import BadInput
 from hubrun.records.ledger import manifest, summary
 from hubrun.records.ledger.history import HEAD, LOCK, History
@@ -71,7 +70,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [
         book(
             folder, "01_one",
-            ("Target", ["import os\nprint(site, domain, swap_mb, check, os.environ.get('HUBRUN_SITE'))"]),
+            ("Target", ["print(site, domain, swap_mb, check)"]),
             ("Packages", [result("packages", "ok"), result("file", "changed")]),
             ("Check", [shown(checks=[{"check": "nginx answers", "ok": True}])]),
         ),
@@ -82,9 +81,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def failed(three: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(SITE_FILE, "/other/site.yaml")  # a run is about its own site, whatever a lab session says
-        return install(tmp_path_factory.mktemp("records"), three)
+    return install(tmp_path_factory.mktemp("records"), three)
 
 
 @pytest.fixture
@@ -182,7 +179,7 @@ def test_a_real_manifest_is_as_its_schema_says_and_the_schema_as_the_models(fail
 
 def test_the_executed_runbook_got_the_sites_values(failed: Run) -> None:
     first = read(failed.folder / "01_one.ipynb")
-    assert printed(code(first)[0]) == "biology hub.example.edu 0 False None\n"
+    assert printed(code(first)[0]) == "biology hub.example.edu 0 False\n"
 
 
 def test_nothing_is_wrong_with_the_record_of_a_failed_run(failed: Run) -> None:

@@ -94,7 +94,10 @@ def _interrupt(run: Run, statement: Manifest) -> None:
             summarize(book, _repair(path))
             book.sha256 = manifest.sha256(path.read_bytes())
             statuses = {step.status for step in book.steps}
-            if "failed" not in statuses and statuses & {"not run", "interrupted"}:
+            if record.mode == "interactive":
+                if book.status == "not run":
+                    book.file = ""
+            elif "failed" not in statuses and statuses & {"not run", "interrupted"}:
                 book.status, book.cause, book.reason = "interrupted", "killed", _KILLED
         elif book.status == "running":
             book.status, book.cause, book.reason = "interrupted", "killed", "the run was killed before its first step"
@@ -113,21 +116,24 @@ def _repair(path: Path) -> nbformat.NotebookNode:
         if is_code(cell) and cell.metadata.get("hubrun", {}).get("status") == "running":
             mark(cell, "interrupted", "killed", _KILLED)
             cell.metadata.hubrun.ended = ""
-            cell.metadata.setdefault("papermill", {}).update(status="failed", exception=True)
+            if "papermill" in cell.metadata:
+                cell.metadata.papermill.update(status="failed", exception=True)
     atomic_write.write(path, nbformat.writes(nb).encode())
     return nb
 
 
 def summarize(book: manifest.RunbookRecord, nb: nbformat.NotebookNode) -> None:
-    """Take a runbook's steps, facts, status and end from its executed notebook."""
+    """Take a runbook's steps, facts, status and end from its executed notebook; its start from the steps, if it has none."""
     book.steps = derive(nb)
     book.facts = glued(nb)
     begun = [step for step in book.steps if step.status != "not run"]
-    book.ended = next((step.ended for step in reversed(begun) if step.ended), "")
+    book.started = book.started or min((step.started for step in begun), default="")
+    book.ended = max((step.ended for step in begun), default="")
     book.seconds = seconds_between(book.started, book.ended)
     order: tuple[Status, ...] = ("failed", "interrupted", "running", "changed", "would change")
     statuses = {step.status for step in book.steps}
-    book.status = next((status for status in order if status in statuses), "ok")
+    left: Status = "not run" if statuses == {"not run"} else "ok"
+    book.status = next((status for status in order if status in statuses), left)
     # A plan goes on behind a check that does not hold: the first step that failed comes first.
     bad = [step for step in begun if step.status == book.status]
     if bad and book.status in ("failed", "interrupted"):

@@ -24,13 +24,16 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 # A type URI is there to tell predicates apart and need not be an address (in-toto, field types: TypeURI).
 PREDICATE = "urn:hubrun:record:v1"
 
-Mode = Literal["install", "check", "prune"]
+Mode = Literal["install", "check", "prune", "interactive"]
 # Of runs and runbooks. A step that checks nothing in check mode is "not checked" besides; one that is a list for a person,
 # and has no cell to run, is "ticked".
 Status = Literal["not run", "running", "ok", "changed", "would change", "failed", "interrupted"]
 StepStatus = Status | Literal["not checked", "ticked"]
 # Why something failed or was interrupted, for machines; `reason` says it for people.
-Cause = Literal["", "error", "time-out", "kernel died", "connection lost", "Ctrl-C", "SIGTERM", "SIGHUP", "killed"]
+# "stopped": by a person, in JupyterLab.
+Cause = Literal[
+    "", "error", "time-out", "kernel died", "connection lost", "Ctrl-C", "SIGTERM", "SIGHUP", "killed", "stopped"
+]  # fmt: skip
 
 
 class _Part(BaseModel):
@@ -81,11 +84,24 @@ class Tick(_Part):
     at: str
 
 
+class CellRun(_Part):
+    """A cell of a step was run by a person in JupyterLab. cell: which of the step's code cells, from 1."""
+
+    cell: int
+    status: StepStatus
+    cause: Cause = ""
+    reason: str = ""
+    started: str = ""
+    ended: str = ""
+
+
 class Step(_Part):
     """One heading of a runbook. started, ended: UTC, ISO 8601; empty while unknown. seconds: between them.
 
     results: what each resource came to, with actions and diff. checks: what was expected and what came.
-    unchecked: checks that check mode left out. ticked: what a person ticked in its text.
+    unchecked: checks that check mode left out. ticked: what a person ticked in its text. runs: mode
+    interactive only, each time that one of its cells was run, in order; the status is that of the last times, and the
+    results are those of all.
     """
 
     title: str
@@ -99,6 +115,7 @@ class Step(_Part):
     checks: list[dict[str, Any]] = []
     unchecked: list[str] = []
     ticked: list[Tick] = []
+    runs: list[CellRun] = []
 
 
 class RunbookRecord(_Part):

@@ -1,7 +1,8 @@
 """The steps of a runbook: what went on under each heading, read from the notebook's own cells.
 
 Each code cell says in `metadata.hubrun` what became of it; the engine writes that, and everything else is derived
-from it, so that a manifest cannot say something else than its notebooks.
+from it, so that a manifest cannot say something else than its notebooks. Where a person runs cells, `earlier` holds what
+became of a cell each time before.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hubrun.desired.cards import MIME
 from hubrun.records.ledger import ticks
 from hubrun.records.ledger.clock import CLOCK, iso
-from hubrun.records.ledger.manifest import Cause, Step, StepStatus, Tick, moment
+from hubrun.records.ledger.manifest import Cause, CellRun, Step, StepStatus, Tick, moment
 
 if TYPE_CHECKING:  # nbformat takes a second to import, and the command line must not wait for it
     from nbformat import NotebookNode
@@ -71,6 +72,22 @@ def mark(cell: NotebookNode, status: StepStatus, cause: Cause = "", reason: str 
         kept["started" if status == "running" else "ended"] = now()
 
 
+def begin_again(cell: NotebookNode, source: str) -> None:
+    """A person runs this cell, once more maybe: what became of it before goes to `earlier`, with what was changed then,
+    and with its source where that was not `source`."""
+    kept = cell.metadata.setdefault("hubrun", {})
+    earlier = kept.setdefault("earlier", [])
+    if kept.get("status", "not run") != "not run":
+        before = {name: kept[name] for name in ("status", "cause", "reason", "started", "ended")}
+        if cell.source != source:
+            before["source"] = cell.source
+        changed = [each for data in _data(cell) for each in data.get("results", []) if each.get("status") != "ok"]
+        earlier.append(before | ({"results": changed} if changed else {}))
+    cell.source, cell.outputs = source, []
+    mark(cell, "not run")
+    mark(cell, "running")
+
+
 def failed_checks(cell: NotebookNode) -> str:
     """The checks that failed in a cell that went on nevertheless, as it does in a plan; "" when there are none."""
     checks = [check for each in _data(cell) for check in each.get("checks", []) if not check.get("ok")]
@@ -105,10 +122,14 @@ def _step(title: str, cells: list[NotebookNode]) -> Step:
     marks = [cell.metadata.get("hubrun", {"status": "not run"}) for cell in cells if is_code(cell)]
     if not marks:
         return Step(title=title, status="ticked", ticked=ticked)
+    runs = sorted(_runs(marks), key=lambda run: run.started)
     decisive = _decisive(marks)
     begun = [each for each in marks if each["status"] != "not run"]
     started = begun[0].get("started", "") if begun else ""
     ended = begun[-1].get("ended", "") if begun and begun[-1]["status"] != "running" else ""
+    if runs:  # in any order
+        started, ended = runs[0].started, "" if decisive["status"] == "running" else max(run.ended for run in runs)
+    earlier = [result for each in marks for before in each.get("earlier", []) for result in before.get("results", [])]
     data = [each for cell in cells for each in _data(cell)]
     return Step(
         title=title,
@@ -118,11 +139,22 @@ def _step(title: str, cells: list[NotebookNode]) -> Step:
         started=started,
         ended=ended,
         seconds=seconds_between(started, ended),
-        results=[result for each in data for result in each.get("results", [])],
+        results=[*earlier, *(result for each in data for result in each.get("results", []))],
         checks=[check for each in data for check in each.get("checks", [])],
         unchecked=[title for each in data for title in each.get("unchecked", [])],
         ticked=ticked,
+        runs=runs,
     )
+
+
+def _runs(marks: list[dict[str, Any]]) -> Iterable[CellRun]:
+    for number, kept in enumerate(marks, 1):
+        if "earlier" in kept:
+            yield from (
+                CellRun(cell=number, **{name: each[name] for name in ("status", "cause", "reason", "started", "ended")})
+                for each in [*kept["earlier"], kept]
+                if each["status"] != "not run"
+            )
 
 
 def _decisive(marks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -130,7 +162,10 @@ def _decisive(marks: list[dict[str, Any]]) -> dict[str, Any]:
     if decisive:
         return decisive
     left = [each for each in marks if each["status"] == "not run"]
-    if left and len(left) < len(marks):  # it ended between two cells of this step
+    if left and len(left) < len(marks):
+        if "earlier" in left[0]:  # a person runs what they choose
+            return next(each for each in marks if each not in left)
+        # it ended between two cells of this step
         return left[0] | {"status": "interrupted"}
     return marks[0]
 

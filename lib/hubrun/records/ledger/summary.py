@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hubrun.records.ledger.manifest import Operator, Packages, Record, RunbookRecord, Signer, Software, Step, Tick
+from hubrun.records.ledger.manifest import (
+    CellRun,
+    Operator,
+    Packages,
+    Record,
+    RunbookRecord,
+    Signer,
+    Software,
+    Step,
+    Tick,
+)
+from hubrun.records.ledger.steps import seconds_between
 
 BAD = ("failed", "interrupted")
 
@@ -46,6 +57,41 @@ class Change:
 def latest(record: Record) -> list[RunbookRecord]:
     """The last attempt of each runbook, in the order in which they ran first."""
     return list({book.name: book for book in sorted(record.runbooks, key=lambda book: book.attempt)}.values())
+
+
+@dataclass(frozen=True)
+class CellTime:
+    """One time that a cell was run in JupyterLab. place: runbook and step. time: which time this cell was run, from 1."""
+
+    place: str
+    run: CellRun
+    time: int
+
+    @property
+    def seconds(self) -> float:
+        """How long it took; 0 where that is not known."""
+        return seconds_between(self.run.started, self.run.ended)
+
+
+def cell_times(record: Record) -> list[CellTime]:
+    """Each time that a person ran a cell, in order; empty for a run that nobody stepped through."""
+    found, times = [], Counter[tuple[str, int]]()
+    for book in record.runbooks:
+        for step in book.steps:
+            for run in step.runs:
+                place = f"{book.name} › {step.title}"
+                times[place, run.cell] += 1
+                found.append(CellTime(place, run, times[place, run.cell]))
+    return sorted(found, key=lambda each: each.run.started)
+
+
+def what_ran(record: Record) -> str:
+    """Which runbooks a person ran cells of, in order, and how often: "01_server, 02_hub_lti: 14 cells, 16 times"."""
+    every = cell_times(record)
+    books = dict.fromkeys(each.place.partition(" › ")[0] for each in every)
+    cells = {(each.place, each.run.cell) for each in every}
+    times = f", {len(every)} times" if len(every) > len(cells) else ""
+    return f"{', '.join(books)}: {len(cells)} cell{'s' if len(cells) > 1 else ''}{times}" if every else ""
 
 
 def failures(record: Record, attempt: int = 0) -> list[Failure]:

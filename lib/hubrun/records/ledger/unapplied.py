@@ -27,10 +27,11 @@ def unapplied(history: History, record: Record) -> dict[str, list[str]]:
             earlier = run.manifest().predicate
         except BadInput:
             continue
-        if earlier.mode != "install" or earlier.run == record.run:
+        if earlier.mode not in ("install", "interactive") or earlier.run == record.run:
             continue
         for book in earlier.runbooks:
-            if book.name[:2] not in _APPLY - seen or book.status not in ("ok", "changed"):
+            partly = any(step.status == "not run" for step in book.steps)
+            if book.name[:2] not in _APPLY - seen or book.status not in ("ok", "changed") or partly:
                 continue
             seen.add(book.name[:2])
             for name, field in fields(book.name[:2]):

@@ -12,7 +12,7 @@ from hubrun.errors import BadInput
 from hubrun.records.ledger import summary
 from hubrun.records.ledger.history import History, Run
 from hubrun.records.ledger.manifest import Record
-from hubrun.records.ledger.summary import Change, Failure, shown
+from hubrun.records.ledger.summary import CellTime, Change, Failure, shown
 
 STYLE = {
     "ok": "green", "changed": "yellow", "would change": "blue", "failed": "bold red", "interrupted": "bold red",
@@ -37,7 +37,8 @@ def list_table(histories: Iterable[History]) -> RenderableType:
             continue
         table.add_row(
             run.site, run.name, summary.when(record.started), summary.duration(record.seconds), record.mode,
-            status(record.status), summary.what_changed(record), str(record.attempt),
+            status(record.status), "; ".join(filter(None, (summary.what_changed(record), summary.what_ran(record)))),
+            str(record.attempt),
             "yes" if summary.signed(record.signer) else "no", summary.operator(record.operator, via=False),
         )  # fmt: skip
     return Group(table, *problems)
@@ -61,6 +62,9 @@ def _parts(record: Record) -> Iterator[RenderableType]:
     yield _pairs(_head(record))
     yield _heading("Steps")
     yield _steps(record)
+    if times := summary.cell_times(record):
+        yield _heading("Cells, in the order in which they were run")
+        yield _cell_times(times)
     changes = summary.changes(record)
     if changes:
         yield _heading("Would change" if record.mode == "check" else "Changes")
@@ -109,6 +113,18 @@ def _steps(record: Record) -> Table:
             table.add_row(Text(f"  {step.title}"), status(step.status), took, Text(seen, "dim"))
             for tick in step.ticked:
                 table.add_row("", "", "", Text(f"☑ {summary.tick(tick)}", "dim"))
+    return table
+
+
+def _cell_times(times: Iterable[CellTime]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for each in times:
+        at = summary.local(each.run.started)
+        again = f" (time {each.time})" if each.time > 1 else ""
+        table.add_row(
+            f"{at:%H:%M:%S}" if at else "", Text(f"{each.place}, cell {each.run.cell}{again}"), status(each.run.status),
+            summary.duration(each.seconds), Text(each.run.reason, "dim"),
+        )  # fmt: skip
     return table
 
 

@@ -95,6 +95,7 @@ def _write_run(run: Run, out: Path, runs: set[str], report: Report | None) -> _R
         failures=summary.failures(record),
         earlier=earlier,
         changes=summary.changes(record),
+        times=summary.cell_times(record),
         packages=summary.package_changes(record.packages),
         before=record.previous is not None and record.previous.run in runs,
         pages=[_write_notebook(run, record, book, out) for book in record.runbooks],

@@ -22,6 +22,8 @@ _IMPORT = (
     "--IPKernelApp.exec_lines=[__import__('hubrun'),"
     " __import__('threading').Thread(target=__import__, args=('scrapbook',), daemon=True).start()] and None"
 )
+# Its own arguments: nothing of what is run goes to the file with IPython's history.
+ARGUMENTS = ["--HistoryManager.hist_file=:memory:", _IMPORT]
 
 
 class SharedKernel:
@@ -60,6 +62,5 @@ class SharedKernel:
             self._folder = tempfile.TemporaryDirectory(prefix="hubrun-", ignore_cleanup_errors=True)
             config = Config({"AsyncKernelManager": {"transport": "ipc", "ip": f"{self._folder.name}/kernel"}})
             self._manager = AsyncKernelManager(kernel_name=name, config=config)
-            arguments = ["--HistoryManager.hist_file=:memory:", _IMPORT]
-            run_sync(self._manager.start_kernel)(extra_arguments=arguments, env={**os.environ, ENGINE: SALT})
+            run_sync(self._manager.start_kernel)(extra_arguments=ARGUMENTS, env={**os.environ, ENGINE: SALT})
         return self._manager

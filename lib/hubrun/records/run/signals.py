@@ -15,6 +15,7 @@ REASONS: dict[Cause, str] = {
     "Ctrl-C": "stopped with Ctrl-C",
     "SIGTERM": "the run was told to end (SIGTERM)",
     "SIGHUP": "the terminal was closed (SIGHUP)",
+    "stopped": "stopped in JupyterLab",
 }
 
 

@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hubrun import atomic_write
 from hubrun.desired.server import Server
-from hubrun.environment import PROJECT, SITE_FILE
+from hubrun.environment import PROJECT
 from hubrun.errors import BadInput
 from hubrun.params import Site
 from hubrun.records.ledger import close, drift, inventory, manifest, provenance, signature
@@ -32,6 +32,8 @@ from hubrun.redaction.redact import HERE
 from hubrun.ssh.prefetch_store import ProbeStore, RunbookProbes, left_over
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
     from hubrun.records.run.kernels import SharedKernel
     from hubrun.records.run.notebook_saver import NotebookSaver
 
@@ -39,6 +41,15 @@ if TYPE_CHECKING:
 ROOM = 20 << 20
 UNSIGNED = Signer(unsigned="no key was given")
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+
+
+class KeptNotebook(Protocol):
+    """An executed notebook as it was saved last: without secrets, how often each was taken out, and what is not on disk."""
+
+    kept: NotebookNode | None
+    counts: Counter[str]
+    error: OSError | None
+    unsaved: str
 
 
 @dataclass
@@ -108,7 +119,6 @@ class Run:
         import papermill  # slow to import: `hubrun --help` must not wait for it
 
         logging.getLogger("papermill").setLevel(logging.ERROR)
-        os.environ.pop(SITE_FILE, None)
         before = [
             book.name for book in self.record.runbooks if any(step.status == "would change" for step in book.steps)
         ]
@@ -141,20 +151,10 @@ class Run:
 
     def _conclude(self, entry: RunbookRecord, saver: NotebookSaver | None, failure: BaseException | None) -> None:
         """The entry of a runbook that has ended, from the notebook that was kept of it."""
-        executed = self.folder / entry.file
         kept = saver.kept if saver else None
-        if saver and kept:
-            self._counts[entry.file] = saver.counts
-            close.summarize(entry, kept)
+        self.take_in(entry, saver)
         entry.ended = now()
         entry.seconds = seconds_between(entry.started, entry.ended)
-        if saver and saver.error:
-            self._unsaved[entry.file] = saver.unsaved
-            entry.sha256 = manifest.sha256(saver.unsaved.encode())
-        elif executed.exists():
-            entry.sha256 = manifest.sha256(executed.read_bytes())
-        else:
-            entry.file = ""
         # A signal that comes while a cell begins: the notebook says that it was interrupted, and not by what.
         unexplained = isinstance(failure, KeyboardInterrupt) and not entry.cause
         if failure is None or (entry.status in ("failed", "interrupted") and not unexplained):
@@ -165,6 +165,20 @@ class Run:
         elif not (isinstance(failure, OSError) and failure.errno in _DISK and kept):
             reason = HERE.text(f"{type(failure).__name__}: {failure}")
             entry.status, entry.cause, entry.reason = "failed", "error", reason
+
+    def take_in(self, entry: RunbookRecord, notebook: KeptNotebook | None) -> None:
+        """Let a runbook's entry say what was kept of it; entry.file: where it should be."""
+        executed = self.folder / entry.file
+        if notebook and notebook.kept:
+            self._counts[entry.file] = notebook.counts
+            close.summarize(entry, notebook.kept)
+        if notebook and notebook.error:
+            self._unsaved[entry.file] = notebook.unsaved
+            entry.sha256 = manifest.sha256(notebook.unsaved.encode())
+        elif executed.exists():
+            entry.sha256 = manifest.sha256(executed.read_bytes())
+        else:
+            entry.file = ""
 
     def _write(self) -> None:
         """manifest.json as it stands. What cannot be written now may be later; `finish` says when it could not."""
@@ -194,9 +208,13 @@ class Run:
 
     # -- its end
 
-    def finish(self, server: Server, ended_by: BaseException | None = None) -> None:
-        """Close the record. `ended_by`: what ended the run beside its runbooks, if something did."""
-        self.record.packages.after = inventory.packages_again(server, self.site)
+    def finish(self, server: Server | None, ended_by: BaseException | None = None) -> None:
+        """Close the record. `ended_by`: what ended the run beside its runbooks, if something did.
+
+        server: to look once more at what is installed; None where a person had the only connection.
+        """
+        if server:
+            self.record.packages.after = inventory.packages_again(server, self.site)
         ended = now()
         self.record.clock = CLOCK.steps
         close.set_outcome(self.statement, ended, *self._outcome(ended_by))
@@ -227,7 +245,8 @@ class Run:
             return "failed", "error", str(ended_by)
         statuses = {book.status for book in self.record.runbooks}
         order: tuple[Status, ...] = ("changed", "would change")
-        return next((status for status in order if status in statuses), "ok"), "", ""
+        left: Status = "not run" if statuses == {"not run"} else "ok"
+        return next((status for status in order if status in statuses), left), "", ""
 
     def _rescue(self, clean: Manifest, error: OSError) -> None:
         """What could not be written to the record's folder, in a folder for temporary files; the install is done."""

@@ -51,7 +51,9 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise BadInput(f"cannot be read: {reason}", _shown(path), f"git diff {_shown(path)} shows what was changed") from None
+        raise BadInput(
+            f"cannot be read: {reason}", _shown(path), f"git diff {_shown(path)} shows what was changed"
+        ) from None
 
 
 def _compare(notebook: Path, twin: Path, content: str, twin_content: str) -> None:

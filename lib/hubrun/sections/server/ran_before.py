@@ -21,12 +21,6 @@ echo there
 """
 _HAS = """for path in {}; do [ -e "$path" ] || { echo "missing: $path"; exit 1; }; done
 echo there"""
-# What later runbooks need of these, and would fail without in words that name nobody.
-_LEFT = {
-    "02_hub_lti": (f"{server_paths.VENV}/bin/jupyterhub", server_paths.CONFIG, server_paths.HUB_UNIT),
-    "03_https": ("/etc/nginx/conf.d/jupyterhub-https.conf",),
-    "04_docker_spawner": (server_paths.DOCKER_PART,),
-}
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,11 @@ def ran_before(site: Site, *runbooks: str) -> list[Test]:
     """Tests that these runbooks ("01_server", …) were run on the server. Raises BadInput where a CA's file cannot be read."""
     tests: list[Test] = []
     for name in runbooks:
-        script = quote(_HAS_01, site.hub_user, site.hub_user) if name == "01_server" else quote(_HAS, _LEFT[name])
+        script = (
+            quote(_HAS_01, site.hub_user, site.hub_user)
+            if name == "01_server"
+            else quote(_HAS, server_paths.LEFT[name])
+        )
         remedy = f"Run {name} first: --only {name[:2]}, or leave --only and --from away, and all run in their order"
         tests.append(Test(f"{name} was run on this server", script, prints="^there$", remedy=remedy))
     if "01_server" in runbooks and site.ca_certificates:
