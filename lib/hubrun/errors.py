@@ -10,7 +10,7 @@ from hubrun.control_characters import plain
 class HubrunError(Exception):
     """What failed (`what`), where it failed (`where`), and what to do next (`remedy`).
 
-    `exit_code` is what a command ends with: 1 for a failure, 2 for bad input (`plan`: 1; README, Commands).
+    `exit_code` is what a command ends with: 1 for a failure, 2 for bad input (`plan`: 1; docs/reference/exit-codes.md).
     `detail` is the evidence (the end of a command's output), shown below the line.
     """
 
