@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mkdocs.__main__ import cli as mkdocs
-
 import reference_pages
+from mkdocs.__main__ import cli as mkdocs
 
 PROJECT = Path(__file__).resolve().parents[1]
 

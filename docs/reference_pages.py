@@ -84,7 +84,9 @@ def refused_launches() -> str:
     for reason, page in PAGES.items():
         shown = page.of("your LMS")
         read = f"**{shown.title}.** {shown.what} *{shown.advice}*"
-        lines.append(f"| `{reason.value}` | {page.status} | {read} | {launch_cause(page.status, False, reason.value)} |")
+        lines.append(
+            f"| `{reason.value}` | {page.status} | {read} | {launch_cause(page.status, False, reason.value)} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -213,7 +213,7 @@ def test_each_lms_is_told_what_it_asks_for_in_its_own_words_and_nothing_of_canva
     assert "Canvas" not in shown and PRESETS[lms].title in shown
     # Canvas's own values are of the Canvas that is there, and not of this.
     assert "other" not in canvas_forms.values(site(consumers=[entry]))
-    assert (PROJECT / "docs" / "lms" / f"{lms}.md").exists()
+    assert (PROJECT / "docs/how-to/lms" / f"{lms}.md").exists()
 
 
 def test_a_site_with_another_lms_alone_is_shown_nothing_of_canvas() -> None:
