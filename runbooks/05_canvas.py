@@ -144,7 +144,7 @@ registration_links.show(server)
 # %% [markdown]
 # ## Another LMS than Canvas
 #
-# What Moodle, Open edX, Sakai, Blackboard or Brightspace must know about the hub, in the words of its own forms, and where you click there. `lti_lms`, or `lms` of a consumer, says which LMS it is. There is a page on each in `docs/lms/`.
+# What Moodle, Open edX, Sakai, Blackboard or Brightspace must know about the hub, in the words of its own forms, and where you click there. `lti_lms`, or `lms` of a consumer, says which LMS it is. There is a page on each in `docs/how-to/lms/`.
 #
 # By hand: enter these values in the LMS. This step only shows them.
 

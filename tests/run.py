@@ -15,7 +15,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 # Programs that the tests call beside .venv, with their Debian packages; Chromium, with fonts, is for those in a browser.
 TEST_TOOLS = {
     "gpg": ["gnupg"], "openssl": ["openssl"], "ps": ["procps"], "ssh-keygen": ["openssh-client"], "nft": ["nftables"],
-    "mkfs.ext4": ["e2fsprogs"],
+    "mkfs.ext4": ["e2fsprogs"], "curl": ["curl", "ca-certificates"],
 }  # fmt: skip
 BROWSER = {"chromium": ["chromium", "fonts-dejavu-core", "fonts-liberation"]}
 
@@ -41,8 +41,8 @@ def run(fast: bool, pytest_arguments: Sequence[str]) -> int:
     # Not even collected where nobody asks for one of them: that takes a second in each process.
     left_out = [] if pytest_arguments else ["--ignore=tests/server"]
     commands = [
-        ["ruff", "format", "--check", "-q", "lib", "tests", "benchmarks"],
-        ["ruff", "check", "-q", "lib", "tests", "benchmarks"],
+        ["ruff", "format", "--check", "-q", "lib", "tests", "benchmarks", "docs"],
+        ["ruff", "check", "-q", "lib", "tests", "benchmarks", "docs"],
         ["mypy", "--no-error-summary"],
         [*side_by_side, *left_out, "-m", "not (server or browser or hub or slow)", *pytest_arguments],
     ]

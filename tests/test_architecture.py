@@ -1,4 +1,4 @@
-"""The house is as docs/architecture.md says: which folders there are, and which package imports which."""
+"""The house is as docs/explanation/architecture.md says: which folders there are, and which package imports which."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from hubrun import server_paths
 from hubrun.environment import PROJECT
 
-TEXT = (PROJECT / "docs" / "architecture.md").read_text()
+TEXT = (PROJECT / "docs/explanation/architecture.md").read_text()
 TREE, LAYERS = re.findall(r"```text\n(.*?)```", TEXT, re.DOTALL)
 PACKAGES = ("hubrun", "hubrun_hub", "hubrun_student")
 # Names that are there twice and mean the same: a command and what it is about, a runbook and what it needs.
@@ -77,7 +77,7 @@ def test_a_package_imports_only_from_those_below_it(imports: dict[str, set[str]]
     layers = [line.split(" | ") for line in LAYERS.splitlines()]
     height = {name: number for number, names in enumerate(layers) for name in names}
     here = {part(module) for module in imports if module.startswith("hubrun.")} - {"__main__"}
-    assert here == set(height), "docs/architecture.md must name each package in its list of layers"
+    assert here == set(height), "docs/explanation/architecture.md must name each package in its list of layers"
     wrong = [
         f"{one} imports {other}"
         for one, others in imports.items()

@@ -8,7 +8,7 @@ from typing_extensions import override
 class HubrunError(Exception):
     """What failed (`what`), where it failed (`where`), and what to do next (`remedy`).
 
-    `exit_code` is what a command ends with: 1 for a failure, 2 for bad input (`plan`: 1; README, Commands).
+    `exit_code` is what a command ends with: 1 for a failure, 2 for bad input (`plan`: 1; docs/reference/exit-codes.md).
     `detail` is the evidence (the end of a command's output). `shown`: a card has said all of it to the person.
     """
 

@@ -1,8 +1,6 @@
 """A launch in Chromium, from another site to the open JupyterLab, with both versions of LTI; and each page that helps.
 
-To make the README's picture of those pages again (pngquant is a Debian package):
-
-    HUBRUN_PICTURES=docs pytest tests/server/test_launch_browser.py && pngquant --force --ext .png 32 docs/launch-pages.png
+With HUBRUN_PICTURES a picture of those pages goes into that folder (docs/pictures.py).
 """
 
 from __future__ import annotations

@@ -1,18 +1,11 @@
-"""The pages of the records as a browser shows them: nothing is fetched, nothing is wrong, everybody can read them.
-
-To make the two pictures of the README again, from the same history (pngquant is a Debian package):
-
-    python tests/server/test_record_pictures.py && pngquant --force --ext .png 32 docs/records-*.png
-"""
+"""The pages of the records as a browser shows them: nothing is fetched, nothing is wrong, everybody can read them."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import nbformat
@@ -30,6 +23,7 @@ from hubrun.records.ledger import history  # noqa: E402
 from hubrun.records.ledger.report import Finding, Report  # noqa: E402
 from hubrun.records.pages import rendering, website  # noqa: E402
 from hubrun.records.pages.compare import compare  # noqa: E402
+from record_site import Site, make_site  # noqa: E402
 
 pytestmark = pytest.mark.browser
 
@@ -43,51 +37,11 @@ PAGES = ("index", "site", "run", "failed run", "resumed run", "broken run", "not
 
 
 @dataclass
-class Site:
-    """The pages of a history, by what they are."""
-
-    index: Path
-    places: dict[str, Path]
-
-
-@dataclass
 class Seen:
     """What a browser did with a page: what it asked for, and what it complained of."""
 
     asked: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
-
-
-def make_site(records: Path) -> Site:
-    """Two sites: biology with its five runs, and chemistry, whose last run failed; and their pages."""
-    five_runs.write(records)
-    chemistry = five_runs.Writer(records, "chemistry", datetime.fromisoformat("2026-09-07T09:00:00+00:00"))
-    server = five_runs.SERVER | {"hostname": "chem"}
-    chemistry.run(server=server)
-    for week in range(8):
-        chemistry.now += timedelta(days=7, hours=week % 3)
-        chemistry.run(does={}, server=server, mode="check" if week % 2 else "install")
-    chemistry.now += timedelta(days=2)
-    docker = {"04_docker_spawner": five_runs.JOB["04_docker_spawner"][0].resources}
-    why = "the SSH connection to hub.chem.example.edu ended while docker.io was installed. Look whether the server is up, then go on with --resume"  # fmt: skip
-    failed = chemistry.run(does=docker, breaks=("04_docker_spawner", "Docker", "connection lost", why), server=server)
-    signers = {five_runs.KEY.fingerprint: "anna@example.edu"}
-    reports = {
-        "biology": Report(runs=5, files=31, signed=5, unsigned=1, signers=signers),
-        "chemistry": Report(runs=10, files=58, signed=10, signers=signers),
-    }
-    index = website.write_site(records, reports)
-    biology = [run.name for run in history.History(records, "biology").runs()]
-    folder = index.parent / "biology"
-    places = {
-        "index": index,
-        "site": folder / "index.html",
-        "run": folder / biology[0] / "index.html",
-        "resumed run": folder / biology[2] / "index.html",
-        "notebook": folder / biology[2] / "attempt-1" / "03_https.html",
-        "failed run": index.parent / "chemistry" / failed.run / "index.html",
-    }
-    return Site(index, places)
 
 
 @pytest.fixture(scope="module")
@@ -205,17 +159,10 @@ def test_the_keyboard_reaches_the_links_and_the_focus_can_be_seen(site: Site, br
     context.close()
 
 
-def make_pictures(folder: Path) -> None:
-    """Write the README's pictures, `records-index.png` and `records-run.png`, to `folder`."""
-    with tempfile.TemporaryDirectory() as records, sync_playwright() as started:
-        site = make_site(Path(records))
-        opened = started.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
-        page = opened.new_page(viewport={"width": 1100, "height": 860}, color_scheme="light")
-        for name, place in (("records-index", "index"), ("records-run", "resumed run")):
-            page.goto(site.places[place].as_uri())
-            page.screenshot(path=str(folder / f"{name}.png"))
-        opened.close()
+def test_the_pictures_of_the_documentation_are_made(tmp_path: Path) -> None:
+    sys.path.append(str(PROJECT / "docs"))
+    import pictures
 
-
-if __name__ == "__main__":
-    make_pictures(PROJECT / "docs")
+    pictures.records(tmp_path)
+    made = {path.name: path.read_bytes()[:8] for path in tmp_path.iterdir()}
+    assert made == dict.fromkeys(("records-index.png", "records-run.png"), b"\x89PNG\r\n\x1a\n")

@@ -24,7 +24,7 @@ def run_sites(
     mode: Mode, site_files: tuple[Path, ...], jobs: int, as_json: bool, records: Path,
     first: str, only: str, overrides: dict[str, str], resume: bool = False,
 ) -> int:  # fmt: skip
-    """Run the runbooks for one site here, for several in a process each; the exit code, as README lists them."""
+    """Run the runbooks for one site here, for several in a process each; the exit code (docs/reference/exit-codes.md)."""
     if len(site_files) == 1:
         return run_site(site_files[0], mode, first, only, overrides, records, as_json, resume)
     options = ["--records", str(records.absolute())]
@@ -44,7 +44,7 @@ def run_site(
     site_file: Path, mode: Mode, first: str = "", only: str = "", overrides: dict[str, str] | None = None,
     records: Path = RECORDS, as_json: bool = False, resume: bool = False,
 ) -> int:  # fmt: skip
-    """Run the runbooks for the site in `site_file`; the exit code, as README lists them."""
+    """Run the runbooks for the site in `site_file`; the exit code (docs/reference/exit-codes.md)."""
     if resume and (first or only or mode == "check"):
         raise BadInput("cannot be combined with --from, --only or --check", "--resume", "It knows where to go on")
     site = params.load(site_file, overrides)

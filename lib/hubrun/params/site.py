@@ -1,6 +1,6 @@
 """The one schema of a site: names, types, defaults and help of every parameter.
 
-YAML files in `params/`, the parameters cells of the runbooks and the README's table are checked against it.
+YAML files in `params/`, the parameters cells of the runbooks and docs/reference/parameters.md are checked against it.
 """
 
 from __future__ import annotations

@@ -207,13 +207,13 @@ def test_each_lms_is_told_what_it_asks_for_in_its_own_words_and_nothing_of_canva
         "https://hub.example.edu/hub/lti/launch", "https://hub.example.edu/hub/lti13/oauth_login",
         "https://hub.example.edu/hub/lti13/oauth_callback", "https://hub.example.edu/hub/lti13/jwks",
         "sudo grep LTI_CLIENT_SECRET /etc/jupyterhub/consumers.d/other.env" if lms != "openedx" else "jupyterhub:KEY:SECRET", "`c7`",
-        f"docs/lms/{lms}.md", "**In a tab of its own:**",
+        f"docs/how-to/lms/{lms}.md", "**In a tab of its own:**",
     ):  # fmt: skip
         assert value in shown
     assert "Canvas" not in shown and PRESETS[lms].title in shown
     # Canvas's own values are of the Canvas that is there, and not of this.
     assert "other" not in canvas_forms.values(site(consumers=[entry]))
-    assert (PROJECT / "docs" / "lms" / f"{lms}.md").exists()
+    assert (PROJECT / "docs/how-to/lms" / f"{lms}.md").exists()
 
 
 def test_a_site_with_another_lms_alone_is_shown_nothing_of_canvas() -> None:

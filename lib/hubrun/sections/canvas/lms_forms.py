@@ -146,7 +146,7 @@ def _consumer(site: Site, consumer: ConsumerParams) -> str:
         f"- [ ] **People** are named by `{field}`. {_own_field(field) or words.people}.",
         f"- [ ] **In a tab of its own:** {words.tab}.",
     ]
-    parts += [f"More: docs/lms/{consumer.lms}.md."]
+    parts += [f"More: docs/how-to/lms/{consumer.lms}.md."]
     text = "\n\n".join(parts)
     # The first consumer's parameters are the flat ones.
     return re.sub("`(client_ids|deployment_ids|jwks_url)`", r"`lti_\1`", text) if consumer.name == "default" else text

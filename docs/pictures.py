@@ -1,0 +1,61 @@
+"""Makes the pictures of the documentation again, from the program: `.venv/bin/python docs/pictures.py [NAME...]`.
+
+It needs Chromium, and `launch-pages` a practice server, as tests/server do. pngquant, a Debian package, makes them small.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from hubrun.environment import PROJECT
+
+sys.path += [str(PROJECT / "tests"), str(PROJECT / "tests" / "server")]
+
+from machines import CHROMIUM_FLAGS
+
+from record_site import make_site
+
+FOLDER = PROJECT / "docs" / "pictures"
+
+
+def records(folder: Path) -> None:
+    """The pages of records, of a made-up history: `records-index.png`, `records-run.png`."""
+    with tempfile.TemporaryDirectory() as history, sync_playwright() as started:
+        site = make_site(Path(history))
+        opened = started.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
+        page = opened.new_page(viewport={"width": 1100, "height": 860}, color_scheme="light")
+        for name, place in (("records-index", "index"), ("records-run", "resumed run")):
+            page.goto(site.places[place].as_uri())
+            page.screenshot(path=str(folder / f"{name}.png"))
+        opened.close()
+
+
+def launch_pages(folder: Path) -> None:
+    """The pages for launches that are refused, on one sheet: `launch-pages.png`. The test of these pages takes it."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/server/test_launch_browser.py"]
+    subprocess.run(command, cwd=PROJECT, env=os.environ | {"HUBRUN_PICTURES": str(folder)}, check=True)
+
+
+PICTURES = {"records": records, "launch-pages": launch_pages}
+
+
+def main(names: list[str]) -> None:
+    """Make the pictures with these names, all of them without a name. Ends with 2 for a name that there is not."""
+    if unknown := set(names) - PICTURES.keys():
+        print(f"there is no {', '.join(unknown)}; there are {', '.join(PICTURES)}", file=sys.stderr)
+        sys.exit(2)
+    for name in names or PICTURES:
+        PICTURES[name](FOLDER)
+    if shrink := shutil.which("pngquant"):
+        subprocess.run([shrink, "--force", "--ext", ".png", "32", *map(str, FOLDER.glob("*.png"))], check=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
