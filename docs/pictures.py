@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from hubrun.environment import PROJECT
 
@@ -26,15 +26,22 @@ FOLDER = PROJECT / "docs" / "pictures"
 
 
 def records(folder: Path) -> None:
-    """The pages of records, of a made-up history: `records-index.png`, `records-run.png`."""
-    with tempfile.TemporaryDirectory() as history, sync_playwright() as started:
-        site = make_site(Path(history))
+    """The pages of records: `records-index.png`, `records-run.png`."""
+    with sync_playwright() as started:
         opened = started.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
-        page = opened.new_page(viewport={"width": 1100, "height": 860}, color_scheme="light")
+        draw_records(opened, folder)
+        opened.close()
+
+
+def draw_records(browser: Browser, folder: Path) -> None:
+    """The same, of a made-up history, in a browser that is open."""
+    with tempfile.TemporaryDirectory() as history:
+        site = make_site(Path(history))
+        page = browser.new_page(viewport={"width": 1100, "height": 860}, color_scheme="light")
         for name, place in (("records-index", "index"), ("records-run", "resumed run")):
             page.goto(site.places[place].as_uri())
             page.screenshot(path=str(folder / f"{name}.png"))
-        opened.close()
+        page.close()
 
 
 def launch_pages(folder: Path) -> None:

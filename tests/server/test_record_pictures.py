@@ -159,10 +159,10 @@ def test_the_keyboard_reaches_the_links_and_the_focus_can_be_seen(site: Site, br
     context.close()
 
 
-def test_the_pictures_of_the_documentation_are_made(tmp_path: Path) -> None:
+def test_the_pictures_of_the_documentation_are_made(browser: Browser, tmp_path: Path) -> None:
     sys.path.append(str(PROJECT / "docs"))
     import pictures
 
-    pictures.records(tmp_path)
+    pictures.draw_records(browser, tmp_path)
     made = {path.name: path.read_bytes()[:8] for path in tmp_path.iterdir()}
     assert made == dict.fromkeys(("records-index.png", "records-run.png"), b"\x89PNG\r\n\x1a\n")
