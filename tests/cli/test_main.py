@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +132,21 @@ def test_a_command_line_that_cannot_be_right_is_exit_code_2(hubrun: Hubrun, argu
     ended = hubrun(*arguments)
     assert ended.code == 2
     assert says in ended.err[-1]
+
+
+def test_a_port_on_which_no_ssh_answers_is_one_line(sshd: Sshd, tmp_path: Path) -> None:
+    """In a process of its own: pytest takes what is logged, and Paramiko logs tracebacks."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        (tmp_path / "site.yaml").write_text(yaml.safe_dump(sshd.parameters(ssh_port=port)))
+        command = [sys.executable, "-m", "hubrun", "plan", tmp_path / "site.yaml", "--records", tmp_path / "records"]
+        plan = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        client, _ = listening.accept()
+        with client:
+            client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    _, err = plan.communicate(timeout=60)
+    assert plan.returncode == 1
+    assert "Traceback" not in err and "the SSH connection failed" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

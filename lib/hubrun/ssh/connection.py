@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import logging
 import os
 import shlex
 import socket
@@ -33,6 +34,8 @@ CONNECT_SECONDS = 10
 LOGIN_SECONDS = 20
 # Linux closes a connection whose data stays unacknowledged this long: tcp(7), TCP_USER_TIMEOUT.
 DEAD_AFTER_MS = 30_000
+# Paramiko logs a traceback of what it also raises; without a handler, logging would print it.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 @dataclass
