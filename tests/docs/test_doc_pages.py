@@ -28,8 +28,6 @@ BLOCKS = [block for path in PAGES for block in doc_pages.blocks(path)]
 SHELL = [block for block in BLOCKS if block.language == "sh"]
 # What the bootstrap (`hubrun`) runs itself, with its options.
 OF_THE_PROJECT = {"docs": {"--serve"}, "test": {"--fast", "--long"}, "bench": {"--quick"}}
-# What pages name and other work brings.
-TO_COME = {"new", "tests/server/test_lab.py"}
 # Words with an underscore that are no parameters: fields of a launch, and names out of other programs and our own code.
 FIELDS = re.compile(r"(lis|custom|ext)_\w+|user_id|preferred_username")
 OTHER_NAMES = {
@@ -76,7 +74,7 @@ def test_a_command_of_a_page_is_one_that_hubrun_understands(block: Block, line: 
         return
     if words[0] in OF_THE_PROJECT:
         assert {word for word in words if word.startswith("-")} <= OF_THE_PROJECT[words[0]]
-    elif words[0] not in TO_COME:
+    else:
         understood(words)
 
 
@@ -90,10 +88,6 @@ def test_a_command_that_is_not_there_is_seen() -> None:
     ):
         with pytest.raises(click.UsageError):
             understood(wrong)
-
-
-def test_what_is_to_come_has_not_come() -> None:
-    assert TO_COME.isdisjoint(hubrun.commands), "take it out of TO_COME: it is held against hubrun from now on"
 
 
 def options_of(words: list[str]) -> tuple[set[str], list[str]]:
@@ -111,7 +105,7 @@ def test_a_command_in_a_sentence_is_there_with_its_options() -> None:
             if not code.startswith("./hubrun ") or code.startswith("./hubrun COMMAND"):
                 continue
             words = code.split()[1:]
-            if words[0] in OF_THE_PROJECT or words[0] in TO_COME:
+            if words[0] in OF_THE_PROJECT:
                 continue
             assert words[0] in hubrun.commands, f"{path}: {code}"
             options, rest = options_of(words)
@@ -151,7 +145,7 @@ def test_every_block_has_a_language_and_most_are_typed_by_a_test() -> None:
 def test_tests_that_comments_name_are_there() -> None:
     named = {name for block in SHELL for name in re.findall(r"tests/[\w/.]+", block.not_run)}
     missing = {name for name in named if not (PROJECT / name).exists()}
-    assert named and missing == {name for name in TO_COME if name.startswith("tests/")}
+    assert named and not missing
 
 
 @pytest.mark.parametrize("path", [*PAGES, PROJECT / "CONTRIBUTING.md"], ids=lambda path: str(path.relative_to(PROJECT)))
