@@ -25,7 +25,7 @@
 # %% [markdown]
 # ## Parameters
 #
-# They come from your file in `params/`. To run one notebook by hand: `papermill runbooks/01_server.ipynb out.ipynb -f params/SITE.yaml`. In `./hubrun lab params/SITE.yaml` the file is read first, and a value that you change in this cell overrides it.
+# They come from your file in `params/`. To run one notebook by hand: `papermill runbooks/01_server.ipynb out.ipynb -f params/SITE.yaml`. `./hubrun lab params/SITE.yaml` opens copies of the runbooks that hold your file's values here; what you change in a copy counts for this copy alone.
 #
 # Two of them are about this run, and are not in the file. `check: True` only looks. `plan_first: True` is for a person who goes from cell to cell: a step first shows what it would change, and does exactly that when you run its cell again.
 

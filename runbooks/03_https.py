@@ -37,7 +37,7 @@
 # %% [markdown]
 # ## Parameters
 #
-# They come from your file in `params/`. To run one notebook by hand: `papermill runbooks/03_https.ipynb out.ipynb -f params/SITE.yaml`. In `./hubrun lab params/SITE.yaml` the file is read first, and a value that you change in this cell overrides it.
+# They come from your file in `params/`. To run one notebook by hand: `papermill runbooks/03_https.ipynb out.ipynb -f params/SITE.yaml`. `./hubrun lab params/SITE.yaml` opens copies of the runbooks that hold your file's values here; what you change in a copy counts for this copy alone.
 
 # %% tags=["parameters"]
 site: str = ""  # name of the site; its records are kept under this name

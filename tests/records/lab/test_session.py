@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell
 
 from books import SITE, book, code, marks, printed, result, until
 from lab import Lab, Tab, opened
+from sshd import serve
 
 pytestmark = pytest.mark.slow
 
@@ -166,6 +167,29 @@ def test_a_session_that_is_killed_is_closed_by_the_next_run_and_its_kernels_are_
     ]  # fmt: skip
     assert marks(lab.nb("01_one")) == [("ok", ""), ("not run", ""), ("not run", ""), ("not run", ""), ("interrupted", "killed")]  # fmt: skip
     assert lab.sound()
+
+
+CONNECTS = "from hubrun import Server, site_from\nsite = site_from(globals())\nserver = Server.connect(site)\nserver"
+SITE_OF_SERVER = "print(server.site.swap_mb, server.site.user_memory_mb)"
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["two kernels", "one kernel"])
+def test_each_runbook_is_about_its_own_parameters(shared: bool, tmp_path: Path) -> None:
+    (tmp_path / "sshd").mkdir()
+    with serve(tmp_path / "sshd") as sshd:
+        books = [book(tmp_path, name, ("Target", [CONNECTS, SITE_OF_SERVER])) for name in ("01_one", "02_two")]
+        with opened(tmp_path / "records", books, sshd.parameters(user_memory_mb=4096)) as lab:
+            one = Tab(lab, "01_one")
+            two = Tab(lab, "02_two", one.kernel if shared else "")
+            two.cell("site =").source += "\nswap_mb = 77"
+            for tab in (one, two):
+                assert tab.run(tab.cell("site ="), tab.cell("from hubrun"), tab.cell("print(server.site")) == "ok"
+            assert one.run(one.cell("site ="), one.cell("from hubrun"), one.cell("print(server.site")) == "ok"
+            assert lab.stop() == 0, lab.log.read_text()
+            assert [printed(code(lab.nb(name))[1]) for name in ("01_one", "02_two")] == ["1 4096\n", "77 4096\n"]
+            assert len(sshd.offered) == (1 if shared else 2)
+            assert lab.record().server["host_key"].startswith("SHA256:")
+            assert lab.sound()
 
 
 def tab_pid(tab: Tab) -> int:
