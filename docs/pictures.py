@@ -16,9 +16,10 @@ from playwright.sync_api import Browser, sync_playwright
 
 from hubrun.environment import PROJECT
 
-sys.path += [str(PROJECT / "tests"), str(PROJECT / "tests" / "server")]
+sys.path += [str(PROJECT / "tests"), str(PROJECT / "tests" / "server"), str(PROJECT / "tests" / "desired")]
 
 from machines import CHROMIUM_FLAGS
+from test_cards_browser import THEMES, running_browser, running_lab
 
 from record_site import make_site
 
@@ -50,7 +51,16 @@ def launch_pages(folder: Path) -> None:
     subprocess.run(command, cwd=PROJECT, env=os.environ | {"HUBRUN_PICTURES": str(folder)}, check=True)
 
 
-PICTURES = {"records": records, "launch-pages": launch_pages}
+def jupyterlab(folder: Path) -> None:
+    """Cards of each kind in JupyterLab: `jupyterlab-light.png`, `jupyterlab-dark.png`."""
+    with tempfile.TemporaryDirectory() as name, running_lab(Path(name)) as lab, running_browser() as opened:
+        for theme in THEMES:
+            page = lab.open(opened, "made.ipynb", theme, "laptop")
+            page.screenshot(path=str(folder / f"jupyterlab-{theme}.png"))
+            page.context.close()
+
+
+PICTURES = {"jupyterlab": jupyterlab, "launch-pages": launch_pages, "records": records}
 
 
 def main(names: list[str]) -> None:
