@@ -55,7 +55,7 @@ class Row:
 class Card:
     """A titled table of rows. `data` is the same for machines, kept in the record beside what people see.
 
-    columns: what the three columns hold. note: what to do next, below the table.
+    columns: what the three columns hold; "" for a third that is empty. note: what to do next, below the table.
     """
 
     title: str
@@ -80,7 +80,9 @@ class Card:
 
     def _html(self) -> str:
         heads = "".join(
-            f"<th scope='col' style='padding:0'><span style='{_HEARD}'>{name}</span></th>" for name in self.columns
+            f"<th scope='col' style='padding:0'><span style='{_HEARD}'>{name}</span></th>"
+            for name in self.columns
+            if name
         )
         caption = (
             f"<caption style='caption-side:top;text-align:left;padding:.2em 0'><b>{_escaped(self.title)}</b></caption>"
@@ -109,11 +111,16 @@ def _row(row: Row) -> str:
         f"<{second}{_SCOPE[second]} style='{_CELL};font-weight:normal'>{_escaped(row.what)}</{second}>"
         f"<td style='{_CELL};white-space:nowrap'>{_escaped(row.seen)}</td>"
     )
-    under = f"<tr><td style='{bar}{_CELL}'></td><td colspan='2' style='{_CELL}'>{below}</td></tr>" if below else ""
-    return f"<tr>{tops}</tr>{under}"
+    under = (
+        f"<tr style='background:none'><td style='{bar}{_CELL}'></td><td colspan='2' style='{_CELL}'>{below}</td></tr>"
+        if below
+        else ""
+    )
+    return f"<tr style='background:none'>{tops}</tr>{under}"
 
 
-_SCOPE = {"th": " scope='row'", "td": ""}
+# The attribute `align` is old, and outlives GitHub's sanitizer.
+_SCOPE = {"th": " scope='row' align='left'", "td": ""}
 
 
 def _lines(text: str) -> str:
@@ -155,7 +162,7 @@ def results_card(results: Sequence[Result], seconds: float, note: str = "", erro
             parts.append(f"# {action.title}\n$ {(action.shown or action.script).strip()}")
             if action.diff:
                 parts.append(action.diff)
-        seen = f"{result.seconds:.1f} s" if result.actions else ""
+        seen = f"{result.seconds:.1f} s" if result.seconds else ""
         said = ""
         if error and result.status in ("failed", "interrupted"):
             said = _said(error)

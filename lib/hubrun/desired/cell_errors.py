@@ -41,17 +41,19 @@ def error_card(error: Exception, trace: TracebackType | None) -> Card | None:
     trace: where it was raised, from the cell on.
     """
     if isinstance(error, HubrunError):
-        return None if error.shown else Card("Failed", [error_row(error)], note=what_next(error))
+        return None if error.shown else _card(error_row(error), what_next(error))
     if any(Path(frame.filename).is_relative_to(_OURS) for frame in traceback.extract_tb(trace)):
         said = "This is a fault of hubrun, and not of your server: report it, with the traceback below."
         log = "".join(traceback.format_exception(type(error), error, trace))
-        return Card("Failed", [Row("failed", error_line(error), said=said, log=log)])
+        return _card(Row("failed", error_line(error), said=said, log=log))
     if isinstance(error, NameError):
-        row = Row(
-            "failed", error_line(error), said="An earlier cell makes it: run the cells above, from Parameters on."
-        )
-        return Card("Failed", [row])
+        said = "An earlier cell makes it: run the cells above, from Parameters on."
+        return _card(Row("failed", error_line(error), said=said))
     return None
+
+
+def _card(row: Row, note: str = "") -> Card:
+    return Card("Failed", [row], {}, ("status", "what", ""), note)
 
 
 def _show(
