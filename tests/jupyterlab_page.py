@@ -26,7 +26,8 @@ def open_runbook(page: Page, address: str) -> None:
     """Open a runbook, and wait until its kernel is ready."""
     page.goto(address)
     page.locator(".jp-Notebook:visible .jp-CodeCell").first.wait_for(timeout=SECONDS)
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]:visible").first.wait_for(timeout=SECONDS)
+    # Without a kernel JupyterLab would ask for one; the indicator in the notebook's toolbar is idle before there is any.
+    page.get_by_text("Python 3 (ipykernel) | Idle").first.wait_for(timeout=SECONDS)
 
 
 def menu(page: Page, *names: str) -> None:

@@ -144,12 +144,17 @@ class Tab:
         return sent
 
     def run(self, *cells: NotebookNode, seconds: float = 60) -> str:
-        """Run cells and wait for the reply to the last; its status."""
+        """Run cells and wait for the reply to the last, and for all that it shows (IOPub is a socket of its own); its status."""
         wanted, end = self.send(*cells)[-1], time.monotonic() + seconds
+        status, idle = "", False
         while time.monotonic() < end:
             message = self.read()
-            if message.get("msg_type") == "execute_reply" and message["parent_header"]["msg_id"] == wanted:
-                return str(message["content"]["status"])
+            if message.get("parent_header", {}).get("msg_id") == wanted:
+                if message["msg_type"] == "execute_reply":
+                    status = str(message["content"]["status"])
+                idle = idle or message["content"].get("execution_state") == "idle"
+            if status and idle:
+                return status
         raise AssertionError("the kernel did not answer")
 
     def read(self) -> dict[str, Any]:

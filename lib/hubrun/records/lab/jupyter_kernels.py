@@ -18,6 +18,7 @@ from jupyter_server.services.kernels.connection.base import (
 )
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
+from jupyter_server.services.sessions.sessionmanager import SessionManager
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError
 from typing_extensions import override
@@ -147,6 +148,17 @@ class RecordedKernels(AsyncMappingKernelManager):  # type: ignore[misc]
         finally:
             shell.close()
         raise HTTPError(500, "The kernel does not answer")
+
+
+class RecordedSessions(SessionManager):  # type: ignore[misc]
+    """What belongs together: a notebook in a browser, and its kernel."""
+
+    @override
+    async def start_kernel_for_session(self, session_id: str, path: Any, name: Any, *more: Any, **named: Any) -> str:
+        # JupyterLab says a name of its own making for the path until the kernel is there, and the notebook's as the name.
+        known = self.kernel_manager.recorder.copy(name or "")
+        path = name if known else path
+        return str(await super().start_kernel_for_session(session_id, path, name, *more, **named))
 
 
 class RecordedConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]

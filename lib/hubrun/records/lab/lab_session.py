@@ -117,6 +117,9 @@ def _own_folders() -> Iterator[Path]:
         labconfig.mkdir(exist_ok=True)
         disabled = {f"@jupyterlab/{each}-extension": True for each in _WITHOUT}
         (labconfig / "page_config.json").write_text(json.dumps({"disabledExtensions": disabled}))
+        notices = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+        notices.parent.mkdir(parents=True)
+        notices.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
         try:
             yield folder
         finally:
@@ -128,7 +131,7 @@ def _server(folder: Path, root: Path, recorder: Recorder, port: int, browser: bo
     from traitlets.config import Config
 
     from hubrun.records.lab.jupyter_contents import CopiesManager, NoCheckpoints
-    from hubrun.records.lab.jupyter_kernels import RecordedConnection, RecordedKernels
+    from hubrun.records.lab.jupyter_kernels import RecordedConnection, RecordedKernels, RecordedSessions
     from hubrun.records.lab.jupyter_server import LabServer
 
     config = Config({
@@ -137,7 +140,7 @@ def _server(folder: Path, root: Path, recorder: Recorder, port: int, browser: bo
             "ip": "127.0.0.1", "port": port, "root_dir": str(root), "open_browser": browser,
             "allow_root": os.geteuid() == 0, "terminals_enabled": False,
             "contents_manager_class": CopiesManager, "kernel_manager_class": RecordedKernels,
-            "kernel_websocket_connection_class": RecordedConnection,
+            "kernel_websocket_connection_class": RecordedConnection, "session_manager_class": RecordedSessions,
         },
         "ContentsManager": {"checkpoints_class": NoCheckpoints},
         "IdentityProvider": {"token": token},
@@ -145,8 +148,7 @@ def _server(folder: Path, root: Path, recorder: Recorder, port: int, browser: bo
         "RecordedKernels": {"kernel_manager_class": "hubrun.records.lab.jupyter_kernels.RecordedKernel"},
         "KernelSpecManager": {"allowed_kernelspecs": {"python3"}},
         "LabApp": {
-            "default_url": f"/lab/tree/{recorder.copies[0].file.name}", "news_url": None, "extension_manager": "readonly",
-            "check_for_updates_class": "jupyterlab.handlers.announcements.NeverCheckForUpdate",
+            "default_url": f"/lab/tree/{recorder.copies[0].file.name}", "extension_manager": "readonly",
             "user_settings_dir": str(folder / "settings"), "workspaces_dir": str(folder / "workspaces"),
             "labextensions_path": [],
         },
