@@ -186,19 +186,19 @@ class RecordedConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
                 cell=str(metadata.get("cellId", "")),
                 opened=self._kernels.opened[self.kernel_id],
                 source=content["code"],
-                send=lambda: self._send(incoming_msg, header, metadata, content),
+                send=lambda: self._send(header, metadata, content),
                 refuse=lambda: self._refuse(header),
                 stops=bool(content.get("stop_on_error", True)),
             )
         )
 
-    def _send(self, message: Any, *parts: dict[str, Any]) -> None:
-        """Give the kernel a message, which may have waited so long that the browser is gone."""
+    def _send(self, header: dict[str, Any], metadata: dict[str, Any], content: dict[str, Any]) -> None:
+        """Give the kernel a request, which may have waited so long that the browser is gone, and its words' form with it."""
         shell = self.channels.get("shell")
         if shell is not None and not shell.closed():
-            super().handle_incoming_message(message)
+            self.session.send(shell, "execute_request", content, header=header, metadata=metadata)
         else:
-            self._kernels.send(self.kernel_id, *parts)
+            self._kernels.send(self.kernel_id, header, metadata, content)
 
     def _refuse(self, header: dict[str, Any]) -> None:
         """Tell the browser, as a kernel does, that a cell is not run after the error of one before it."""
