@@ -132,6 +132,8 @@ def test_a_runbook_by_keyboard_and_by_run_all(browser: Browser, tmp_path: Path, 
         page.keyboard.press("Shift+Enter")
         page.keyboard.press("Control+Enter")  # the cell stays the one that is chosen
         until(lambda: marks(lab.nb("01_one"))[-1] == ("failed", "error"))
+        shown.get_by_text("not yet").last.wait_for(timeout=60_000)  # a person reads it, and then runs the cell again
+        page.wait_for_timeout(1000)
         gate.touch()
         page.keyboard.press("Control+Enter")
         until(lambda: marks(lab.nb("01_one"))[-1] == ("ok", ""))
