@@ -120,7 +120,7 @@ def test_a_runbook_by_keyboard_and_by_run_all(browser: Browser, tmp_path: Path, 
         open_runbook(page, lab.login)
         assert page.get_by_text("official Jupyter news").count() == 0
         first_cell(page)
-        for _ in read(one).cells[:-3]:
+        for _ in read(one).cells[:-4]:
             page.keyboard.press("Shift+Enter")
         shown = page.locator(".jp-Notebook:visible .jp-OutputArea-output")
         shown.get_by_text("Target", exact=True).wait_for(timeout=60_000)
@@ -140,7 +140,7 @@ def test_a_runbook_by_keyboard_and_by_run_all(browser: Browser, tmp_path: Path, 
         page.keyboard.press("Control+s")
         open_runbook(page, lab.login.replace("01_one", "02_two"))
         menu(page, "Run", "Run All Cells")
-        until(lambda: [mark[0] for mark in marks(lab.nb("02_two"))] == ["ok"] * 3)
+        until(lambda: [mark[0] for mark in marks(lab.nb("02_two"))] == ["ok"] * 4)  # with the parameters
         assert page.get_by_text("File Changed").count() == 0
         page.screenshot(path=tmp_path / "lab.png")
         shut_down(page)
