@@ -295,7 +295,15 @@ def test_a_session_that_ends_begins_nothing_more(recorder: Recorder, copy: Noteb
     say(recorder, "print(1)", "error", {"ename": "KeyboardInterrupt", "evalue": "", "traceback": []})
     say(recorder, "print(1)", "status", {"execution_state": "idle"})
     assert marks(on_disk(copy))[:2] == [("interrupted", "SIGTERM"), ("not run", "")]
-    assert "sent" not in second
+    assert second == ["refused"]
+
+
+def test_what_a_session_leaves_undone_is_interrupted_or_not_run(recorder: Recorder, copy: NotebookCopy) -> None:
+    ask(recorder, copy, "print(1)")
+    second = ask(recorder, copy, "print(2)")
+    recorder.close()
+    assert marks(on_disk(copy)) == [("interrupted", "stopped"), ("not run", ""), ("not run", "")]
+    assert second == []  # there is nobody to be told
 
 
 def test_a_cell_that_ran_when_the_session_was_killed_is_interrupted(recorder: Recorder, copy: NotebookCopy) -> None:

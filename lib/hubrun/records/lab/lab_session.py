@@ -20,7 +20,7 @@ from hubrun.desired.cards import MIME
 from hubrun.records.lab.notebook_copy import NotebookCopy
 from hubrun.records.lab.recorder import Recorder
 from hubrun.records.ledger.manifest import Cause
-from hubrun.records.run.signals import REASONS, Stopped
+from hubrun.records.run.signals import Stopped
 from hubrun.records.run.site_run import Run
 from hubrun.redaction.redact import HERE
 
@@ -87,9 +87,7 @@ class LabSession:
     def conclude(self) -> None:
         """Let the run's record say what ran, so that the run can be finished."""
         self._ends = True
-        cause: Cause = self.recorder.stopping or "stopped"
-        for kernel in self.recorder.kernels():
-            self.recorder.lost(kernel, cause, REASONS[cause])
+        self.recorder.close()
         entries = {book.name: book for book in self.run.record.runbooks}
         for copy in self.recorder.copies:
             copy.save()

@@ -139,6 +139,13 @@ class Recorder:
                 running.copy.end(running.request.cell, cause, reason, interrupted=True)
                 running.copy.save()
 
+    def close(self) -> None:
+        """The session is over, and so are its kernels; no browser is told any more."""
+        self._waiting.clear()
+        cause: Cause = self.stopping or "stopped"
+        for kernel in self.busy():
+            self.lost(kernel, cause, REASONS[cause])
+
     def _refuse(self, kernel: str) -> None:
         for request in [each for each in self._waiting if each.kernel == kernel]:
             self._waiting.remove(request)
@@ -171,10 +178,6 @@ class Recorder:
     def busy(self) -> set[str]:
         """The kernels that run a cell now."""
         return {each.request.kernel for each in self._running.values() if not each.ended}
-
-    def kernels(self) -> set[str]:
-        """The kernels that ran something, or were to."""
-        return {request.kernel for request in [*self._waiting, *(each.request for each in self._running.values())]}
 
     def look(self) -> None:
         """Save the copies that are behind what was seen, and end what has ended unheard. Called again and again."""
