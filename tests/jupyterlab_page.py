@@ -25,7 +25,11 @@ def chromium(flags: Sequence[str]) -> Iterator[Browser]:
 def open_runbook(page: Page, address: str) -> None:
     """Open a runbook, and wait until its kernel is ready."""
     page.goto(address)
+    # JupyterLab opens the tabs of before first: what is visible then is another runbook.
+    name = address.partition("/lab/tree/")[2].partition("?")[0]
+    page.locator(".lm-DockPanel-tabBar .lm-TabBar-tab.lm-mod-current", has_text=name).wait_for(timeout=SECONDS)
     page.locator(".jp-Notebook:visible .jp-CodeCell").first.wait_for(timeout=SECONDS)
+    page.locator(".jp-NotebookPanel:visible .jp-KernelName", has_text="Python 3").wait_for(timeout=SECONDS)
     # Without a kernel JupyterLab would ask for one; the indicator in the notebook's toolbar is idle before there is any.
     page.get_by_text("Python 3 (ipykernel) | Idle").first.wait_for(timeout=SECONDS)
 

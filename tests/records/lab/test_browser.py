@@ -140,7 +140,7 @@ def test_a_runbook_by_keyboard_and_by_run_all(browser: Browser, tmp_path: Path, 
         page.keyboard.press("Control+s")
         open_runbook(page, lab.login.replace("01_one", "02_two"))
         menu(page, "Run", "Run All Cells")
-        until(lambda: [mark[0] for mark in marks(lab.nb("02_two"))] == ["ok"] * 4)  # with the parameters
+        until(lambda: [mark[0] for mark in marks(lab.nb("02_two"))] == ["ok"] * 3)
         assert page.get_by_text("File Changed").count() == 0
         page.screenshot(path=tmp_path / "lab.png")
         shut_down(page)
