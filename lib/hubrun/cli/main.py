@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from hubrun.cli.install import install, plan
+from hubrun.cli.install import install, plan, run
 from hubrun.cli.lab import lab
 from hubrun.cli.launch import launch
 from hubrun.cli.params import params_command
@@ -28,10 +28,11 @@ def hubrun() -> None:
       what would be done:            ./hubrun plan params/SITE.yaml
       do it:                         ./hubrun install params/SITE.yaml
       or step by step, in a browser: ./hubrun lab params/SITE.yaml
+    What comes after the install:    ./hubrun run NN params/SITE.yaml
     """
 
 
-for command in (install, lab, launch, params_command, people, plan, practice, records):
+for command in (install, lab, launch, params_command, people, plan, practice, records, run):
     hubrun.add_command(command)
 
 
