@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,9 @@ def sign(key: signature.Key, path: Path) -> None:
 
 def make_run(
     records: Path, site: str = "practice", day: int = 1, status: Status = "changed", key: signature.Key | None = None,
-    **record: Any,
+    books: Sequence[str] = BOOKS, **record: Any,
 ) -> Run:  # fmt: skip
-    """A closed run of two runbooks at noon of a day of January 2026; it ends `status`, in its last runbook.
+    """A closed run of some runbooks at noon of a day of January 2026; it ends `status`, in its last runbook.
 
     record: further fields of the manifest's predicate, such as mode or parameters.
     """
@@ -49,9 +49,10 @@ def make_run(
         "parameters": {"site": site}, "signer": Signer(unsigned="a test signs nothing here"),
     }  # fmt: skip
     statement = Manifest(predicate=Record(**fields | record))
+    *before, last = books
     statement.predicate.runbooks = [
-        _executed(run, BOOKS[0], "ok", 1, day),
-        _executed(run, BOOKS[1], status, 1, day),
+        *(_executed(run, name, "ok", 1, day) for name in before),
+        _executed(run, last, status, 1, day),
     ]
     close.close(history, run.folder, statement, key)
     return run

@@ -47,7 +47,7 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plan(*names: str, at_once: int = 4) -> tuple[int, dict[str, many_sites.Job]]:
-    code, jobs = many_sites.run("plan", [Path(f"/x/{name}.yaml") for name in names], [], at_once)
+    code, jobs = many_sites.run(["plan"], [Path(f"/x/{name}.yaml") for name in names], [], at_once)
     return code, {job.file.stem: job for job in jobs}
 
 
@@ -80,7 +80,7 @@ def test_what_ends_us_ends_all_and_nothing_more_is_begun(tmp_path: Path) -> None
     script = (
         "import sys\nfrom pathlib import Path\nfrom hubrun.cli import many_sites\n"
         f"many_sites.sys.executable = {str(tmp_path / 'python')!r}\n"
-        "many_sites.run('plan', [Path('/x/slow.yaml'), Path('/y/slow.yaml'), Path('/x/good.yaml')], [], 2)\n"
+        "many_sites.run(['plan'], [Path('/x/slow.yaml'), Path('/y/slow.yaml'), Path('/x/good.yaml')], [], 2)\n"
     )
     process = subprocess.Popen([PYTHON, "-c", script], stderr=subprocess.PIPE, text=True, cwd=PROJECT)
     assert process.stderr

@@ -1,4 +1,4 @@
-"""`./hubrun install` runs the runbooks against a server, or several; `./hubrun plan` says what it would do."""
+"""`./hubrun install` runs the runbooks against a server, or several; `plan` says what it would do; `run` is for one of operation."""
 
 from __future__ import annotations
 
@@ -23,10 +23,14 @@ def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...])
     return {name: text for name, _, text in (value.partition("=") for value in values)}
 
 
-_OPTIONS = [
-    click.argument("site_files", metavar="params/SITE.yaml...", nargs=-1, required=True, type=click.Path(path_type=Path)),
+_SITES = click.argument(
+    "site_files", metavar="params/SITE.yaml...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+_PART = [
     click.option("--from", "first", default="", metavar="NN", help="Begin with this runbook, such as 03."),
     click.option("--only", default="", metavar="NN", help="Run this runbook alone."),
+]
+_OPTIONS = [
     click.option(
         "--set", "overrides", multiple=True, metavar="NAME=VALUE", callback=_assignments,
         help="Another value for a parameter; may be given more than once.",
@@ -40,13 +44,23 @@ _OPTIONS = [
         "--jobs", type=click.IntRange(1, 64), default=8, show_default=True, help="Of several sites, how many at once."
     ),
 ]  # fmt: skip
+_CHECK = click.option("--check", is_flag=True, help="Show what would change, and touch nothing.")
+
+
+def _decorated(command: Any, *options: Any) -> Any:
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def _run_options(command: Any) -> Any:
     """Decorate a click command with what `install` and `plan` share."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return _decorated(command, _SITES, *_PART, *_OPTIONS)
+
+
+def _operation_options(command: Any) -> Any:
+    """Decorate a click command with what `run` takes."""
+    return _decorated(command, click.argument("runbook", metavar="NN"), _SITES, *_OPTIONS, _CHECK)
 
 
 @contextlib.contextmanager
@@ -80,7 +94,7 @@ def plan(**options: Any) -> int:
 
 @click.command()
 @_run_options
-@click.option("--check", is_flag=True, help="Show what would change, and touch nothing (the same as `plan`).")
+@_CHECK
 @click.option("--resume", is_flag=True, help="A new run that goes on where the site's last one failed.")
 @click.option("--confirm", is_flag=True, help="Show the plan first, and wait for a yes.")
 def install(check: bool, confirm: bool, **options: Any) -> int:
@@ -104,3 +118,11 @@ def _run_confirmed(check: bool, site_files: tuple[Path, ...], resume: bool, **op
         click.echo("nothing was done", err=True)
         return 2
     return run_sites("install", site_files, **options)
+
+
+@click.command()
+@_operation_options
+def run(runbook: str, check: bool, **options: Any) -> int:
+    """Run one runbook of operation, by its number or name, and keep the record. With --check it ends as `plan` does."""
+    with _errors_end_with_1() if check else contextlib.nullcontext():
+        return run_sites("check" if check else "install", operation=runbook, **options)

@@ -8,7 +8,7 @@ import click
 from typing_extensions import override
 
 from hubrun.cli import overview
-from hubrun.cli.install import install, plan
+from hubrun.cli.install import install, plan, run
 from hubrun.cli.lab import lab
 from hubrun.cli.launch import launch
 from hubrun.cli.new import new
@@ -44,12 +44,13 @@ def hubrun(context: click.Context) -> None:
       what would be done:            ./hubrun plan params/SITE.yaml
       do it:                         ./hubrun install params/SITE.yaml
       or step by step, in a browser: ./hubrun lab params/SITE.yaml
+    What comes after the install:    ./hubrun run NN params/SITE.yaml
     """
     if context.invoked_subcommand is None:
         echo("\n".join(overview.lines(overview.sites(RECORDS))))
 
 
-for command in (install, lab, launch, new, params_command, people, plan, practice, records):
+for command in (install, lab, launch, new, params_command, people, plan, practice, records, run):
     hubrun.add_command(command)
 
 

@@ -53,8 +53,8 @@ class Job:
         return self.record is not None and self.record.status in ("ok", "changed", "would change")
 
 
-def run(command: str, files: Sequence[Path], options: Sequence[str], at_once: int) -> tuple[int, list[Job]]:
-    """Run `./hubrun COMMAND FILE OPTIONS` for each file, `at_once` of them side by side; a failure stops no other.
+def run(command: Sequence[str], files: Sequence[Path], options: Sequence[str], at_once: int) -> tuple[int, list[Job]]:
+    """Run `./hubrun COMMAND... FILE OPTIONS` for each file, `at_once` of them side by side; a failure stops no other.
 
     The exit code (1: one failed; 2: in one there is something to do; 0), and what came of each. Raises BadInput for a
     file that is given twice, Stopped after the processes have been told to end and have ended.
@@ -86,13 +86,15 @@ def run(command: str, files: Sequence[Path], options: Sequence[str], at_once: in
     return (2 if any(job.record and job.record.status == "would change" for job in jobs) else 0), jobs
 
 
-def _one(command: str, job: Job, options: Sequence[str], console: Terminal, stopped: Sequence[Stopped]) -> None:
+def _one(
+    command: Sequence[str], job: Job, options: Sequence[str], console: Terminal, stopped: Sequence[Stopped]
+) -> None:
     if stopped:
         job.status = "not run"
         return
     job.status, job.began = "running", time.monotonic()
     job.process = subprocess.Popen(
-        [sys.executable, "-m", "hubrun", command, str(job.file), *options, "--json"],
+        [sys.executable, "-m", "hubrun", *command, str(job.file), *options, "--json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
         # Ctrl-C reaches it through us, once.
         start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hubrun.params import Site
-from hubrun.records.ledger.manifest import RunbookRecord, Step
+from hubrun.records.ledger.manifest import Record, RunbookRecord, Step
 from hubrun.records.ledger.steps import Listener
-from hubrun.records.ledger.summary import Change, changes, seen
+from hubrun.records.ledger.summary import Change, changes, is_operation, seen
 from hubrun.records.pages.terminal_tables import STYLE
 from hubrun.records.run.site_run import Run
 from hubrun.redaction.secret import Secret
@@ -114,8 +114,7 @@ class Progress:
             self._say(f"an earlier run had been killed; its record was closed: {kept.folder}")
         if record.status in ("failed", "interrupted"):
             self._say(f"{record.status}: {record.reason}", "bold red")
-            again = {"check": "plan", "interactive": "lab"}.get(record.mode, "install")
-            self._say(f"to go on: ./hubrun {again} {site_file}" + (" --resume" if record.mode == "install" else ""))
+            self._say(f"to go on: {_again(record, site_file)}")
         if record.mode == "check":
             for change in changes(record):
                 self._change(change)
@@ -153,3 +152,12 @@ class Progress:
 
     def _say(self, text: str, style: str = "") -> None:
         self.console.print(Text(Secret.redact(text), style=style), soft_wrap=True)
+
+
+def _again(record: Record, site_file: Path) -> str:
+    """The command that goes on with a run that did not end well."""
+    check = record.mode == "check"
+    if is_operation(record):
+        return f"./hubrun run {record.runbooks[0].name} {site_file}" + (" --check" if check else "")
+    again = {"check": "plan", "interactive": "lab"}.get(record.mode, "install")
+    return f"./hubrun {again} {site_file}" + (" --resume" if record.mode == "install" else "")

@@ -22,33 +22,38 @@ from hubrun.records.run.signals import at_once, on_signal
 
 def run_sites(
     mode: Mode, site_files: tuple[Path, ...], jobs: int, as_json: bool, records: Path,
-    first: str, only: str, overrides: dict[str, str], resume: bool = False,
+    overrides: dict[str, str], first: str = "", only: str = "", resume: bool = False, operation: str = "",
 ) -> int:  # fmt: skip
-    """Run the runbooks for one site here, for several in a process each; the exit code (docs/reference/exit-codes.md)."""
+    """Run the runbooks for one site here, for several in a process each; the exit code (docs/reference/exit-codes.md).
+
+    operation: run this runbook of operation in place of those of an install.
+    """
     if len(site_files) == 1:
-        return run_site(site_files[0], mode, first, only, overrides, records, as_json, resume)
+        return run_site(site_files[0], mode, overrides, first, only, records, as_json, resume, operation)
     options = ["--records", str(records.absolute())]
     options += [f"--from={first}"] if first else []
     options += [f"--only={only}"] if only else []
     options += [f"--set={name}={value}" for name, value in overrides.items()]
     options += ["--resume"] if resume else []
-    code, done = many_sites.run(
-        "plan" if mode == "check" else "install", site_files, options, min(jobs, len(site_files))
-    )
+    options += ["--check"] if mode == "check" and operation else []
+    command = ["run", operation] if operation else ["plan" if mode == "check" else "install"]
+    code, done = many_sites.run(command, site_files, options, min(jobs, len(site_files)))
     if as_json:
         click.echo(json.dumps({str(job.file): job.manifest or {"error": job.error} for job in done}, indent=2))
     return code
 
 
 def run_site(
-    site_file: Path, mode: Mode, first: str = "", only: str = "", overrides: dict[str, str] | None = None,
-    records: Path = RECORDS, as_json: bool = False, resume: bool = False,
+    site_file: Path, mode: Mode, overrides: dict[str, str] | None = None, first: str = "", only: str = "",
+    records: Path = RECORDS, as_json: bool = False, resume: bool = False, operation: str = "",
 ) -> int:  # fmt: skip
-    """Run the runbooks for the site in `site_file`; the exit code (docs/reference/exit-codes.md)."""
+    """Run the runbooks for the site in `site_file`; the exit code (docs/reference/exit-codes.md). operation: as in
+    `run_sites`.
+    """
     if resume and (first or only or mode == "check"):
         raise BadInput("cannot be combined with --from, --only or --check", "--resume", "It knows where to go on")
     site = params.load(site_file, overrides)
-    books = site_run.runbooks(first, only)
+    books = site_run.operation(operation) if operation else site_run.runbooks(first, only)
     key, signer = signature.find_signer(site.record_signing_key, site.ssh_key_file)
     if site.records_mirror:
         mirror.check_target(site.records_mirror)

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import jsonschema
+import papermill  # noqa: F401  # first: it loads our engine, and with it the saver that is imported below
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -613,6 +614,37 @@ def test_runbooks_are_run_in_order_from_the_one_that_is_named() -> None:
         runbooks(first="07")
     with pytest.raises(BadInput, match="--only: there is no runbook hub"):
         runbooks(only="hub")
+
+
+@pytest.fixture
+def with_operations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runbooks").mkdir()
+    for name in ("01_server", "02_hub_lti", "10_backup", "12_image"):
+        (tmp_path / "runbooks" / f"{name}.ipynb").touch()
+    monkeypatch.setattr(record, "PROJECT", tmp_path)
+
+
+@pytest.mark.usefixtures("with_operations")
+def test_a_runbook_of_operation_is_run_by_its_number_or_name_and_never_by_an_install() -> None:
+    assert [path.stem for path in runbooks()] == ["01_server", "02_hub_lti"]
+    for name in ("10", "backup", "10_backup"):
+        assert [path.stem for path in record.operation(name)] == ["10_backup"]
+    with pytest.raises(BadInput, match=r"there is no runbook of operation back\. There are 10_backup, 12_image"):
+        record.operation("back")
+    for name in ("02", "hub_lti", "02_hub_lti"):
+        with pytest.raises(BadInput, match="It is part of an install"):
+            record.operation(name)
+    with pytest.raises(BadInput, match=r"--only: 12 is not part of an install\. Use \./hubrun run 12"):
+        runbooks(only="12")
+
+
+def test_resume_passes_over_runs_of_operation(tmp_path: Path) -> None:
+    earlier = make_run(tmp_path, status="failed")
+    make_run(tmp_path, day=2, status="ok", books=("10_backup",))
+    link, _ = resume.failed_run(
+        History(tmp_path, "practice"), [Path(f"{earlier.manifest().predicate.runbooks[1].name}.ipynb")]
+    )
+    assert link.run == earlier.name
 
 
 def test_a_cell_belongs_to_the_heading_above_it() -> None:

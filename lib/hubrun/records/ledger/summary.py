@@ -54,6 +54,11 @@ class Change:
     origin: str
 
 
+def is_operation(record: Record) -> bool:
+    """Whether it ran a runbook of operation (10 and above), and no part of an install."""
+    return any("10" <= book.name[:2] <= "99" for book in record.runbooks)
+
+
 def latest(record: Record) -> list[RunbookRecord]:
     """The last attempt of each runbook, in the order in which they ran first."""
     return list({book.name: book for book in sorted(record.runbooks, key=lambda book: book.attempt)}.values())

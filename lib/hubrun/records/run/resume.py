@@ -21,7 +21,7 @@ def failed_run(history: History, books: Sequence[Path]) -> tuple[Link, list[Path
     """
     for run in reversed(history.runs()):
         record = run.manifest().predicate
-        if record.mode != "install":
+        if record.mode != "install" or summary.is_operation(record):
             continue
         where = f"{run.site}/{run.name}"
         if record.status not in ("failed", "interrupted"):

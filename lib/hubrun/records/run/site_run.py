@@ -265,19 +265,47 @@ def _cause(stopped: KeyboardInterrupt) -> Cause:
 
 
 def runbooks(first: str = "", only: str = "") -> list[Path]:
-    """The runbooks in order: from the one whose name begins with `first`, or the one that begins with `only`.
+    """The runbooks of an install in order: from the one whose name begins with `first`, or the one that begins with `only`.
 
     Raises BadInput when no runbook begins so, or when one of them differs from its twin.
     """
-    every = sorted((PROJECT / "runbooks").glob("[0-9][0-9]_*.ipynb"))
+    every = _kept("0[0-9]_*.ipynb")
     names = ", ".join(path.stem for path in every)
     for wanted, option in ((first, "--from"), (only, "--only")):
         if wanted and not any(path.stem.startswith(wanted) for path in every):
+            if any(path.stem.startswith(wanted) for path in _kept(_OPERATION)):
+                raise BadInput(f"{wanted} is not part of an install", option, f"Use ./hubrun run {wanted}")
             raise BadInput(f"there is no runbook {wanted}", option, f"There are {names}")
     start = next((i for i, path in enumerate(every) if path.stem.startswith(first)), 0)
     chosen = [path for path in every if path.stem.startswith(only)] if only else every[start:]
     twins.check(chosen)
     return chosen
+
+
+def operation(name: str) -> list[Path]:
+    """The one runbook of operation that `name` means: its number ("10"), its name ("backup"), or both ("10_backup").
+
+    Raises BadInput when there is none.
+    """
+    every = _kept(_OPERATION)
+    found = [path for path in every if name in (path.stem, *path.stem.split("_", 1))]
+    if not found:
+        install = any(name in (path.stem, *path.stem.split("_", 1)) for path in _kept("0[0-9]_*.ipynb"))
+        raise BadInput(
+            f"there is no runbook of operation {name}",
+            "./hubrun run",
+            f"It is part of an install: ./hubrun install --only {name[:2]}"
+            if install
+            else f"There are {', '.join(path.stem for path in every)}",
+        )
+    return found
+
+
+_OPERATION = "[1-9][0-9]_*.ipynb"
+
+
+def _kept(pattern: str) -> list[Path]:
+    return sorted((PROJECT / "runbooks").glob(pattern))
 
 
 @contextlib.contextmanager
