@@ -37,6 +37,8 @@ from hubrun_hub.lti.presets import PRESETS
 Port = Annotated[int, Field(ge=1, le=65535)]
 # An entry of a list says something.
 Given = Field(min_length=1)
+# A runbook that does what these do, and so has their parameters too.
+COMBINED = {"13": ("02", "04", "06")}
 # Parameters of versions before, which do nothing any more, and why.
 FORMER = {"new_names": "nobody gets another name any more, whatever is changed"}
 
@@ -117,7 +119,7 @@ class Site(AsYamlReads):
         [],
     )
     upgrade: Literal["none", "security", "full"] = _param(
-        "01", "which updates to install: none, security or full", "full"
+        "01 13", "which updates to install: none, security or full", "full"
     )
     extra_packages: list[Annotated[kinds.Package, Given]] = _param(
         "01", "Debian packages to install in addition to ours", []
@@ -562,7 +564,7 @@ def _secret_from(name: str, env: str, file: str) -> Secret | None:
 
 def fields(runbook: str) -> Iterator[tuple[str, FieldInfo]]:
     """Name and field of each parameter that the runbook (such as "03") uses."""
+    own = {"all", runbook, *COMBINED.get(runbook, ())}
     for name, field in Site.model_fields.items():
-        users = cast(dict[str, Any], field.json_schema_extra)["runbooks"]
-        if users == "all" or runbook in users.split():
+        if own.intersection(cast(dict[str, Any], field.json_schema_extra)["runbooks"].split()):
             yield name, field

@@ -34,7 +34,13 @@ class Container:
     _check_pending = False
     _log_name, container_id, mem_limit = "ada", "c" * 64, "1024M"
     log = logging.getLogger("spawner")
-    user = SimpleNamespace(settings={"users": {}})
+    user = SimpleNamespace(name="ada", settings={"users": {}})
+    user_options: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+
+    @classmethod
+    def section_names(cls) -> list[str]:
+        return []
 
     async def start(self) -> tuple[str, int]:
         return "127.0.0.1", self.port
@@ -64,7 +70,9 @@ def spawner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     links = [{"repo": "https://github.com/school/course.git"}, {"repo": "http://git.example.edu:8080/x"}]
     site = Site(site="x", domain="hub.example.edu", nbgrader=False, git_links=links)
     (tmp_path / "cookie_secret").write_text("ab" * 32)
+    (tmp_path / "docker-filter.json").write_text(config.filter_settings(site))
     text = config.render("40-docker.py", site).replace(server_paths.STATE, str(tmp_path))
+    text = text.replace(server_paths.FILTER_SETTINGS, str(tmp_path / "docker-filter.json"))
     exec(text, {"get_config": lambda: c})  # noqa: S102 - our own file
     return c.JupyterHub.spawner_class()
 
