@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 13 · Upgrade
 #
-# **About.** Brings a site to this version of the project: system packages, the students' image, the hub and its proxy. The hub is kept as it works, with its database, and is put back if the new one does not pass the tests.
+# **About.** Brings a site to this version of the project: system packages, the students' image, the hub and its proxy. The hub is kept as it works, and is put back with its database if the new one does not pass the tests.
 #
 # **Before.** An installed site that works, and your own checkout at the new version. `CHANGELOG.md` says whether something has to be done first.
 #
@@ -137,8 +137,8 @@ server.ensure(*image_versions.built(site))
 # %% [markdown]
 # ## The hub
 #
-# 1. The hub is kept as it works in `/var/lib/hubrun/before-upgrade`, which only root can read: `/opt/jupyterhub`, `/etc/jupyterhub`, our code and units, and its databases, copied while it runs.
-# 2. The new packages are installed, the configuration is written and tested, and the hub restarts; at its start it brings its database to the new version. Launches that come meanwhile wait, and go on by themselves. Notebooks go on.
+# 1. The hub is kept as it works in `/var/lib/hubrun/before-upgrade`, which only root can read: `/opt/jupyterhub`, `/etc/jupyterhub`, our code and units.
+# 2. The new packages are installed, the configuration is written and tested, and the hub restarts; at its start it copies its database, and brings it to the new version. Launches that come meanwhile wait, and go on by themselves. Notebooks go on.
 # 3. A server is started with the new image, and this image is made current.
 # 4. The hub is tested as in `06_verify`: launches, and a student who works.
 #

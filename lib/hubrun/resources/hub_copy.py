@@ -1,4 +1,4 @@
-"""A copy of the hub as it works: its software, configuration and databases, from which it can be put back."""
+"""A copy of the hub as it works, its software and configuration, from which it can be put back; its database with it."""
 
 from __future__ import annotations
 
@@ -9,54 +9,51 @@ from typing_extensions import override
 from hubrun.desired.resource import Action, Resource
 from hubrun.shell import quote
 
-# The databases while the hub writes to them: https://docs.python.org/3/library/sqlite3.html, Connection.backup.
 _KEEP = """
-folder={} state={}
+folder={}
 rm -rf "$folder.new"
-install -d -m 0700 "$(dirname "$folder")" "$folder.new" "$folder.new/databases"
+install -d -m 0700 "$(dirname "$folder")" "$folder.new"
 for path in {}; do
     [ ! -e "$path" ] || cp -a --reflink=auto --parents "$path" "$folder.new"
 done
-for database in "$state"/*.sqlite; do
-    /usr/bin/python3 -I -c 'import sqlite3, sys
-with sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True) as old, sqlite3.connect(sys.argv[2]) as new: old.backup(new)' \\
-        "$database" "$folder.new/databases/${database##*/}"
-done
+touch "$folder.new/kept"
 mv -T "$folder.new" "$folder"
 """
-# A database goes back only where its tables are others now: what people did meanwhile is in the one that is there.
-_PUT_BACK = """set -eu
-folder={} state={} owner={}
-schema() {
-    /usr/bin/python3 -I -c 'import sqlite3, sys
-with sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True) as database:
-    tables = sorted(database.execute("SELECT name, sql FROM sqlite_master"))
-    print(tables, *(database.execute("SELECT * FROM alembic_version") if "alembic_version" in dict(tables) else ()))' "$1"
-}
+# JupyterHub copies its database before it changes its tables (jupyterhub/dbutil.py, backup_db_file); each try that fails
+# does so again, and the first copy is the one that the hub of before can read. Without one nothing was changed, and what
+# people did meanwhile stays.
+_MIGRATED = """find "$state" -maxdepth 1 -name 'jupyterhub.sqlite.2*' -newer "$folder/kept" """
+_PUT_BACK = f"""set -eu
+folder={{}} state={{}}
 systemctl stop jupyterhub jupyterhub-proxy
-for path in {}; do
+for path in {{}}; do
     [ -e "$folder$path" ] || continue
     rm -rf "$path.failed"
     [ ! -e "$path" ] || mv -T "$path" "$path.failed"
     cp -a --reflink=auto "$folder$path" "$path"
     rm -rf "$path.failed"
 done
-for kept in "$folder"/databases/*.sqlite; do
-    database=$state/${kept##*/}
-    [ "$(schema "$kept")" != "$(schema "$database" 2> /dev/null)" ] || continue
-    install -m 0600 -o "${owner%:*}" -g "${owner#*:}" "$kept" "$database.restored"
-    rm -f "$database-journal"
-    mv -T "$database.restored" "$database"
-done
+before=$({_MIGRATED} | sort | head -n 1)
+if [ -n "$before" ]; then
+    chown --reference="$state/jupyterhub.sqlite" "$before"
+    chmod --reference="$state/jupyterhub.sqlite" "$before"
+    rm -f "$state/jupyterhub.sqlite-journal"
+    mv -T "$before" "$state/jupyterhub.sqlite"
+fi
 systemctl daemon-reload
 systemctl reset-failed jupyterhub jupyterhub-proxy hubrun-docker-filter 2> /dev/null || true
 systemctl restart hubrun-docker-filter jupyterhub-proxy jupyterhub
+"""
+_FORGET = f"""
+folder={{}} state={{}}
+{_MIGRATED} -delete
+rm -rf "$folder"
 """
 
 
 @dataclass(frozen=True)
 class HubCopy(Resource):
-    """A copy of `paths` and of the databases in the folder `state` is in `folder`, for root alone; one that is there stays.
+    """A copy of `paths` in `folder`, for root alone; one that is there stays. state: the folder with the hub's database.
 
     It is there as long as an upgrade is not finished: of one that was killed half-way it is still the hub as it worked.
     """
@@ -75,13 +72,12 @@ class HubCopy(Resource):
     def plan(self, found: str) -> list[Action]:
         if found.strip() == "there":
             return []
-        script = quote(_KEEP, self.folder, self.state, self.paths)
-        return [Action(f"keep the hub and its database in {self.folder}", script, "", seconds=600)]
+        return [Action(f"keep the hub in {self.folder}", quote(_KEEP, self.folder, self.paths), seconds=600)]
 
-    def put_back(self, owner: str) -> str:
-        """Shell that puts the hub back as it is in the copy, and starts it. owner: of its databases, USER:GROUP."""
-        return quote(_PUT_BACK, self.folder, self.state, owner, self.paths)
+    def put_back(self) -> str:
+        """Shell that puts the hub back as it is in the copy, with its database, and starts it."""
+        return quote(_PUT_BACK, self.folder, self.state, self.paths)
 
     def forget(self) -> str:
-        """Shell that removes the copy."""
-        return quote("rm -rf {}", self.folder)
+        """Shell that removes the copy, and the copies of the database that the upgrade made."""
+        return quote(_FORGET, self.folder, self.state)

@@ -80,7 +80,7 @@ def upgrade(server: Server) -> None:
 def put_back(server: Server) -> None:
     """Put the hub back as it was before, with its image, and show that it answers. Raises CheckFailed when it does not."""
     site = server.site
-    script = COPY.put_back(config.owner(site)) + quote(_IMAGE_BACK, site.image_repository, site.image_name)
+    script = COPY.put_back() + quote(_IMAGE_BACK, site.image_repository, site.image_name)
     server.run(script + COPY.forget(), seconds=600)
     server.require(Check("the hub of before is back", True, "put back", "put back"))
     server.check(config.health_test())
