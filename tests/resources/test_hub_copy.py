@@ -20,8 +20,9 @@ class Server:
         self.root, self.state, self.log = root, root / "state", root / "log"
         for folder in (self.state, root / "bin", root / "venv/bin", root / "etc"):
             folder.mkdir(parents=True)
-        (root / "bin/systemctl").write_text(f'#!/bin/sh\necho "$*" >> {self.log}\n')
-        (root / "bin/systemctl").chmod(0o755)
+        for program in ("systemctl", "docker"):
+            (root / "bin" / program).write_text(f'#!/bin/sh\necho "{program} $*" >> {self.log}\n')
+            (root / "bin" / program).chmod(0o755)
         (root / "venv/bin/jupyterhub").write_text("6.1.0")
         (root / "etc/secret").write_text("s")
         (root / "etc/secret").chmod(0o600)
@@ -30,7 +31,7 @@ class Server:
         self.database.chmod(0o600)
         self.backup("2025-01-01-000000", "of last year")
         paths = tuple(str(root / name) for name in ("venv", "etc", "hub.service", "never-there"))
-        self.copy = HubCopy(str(root / "kept/before-upgrade"), str(self.state), paths)
+        self.copy = HubCopy(str(root / "kept/before-upgrade"), str(self.state), "class", "class:kept", paths)
 
     @property
     def database(self) -> Path:
@@ -89,8 +90,12 @@ def test_all_is_put_back_but_what_people_did_meanwhile_stays(server: Server) -> 
     assert stat.S_IMODE((server.root / "etc/secret").stat().st_mode) == 0o600
     assert server.database.read_text() == "with ben"
     asked = server.log.read_text().splitlines()
-    assert asked[0] == "stop jupyterhub jupyterhub-proxy"
-    assert asked[-1] == "restart hubrun-docker-filter jupyterhub-proxy jupyterhub"
+    assert asked[:3] == [
+        "docker tag class class:kept",
+        "systemctl stop jupyterhub jupyterhub-proxy",
+        "docker tag class:kept class",
+    ]
+    assert asked[-1] == "systemctl restart hubrun-docker-filter jupyterhub-proxy jupyterhub"
 
 
 def test_a_database_whose_tables_were_changed_goes_back_to_what_it_was_at_the_first_try(server: Server) -> None:

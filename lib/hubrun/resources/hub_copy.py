@@ -1,4 +1,4 @@
-"""A copy of the hub as it works, its software and configuration, from which it can be put back; its database with it."""
+"""A copy of the hub as it works, its software, configuration and image, from which it is put back; its database with it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ install -d -m 0700 "$(dirname "$folder")" "$folder.new"
 for path in {}; do
     [ ! -e "$path" ] || cp -a --reflink=auto --parents "$path" "$folder.new"
 done
+docker tag {} {} 2> /dev/null || true  # there may be no image yet
 touch "$folder.new/kept"
 mv -T "$folder.new" "$folder"
 """
@@ -40,6 +41,7 @@ if [ -n "$before" ]; then
     rm -f "$state/jupyterhub.sqlite-journal"
     mv -T "$before" "$state/jupyterhub.sqlite"
 fi
+docker tag {{}} {{}} 2> /dev/null || true
 systemctl daemon-reload
 systemctl reset-failed jupyterhub jupyterhub-proxy hubrun-docker-filter 2> /dev/null || true
 systemctl restart hubrun-docker-filter jupyterhub-proxy jupyterhub
@@ -47,6 +49,7 @@ systemctl restart hubrun-docker-filter jupyterhub-proxy jupyterhub
 _FORGET = f"""
 folder={{}} state={{}}
 {_MIGRATED} -delete
+docker image rm {{}} > /dev/null 2>&1 || true
 rm -rf "$folder"
 """
 
@@ -54,12 +57,15 @@ rm -rf "$folder"
 @dataclass(frozen=True)
 class HubCopy(Resource):
     """A copy of `paths` in `folder`, for root alone; one that is there stays. state: the folder with the hub's database.
+    image: with which servers start; kept_image: its other name meanwhile.
 
     It is there as long as an upgrade is not finished: of one that was killed half-way it is still the hub as it worked.
     """
 
     folder: str
     state: str
+    image: str
+    kept_image: str
     paths: tuple[str, ...]
 
     label_format = "a copy of the hub as it works"
@@ -72,12 +78,18 @@ class HubCopy(Resource):
     def plan(self, found: str) -> list[Action]:
         if found.strip() == "there":
             return []
-        return [Action(f"keep the hub in {self.folder}", quote(_KEEP, self.folder, self.paths), seconds=600)]
+        return [
+            Action(
+                f"keep the hub in {self.folder}",
+                quote(_KEEP, self.folder, self.paths, self.image, self.kept_image),
+                seconds=600,
+            )
+        ]
 
     def put_back(self) -> str:
         """Shell that puts the hub back as it is in the copy, with its database, and starts it."""
-        return quote(_PUT_BACK, self.folder, self.state, self.paths)
+        return quote(_PUT_BACK, self.folder, self.state, self.paths, self.kept_image, self.image)
 
     def forget(self) -> str:
         """Shell that removes the copy, and the copies of the database that the upgrade made."""
-        return quote(_FORGET, self.folder, self.state)
+        return quote(_FORGET, self.folder, self.state, self.kept_image)

@@ -66,6 +66,11 @@ def spawner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     module = ModuleType("dockerspawner")
     module.DockerSpawner = Container  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "dockerspawner", module)
+    handlers = ModuleType("jupyterhub.handlers")
+    handlers.BaseHandler = object  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "jupyterhub", ModuleType("jupyterhub"))
+    monkeypatch.setitem(sys.modules, "jupyterhub.handlers", handlers)
+    monkeypatch.delitem(sys.modules, "hubrun_hub.starting.newer_image", raising=False)
     c = SimpleNamespace(JupyterHub=SimpleNamespace(), Spawner=SimpleNamespace(), DockerSpawner=SimpleNamespace())
     links = [{"repo": "https://github.com/school/course.git"}, {"repo": "http://git.example.edu:8080/x"}]
     site = Site(site="x", domain="hub.example.edu", nbgrader=False, git_links=links)
@@ -112,6 +117,21 @@ def test_a_container_that_has_ended_ends_the_start_and_its_last_words_are_logged
         "ended at once" in failed.value.jupyterhub_message and "Your files are safe" in failed.value.jupyterhub_message
     )
     assert "  ada: start.sh: no such file?[2J" in [record.getMessage() for record in caplog.records]
+
+
+def test_a_server_hears_of_another_image_only_if_its_next_start_brings_one(spawner: Any) -> None:
+    newer_image = sys.modules["hubrun_hub.starting.newer_image"]
+
+    async def container() -> Any:
+        return there
+
+    async def docker(call: str, image: str) -> Any:
+        assert (call, image) == ("inspect_image", "class")
+        return {"Id": "sha256:3fa94b0c1d2e5f"}
+
+    stand_in = SimpleNamespace(get_object=container, docker=docker, image="class")
+    for there, says in (({"Image": "sha256:3fa94b0c1d2e5f"}, ""), ({"Image": "sha256:0"}, "3fa94b0c1d2e"), (None, "")):  # noqa: B007
+        assert asyncio.run(newer_image.newer(stand_in)) == says
 
 
 def test_a_containers_name_is_one_persons_and_says_nobodys(spawner: Any) -> None:

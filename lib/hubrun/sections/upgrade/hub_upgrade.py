@@ -17,18 +17,16 @@ from hubrun.sections.hub import config, hub_setup
 from hubrun.sections.verify.verification import Verification
 from hubrun.shell import quote
 
-COPY = HubCopy(
-    "/var/lib/hubrun/before-upgrade", server_paths.STATE,
-    (
-        server_paths.VENV, server_paths.LIB, str(PurePosixPath(server_paths.CONFIG).parent), server_paths.HUB_UNIT,
-        server_paths.PROXY_UNIT, server_paths.FILTER_UNIT, server_paths.FILTER_SOCKET_UNIT,
-    ),
+_PATHS = (
+    server_paths.VENV, server_paths.LIB, str(PurePosixPath(server_paths.CONFIG).parent), server_paths.HUB_UNIT,
+    server_paths.PROXY_UNIT, server_paths.FILTER_UNIT, server_paths.FILTER_SOCKET_UNIT,
 )  # fmt: skip
-# The image that counted goes back too: its id is the last one in the history.
-_IMAGE_BACK = f"""
-id=$(tail -n 1 {server_paths.IMAGES} 2> /dev/null | cut -d' ' -f1)
-[ -z "$id" ] || docker tag {{}}:"$id" {{}}
-"""
+
+
+def copy(site: Site) -> HubCopy:
+    """The hub as it works, as long as the upgrade goes on."""
+    kept = f"{site.image_repository}:before-upgrade"
+    return HubCopy("/var/lib/hubrun/before-upgrade", server_paths.STATE, site.image_name, kept, _PATHS)
 
 
 def software(site: Site) -> list[Resource]:
@@ -43,7 +41,7 @@ def spawner(site: Site, image: str) -> list[Resource]:
 
 def disk_test() -> Test:
     """A test that the server has room for the copy: twice what it takes, and 200 MB."""
-    size = quote("du -smc {} {}/*.sqlite 2> /dev/null | tail -n 1 | cut -f1", COPY.paths, server_paths.STATE)
+    size = quote("du -smc {} {}/*.sqlite 2> /dev/null | tail -n 1 | cut -f1", _PATHS, server_paths.STATE)
     script = f"""wanted=$(( $({size}) * 2 + 200 ))
     left=$(df -m --output=avail /var/lib | tail -n 1)
     echo "$left MB are free, $wanted MB are needed"
@@ -63,7 +61,7 @@ def upgrade(server: Server) -> None:
         server.ensure(*resources)
         return
     server.check(disk_test())
-    server.ensure(COPY)
+    server.ensure(copy(site))
     try:
         server.ensure(*software(site))
         server.ensure(*spawner(site, image))
@@ -74,14 +72,13 @@ def upgrade(server: Server) -> None:
         put_back(server)
         raise
     if not server.check_mode:
-        server.run(COPY.forget())
+        server.run(copy(site).forget())
 
 
 def put_back(server: Server) -> None:
     """Put the hub back as it was before, with its image, and show that it answers. Raises CheckFailed when it does not."""
     site = server.site
-    script = COPY.put_back() + quote(_IMAGE_BACK, site.image_repository, site.image_name)
-    server.run(script + COPY.forget(), seconds=600)
+    server.run(copy(site).put_back() + copy(site).forget(), seconds=600)
     server.require(Check("the hub of before is back", True, "put back", "put back"))
     server.check(config.health_test())
 
@@ -92,7 +89,8 @@ def _differs(server: Server, resources: Sequence[Resource]) -> bool:
 
 
 def _unfinished(server: Server) -> bool:
-    return not COPY.plan(server.probe(COPY.probe())[0].stdout)
+    kept = copy(server.site)
+    return not kept.plan(server.probe(kept.probe())[0].stdout)
 
 
 def _verify(server: Server) -> None:
