@@ -57,6 +57,11 @@ extra_pip_packages: list = []  # further packages for students, as pip requireme
 restart_idle_minutes: int = 0  # stop servers that run on an older image and were idle for so many minutes; 0: none
 check: bool = False  # True: show what would change and touch nothing
 
+# %% [markdown]
+# ## Target
+#
+# The server that will be changed. **Is it the right one?**
+
 # %%
 from hubrun import Server, site_from
 

@@ -89,6 +89,11 @@ canvas_tool_name: str = "JupyterHub"  # name of the tool in the LMS
 git_links: list = []  # nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]; `folder` is where it goes, if not a folder of the repository's name
 check: bool = False  # True: show what would change and touch nothing
 
+# %% [markdown]
+# ## Target
+#
+# The server that will be changed. **Is it the right one?**
+
 # %%
 from hubrun import Server, site_from
 

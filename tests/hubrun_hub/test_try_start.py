@@ -62,7 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         yield address, kernels
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def describe(kernels: Path, *command: str) -> None:

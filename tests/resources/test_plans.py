@@ -1316,6 +1316,7 @@ def test_a_new_build_takes_away_what_never_counted(machine: Machine) -> None:
     images.mkdir()
     machine.program("docker", _ENGINE.replace("{images}", str(images)))
     (machine.root / "used").touch()
+    (images / "base:1").touch()
     for each in ("a" * 12, "b" * 12, "latest", "f" * 13):
         (images / f"class:{each}").write_text(each)
     history.write_text(f"{'b' * 12} -\n")

@@ -14,7 +14,9 @@ folder={}
 rm -rf "$folder.new"
 install -d -m 0700 "$(dirname "$folder")" "$folder.new"
 for path in {}; do
-    [ ! -e "$path" ] || cp -a --reflink=auto --parents "$path" "$folder.new"
+    [ -e "$path" ] || continue
+    install -d "$folder.new${path%/*}"
+    cp -a --reflink=auto "$path" "$folder.new$path"
 done
 docker tag {} {} 2> /dev/null || true  # there may be no image yet
 touch "$folder.new/kept"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import re
 import sys
@@ -120,7 +121,7 @@ def test_a_container_that_has_ended_ends_the_start_and_its_last_words_are_logged
 
 
 def test_a_server_hears_of_another_image_only_if_its_next_start_brings_one(spawner: Any) -> None:
-    newer_image = sys.modules["hubrun_hub.starting.newer_image"]
+    newer_image = importlib.import_module("hubrun_hub.starting.newer_image")
 
     async def container() -> Any:
         return there

@@ -26,7 +26,7 @@ OTHER: dict[str, Any] = {
 # These say how the hub itself is reached, who may log in, or what its code does. The rest is for students' servers, and is
 # read when one starts; for nginx; for the image; or is read at each launch.
 RESTART = {
-    "domain", "https_port", "http_proxy", "hub_user", "lti_lms", "lti_version", "lti_username_key", "lti_inner_addresses", "lti_launch_minutes", "lti_frame_sites",
+    "domain", "https_port", "http_proxy", "hub_user", "lti_version", "lti_username_key", "lti_inner_addresses", "lti_launch_minutes", "lti_frame_sites",
     "outside_course", "admin_users", "adopt_users", "idle_minutes", "subdomains", "docker_subnet", "image_name", "nbgrader", "nbgitpuller", "canvas_tool_name",
 }  # fmt: skip
 # Needs another parameter, whose own change comes with it.
