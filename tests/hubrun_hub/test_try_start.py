@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
                 time.sleep(0.1)
         yield address, kernels
     finally:
-        process.terminate()
+        process.kill()  # its kernels end by themselves
         process.wait(60)
 
 

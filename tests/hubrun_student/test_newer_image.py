@@ -43,8 +43,8 @@ class Hub(BaseHTTPRequestHandler):
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a JupyterLab that is configured as in the image."""
     folder = tmp_path_factory.mktemp("lab")
-    shutil.copytree(IMAGE / "jupyter_server_config.d", folder / "etc/jupyter_server_config.d")
     shutil.copytree(IMAGE / "labconfig", folder / "etc/labconfig")
+    shutil.copy(IMAGE / "jupyter_lab_config.json", folder / "etc")
     hub = HTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=hub.serve_forever, daemon=True).start()
     with socket.socket() as free:
@@ -55,7 +55,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "JUPYTERHUB_API_TOKEN": "of-ada", "JUPYTERHUB_PUBLIC_HUB_URL": "https://hub.example.edu/hub/", "JUPYTER_TOKEN": "mine",
         "JUPYTER_CONFIG_PATH": str(folder / "etc"), "JUPYTER_CONFIG_DIR": str(folder / "own"), "JUPYTER_RUNTIME_DIR": str(folder / "run"),
     }  # fmt: skip
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--allow-root", "--ServerApp.port_retries=0"]  # fmt: skip
+    command = [sys.executable, "-m", "jupyter_server", "--no-browser", f"--port={port}", "--allow-root", "--ServerApp.port_retries=0"]  # fmt: skip
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -69,7 +69,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
+        process.kill()
         process.wait(60)
         hub.shutdown()
 
