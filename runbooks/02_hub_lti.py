@@ -130,7 +130,6 @@ server.check(*ran_before(site, "01_server"))
 # By hand: `sudo -u jupyterhub /opt/jupyterhub/bin/python -I -B /usr/local/lib/hubrun/hubrun_hub check_config /etc/jupyterhub/jupyterhub_config.py`
 
 # %%
-from hubrun import server_paths
 from hubrun.sections.hub import config
 
 server.ensure(*config.hub_code(create_only=True))
@@ -154,9 +153,9 @@ server.check(config.no_renaming_test())
 # By hand: `python3 -m venv /opt/jupyterhub && . /opt/jupyterhub/bin/activate && pip install jupyterhub dockerspawner python-dotenv oauthlib pyjwt`
 
 # %%
-from hubrun.resources.venv import Venv
+from hubrun.sections.hub import hub_setup
 
-server.ensure(Venv(server_paths.VENV, requirements=config.pinned("hub.txt"), uv=config.pinned("uv.txt")))
+server.ensure(hub_setup.environment())
 
 # %% [markdown]
 # ## The proxy
@@ -166,16 +165,7 @@ server.ensure(Venv(server_paths.VENV, requirements=config.pinned("hub.txt"), uv=
 # By hand: `sudo npm install -g configurable-http-proxy`
 
 # %%
-from hubrun.resources.node_packages import NodePackages
-
-server.ensure(
-    NodePackages(
-        server_paths.PROXY_FOLDER,
-        venv=server_paths.VENV,
-        package=config.pinned("proxy/package.json"),
-        lock=config.pinned("proxy/package-lock.json"),
-    )
-)
+server.ensure(hub_setup.proxy())
 
 # %% [markdown]
 # ## Key and secret
@@ -237,36 +227,7 @@ server.ensure(docker_setup.hubs_network(site))
 # By hand: `jupyterhub -f /path/to/jupyterhub_config.py`
 
 # %%
-from hubrun.resources.services import Service
-from hubrun.resources.users import User
-
-server.ensure(
-    *config.state(site),
-    User(server_paths.PROXY_USER, system=True, home="/nonexistent"),
-    config.unit(site, server_paths.PROXY_UNIT),
-    config.unit(site, server_paths.HUB_UNIT),
-    Service(
-        "jupyterhub-proxy.service",
-        watches=(server_paths.PROXY_UNIT, server_paths.PROXY_ENV),
-        notice=config.PROXY_NOTICE,
-    ),
-    Service(
-        "jupyterhub.service",
-        # The proxy's unit too: after a restart the proxy knows no routes until the hub sends them.
-        watches=(
-            server_paths.HUB_UNIT,
-            server_paths.PROXY_UNIT,
-            server_paths.CONFIG,
-            server_paths.CONF_D,
-            *server_paths.HUB_IMPORTS,
-            server_paths.PROXY_ENV,
-            server_paths.VERIFY_ENV,
-            server_paths.COOKIE_SECRET,
-        ),
-        ready=config.answers(),
-        notice=config.HUB_NOTICE,
-    ),
-)
+server.ensure(*hub_setup.services(site))
 
 # %% [markdown]
 # ## Check

@@ -48,6 +48,7 @@ docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; mus
 student_networks: list = []  # private networks that students' containers may reach besides the internet, such as [10.20.30.0/24]; never the server
 base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on: name:tag, or name:tag@sha256:…
 image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
+image: str = ""  # which of the students' images counts: empty: the one that these parameters describe; previous: the one before it; or an id that 12 shows
 nbgrader: bool = True  # install nbgrader, with a folder for each course that launches (assignments and grading)
 nbgitpuller: bool = True  # install nbgitpuller (hand out notebooks by git)
 git_hosts: list = []  # from where a launch may pull without asking: HOST or HOST/FOLDER; empty: the folders that git_links are in
@@ -157,19 +158,20 @@ server.check(*student_network.tests())
 # %% [markdown]
 # ## The students' image
 #
-# `Dockerfile.singleuser` is built here on the server, and again only when something in it changes. The image has JupyterHub in the hub's own version and what the parameters choose: nbgrader, nbgitpuller, jupyterlab-git, TensorFlow, PyTorch, `extra_pip_packages`. The downloads for our own packages are compared with digests that are part of this project. For `base_image`, the digest that the registry gave is kept with the image, and a different one under the same tag stops the next build. With `name:tag@sha256:…` you choose the digest yourself. A `base_image` that is on the server already, such as one that you built there, is used as it is, and no registry is asked. The first build takes minutes; its last line of output is shown while it runs. A build that fails says the reason of `pip` or `uv`, and leaves no containers or unnamed images behind; the image that was there stays.
+# `Dockerfile.singleuser` is built here on the server, and again only when something in it changes. The image has JupyterHub in the hub's own version and what the parameters choose: nbgrader, nbgitpuller, jupyterlab-git, TensorFlow, PyTorch, `extra_pip_packages`. The downloads for our own packages are compared with digests that are part of this project. For `base_image`, the digest that the registry gave is kept with the image, and a different one under the same tag stops the next build. With `name:tag@sha256:…` you choose the digest yourself. A `base_image` that is on the server already, such as one that you built there, is used as it is, and no registry is asked. The first build takes minutes; its last line of output is shown while it runs. A build that fails says the reason of `pip` or `uv`, and leaves no containers or unnamed images behind.
 #
-# `docker system prune -a` removes the image while nobody works. A launch then says that it is missing; this step builds it again. **Never** use `docker volume prune -a`, or with Docker before version 23 `docker volume prune` and `docker system prune --volumes`: students' files are in volumes.
+# The new image gets a tag of its own, such as `hubrun-singleuser:3fa94b0c1d2e`, and nobody's server starts with it yet: that comes below, when it was tried. `12_image` does these steps alone, and goes back to the image before. `image` names another one that is there, to stay with it.
+#
+# `docker system prune -a` does not remove the image with which servers start: the container `hubrun-image`, which does nothing, uses it. If the image is gone all the same, a launch says that it is missing, and this step builds it again. **Never** use `docker volume prune -a`, or with Docker before version 23 `docker volume prune` and `docker system prune --volumes`: students' files are in volumes.
 #
 # By hand: `docker build -t hubrun-singleuser -f Dockerfile.singleuser .`
 
 # %%
 from hubrun.resources.files import Directory
+from hubrun.sections.docker_spawner import image_versions
 
-server.ensure(
-    Directory("/srv/jupyterhub"),
-    docker_setup.singleuser_image(site),
-)
+server.ensure(Directory("/srv/jupyterhub"), *image_versions.built(site))
+image = image_versions.wanted(site, image_versions.look(server))
 
 # %% [markdown]
 # ## Courses
@@ -204,14 +206,16 @@ server.ensure(*config.docker_filter(site))
 #
 # When a class comes at once, it waits in line: servers start in the order in which people came, twice as many at a time as the server has cores, and only while it has memory for one more (about 200 MB each, with 250 MB to spare). The page shows each person's place and goes on by itself. While people wait for memory, `/hub/health` answers 503 and says so, and the hub's log does too. A server whose container ends at its start is known at once: the student gets a page, and the hub's log has the container's last lines. If Docker, the network or the image is missing, the start is tried again for two minutes, and the page says what is missing.
 #
-# At last, and again whenever image or configuration changed, a server is started once through the hub, for the test user `hubruntest1`, and removed again: some images build, and end at once.
+# At last, and again whenever image or configuration changed, a server is started once through the hub, for the test user `hubruntest1`; a kernel in it runs a line, and it is removed again: some images build and end at once, or have no kernel. Only then does the name `hubrun-singleuser` mean the new image, and each server gets it at its next start. The last three images are kept.
+#
+# What one student may use, and from where a launch may pull, is read at each start of a server (`/etc/jupyterhub/docker-filter.json`): a change of `user_memory_mb`, `user_cpus`, `user_processes`, `git_hosts` or `git_links` does not restart the hub.
 #
 # The group `docker` is for people who administer the server: `docker_users` names them, and all other accounts are removed from it, the hub's account too.
 #
 # By hand: `sudo nano /etc/jupyterhub/conf.d/40-docker.py && sudo gpasswd --delete jupyterhub docker && sudo systemctl restart jupyterhub`, then launch from a course and read `journalctl -u jupyterhub`
 
 # %%
-server.ensure(*docker_setup.spawner(site))
+server.ensure(*docker_setup.spawner(site, image))
 
 # %% [markdown]
 # ## Check

@@ -15,6 +15,8 @@ PROXY_FOLDER = f"{VENV}/proxy"
 STATE = "/var/lib/jupyterhub"
 # By this a server of the image that is there was started (resources/started_once.py). Root's.
 STARTED = "/etc/jupyterhub/started-once"
+# Which images of students' servers counted, and since when (resources/image.py).
+IMAGES = "/etc/jupyterhub/images"
 # What LMSs said when they registered the hub: its own files. Root's say which of them count (consumers.d).
 REGISTERED = f"{STATE}/lti_registered"
 # The links with which they may, and what the hub knows of each.
@@ -29,7 +31,7 @@ HUB_CODE = f"{LIB}/hubrun_hub"
 # What of it the hub imports.
 HUB_IMPORTS = (
     f"{HUB_CODE}/lti", f"{HUB_CODE}/courses", f"{HUB_CODE}/starting", f"{HUB_CODE}/pull_ticket.py", f"{HUB_CODE}/config_parts.py",
-    f"{HUB_CODE}/student_container.py", f"{HUB_CODE}/awaited.py",
+    f"{HUB_CODE}/student_container.py", f"{HUB_CODE}/docker_filter/settings.py", f"{HUB_CODE}/awaited.py",
 )  # fmt: skip
 # Pages for when nobody else answers.
 AWAY = f"{HUB_CODE}/away"

@@ -1,35 +1,86 @@
-"""The part of a spawner that asks Docker for a student's container: its limits."""
+"""The part of a spawner that asks Docker for a student's container: its image, its limits and its environment.
+
+What the site says of these is read at each start, from the file by which hubrun-docker-filter judges them: a change
+restarts nothing, and the hub never asks for what is refused.
+"""
 
 # mypy: disable-error-code="misc"
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from .awaited import awaited
+from .docker_filter import settings
+
+# Starts a server to try an image before anybody else gets it (programs/try_start.py).
+TRIES = "hubruntest1"
 
 
 class StudentContainer:
     """Comes before a DockerSpawner among the base classes."""
 
+    site_file = settings.SITE
+    # What that file said when it was read last.
+    site: dict[str, Any] = {}
+
+    def __init__(self: Any, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.read_site()
+
+    def read_site(self: Any) -> None:
+        """Take over what the site's file says. What the operator's configuration says of a limit stays.
+
+        A file that cannot be read changes nothing: the filter refuses what it is asked for then, and says why.
+        """
+        try:
+            site = settings.read(Path(self.site_file))
+            limits = {"mem_limit": f"{site['memory_mb']}M", "cpu_limit": site["cpus"]}
+        except (settings.Refused, KeyError) as error:
+            self.log.error("%s: %r", self.site_file, error)
+            return
+        self.site = site
+        for trait, value in limits.items():
+            if not any(trait in self.config[each] for each in type(self).section_names() if each in self.config):
+                setattr(self, trait, value)
+
+    async def run_pre_spawn_hook(self: Any) -> None:
+        self.read_site()  # before the operator's hook, which has the last word
+        await awaited(super().run_pre_spawn_hook())
+
+    async def start(self: Any) -> Any:
+        if self.user.name == TRIES and self.user_options.get("candidate"):
+            self.image = self.site["candidate"]
+        return await super().start()
+
+    def get_env(self: Any) -> dict[str, str]:
+        return {**self.site.get("environment", {}), **super().get_env()}
+
     async def create_object(self: Any) -> Any:
         """Create the container. What else is limited follows the memory that this person gets, whoever said how much."""
         configured = self.extra_host_config
-        self.extra_host_config = _with_memory(configured)
+        self.extra_host_config = _complete(configured, self.site.get("processes"))
         try:
             return await super().create_object()
         finally:
             self.extra_host_config = configured
 
 
-def _with_memory(configured: Any) -> Callable[[Any], Any]:
-    """`extra_host_config` with what follows from `mem_limit`, where it does not say so itself."""
+def _complete(configured: Any, processes: int | None) -> Callable[[Any], Any]:
+    """`extra_host_config` with what follows from `mem_limit` and the site's limits, where it does not say so itself."""
 
     async def both(spawner: Any) -> dict[str, Any]:
         found = await awaited(configured(spawner) if callable(configured) else configured)
-        memory = spawner.mem_limit
-        # No swap on top. In /dev/shm, which counts as this memory, Docker would give 64 MB: PyTorch's loaders need more. Half,
-        # as Linux gives by itself (tmpfs(5), size): a full one ends in an error there, and not with the whole container.
-        return {"memswap_limit": memory, "shm_size": memory // 2, **found} if memory else dict(found)
+        limits: dict[str, Any] = {"pids_limit": processes} if processes else {}
+        if memory := spawner.mem_limit:
+            # No swap on top. In /dev/shm, which counts as this memory, Docker would give 64 MB: PyTorch's loaders need more.
+            # Half, as Linux gives by itself (tmpfs(5), size): a full one ends in an error there, and not with the whole
+            # container. The same for /tmp, which is memory too, with a number of files.
+            half = memory // 2
+            scratch = f"rw,exec,nosuid,nodev,mode=1777,size={half // 2**20}m,nr_inodes={half // 2**13}"
+            limits |= {"memswap_limit": memory, "shm_size": half}
+            found = {**found, "tmpfs": {"/tmp": scratch, **found.get("tmpfs", {})}}  # nosec B108 - of a container
+        return {**limits, **found}
 
     return both

@@ -32,9 +32,11 @@ from hubrun.desired.resource import Action, Resource, Result, facts, unified
 from hubrun.params import Site
 from hubrun.resources.apt_source import AptSource
 from hubrun.resources.conditional import Repaired, WhenFileHas
-from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Image, Network
+from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Network
 from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File, OnlyFiles
 from hubrun.resources.hub_database import HubDatabase
+from hubrun.resources.idle_servers import IdleServers
+from hubrun.resources.image import CurrentImage, Image
 from hubrun.resources.node_packages import NodePackages
 from hubrun.resources.packages import REPAIR_PACKAGES, NoPackages, Packages, Updates
 from hubrun.resources.registration_link import RegistrationLink
@@ -96,9 +98,17 @@ LINK = RegistrationLink(
 LINK_MODES = "modes=600 root:root 640 root:jupyterhub "
 NETWORK = Network("hub", "172.29.0.0/16", "172.29.0.1")
 USED = WhenFileHas("/etc/hub.py", "http://172.29.0.1:8081", NETWORK)
-IMAGE = Image("class", {"Dockerfile": b"FROM x"}, {"BASE": "a b"}, "base:1", "/srv/image")
+IMAGE = Image("class", "class", {"Dockerfile": b"FROM x"}, {"BASE": "a b"}, "base:1", "/etc/images", "/srv/image")
+CURRENT = CurrentImage("class", "class:0123456789ab", "/etc/images")
+IDLE = IdleServers("class", 30)
 STARTED = StartedOnce(
-    "class", ("/etc/hub.py", "/etc/local.py"), "try-start", "tester", "home-of-tester", "/etc/started"
+    "class:0123456789ab",
+    "class:candidate",
+    ("/etc/hub.py", "/etc/local.py"),
+    "try-start",
+    "tester",
+    "home-of-tester",
+    "/etc/started",
 )
 LOGS = DaemonSettings((("log-driver", "local"), ("live-restore", True)))
 LOGS_TEXT = '{\n  "log-driver": "local",\n  "live-restore": true\n}\n'
@@ -277,10 +287,25 @@ PLANS: dict[str, Plan] = {
     ),
     "a network of an engine that does not run": (NETWORK, "engine=silent", []),
     "a network elsewhere": (NETWORK, "subnet=172.20.0.0/16\ngateway=172.20.0.1\nicc=false\nused=0", [("make the network hub again (172.29.0.0/16)",)]),
-    "the image is there": (IMAGE, f"digest={IMAGE.digest}", []),
-    "no image": (IMAGE, "", [("build class (it is not there)", "--build-arg 'BASE=a b'", f"--label hubrun.context={IMAGE.digest}", "-t class .")]),
-    "an image of other inputs": (IMAGE, "digest=fff", [("build class (its inputs changed; servers get it when they start the next time)",)]),
-    "an image that somebody else built": (IMAGE, "digest=", [("build class (another image has its name)",)]),
+    "the image is there": (IMAGE, f"tag={IMAGE.digest}\nname=fff", []),
+    "no image": (IMAGE, "", [(f"build {IMAGE.tag} (it is not there)", "--build-arg 'BASE=a b'", f"--label hubrun.context={IMAGE.digest}", f"-t class:{IMAGE.digest[:12]} .", "not -t class .")]),
+    "an image of other inputs": (IMAGE, "name=fff", [(f"build {IMAGE.tag} (its inputs changed)",)]),
+    "an image that somebody else built": (IMAGE, "name=", [(f"build {IMAGE.tag} (another image has its name)",)]),
+    "an image that lost its tag": (IMAGE, f"name={IMAGE.digest}", [(f"name it {IMAGE.tag}", f"docker tag class {IMAGE.tag}", "not build")]),
+    "the image counts": (CURRENT, "current=sha256:1\nwanted=sha256:1\nheld=true sha256:1", []),
+    "another image counts": (
+        CURRENT, "current=sha256:0\nwanted=sha256:1\nheld=true sha256:0",
+        [("let servers start with class:0123456789ab, from their next start on", 'docker tag "$wanted" "$name"', "/etc/images"), ("keep docker system prune -a from removing it", "docker run -d --name hubrun-image", "class:0123456789ab infinity")],
+    ),
+    "no image counts yet": (CURRENT, "current=\nwanted=sha256:1\nheld=", [("let servers start with class:0123456789ab, from their next start on",), ("keep docker system prune -a from removing it",)]),
+    "nothing keeps the image": (CURRENT, "current=sha256:1\nwanted=sha256:1\nheld=", [("keep docker system prune -a from removing it", "--network none")]),
+    "what keeps the image does not run": (CURRENT, "current=sha256:1\nwanted=sha256:1\nheld=false sha256:1", [("keep docker system prune -a from removing it",)]),
+    "idle servers are on the present image": (IDLE, "current=sha256:1\nserver sha256:1 c1 90 ada", []),
+    "servers on an older image": (
+        IDLE, "current=sha256:1\nserver sha256:0 c1 30 ada\nserver sha256:0 c2 29 ben\nserver sha256:0 c3 -1 cy\nserver sha256:0 c4 400 dan b",
+        [("stop ada, dan b", "docker stop -t 10 c1 c4", "not c2", "not c3")],
+    ),
+    "no image to compare with": (IDLE, "server sha256:0 c1 90 ada", []),
     # -- where it is wanted
     "a network that is not used yet": (USED, "elsewhere=yes", []),
     "a network that is used and there": (USED, "subnet=172.29.0.0/16\ngateway=172.29.0.1\nicc=false\nused=3", []),
@@ -350,7 +375,7 @@ def test_other_settings_of_docker_are_kept_when_ours_are_added() -> None:
 
 
 def test_the_build_context_arrives_as_it_is() -> None:
-    (action,) = Image("i", {"b": b"\0\xff", "a/c": b"c"}, {}, "base:1").plan("")
+    (action,) = Image("i", "i", {"b": b"\0\xff", "a/c": b"c"}, {}, "base:1", "/etc/images").plan("")
     with tarfile.open(fileobj=io.BytesIO(action.data)) as archive:
         assert {entry.name: (archive.extractfile(entry) or io.BytesIO()).read() for entry in archive} == {
             "a/c": b"c", "b": b"\0\xff",
@@ -1167,12 +1192,12 @@ def test_the_image_is_built_from_the_context_alone(machine: Machine) -> None:
     folder.mkdir()
     (folder / "left-over").touch()
     machine.program("docker", f"case $1 in build) ls > {machine.root}/built;; *) cat {machine.root}/label;; esac")
-    (machine.root / "label").write_text("digest=old\n")
-    image = Image("class", {"Dockerfile": b"FROM x", "pins.txt": b""}, {}, "base:1", str(folder))
+    (machine.root / "label").write_text("old\n")
+    image = Image("class", "class", {"Dockerfile": b"FROM x", "pins.txt": b""}, {}, "base:1", "/nowhere", str(folder))
     (action,) = image.plan(machine.sh(image.probe()))
     machine.sh("exec 2>&1\nset -eu\n" + action.script, action.data)
     assert (machine.root / "built").read_text().split() == ["Dockerfile", "pins.txt"]
-    (machine.root / "label").write_text(f"digest={image.digest}\n")
+    (machine.root / "label").write_text(f"{image.digest}\n")
     assert machine.ensure(image) == []
 
 
@@ -1188,7 +1213,7 @@ def test_a_build_that_fails_leaves_no_image_without_a_name_but_those_of_others(m
     log, folder = machine.root / "log", machine.root / "context"
     (machine.root / "unnamed").write_text("sha256:theirs\n")
     (machine.root / "fails").touch()
-    (action,) = Image("class", {"Dockerfile": b"FROM x"}, {}, "base:1", str(folder)).plan("")
+    (action,) = Image("class", "class", {"Dockerfile": b"FROM x"}, {}, "base:1", "/nowhere", str(folder)).plan("")
     with pytest.raises(Refused) as caught:
         machine.sh("exec 2>&1\nset -eu\n" + action.script, action.data)
     assert caught.value.args == (7, "ERROR: no such package\n")
@@ -1222,7 +1247,7 @@ def test_an_image_is_not_built_on_a_base_that_became_another(
         "docker",
         f"""case "$*" in *RepoDigests*) echo "{now}";; *Labels*class) echo "{before}";; build*) echo "$3" > {log};; esac""",
     )
-    (action,) = Image("class", {"Dockerfile": b"FROM x"}, {}, "base:1", str(folder)).plan("digest=old")
+    (action,) = Image("class", "class", {"Dockerfile": b"FROM x"}, {}, "base:1", "/nowhere", str(folder)).plan("")
     script = "exec 2>&1\nset -eu\n" + action.script
     if built:
         machine.sh(script, action.data)
@@ -1231,6 +1256,78 @@ def test_an_image_is_not_built_on_a_base_that_became_another(
         with pytest.raises(Exception, match="base:1@sha256:2"):
             machine.sh(script, action.data)
         assert not log.exists()
+
+
+# An engine with images and containers, enough of it to tag, list and remove: a folder with a file for each tag, which holds
+# an id, and one for each label.
+_ENGINE = """
+cd {images}
+case "$1 $2" in
+    "image inspect")
+        for name; do :; done
+        [ -e "$name" ] || exit 1
+        case "$*" in *Labels*) cat "label-$(cat "$name")";; *) cat "$name";; esac ;;
+    "image ls") ls | sed -n 's/^class://p' ;;
+    "image rm") [ "$(cat "$3")" != "$(cat ../used)" ] && rm "$3" ;;
+    tag*) cp "$2" "$3" ;;
+    "container inspect") [ -e ../held ] && echo "true $(cat ../held)" ;;
+    run*) cat class > ../held ;;
+esac
+"""
+
+
+def test_the_last_three_images_are_kept_and_those_on_which_a_server_runs(machine: Machine) -> None:
+    images, history = machine.root / "engine", machine.root / "images"
+    images.mkdir()
+    machine.program("docker", _ENGINE.replace("{images}", str(images)))
+    ids = [str(number) * 12 for number in range(7)]
+    for each in ids:
+        (images / f"label-{each}").write_text(each * 5)
+    # A server that a version before set up: its image has no tag of its own. A student's server runs on it.
+    (images / "class").write_text(ids[0])
+    (machine.root / "used").write_text(ids[0])
+    (images / "class:candidate").write_text(ids[6])
+    (images / f"class:{ids[6]}").write_text(ids[6])  # built, and it never counted
+
+    def switch(number: int) -> list[str]:
+        (images / f"class:{ids[number]}").write_text(ids[number])
+        return machine.ensure(CurrentImage("class", f"class:{ids[number]}", str(history)))
+
+    def kept() -> list[str]:
+        return sorted(path.name.removeprefix("class:") for path in images.glob("class:*"))
+
+    done = switch(1)
+    assert len(done) == 2 and switch(1) == []
+    assert (images / "class").read_text() == (machine.root / "held").read_text() == ids[1]
+    assert kept() == [ids[0], ids[1], "candidate"]
+    switch(2)
+    assert [line.split()[0] for line in history.read_text().splitlines()] == ids[:3]
+    switch(3)
+    switch(2)  # back
+    assert [line.split()[0] for line in history.read_text().splitlines()] == [ids[1], ids[3], ids[2]]
+    assert kept() == [*ids[:4], "candidate"], "somebody works on the first"
+    (machine.root / "used").write_text("")
+    switch(4)
+    assert kept() == [ids[2], ids[3], ids[4], "candidate"]
+
+
+def test_a_new_build_takes_away_what_never_counted(machine: Machine) -> None:
+    images, history = machine.root / "engine", machine.root / "images"
+    images.mkdir()
+    machine.program("docker", _ENGINE.replace("{images}", str(images)))
+    (machine.root / "used").touch()
+    (images / "base:1").touch()
+    for each in ("a" * 12, "b" * 12, "latest", "f" * 13):
+        (images / f"class:{each}").write_text(each)
+    history.write_text(f"{'b' * 12} -\n")
+    folder = str(machine.root / "context")
+    (action,) = Image("class", "class", {"Dockerfile": b"FROM x"}, {}, "base:1", str(history), folder).plan("")
+    machine.sh("exec 2>&1\nset -eu\n" + action.script, action.data)
+    assert sorted(path.name for path in images.glob("class:*")) == [
+        f"class:{'b' * 12}",
+        f"class:{'f' * 13}",
+        "class:latest",
+    ]
 
 
 def test_a_service_with_a_check_is_not_reloaded_when_it_fails(tmp_path: Path) -> None:
@@ -1328,14 +1425,25 @@ def test_a_start_is_proven_once_and_again_when_something_changed(machine: Machin
     for path in files:
         path.write_text("x\n")
     stamp = machine.root / "stamp"
-    started = StartedOnce("class", tuple(map(str, files)), "try-start", "tester", "volume", str(stamp))
-    machine.program("docker", 'case "$1" in image) echo sha256:1;; *) exit 1;; esac')
-    machine.program("try-start", "true")
+    started = StartedOnce(
+        "class:0123456789ab", "class:candidate", tuple(map(str, files)), "try-start", "tester", "volume", str(stamp)
+    )  # fmt: skip
+    log = machine.root / "log"
+    said_by_docker = f'echo "$*" >> {log}; case "$1" in image|tag) echo sha256:%d;; *) exit 1;; esac'
+    machine.program("docker", said_by_docker % 1)
+    machine.program("try-start", f"echo try-start >> {log}")
     title = "start a student's server once, as a launch does"
     assert machine.ensure(started) == [title] and machine.ensure(started) == []
+    calls = [line for line in log.read_text().splitlines() if not line.startswith("image inspect")]
+    assert calls == [
+        "tag class:0123456789ab class:candidate",
+        "try-start",
+        "volume rm volume",
+        "image rm class:candidate",
+    ]
     files[1].write_text("y\n")
     assert machine.ensure(started) == [title]
-    machine.program("docker", 'case "$1" in image) echo sha256:2;; *) exit 1;; esac')
+    machine.program("docker", said_by_docker % 2)
     machine.program("try-start", "echo 'Spawn failed: Your server ended at once.'; exit 1")
     machine.program(
         "journalctl",
@@ -1346,6 +1454,7 @@ def test_a_start_is_proven_once_and_again_when_something_changed(machine: Machin
     said = str(refused.value.args[1])
     assert "Your server ended at once." in said and "  tester: start.sh: no such file" in said
     assert "302" not in said and "else" not in said
+    assert log.read_text().endswith("image rm class:candidate\n"), "what failed is no candidate any more"
     machine.program("try-start", "true")
     assert machine.ensure(started) == [title], "nothing was proven by what failed"
     assert started.foresee("digest=ab\nproven=ab", [str(files[0])]) == "", "a plan knows what will be written"

@@ -106,7 +106,7 @@ CHANGES = {
     "the unit changed": Change(f"sed -i 's/^Restart=.*/Restart=no/' {_UNIT}; grep -qx Restart=no {_UNIT}", "02", [f"file {_UNIT}", "service jupyterhub.service"]),
     "somebody added to the group docker": Change("useradd eve; gpasswd -a eve docker >/dev/null", "04", ["members of the group docker"]),
     "the containers' network made by hand": Change(
-        """docker ps -aq | xargs -r docker rm -f >/dev/null
+        """docker ps -aq --filter network=jupyterhub | xargs -r docker rm -f >/dev/null
         same=$(docker network inspect jupyterhub -f '{{range .IPAM.Config}}--subnet {{.Subnet}} --gateway {{.Gateway}}{{end}}')
         docker network rm jupyterhub >/dev/null; docker network create $same jupyterhub >/dev/null""",
         "02",

@@ -37,6 +37,8 @@ from hubrun_hub.lti.presets import PRESETS
 Port = Annotated[int, Field(ge=1, le=65535)]
 # An entry of a list says something.
 Given = Field(min_length=1)
+# A runbook that does what these do, and so has their parameters too.
+COMBINED = {"13": ("02", "04", "06")}
 # Parameters of versions before, which do nothing any more, and why.
 FORMER = {"new_names": "nobody gets another name any more, whatever is changed"}
 
@@ -100,22 +102,22 @@ class Site(AsYamlReads):
 
     # -- 01 server
     ca_certificates: list[Annotated[kinds.LocalPath, Given]] = _param(
-        "01 02 03 04 05 06",
+        "01 02 03 04 05 06 12",
         "PEM files here with CAs that the server must trust (an institution's proxy or registry)",
         [],
     )
     http_proxy: kinds.Proxy = _param(
-        "01 02 03 04 05 06",
+        "01 02 03 04 05 06 12",
         "the proxy through which the server, and students' containers, reach the outside: http://proxy.example.edu:3128; empty: none",
         "",
     )
     no_proxy: list[kinds.NoProxy] = _param(
-        "01 02 03 04 05 06",
+        "01 02 03 04 05 06 12",
         "what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]",
         [],
     )
     upgrade: Literal["none", "security", "full"] = _param(
-        "01", "which updates to install: none, security or full", "full"
+        "01 13", "which updates to install: none, security or full", "full"
     )
     extra_packages: list[Annotated[kinds.Package, Given]] = _param(
         "01", "Debian packages to install in addition to ours", []
@@ -123,7 +125,7 @@ class Site(AsYamlReads):
     admin_user: kinds.Login = _param("01", "person's login to create, with sudo; empty: none", "")
     admin_ssh_key_file: kinds.LocalPath = _param("01", "public key file here for admin_user to log in with", "")
     hub_user: kinds.Login = _param(
-        "01 02 03 04 05 06", "system account that runs the hub; it gets no sudo", "jupyterhub"
+        "01 02 03 04 05 06 12", "system account that runs the hub; it gets no sudo", "jupyterhub"
     )
     swap_mb: int = _param("01", "size of /swapfile in MB; 0: none", 2048, ge=0, le=65536)
     min_memory_mb: int = _param("01", "refuse a server with less memory than this, in MB", 1800, ge=0)
@@ -259,7 +261,7 @@ class Site(AsYamlReads):
         "04", "accounts on the server that may use Docker; each of them can become root", []
     )
     docker_subnet: str = _param(
-        "01 02 04 05 06", "network of the students' containers; must be free on the server", "172.29.0.0/16"
+        "01 02 04 05 06 12", "network of the students' containers; must be free on the server", "172.29.0.0/16"
     )
     student_networks: list[kinds.Network] = _param(
         "04 06",
@@ -267,27 +269,35 @@ class Site(AsYamlReads):
         [],
     )
     base_image: kinds.Image = _param(
-        "01 04",
+        "01 04 12",
         "image that the students' image is built on: name:tag, or name:tag@sha256:…",
         "quay.io/jupyter/scipy-notebook:2026-07-28",
     )
     image_name: kinds.ImageName = _param(
-        "04 06", "name of the students' image, built on the server", "hubrun-singleuser"
+        "04 06 12", "name of the students' image, built on the server", "hubrun-singleuser"
+    )
+    image: str = _param(
+        "04 12",
+        "which of the students' images counts: empty: the one that these parameters describe; previous: the one before it; or an id that 12 shows",
+        "",
+        pattern=r"^([0-9a-f]{12}|previous)?$",
     )
     nbgrader: bool = _param(
-        "04", "install nbgrader, with a folder for each course that launches (assignments and grading)", True
+        "04 12", "install nbgrader, with a folder for each course that launches (assignments and grading)", True
     )
-    nbgitpuller: bool = _param("04", "install nbgitpuller (hand out notebooks by git)", True)
+    nbgitpuller: bool = _param("04 12", "install nbgitpuller (hand out notebooks by git)", True)
     git_hosts: list[kinds.GitHost] = _param(
         "04",
         "from where a launch may pull without asking: HOST or HOST/FOLDER; empty: the folders that git_links are in",
         [],
     )
-    jupyterlab_git: bool = _param("04", "install jupyterlab-git and nbdime", True)
-    tensorflow: bool = _param("04", "install TensorFlow (about 2 GB)", False)
-    pytorch: Literal["none", "cpu", "cuda"] = _param("04", "install PyTorch: none, cpu, or cuda (about 6 GB)", "none")
+    jupyterlab_git: bool = _param("04 12", "install jupyterlab-git and nbdime", True)
+    tensorflow: bool = _param("04 12", "install TensorFlow (about 2 GB)", False)
+    pytorch: Literal["none", "cpu", "cuda"] = _param(
+        "04 12", "install PyTorch: none, cpu, or cuda (about 6 GB)", "none"
+    )
     extra_pip_packages: list[Annotated[kinds.Pip, Given]] = _param(
-        "04", "further packages for students, as pip requirements", []
+        "04 12", "further packages for students, as pip requirements", []
     )
     user_memory_mb: int = _param("04 06", "memory limit of one student's server, in MB", 1024, ge=256)
     user_cpus: float = _param("04", "CPU limit of one student's server, in cores", 1.0, gt=0)
@@ -323,6 +333,11 @@ class Site(AsYamlReads):
         "04 05",
         "nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]; `folder` is where it goes, if not a folder of the repository's name",
         [],
+    )
+
+    # -- 12 image
+    restart_idle_minutes: int = _param(
+        "12", "stop servers that run on an older image and were idle for so many minutes; 0: none", 0, ge=0
     )
 
     @model_validator(mode="before")
@@ -464,6 +479,17 @@ class Site(AsYamlReads):
         return str(ipaddress.IPv4Network(self.docker_subnet)[1])
 
     @property
+    def image_repository(self) -> str:
+        """image_name without its tag: what was built has tags of its own there."""
+        name, colon, tag = self.image_name.rpartition(":")
+        return name if colon and "/" not in tag else self.image_name
+
+    @property
+    def image_candidate(self) -> str:
+        """What the students' image is called while it is tried."""
+        return f"{self.image_repository}:candidate"
+
+    @property
     def proxy_environment(self) -> dict[str, str]:
         """The variables by which programs know http_proxy, in the two ways of writing them; none without a proxy.
 
@@ -536,7 +562,7 @@ def _secret_from(name: str, env: str, file: str) -> Secret | None:
 
 def fields(runbook: str) -> Iterator[tuple[str, FieldInfo]]:
     """Name and field of each parameter that the runbook (such as "03") uses."""
+    own = {"all", runbook, *COMBINED.get(runbook, ())}
     for name, field in Site.model_fields.items():
-        users = cast(dict[str, Any], field.json_schema_extra)["runbooks"]
-        if users == "all" or runbook in users.split():
+        if own.intersection(cast(dict[str, Any], field.json_schema_extra)["runbooks"].split()):
             yield name, field

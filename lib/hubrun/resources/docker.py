@@ -1,12 +1,11 @@
-"""Docker: settings of the daemon, networks, and images built on the server."""
+"""Docker: settings of the daemon, and networks."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from typing_extensions import override
@@ -14,7 +13,6 @@ from typing_extensions import override
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.resources.files import File
 from hubrun.shell import quote
-from hubrun.tarball import packed
 
 DAEMON_JSON = "/etc/docker/daemon.json"
 # --validate is there since Docker 23; the older engine says at its restart what is wrong.
@@ -38,40 +36,6 @@ _SWARM = """
 case $(docker info --format '{{.Swarm.LocalNodeState}}' 2> /dev/null) in
     inactive) ;; ?*) echo swarm=yes;; *) [ ! -e /var/lib/docker/swarm/docker-state.json ] || echo swarm=yes;;
 esac
-"""
-# The label that says from which inputs an image was built.
-CONTEXT_LABEL = "hubrun.context"
-# The label that says on which image it was built: the name, and the digest that the registry had for it.
-BASE_LABEL = "hubrun.base"
-# A tag may come to mean another image. Who builds again then gets it only by asking for it.
-_BASE = f"""base={{}}
-docker image inspect "$base" > /dev/null 2>&1 || docker pull -q "$base" > /dev/null
-digest=$(docker image inspect --format '{{{{if .RepoDigests}}}}{{{{index .RepoDigests 0}}}}{{{{end}}}}' "$base")
-before=$(docker image inspect --format '{{{{index .Config.Labels "{BASE_LABEL}"}}}}' {{}} 2> /dev/null || true)
-if test -n "$digest" && test "${{before%% *}}" = "$base" && test "$before" != "$base $digest"; then
-    echo "$base is another image now: ${{before#* }} was built on, the registry has $digest."
-    echo "To take the new one, set base_image: $base@${{digest##*@}}"
-    exit 1
-fi
-"""
-_UNPACK = """folder={}
-rm -rf "$folder"
-install -d -m 0755 "$folder"
-tar -xf - -C "$folder"
-cd "$folder"
-export BUILDKIT_PROGRESS=plain
-"""
-# The builder before BuildKit leaves the container of a step that failed, and the layers before it without a name. And an
-# image that another takes the place of stays, as long as nobody removes it or a container still uses it.
-_BUILD = """
-unnamed() { docker images -q --no-trunc -f dangling=true | sort -u; }
-before=$(unnamed)
-{build} || {
-    code=$?
-    unnamed | grep -vxF -e "$before" | xargs -r docker image rm > /dev/null 2>&1 || true
-    exit "$code"
-}
-docker image prune -f --filter label={label} > /dev/null
 """
 
 
@@ -168,68 +132,3 @@ class Network(Resource):
         # A network cannot be changed, and not removed while containers are in it: then Docker says so, and nothing is lost.
         remove = quote("docker network rm {}", self.name)
         return [Action(f"make the network {self.name} again ({self.subnet})", f"{remove}\n{create}")]
-
-
-@dataclass(frozen=True)
-class Image(Resource):
-    """An image built on the server from `context` (path → content), rebuilt only when its inputs change.
-
-    base: what it is built on; kept, with its digest, as a label of the image. folder: where the context is kept on the
-    server. environment: what its commands have in their environment of the proxy; no input, and not kept in the image
-    (docs.docker.com, "Predefined ARGs"). proof: the file on the server that says of the image before that it starts
-    (started_once.py); it goes.
-    """
-
-    name: str
-    context: Mapping[str, bytes]
-    build_args: Mapping[str, str]
-    base: str
-    folder: str = "/srv/jupyterhub/image"
-    environment: Mapping[str, str] = field(default_factory=dict)
-    proof: str = ""
-
-    label_format = "image {name}"
-    event = "{proof}"
-
-    @property
-    def digest(self) -> str:
-        """The SHA-256 of all inputs, which is kept as another label. The base image counts by its name."""
-        digest = hashlib.sha256()
-        inputs = {**self.context, **{f"--{name}": value.encode() for name, value in self.build_args.items()}}
-        for name, content in sorted(inputs.items()):
-            # Lengths, so that no two different sets of inputs read the same.
-            digest.update(f"{len(name)} {name} {len(content)} ".encode() + content)
-        return digest.hexdigest()
-
-    @override
-    def probe(self) -> str:
-        return quote(
-            f"""docker image inspect {{}} --format 'digest={{{{index .Config.Labels "{CONTEXT_LABEL}"}}}}'""", self.name
-        )
-
-    @override
-    def plan(self, found: str) -> list[Action]:
-        now = facts(found)
-        if now.get("digest") == self.digest:
-            return []
-        arguments = [
-            word
-            for name, value in {**self.build_args, **self.environment}.items()
-            for word in ("--build-arg", f"{name}={value}")
-        ]
-        build = quote(
-            "docker build --label {} {} -t {} .", f"{CONTEXT_LABEL}={self.digest}", arguments, self.name,
-        )  # fmt: skip
-        options = f'docker build --label "{BASE_LABEL}=$base $digest" --force-rm '
-        labelled = build.replace("docker build ", options, 1)
-        script = quote(_UNPACK, self.folder) + quote(_BASE, self.base, self.name)
-        script += _BUILD.replace("{build}", labelled).replace("{label}", CONTEXT_LABEL)
-        script += quote("rm -f {}\n", self.proof)
-        why = (
-            "its inputs changed; servers get it when they start the next time"
-            if now.get("digest")
-            else "another image has its name"
-            if now
-            else "it is not there"
-        )
-        return [Action(f"build {self.name} ({why})", script, build, packed(self.context), seconds=3600)]

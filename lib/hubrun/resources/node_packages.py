@@ -26,6 +26,7 @@ class NodePackages(Resource):
     lock: str
 
     label_format = "node packages {path}"
+    event = "{path}/node_modules/.package-lock.json"
 
     @override
     def probe(self) -> str:

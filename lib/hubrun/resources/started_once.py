@@ -19,6 +19,8 @@ echo "digest=$digest"
 echo "proven=$(cat {} 2>/dev/null)"
 """
 _START = """
+docker tag {image} {candidate}
+trap 'docker image rm {candidate} > /dev/null 2>&1 || true' EXIT
 began=$(date '+%Y-%m-%d %H:%M:%S')
 if ! {command}; then
     echo "The hub's log says of it:"
@@ -33,11 +35,12 @@ docker volume rm {volume} > /dev/null 2>&1 || true
 class StartedOnce(Resource):
     """A server of `image` was started by the hub, in the way of a launch, since image or `files` changed last.
 
-    command: shell that does so for the hub's user `user`, whose files are in `volume`. stamp: the file on the server that
+    image: REPOSITORY:ID, which nobody else need get yet. candidate: what it is called meanwhile. command: shell that does so for the hub's user `user`, whose files are in `volume`. stamp: the file on the server that
     keeps the proof.
     """
 
     image: str
+    candidate: str
     files: tuple[str, ...]
     command: str
     user: str
@@ -52,7 +55,8 @@ class StartedOnce(Resource):
 
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
-        return "" if {self.stamp, *self.files}.intersection(written) else found
+        image = f"image:{self.image.rpartition(':')[0]}"
+        return "" if {image, *self.files}.intersection(written) else found
 
     @override
     def plan(self, found: str) -> list[Action]:
@@ -60,7 +64,7 @@ class StartedOnce(Resource):
         if now.get("proven") and now["proven"] == now.get("digest"):
             return []
         script = _START.replace("{command}", self.command)
-        for name in ("user", "volume"):
+        for name in ("image", "candidate", "user", "volume"):
             script = script.replace(f"{{{name}}}", quote("{}", getattr(self, name)))
         keep = quote('echo "$digest" > {}\n', self.stamp)
         title = "start a student's server once, as a launch does"

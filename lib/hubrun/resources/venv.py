@@ -44,7 +44,8 @@ def pins(requirements: str, python: str) -> dict[str, str]:
 class Venv(Resource):
     """A virtual environment made with the system's python3 that holds every pin of `requirements`.
 
-    requirements, uv: texts of requirements files with hashes; uv names the installer, which goes in first.
+    requirements, uv: texts of requirements files with hashes; uv names the installer, which goes in first. What was
+    installed last is in PATH/requirements.txt, for services that watch it.
     """
 
     path: str
@@ -52,6 +53,7 @@ class Venv(Resource):
     uv: str
 
     label_format = "virtual environment {path}"
+    event = "{path}/requirements.txt"
 
     @override
     def probe(self) -> str:
@@ -87,8 +89,11 @@ class Venv(Resource):
         else:
             # Compiled now: the hub's account cannot write here, and would compile at each start.
             install = quote(
-                "{}/bin/uv pip install --no-progress --compile-bytecode --python {}/bin/python --require-hashes -r -",
-                self.path, self.path,
+                """cd {}
+                cat > requirements.new
+                bin/uv pip install --no-progress --compile-bytecode --python bin/python --require-hashes -r requirements.new
+                mv requirements.new requirements.txt""",
+                self.path,
             )  # fmt: skip
         shown = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
         by_hand = f"{self.path}/bin/pip install {' '.join(each.replace(' ', '==') for each in missing[:6])} …"

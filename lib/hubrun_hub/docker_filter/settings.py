@@ -37,8 +37,8 @@ class Settings:
 
 def load(site: Path = SITE, local: Path = LOCAL) -> Settings:
     """Read both files; in the operator's, `images` and `mounts` add, and limits replace. Raises Refused for a mistake."""
-    found = _read(site)
-    own = _read(local) if local.exists() else {}
+    found = read(site)
+    own = read(local) if local.exists() else {}
     if unknown := sorted(own.keys() - {"images", "mounts", "memory_mb", "cpus", "processes"}):
         raise Refused(f"{local}: {', '.join(unknown)} cannot be set there")
     try:
@@ -61,12 +61,13 @@ def load(site: Path = SITE, local: Path = LOCAL) -> Settings:
 def readable(path: Path) -> bool:
     """Whether a file of settings can be read at all."""
     try:
-        return bool(_read(path))
+        return bool(read(path))
     except Refused:
         return False
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """What a file of settings says. Raises Refused where it cannot be read."""
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError) as error:

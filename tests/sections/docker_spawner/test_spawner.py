@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import re
 import sys
@@ -34,7 +35,13 @@ class Container:
     _check_pending = False
     _log_name, container_id, mem_limit = "ada", "c" * 64, "1024M"
     log = logging.getLogger("spawner")
-    user = SimpleNamespace(settings={"users": {}})
+    user = SimpleNamespace(name="ada", settings={"users": {}})
+    user_options: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+
+    @classmethod
+    def section_names(cls) -> list[str]:
+        return []
 
     async def start(self) -> tuple[str, int]:
         return "127.0.0.1", self.port
@@ -60,11 +67,18 @@ def spawner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     module = ModuleType("dockerspawner")
     module.DockerSpawner = Container  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "dockerspawner", module)
+    handlers = ModuleType("jupyterhub.handlers")
+    handlers.BaseHandler = object  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "jupyterhub", ModuleType("jupyterhub"))
+    monkeypatch.setitem(sys.modules, "jupyterhub.handlers", handlers)
+    monkeypatch.delitem(sys.modules, "hubrun_hub.starting.newer_image", raising=False)
     c = SimpleNamespace(JupyterHub=SimpleNamespace(), Spawner=SimpleNamespace(), DockerSpawner=SimpleNamespace())
     links = [{"repo": "https://github.com/school/course.git"}, {"repo": "http://git.example.edu:8080/x"}]
     site = Site(site="x", domain="hub.example.edu", nbgrader=False, git_links=links)
     (tmp_path / "cookie_secret").write_text("ab" * 32)
+    (tmp_path / "docker-filter.json").write_text(config.filter_settings(site))
     text = config.render("40-docker.py", site).replace(server_paths.STATE, str(tmp_path))
+    text = text.replace(server_paths.FILTER_SETTINGS, str(tmp_path / "docker-filter.json"))
     exec(text, {"get_config": lambda: c})  # noqa: S102 - our own file
     return c.JupyterHub.spawner_class()
 
@@ -104,6 +118,21 @@ def test_a_container_that_has_ended_ends_the_start_and_its_last_words_are_logged
         "ended at once" in failed.value.jupyterhub_message and "Your files are safe" in failed.value.jupyterhub_message
     )
     assert "  ada: start.sh: no such file?[2J" in [record.getMessage() for record in caplog.records]
+
+
+def test_a_server_hears_of_another_image_only_if_its_next_start_brings_one(spawner: Any) -> None:
+    newer_image = importlib.import_module("hubrun_hub.starting.newer_image")
+
+    async def container() -> Any:
+        return there
+
+    async def docker(call: str, image: str) -> Any:
+        assert (call, image) == ("inspect_image", "class")
+        return {"Id": "sha256:3fa94b0c1d2e5f"}
+
+    stand_in = SimpleNamespace(get_object=container, docker=docker, image="class")
+    for there, says in (({"Image": "sha256:3fa94b0c1d2e5f"}, ""), ({"Image": "sha256:0"}, "3fa94b0c1d2e"), (None, "")):  # noqa: B007
+        assert asyncio.run(newer_image.newer(stand_in)) == says
 
 
 def test_a_containers_name_is_one_persons_and_says_nobodys(spawner: Any) -> None:

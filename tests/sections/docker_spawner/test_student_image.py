@@ -22,7 +22,7 @@ from hubrun import params
 from hubrun.errors import BadInput, HubrunError
 from hubrun.params import Site
 from hubrun.sections.docker_spawner import student_image
-from hubrun.sections.docker_spawner.docker_setup import singleuser_image
+from hubrun.sections.docker_spawner.image_versions import described
 from hubrun.sections.docker_spawner.student_image import build_args, build_context
 
 DOCKERFILE = student_image.PROJECT / "Dockerfile.singleuser"
@@ -41,7 +41,7 @@ def site(folder: Path | None = None, pems: tuple[str, ...] = (), **changes: Any)
 
 
 def digest(chosen: Site) -> str:
-    return singleuser_image(chosen).digest
+    return described(chosen).digest
 
 
 def authority(name: str) -> tuple[str, str]:
@@ -130,8 +130,8 @@ def test_a_changed_pin_makes_a_new_image(monkeypatch: pytest.MonkeyPatch, tmp_pa
 @pytest.mark.slow
 def test_the_same_choices_make_the_same_image_in_another_process() -> None:
     code = (
-        "from hubrun.params import Site; from hubrun.sections.docker_spawner.docker_setup import singleuser_image;"
-        "print(singleuser_image(Site(site='bio', domain='hub.example.edu', base_image='example/base:1',"
+        "from hubrun.params import Site; from hubrun.sections.docker_spawner.image_versions import described;"
+        "print(described(Site(site='bio', domain='hub.example.edu', base_image='example/base:1',"
         " extra_pip_packages=['rich', 'attrs'])).digest)"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

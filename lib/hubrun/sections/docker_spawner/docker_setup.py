@@ -12,25 +12,23 @@ from hubrun.desired.supported_systems import System
 from hubrun.params import Site
 from hubrun.resources.apt_source import AptSource
 from hubrun.resources.conditional import WhenFileHas
-from hubrun.resources.docker import DAEMON_JSON, VALID, DaemonSettings, Image, Network
+from hubrun.resources.docker import DAEMON_JSON, VALID, DaemonSettings, Network
 from hubrun.resources.files import Directory
+from hubrun.resources.image import CurrentImage
 from hubrun.resources.packages import NoPackages, Packages
 from hubrun.resources.services import Service
 from hubrun.resources.started_once import StartedOnce
 from hubrun.resources.unit_environment import UnitEnvironment
 from hubrun.resources.users import OnlyMembers
 from hubrun.resources.venv import pins
-from hubrun.sections.docker_spawner import student_image
 from hubrun.sections.hub import config
 from hubrun.shell import quote
 from hubrun_hub import student_volume
+from hubrun_hub.student_container import TRIES
 
 # https://docs.docker.com/engine/install/debian/: "Uninstall old versions" and "Install using the apt repository"
 CONFLICTING = ("docker.io", "docker-doc", "docker-compose", "podman-docker", "containerd", "runc")
 DOCKER_CE = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin")
-
-# As in hubrun_hub/programs/try_start.py, which needs the hub's own Python.
-_TEST_USER = "hubruntest1"
 
 # Logs of a container are bounded, and containers run on while the daemon is restarted or updated.
 DAEMON = DaemonSettings(
@@ -144,8 +142,9 @@ def access_tests(site: Site) -> list[Test]:
     ]  # fmt: skip
 
 
-def spawner(site: Site) -> list[Resource]:
-    """DockerSpawner's part of the hub's configuration, who may use Docker, and the hub running with both."""
+def spawner(site: Site, image: str) -> list[Resource]:
+    """DockerSpawner's part of the hub's configuration, who may use Docker, the hub running with both, and then the image that
+    counts: `image`, REPOSITORY:ID."""
     return [
         config.part(site, "40-docker.py"),
         users(site),
@@ -156,12 +155,13 @@ def spawner(site: Site) -> list[Resource]:
             notice=f"{config.HUB_NOTICE}; changes for servers take effect when they start the next time",
         ),
         config.no_former_code(),
-        started_once(site),
+        *proven_image(site, image),
     ]
 
 
-def started_once(site: Site) -> Resource:
-    """The image starts the very way in which the hub starts it: some build, and end at once."""
+def proven_image(site: Site, image: str) -> list[Resource]:
+    """The image `image`, REPOSITORY:ID, counts from now on, once a server of it started the very way in which the hub starts
+    it: some build, and end at once, or have no kernel."""
     command = server_paths.program("try_start", f"{server_paths.VENV}/bin/python")
     files = (
         server_paths.DOCKER_PART,
@@ -169,15 +169,11 @@ def started_once(site: Site) -> Resource:
         server_paths.FILTER_SETTINGS,
         server_paths.FILTER_LOCAL,
     )
-    return StartedOnce(
-        site.image_name, files, quote(f"{command} {{}} {{}}", server_paths.VERIFY_ENV, "http://127.0.0.1:8081"), _TEST_USER,
-        student_volume.volume(_TEST_USER), server_paths.STARTED,
-    )  # fmt: skip
-
-
-def singleuser_image(site: Site) -> Image:
-    """The students' image, from `Dockerfile.singleuser` and the site's choices. Raises BadInput for a bad choice."""
-    context, arguments = student_image.build_context(site), student_image.build_args(site)
-    return Image(
-        site.image_name, context, arguments, site.base_image, environment=site.proxy_environment, proof=server_paths.STARTED
-    )  # fmt: skip
+    try_start = quote(
+        f"{command} {{}} {{}} {{}}", server_paths.VERIFY_ENV, "http://127.0.0.1:8081", site.image_candidate
+    )
+    volume = student_volume.volume(TRIES)
+    return [
+        StartedOnce(image, site.image_candidate, files, try_start, TRIES, volume, server_paths.STARTED),
+        CurrentImage(site.image_name, image, server_paths.IMAGES),
+    ]

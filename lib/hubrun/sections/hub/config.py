@@ -73,8 +73,8 @@ def _on_one_line(value: Any) -> Any:
 def render(template: str, site: Site, **more: object) -> str:
     """The text of a file from sections/hub/templates for this site. more: further names that the template knows."""
     names = {
-        "site": site, "away": AWAY, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site),
-        "filter_socket": FILTER_SOCKET, "hub_program": program, "lib": LIB, "proxy_user": PROXY_USER,
+        "site": site, "away": AWAY, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE,
+        "filter_settings": FILTER_SETTINGS, "filter_socket": FILTER_SOCKET, "hub_program": program, "lib": LIB, "proxy_user": PROXY_USER,
         "registered": REGISTERED, "registration": REGISTRATION, "outbound": outbound(site), **more,
     }  # fmt: skip
     return _templates().get_template(f"{template}.j2").render(names)
@@ -84,11 +84,6 @@ def outbound(site: Site) -> dict[str, str]:
     """The variables by which the hub's own requests to LMSs know the site's proxy (hubrun_hub/lti/outbound.py)."""
     found = site.proxy_environment
     return {"HUBRUN_HTTP_PROXY": found["http_proxy"], "HUBRUN_NO_PROXY": found["no_proxy"]} if found else {}
-
-
-def scratch(site: Site) -> dict[str, int]:
-    """Folders in memory that a student's container may write to, and their sizes in MB: half of its memory for /tmp."""
-    return {"/tmp": site.user_memory_mb // 2, "/var/tmp": 64, "/run": 16}  # nosec B108 - mounts of a container
 
 
 def pinned(name: str) -> str:
@@ -276,9 +271,10 @@ def courses(site: Site) -> list[Resource]:
 
 
 def filter_settings(site: Site) -> str:
-    """What it lets the hub ask for on this site: the text of FILTER_SETTINGS."""
+    """What it lets the hub ask for on this site, and the hub asks for at each start: the text of FILTER_SETTINGS."""
     allowed = {
-        "images": [site.image_name],
+        "images": [site.image_name, site.image_candidate],
+        "candidate": site.image_candidate,
         "network": NETWORK,
         "memory_mb": site.user_memory_mb,
         "cpus": site.user_cpus,
@@ -287,6 +283,8 @@ def filter_settings(site: Site) -> str:
         "hub_user": site.hub_user,
         "subnet": site.docker_subnet,
         "gateway": site.gateway,
+        "git_hosts": site.pulled_from,
+        "environment": site.proxy_environment,
     }
     return json.dumps(allowed, indent=2) + "\n"
 

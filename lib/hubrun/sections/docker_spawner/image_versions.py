@@ -1,0 +1,119 @@
+"""The students' images on the server: which are there, which of them is to count, and which servers run on which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hubrun.desired.cards import Card, ProgressLine, Row
+from hubrun.desired.resource import Resource
+from hubrun.desired.server import Server
+from hubrun.errors import BadInput
+from hubrun.params import Site
+from hubrun.resources.idle_servers import IdleServers, RunningServer, running
+from hubrun.resources.image import KEPT, Image
+from hubrun.sections.docker_spawner import student_image
+from hubrun.server_paths import IMAGES, program
+from hubrun.shell import quote
+
+_PROBE = f"""
+sed 's/^/was /' {IMAGES} 2> /dev/null
+docker image ls --no-trunc --format 'built {{{{.Tag}}}} {{{{.ID}}}} {{{{.Size}}}}' {{}} 2> /dev/null | grep -E '^built [0-9a-f]{{12}} '
+docker image inspect -f 'current {{{{.Id}}}}' {{}} 2> /dev/null
+{program("running_servers")} 2> /dev/null || true
+"""
+
+
+@dataclass(frozen=True)
+class Versions:
+    """since: id → since when it counts or counted, the present one last. built: id → Docker's id and the size of those that
+    are there. current: Docker's id of the one with which servers start. servers: those that run."""
+
+    since: dict[str, str] = field(default_factory=dict)
+    built: dict[str, tuple[str, str]] = field(default_factory=dict)
+    current: str = ""
+    servers: tuple[RunningServer, ...] = ()
+
+
+def parse(found: str) -> Versions:
+    """What the probe printed."""
+    lines = [line.split() for line in found.splitlines()]
+    return Versions(
+        {words[1]: words[2] for words in lines if len(words) == 3 and words[0] == "was"},
+        {words[1]: (words[2], words[3]) for words in lines if len(words) == 4 and words[0] == "built"},
+        next((words[1] for words in lines if len(words) == 2 and words[0] == "current"), ""),
+        running(found),
+    )
+
+
+def look(server: Server) -> Versions:
+    """The images of this server, and what runs."""
+    site = server.site
+    return parse(server.probe(quote(_PROBE, site.image_repository, site.image_name))[0].stdout)
+
+
+def described(site: Site) -> Image:
+    """The image that the site's parameters describe, from `Dockerfile.singleuser`. Raises BadInput for a bad choice."""
+    context, arguments = student_image.build_context(site), student_image.build_args(site)
+    return Image(
+        site.image_name, site.image_repository, context, arguments, site.base_image, IMAGES, environment=site.proxy_environment
+    )  # fmt: skip
+
+
+def built(site: Site) -> list[Resource]:
+    """What has to be built; nothing, where `image` names one that is there."""
+    return [] if site.image else [described(site)]
+
+
+def wanted(site: Site, versions: Versions) -> str:
+    """The image that is to count, REPOSITORY:ID. Raises BadInput where `image` names one that is not there."""
+    own = described(site)
+    if not site.image:
+        return own.tag
+    there = [each for each in versions.since if each in versions.built]
+    if site.image != "previous":
+        found = site.image if site.image in versions.built else ""
+    else:
+        found = next((each for each in reversed(there) if f"{site.image_repository}:{each}" != own.tag), "")
+    if not found:
+        names = f"This server has {', '.join(there)}" if there else "This server has none"
+        raise BadInput(f"no such image of {site.image_repository} is there: {site.image}", "parameter image", names)
+    return f"{site.image_repository}:{found}"
+
+
+def restarted(site: Site) -> list[Resource]:
+    """Servers on an older image end, where nobody was at work for the time that the site gives; nothing, where it gives none."""
+    return [IdleServers(site.image_name, site.restart_idle_minutes)] if site.restart_idle_minutes else []
+
+
+def show(server: Server) -> None:
+    """Show which images are there, since when, and who runs on which."""
+    ProgressLine().finish(card(look(server)))
+
+
+def card(versions: Versions) -> Card:
+    """The card of the images; the latest comes first, and one that never counted at last."""
+    ids = [*reversed(versions.since), *(each for each in versions.built if each not in versions.since)]
+    rows, known = [], {docker_id: each for each, (docker_id, _) in versions.built.items()}
+    for each in ids:
+        if each not in versions.built:
+            continue
+        docker_id, size = versions.built[each]
+        state = "current" if docker_id == versions.current else "kept" if each in versions.since else "not current"
+        rows.append(
+            _row(
+                state, each, [s for s in versions.servers if s.image == docker_id], size, versions.since.get(each, "-")
+            )
+        )
+    if others := [server for server in versions.servers if server.image not in known]:
+        rows.append(_row("removed", "other images", others, "", "-"))
+    return Card(
+        f"{len(rows)} images; the last {KEPT} are kept" if rows else "no image of students' servers is here",
+        rows,
+        {"images": [{"image": row.what.split(":")[0], "status": row.status} for row in rows]},
+    )
+
+
+def _row(state: str, name: str, servers: list[RunningServer], size: str, since: str) -> Row:
+    seen = ", ".join(part for part in (size, f"since {since}" if since != "-" else "") if part)
+    who = "\n".join(f"{server.user}, {server.idle_words}" for server in servers)
+    return Row(state, f"{name}: {len(servers)} server{'s' if len(servers) != 1 else ''}", seen, who)
