@@ -44,6 +44,10 @@ FILTER_UNIT = f"/etc/systemd/system/{FILTER}.service"
 FILTER_SOCKET_UNIT = f"/etc/systemd/system/{FILTER}.socket"
 FILTER_SOCKET = f"/run/{FILTER}.sock"
 PROXY_USER = "jupyterhub-proxy"
+# Students' files, where they have a disk of their own (hubrun_hub/homes).
+HOMES = "/srv/jupyterhub/homes"
+HOMES_FILE = "/srv/jupyterhub/homes.img"
+HOMES_SETTINGS = "/etc/jupyterhub/homes.json"
 
 
 def program(name: str, python: str = "/usr/bin/python3") -> str:

@@ -33,6 +33,7 @@ from hubrun.server_paths import (
     FILTER_SOCKET,
     FILTER_SOCKET_UNIT,
     FILTER_UNIT,
+    HOMES,
     HUB_CODE,
     LIB,
     NETWORK,
@@ -74,7 +75,7 @@ def render(template: str, site: Site, **more: object) -> str:
     """The text of a file from sections/hub/templates for this site. more: further names that the template knows."""
     names = {
         "site": site, "away": AWAY, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE, "scratch": scratch(site),
-        "filter_socket": FILTER_SOCKET, "hub_program": program, "lib": LIB, "proxy_user": PROXY_USER,
+        "filter_socket": FILTER_SOCKET, "homes": HOMES, "hub_program": program, "lib": LIB, "proxy_user": PROXY_USER,
         "registered": REGISTERED, "registration": REGISTRATION, "outbound": outbound(site), **more,
     }  # fmt: skip
     return _templates().get_template(f"{template}.j2").render(names)
@@ -288,6 +289,8 @@ def filter_settings(site: Site) -> str:
         "subnet": site.docker_subnet,
         "gateway": site.gateway,
     }
+    if site.homes:
+        allowed["homes"] = HOMES
     return json.dumps(allowed, indent=2) + "\n"
 
 
@@ -306,6 +309,7 @@ def docker_filter(site: Site) -> list[Resource]:
             watches=(
                 f"{HUB_CODE}/docker_filter",
                 f"{HUB_CODE}/courses",
+                f"{HUB_CODE}/homes",
                 f"{HUB_CODE}/test_student.py",
                 FILTER_UNIT,
             ),
