@@ -180,7 +180,7 @@ class HomesDisk(Resource):
 
 def none_test(folder: str) -> Test:
     """A test, for a site without homes of their own, that the server has none."""
-    script = quote('unit=/etc/systemd/system/$(systemd-escape --path --suffix=mount {})\n', folder)
+    script = quote("unit=/etc/systemd/system/$(systemd-escape --path --suffix=mount {})\n", folder)
     script += '[ ! -e "$unit" ] && echo "in volumes of Docker" && exit\necho "on a disk of their own: $(sed -n s/^What=//p "$unit")"\nexit 1'
     remedy = "Set homes_device or homes_gb as before: without it students would not see their files"
     return Test("students' files stay where they are", script, remedy=remedy)

@@ -48,9 +48,11 @@ class MovedHomes(Resource):
         stopped = [line for line in lines if line[0] == "stopped"]
         if not stopped:
             return []
-        title = f"move the files of {_people(len(stopped))} ({sum(int(line[2]) for line in stopped)} MB) to {self.folder}"
+        title = (
+            f"move the files of {_people(len(stopped))} ({sum(int(line[2]) for line in stopped)} MB) to {self.folder}"
+        )
         if running := sum(line[0] == "runs" for line in lines):
-            title += f"; {_people(running)} follow within an hour after their servers have stopped"
+            title += f"; those of {_people(running)} whose servers run now, within an hour after these have stopped"
         return [Action(title, self.command, seconds=24 * 3600)]
 
 

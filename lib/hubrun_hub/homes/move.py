@@ -71,7 +71,9 @@ def _switch(homes: Homes, user: str, data: Path) -> None:
         data.rename(_mountpoint(old))  # which is empty, or this fails
         data.mkdir()  # as Docker finds it missing otherwise
     _docker("volume", "rm", volume)
-    options = [word for name, value in driver_options(homes.person(user)).items() for word in ("--opt", f"{name}={value}")]
+    options = [
+        word for name, value in driver_options(homes.person(user)).items() for word in ("--opt", f"{name}={value}")
+    ]
     _docker("volume", "create", *options, volume)
 
 
@@ -87,7 +89,11 @@ def _plain_volumes() -> dict[str, Path]:
     """The volumes of people that are not on the disk of homes, with the folder of their files."""
     names = [name for name in _docker("volume", "ls", "-q").split() if _is_persons(name)]
     found = {}
-    for line in _docker("volume", "inspect", "--format", "{{.Name}} {{len .Options}} {{.Mountpoint}}", *names).splitlines() if names else ():
+    for line in (
+        _docker("volume", "inspect", "--format", "{{.Name}} {{len .Options}} {{.Mountpoint}}", *names).splitlines()
+        if names
+        else ()
+    ):
         name, options, folder = line.split(" ", 2)
         if options == "0":
             found[name] = Path(folder)

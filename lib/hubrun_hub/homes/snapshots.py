@@ -78,7 +78,11 @@ def _one(root: Path, name: str, known: dict[str, btrfs.Subvolume], limit: int, n
 def _explain(folder: Path, usage: btrfs.Usage, stay: list[str], now: datetime) -> None:
     example = stay[-1] if stay else now.strftime(_NAME)
     text = _README.format(
-        used=_size(usage.referenced), limit=_size(usage.limit), now=now.strftime("%Y-%m-%d at %H:%M"), days=DAYS, example=example
+        used=_size(usage.referenced),
+        limit=_size(usage.limit),
+        now=now.strftime("%Y-%m-%d at %H:%M"),
+        days=DAYS,
+        example=example,
     )
     readme = folder / "README.txt"
     # A home that nobody is at work in has nothing new to say.

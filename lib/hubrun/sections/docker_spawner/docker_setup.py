@@ -20,10 +20,9 @@ from hubrun.resources.started_once import StartedOnce
 from hubrun.resources.unit_environment import UnitEnvironment
 from hubrun.resources.users import OnlyMembers
 from hubrun.resources.venv import pins
-from hubrun.sections.docker_spawner import student_image
+from hubrun.sections.docker_spawner import homes, student_image
 from hubrun.sections.hub import config
 from hubrun.shell import quote
-from hubrun_hub import student_volume
 
 # https://docs.docker.com/engine/install/debian/: "Uninstall old versions" and "Install using the apt repository"
 CONFLICTING = ("docker.io", "docker-doc", "docker-compose", "podman-docker", "containerd", "runc")
@@ -171,7 +170,7 @@ def started_once(site: Site) -> Resource:
     )
     return StartedOnce(
         site.image_name, files, quote(f"{command} {{}} {{}}", server_paths.VERIFY_ENV, "http://127.0.0.1:8081"), _TEST_USER,
-        student_volume.volume(_TEST_USER), server_paths.STARTED,
+        homes.forget(site, _TEST_USER), server_paths.STARTED,
     )  # fmt: skip
 
 

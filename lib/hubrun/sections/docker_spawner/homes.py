@@ -14,6 +14,8 @@ from hubrun.resources.packages import Packages
 from hubrun.resources.services import Service
 from hubrun.sections.hub import config
 from hubrun.sections.server import homes_here
+from hubrun.shell import quote
+from hubrun_hub.student_volume import volume
 
 _UNITS = "/etc/systemd/system"
 _PROGRAM = server_paths.program("homes")
@@ -43,6 +45,12 @@ def moved(site: Site) -> list[Resource]:
         return []
     old = [NoOldHomes()] if site.homes_old == "remove" else []
     return [MovedHomes(server_paths.HOMES, f"{_PROGRAM} move"), *old, Service("hubrun-homes-hourly.timer")]
+
+
+def forget(site: Site, *users: str) -> str:
+    """Shell that removes all files of these users of the hub, whose servers are gone. It fails for none."""
+    script = quote("docker volume rm {} > /dev/null 2>&1 || true", [volume(user) for user in users])
+    return script + (quote(f"\n{_PROGRAM} remove {{}} || true", users) if site.homes else "")
 
 
 def tests(site: Site) -> list[Test]:
