@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+import homes_disk
+from homes_disk import mounted, real
 from hubrun_hub import student_volume, test_student
 from hubrun_hub.docker_filter.homes import HomesAway, home, remove_home
 from hubrun_hub.homes import btrfs, move, serve, snapshots
@@ -26,7 +28,6 @@ from hubrun_hub.homes.places import HomeError, Homes, driver_options, is_subvolu
 
 MB = 2**20
 NOON = datetime(2026, 11, 26, 12, 0)
-real = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mkfs.btrfs"), reason="root mounts a file system")
 
 
 def test_snapshots_of_a_day_and_the_last_of_each_of_two_weeks_are_kept() -> None:
@@ -73,22 +74,8 @@ def test_a_mistake_in_the_settings_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("homes")
-    (folder / "image").touch()
-    os.truncate(folder / "image", 1 << 30)
-    root = folder / "root"
-    root.mkdir()
-    subprocess.run(["mkfs.btrfs", "-q", folder / "image"], check=True)
-    if subprocess.run(["mount", "-o", "loop", folder / "image", root], check=False).returncode:
-        pytest.skip("no loop device can be mounted here")
-    try:
-        subprocess.run(["btrfs", "quota", "enable", root], check=True)
-        for name in ("people", "snapshots", "moving", "empty"):
-            (root / name).mkdir()
+    with homes_disk.made(tmp_path_factory.mktemp("homes")) as root:
         yield root
-    finally:
-        # A loop device of mount(8) is free again when nothing is mounted of it.
-        subprocess.run(["umount", root], check=True)
 
 
 @pytest.fixture
@@ -97,18 +84,6 @@ def homes(disk: Path, tmp_path: Path) -> Iterator[Homes]:
     yield made
     for name in made.names():
         serve.remove(made, student_volume.user_of(f"jupyterhub-user-{name}"))
-
-
-@contextmanager
-def mounted(homes: Homes, user: str, place: Path) -> Iterator[Path]:
-    """The home as Docker's own driver of volumes mounts it."""
-    options = driver_options(homes.person(user))
-    place.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", options["type"], "-o", options["o"], options["device"], place], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
 def as_student(place: Path, script: str) -> str:

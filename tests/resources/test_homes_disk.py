@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from homes_disk import real
 from hubrun.desired.resource import Resource
 from hubrun.resources.homes_disk import HomesDisk, none_test
 from hubrun.resources.homes_moved import HomesLimit, MovedHomes, NoOldHomes
@@ -93,12 +94,6 @@ def apply(resource: Resource, folder: Path) -> list[str]:
                 ["mount", "-t", unit["Type"], "-o", unit["Options"], unit["What"], unit["Where"]], check=True
             )
     return [action.title for action in actions]
-
-
-real = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("mkfs.btrfs") or not Path("/dev/loop-control").exists(),
-    reason="root mounts a file system",
-)
 
 
 @pytest.fixture

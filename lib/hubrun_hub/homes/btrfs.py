@@ -82,7 +82,8 @@ def usage(root: Path, number: int) -> Usage:
 
 def recount(root: Path) -> bool:
     """Count again what subvolumes hold, where the kernel gave it up: until then no limit counts. Whether it was so."""
-    if (_qgroups(root) / "inconsistent").read_text().strip() == "0":
+    state = _qgroups(root) / "inconsistent"
+    if not state.exists() or state.read_text().strip() == "0":  # Linux before 6.1 does not say it there
         return False
     run("quota", "rescan", "-w", root, seconds=6 * 3600)
     return True

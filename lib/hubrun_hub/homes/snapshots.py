@@ -48,31 +48,53 @@ def kept(names: Iterable[str], now: datetime) -> set[str]:
 def take(homes: Homes, limit: int, now: datetime) -> list[str]:
     """Make a snapshot of each home that changed, and remove those that are old or too much. Returns lines for people."""
     homes.check_mounted()
-    said = ["the kernel had given up counting; it counted again"] if btrfs.recount(homes.root) else []
-    known = btrfs.subvolumes(homes.root)
-    for name in homes.names():
+    root = homes.root
+    said = ["the kernel had given up counting; it counted again"] if btrfs.recount(root) else []
+    people, there = _found(root)
+    for name, home in people.items():
         try:
-            _one(homes.root, name, known, limit, now)
+            _make(root, name, home, there.setdefault(name, {}), now)
         except (HomeError, OSError) as error:  # another's home must not suffer from it
+            said.append(f"{name}: no snapshot: {error}")
+    # At once: each time it is waited for the kernel.
+    btrfs.remove(
+        root,
+        *(root / "snapshots" / name / each for name in there for each in set(there[name]) - kept(there[name], now)),
+    )
+    people, there = _found(root)
+    for name, home in people.items():
+        try:
+            _bound(root, name, there.get(name, {}), limit)
+            _explain(root / "snapshots" / name, btrfs.usage(root, home.number), now)
+        except (HomeError, OSError) as error:
             said.append(f"{name}: {error}")
-    said += _make_room(homes.root)
-    return said
+    return said + _make_room(root)
 
 
-def _one(root: Path, name: str, known: dict[str, btrfs.Subvolume], limit: int, now: datetime) -> None:
-    home, folder = known[f"people/{name}"], root / "snapshots" / name
-    folder.mkdir(exist_ok=True)
-    there = {path.name: known[f"snapshots/{name}/{path.name}"] for path in folder.iterdir() if is_subvolume(path)}
+def _found(root: Path) -> tuple[dict[str, btrfs.Subvolume], dict[str, dict[str, btrfs.Subvolume]]]:
+    """The homes by their names, and the snapshots of each."""
+    people: dict[str, btrfs.Subvolume] = {}
+    there: dict[str, dict[str, btrfs.Subvolume]] = {}
+    for path, subvolume in btrfs.subvolumes(root).items():
+        match path.split("/"):
+            case ["people", name]:
+                people[name] = subvolume
+            case ["snapshots", name, when]:
+                there.setdefault(name, {})[when] = subvolume
+    return people, there
+
+
+def _make(root: Path, name: str, home: btrfs.Subvolume, there: dict[str, btrfs.Subvolume], now: datetime) -> None:
     new = now.strftime(_NAME)
     if home.changed > max((each.made for each in there.values()), default=0) and new not in there:
-        btrfs.run("subvolume", "snapshot", "-r", root / "people" / name, folder / new)
-        there[new] = home
-    stay = sorted(kept(there, now))
-    btrfs.remove(root, *(folder / each for each in there if each not in stay))
-    # What snapshots hold in addition to the home may be as much again as the home.
-    while stay[:-1] and sum(btrfs.usage(root, there[each].number).exclusive for each in stay if each != new) > limit:
-        btrfs.remove(root, folder / stay.pop(0))
-    _explain(folder, btrfs.usage(root, home.number), stay, now)
+        btrfs.run("subvolume", "snapshot", "-r", root / "people" / name, root / "snapshots" / name / new)
+
+
+def _bound(root: Path, name: str, there: dict[str, btrfs.Subvolume], limit: int) -> None:
+    """What snapshots hold in addition to the home may be as much again as the home; the last one stays."""
+    left = sorted(there)
+    while left[:-1] and sum(btrfs.usage(root, there[each].number).exclusive for each in left) > limit:
+        btrfs.remove(root, root / "snapshots" / name / left.pop(0))
 
 
 def _explain(folder: Path, usage: btrfs.Usage, stay: list[str], now: datetime) -> None:
