@@ -12,7 +12,7 @@ from hubrun.shell import quote
 
 # By it we know a file system that is ours, also on another server.
 LABEL = "hubrun-homes"
-FOLDERS = ("people", "snapshots", "moving", "empty")
+FOLDERS = ("people", "snapshots", "moving", "work", "empty")
 # Left of the server's own disk beside the file.
 LEFT_GB = 2
 
@@ -43,7 +43,7 @@ source=$(findmnt -no SOURCE --mountpoint "$folder")
 used=$(btrfs filesystem show --raw "$folder" | awk '$1 == "devid" {print $4}')
 [ "$(($(blockdev --getsize64 "$source") - used))" -lt 16777216 ] || echo grows=yes
 [ -d "/sys/fs/btrfs/$(findmnt -no UUID --mountpoint "$folder")/qgroups" ] && echo counted=yes
-[ "$(stat -c %a "$folder")" = 700 ] && cd "$folder" && [ -d people ] && [ -d snapshots ] && [ -d moving ] && [ -d empty ] && echo folders=yes
+[ "$(stat -c %a "$folder")" = 700 ] && cd "$folder" && [ -d people ] && [ -d snapshots ] && [ -d moving ] && [ -d work ] && [ -d empty ] && echo folders=yes
 true
 """
 _FILE = """

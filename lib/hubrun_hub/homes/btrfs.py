@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,13 +63,21 @@ def set_limit(path: Path, size: int) -> None:
     run("qgroup", "limit", str(size), path)
 
 
-def remove(root: Path, path: Path) -> None:
-    """Remove a subvolume with all that is in it, and its qgroup, which older kernels keep."""
-    number = number_of(path)
-    run("subvolume", "delete", path)
-    run("subvolume", "sync", root, str(number))
-    if (_qgroups(root) / f"0_{number}").exists():
-        run("qgroup", "destroy", f"0/{number}", root)
+def remove(root: Path, *paths: Path) -> None:
+    """Remove subvolumes with all that is in them, and their qgroups, which older kernels keep; waits until they are gone."""
+    if not paths:
+        return
+    numbers = [number_of(path) for path in paths]
+    # Without the commit the kernel would begin up to half a minute later.
+    run("subvolume", "delete", "--commit-after", *paths)
+    run("subvolume", "sync", root, *map(str, numbers))
+    for left in (_qgroups(root) / f"0_{number}" for number in numbers):
+        if left.exists():
+            try:
+                run("qgroup", "destroy", left.name.replace("_", "/"), root)
+            except HomeError:
+                if left.exists():  # newer kernels remove it themselves, a moment later
+                    raise
 
 
 def usage(root: Path, number: int) -> Usage:
@@ -89,8 +98,8 @@ def recount(root: Path) -> bool:
     return True
 
 
+@cache
 def _qgroups(root: Path) -> Path:
-    # statfs(2): the file system's number is the two halves of its UUID; findmnt(8) reads it from the device.
     # In a unit's view of the disk it may be there twice.
     uuids = run("-no", "UUID", "--mountpoint", root, program="findmnt").split()
     folder = _SYS / uuids[0] / "qgroups"

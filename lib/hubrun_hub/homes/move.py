@@ -27,7 +27,7 @@ def move(homes: Homes, limit: int) -> Iterator[str]:
     homes.check_mounted()
     for name, data in sorted(_plain_volumes().items()):
         user = student_volume.user_of(name)
-        failed = homes.root / "moving" / f"{homes.person(user).name}.failed"
+        failed = homes.moving(user).with_suffix(".failed")
         try:
             with homes.alone(user):
                 said = _one(homes, user, data, limit)
@@ -47,12 +47,12 @@ def _one(homes: Homes, user: str, data: Path, limit: int) -> str:
         if size > free * 0.9:
             raise HomeError(f"{size >> 20} MB do not fit: the disk has {free >> 20} MB left")
         made = serve.new(homes, user)
-        btrfs.run(*_COPY, f"{data}/", made / "files", program="rsync", seconds=_COPY_S)
-        _compare(data, made / "files")
+        btrfs.run(*_COPY, f"{data}/", made, program="rsync", seconds=_COPY_S)
+        _compare(data, made)
         btrfs.run("filesystem", "sync", homes.root)
         serve.keep(homes, user, made, limit)
     elif any(data.iterdir()):
-        _compare(data, homes.files(user))
+        _compare(data, homes.person(user))
     _switch(homes, user, data)
     return "moved"
 

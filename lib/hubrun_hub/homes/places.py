@@ -18,7 +18,7 @@ LOCKS = Path("/run/hubrun-homes")
 SETTINGS = Path("/etc/jupyterhub/homes.json")
 # In a container.
 SNAPSHOTS = "/home/jovyan/snapshots"
-FOLDERS = ("people", "snapshots", "moving", "empty")
+FOLDERS = ("people", "snapshots", "moving", "work", "empty")
 # The number of a subvolume's own folder: Linux, btrfs_tree.h, BTRFS_FIRST_FREE_OBJECTID.
 _SUBVOLUME = 256
 
@@ -34,12 +34,12 @@ class Homes:
         self.root, self.locks = root, locks
 
     def person(self, user: str) -> Path:
-        """The subvolume of a user of the hub."""
+        """The home of a user of the hub, which is a subvolume."""
         return self.root / "people" / name_of(user)
 
-    def files(self, user: str) -> Path:
-        """What the user sees as their home."""
-        return self.person(user) / "files"
+    def moving(self, user: str) -> Path:
+        """Where a home is that is not one yet, or is none any more."""
+        return self.root / "moving" / name_of(user)
 
     def snapshots(self, user: str) -> Path:
         """The folder of the user's snapshots."""
@@ -100,6 +100,6 @@ def limit_bytes(settings: Path = SETTINGS) -> int:
 
 def driver_options(person: Path) -> dict[str, str]:
     """What Docker's own driver of volumes gets for this subvolume (docs.docker.com, `docker volume create`)."""
-    empty = person.parent.parent / "empty"
-    layers = f"lowerdir={empty},upperdir={person}/files,workdir={person}/work"
+    root = person.parent.parent
+    layers = f"lowerdir={root}/empty,upperdir={person},workdir={root}/work/{person.name}"
     return {"type": "overlay", "device": "overlay", "o": f"{layers},nosuid,nodev"}

@@ -16,10 +16,10 @@ import json
 import os
 import socket
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from shutil import rmtree
-from typing import BinaryIO
 
 from .. import test_student
 from . import btrfs
@@ -35,57 +35,51 @@ _IDLE_S = 400
 def serve(connection: socket.socket, homes: Homes, settings: Path) -> None:
     """Answer until the other side ends."""
     connection.settimeout(_IDLE_S)
-    with connection, connection.makefile("rwb") as stream, ExitStack() as held:
+    with connection, connection.makefile("rb") as lines, ExitStack() as held:
         try:
-            _answer(stream, homes, settings, held)
+            for answer in _answers(lines, homes, settings, held):
+                connection.sendall(f"{answer}\n".encode())
         except (HomeError, OSError, ValueError) as error:
             print(f"<4>{error}", file=sys.stderr)
-            _say(stream, f"error {' '.join(str(error).split())}")
+            with suppress(OSError):  # the other side is gone
+                connection.sendall(f"error {' '.join(str(error).split())}\n".encode())
 
 
-def _answer(stream: BinaryIO, homes: Homes, settings: Path, held: ExitStack) -> None:
+def _answers(lines: Iterable[bytes], homes: Homes, settings: Path, held: ExitStack) -> Iterator[str]:
     user = ""
-    for line in stream:
+    for line in lines:
         match json.loads(line):
             case ["open", str(user)]:
                 homes.check_mounted()
                 held.enter_context(homes.alone(user, _WAIT_S))
-                _say(stream, _state(homes, user))
+                yield _state(homes, user)
             case ["make"] if user:
                 make(homes, user, limit_bytes(settings))
-                _say(stream, _state(homes, user))
+                yield _state(homes, user)
             case ["remove", str(user)] if test_student.is_one(user):
                 homes.check_mounted()
                 with homes.alone(user, _WAIT_S):
                     remove(homes, user)
-                _say(stream, "removed")
+                yield "removed"
             case _:
                 raise HomeError("this is not understood")
-
-
-def _say(stream: BinaryIO, text: str) -> None:
-    stream.write(f"{text}\n".encode())
-    stream.flush()
 
 
 def _state(homes: Homes, user: str) -> str:
     if not is_subvolume(homes.person(user)):
         return "none"
     # Docker makes this folder in the home, as root, and mounts there. What a person has by that name stays theirs.
-    place = homes.files(user) / Path(SNAPSHOTS).name
+    place = homes.person(user) / Path(SNAPSHOTS).name
     free = not place.is_symlink() and (not place.exists() or (place.is_dir() and not any(place.iterdir())))
     return "there snapshots" if free else "there"
 
 
 def new(homes: Homes, user: str) -> Path:
-    """An empty subvolume for this user at the place of copies; what a kill left there is gone. Raises HomeError."""
-    made = homes.root / "moving" / homes.person(user).name
+    """An empty subvolume for this user, which is not the home yet; what a kill left in its place is gone."""
+    made = homes.moving(user)
     if is_subvolume(made):
         btrfs.remove(homes.root, made)
     btrfs.run("subvolume", "create", made)
-    made.chmod(0o755)  # whatever the umask: its owner looks into snapshots of it
-    (made / "files").mkdir()
-    (made / ".work").mkdir(mode=0o700)
     return made
 
 
@@ -93,15 +87,16 @@ def keep(homes: Homes, user: str, made: Path, limit: int) -> None:
     """Make the subvolume the home of this user, with a limit in bytes."""
     btrfs.set_limit(made, limit)
     homes.snapshots(user).mkdir(exist_ok=True)
-    homes.snapshots(user).chmod(0o755)
+    homes.snapshots(user).chmod(0o755)  # whatever the umask: its person looks into it
+    (homes.root / "work" / made.name).mkdir(mode=0o700, exist_ok=True)
     made.rename(homes.person(user))
 
 
 def make(homes: Homes, user: str, limit: int) -> None:
     """Make an empty home. Docker puts into it what the image has there, at its first container (`docker volume create`)."""
     made = new(homes, user)
-    (made / "files").chmod(0o755)
-    os.chown(made / "files", _UID, _GID)
+    made.chmod(0o755)
+    os.chown(made, _UID, _GID)
     keep(homes, user, made, limit)
 
 
@@ -109,6 +104,8 @@ def remove(homes: Homes, user: str) -> None:
     """Remove the home of this user and its snapshots, for good."""
     person, snapshots = homes.person(user), homes.snapshots(user)
     found = [path for path in snapshots.iterdir() if is_subvolume(path)] if snapshots.is_dir() else []
-    btrfs.remove(homes.root, *found, *([person] if is_subvolume(person) else []))
-    if snapshots.is_dir():
-        rmtree(snapshots)
+    found += [path for path in (person, homes.moving(user)) if is_subvolume(path)]
+    btrfs.remove(homes.root, *found)
+    for folder in (snapshots, homes.root / "work" / person.name):
+        if folder.is_dir():
+            rmtree(folder)

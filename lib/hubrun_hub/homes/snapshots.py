@@ -22,7 +22,7 @@ _README = """\
 The folders here hold your files as they were at the time in their names: each hour of the last day, and each day of the
 last {days}. You can read them, and nobody can change them. To get something back, copy it, for example in a terminal:
 
-    cp -a ~/snapshots/{example}/files/week1 ~/week1-before
+    cp -a ~/snapshots/{example}/week1 ~/week1-before
 
 What you delete in your home counts no longer, although it is still here. When you copy something out of here, it counts.
 """
@@ -97,15 +97,11 @@ def _bound(root: Path, name: str, there: dict[str, btrfs.Subvolume], limit: int)
         btrfs.remove(root, root / "snapshots" / name / left.pop(0))
 
 
-def _explain(folder: Path, usage: btrfs.Usage, stay: list[str], now: datetime) -> None:
-    example = stay[-1] if stay else now.strftime(_NAME)
+def _explain(folder: Path, usage: btrfs.Usage, now: datetime) -> None:
     text = _README.format(
-        used=_size(usage.referenced),
-        limit=_size(usage.limit),
-        now=now.strftime("%Y-%m-%d at %H:%M"),
-        days=DAYS,
-        example=example,
-    )
+        used=_size(usage.referenced), limit=_size(usage.limit), now=now.strftime("%Y-%m-%d at %H:%M"), days=DAYS,
+        example=now.strftime("%Y-%m-%d_%H-00"),
+    )  # fmt: skip
     readme = folder / "README.txt"
     # A home that nobody is at work in has nothing new to say.
     if not readme.exists() or readme.read_text().partition(" (on ")[0] != text.partition(" (on ")[0]:

@@ -110,7 +110,7 @@ def join(places: Places, one: str, into: str) -> None:
         as_owner(book, _forget_copy)
     if _volume_of(one):
         _docker("volume", "rm", volume(one))
-    if _has_disk(one):
+    if is_subvolume(_HOMES.moving(one)):
         serve.remove(_HOMES, one)
     names = places.people.with_name(FULL_NAMES)
     if names.exists():
@@ -143,7 +143,7 @@ def _volume_of(user: str) -> bool:
 
 def _data(user: str) -> Path:
     if _has_disk(user):
-        return _HOMES.files(user)
+        return _HOMES.person(user)
     return Path(_docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume(user)).strip())
 
 
@@ -201,7 +201,8 @@ def _copy_home(data: Path, one: str, into: str, undo: list[Callable[[], object]]
     if not _volume_of(into) and not _has_disk(into):
         serve.make(_HOMES, into, limit_bytes())
     there = _data(into) / _folder(one)
-    copy, joined = there.with_name(f".{there.name}.copy"), data.with_name(f"{data.name}.joined")
+    copy = there.with_name(f".{there.name}.copy")
+    joined = _HOMES.moving(one) if _has_disk(one) else data.with_name(f"{data.name}.joined")
     if os.path.lexists(there):
         raise Failed(f"{into} has a folder {there.name} already")
 
@@ -220,13 +221,7 @@ def _copy_home(data: Path, one: str, into: str, undo: list[Callable[[], object]]
     limited()
     copy.rename(there)
     data.rename(joined)
-    data.mkdir()
-
-    def back() -> None:
-        data.rmdir()
-        joined.rename(data)
-
-    undo.append(back)
+    undo.append(lambda: joined.rename(data))
 
 
 def _course_folders(places: Places) -> list[Path]:

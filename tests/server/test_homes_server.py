@@ -68,7 +68,7 @@ def test_the_plan_says_whose_files_are_moved_and_touches_nothing(moved: dict[str
 
 
 def test_files_are_moved_and_whoever_works_goes_on_and_follows(homes: Machine, moved: dict[str, Any]) -> None:
-    assert homes.run(f"cat {ROOT}/people/ada/files/week1/task.txt") == "solution"
+    assert homes.run(f"cat {ROOT}/people/ada/week1/task.txt") == "solution"
     assert homes.run("docker volume ls -q | grep -- -old-").split() == ["jupyterhub-old-ada"]
     assert moved["ben"].run_cell("print(answer)") == "42", "the kernel of ben is the one of before"
     moved["ben"].stop()
@@ -127,7 +127,7 @@ def test_a_deleted_folder_comes_back_by_the_students_own_hands(homes: Machine, m
         ada.run_cell("import shutil; shutil.rmtree('week1')")
         cell = """
 import os, shutil
-saved = "snapshots/" + max(name for name in os.listdir("snapshots") if name[0] == "2") + "/files"
+saved = "snapshots/" + max(name for name in os.listdir("snapshots") if name[0] == "2")
 shutil.copytree(saved + "/week1", "week1-before")
 try:
     open(saved + "/week1/task.txt", "w")
