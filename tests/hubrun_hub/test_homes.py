@@ -25,6 +25,7 @@ from hubrun_hub import student_volume, test_student
 from hubrun_hub.docker_filter.homes import HomesAway, home, remove_home
 from hubrun_hub.homes import btrfs, move, serve, snapshots
 from hubrun_hub.homes.places import HomeError, Homes, driver_options, is_subvolume, limit_bytes
+from hubrun_hub.joining import homes as joining
 
 MB = 2**20
 NOON = datetime(2026, 11, 26, 12, 0)
@@ -518,3 +519,27 @@ def test_a_home_that_differs_from_the_volume_replaces_nothing(homes: Homes, volu
     (homes.person("ada") / "note").write_text("older")
     (said,) = move.move(homes, 50 * MB)
     assert "differ" in said and (volumes.data("jupyterhub-user-ada") / "note").read_text() == "newer"
+
+
+@real
+def test_two_homes_become_one_and_come_apart_again_when_something_fails(
+    homes: Homes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joining, "_HOMES", homes)
+    monkeypatch.setattr(joining, "_volume_of", lambda user: True)
+    monkeypatch.setattr(joining, "limit_bytes", lambda: 50 * MB)
+    for user in ("ada", "ben"):
+        serve.make(homes, user, 50 * MB)
+        (homes.person(user) / "large").write_bytes(os.urandom(30 * MB))
+    hostile_home(homes.person("ada"))
+    before = look(homes.person("ada"))
+    (homes.person("ben") / ".from-ada.copy").mkdir()  # of a run that was killed
+    undo: list[Any] = []
+    joining._join_volumes("ada", "ben", undo)
+    joined = homes.person("ben") / "from-ada"
+    assert look(joined) == before and (homes.person("ben") / "large").stat().st_size == 30 * MB
+    assert homes.names() == ["ben"] and not (homes.person("ben") / ".from-ada.copy").exists()
+    assert btrfs.usage(homes.root, btrfs.number_of(homes.person("ben"))).limit == 50 * MB
+    for step in reversed(undo):
+        step()
+    assert homes.names() == ["ada", "ben"] and look(homes.person("ada")) == before and not joined.exists()

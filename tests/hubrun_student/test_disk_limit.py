@@ -46,8 +46,8 @@ def server(home: Path, folder: Path, **environment: str) -> Iterator[httpx.Clien
         port = probe.getsockname()[1]
     token = secrets.token_hex(8)
     config = folder / "config"
-    config.mkdir(exist_ok=True)
-    (config / "jupyter_server_config.json").write_text(SETTINGS.read_text())
+    (config / "jupyter_server_config.d").mkdir(parents=True, exist_ok=True)
+    (config / "jupyter_server_config.d" / SETTINGS.name).write_text(SETTINGS.read_text())
     variables = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(LIB),
