@@ -461,19 +461,21 @@ def test_one_who_cannot_be_moved_holds_up_nobody(
 ) -> None:
     deep = volumes.add("ada")
     (deep / "note").write_text("x")
-    here = os.open(deep, os.O_RDONLY)
-    for _ in range(1200):  # a path that is longer than the kernel takes at once
-        os.mkdir("deep", dir_fd=here)
-        below = os.open("deep", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    os.close(here)
     (volumes.add("ben") / "note").write_text("x")
-    said = list(move.move(homes, 50 * MB))
+    try:
+        here = os.open(deep, os.O_RDONLY)
+        for _ in range(1200):  # a path that is longer than the kernel takes at once
+            os.mkdir("deep", dir_fd=here)
+            below = os.open("deep", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        os.close(here)
+        said = list(move.move(homes, 50 * MB))
+    finally:  # pytest itself fails on it
+        subprocess.run(["rm", "-rf", deep / "deep"], check=True)
     assert said[1:] == ["ben: moved"] and said[0].startswith("ada: not moved: rsync")
     assert (deep / "note").read_text() == "x" and volumes.options["jupyterhub-user-ada"] == 0
     assert (homes.root / "moving/ada.failed").exists() and not (homes.root / "moving/ben.failed").exists()
-    subprocess.run(["rm", "-rf", deep / "deep"], check=True)
     assert list(move.move(homes, 50 * MB)) == ["ada: moved"]
     assert not (homes.root / "moving/ada.failed").exists()
 
