@@ -173,7 +173,7 @@ class HomesDisk(Resource):
             Test("the kernel has btrfs", kernel, remedy="Use a kernel of the distribution"), fits,
             Test(
                 "students' files stay where they are", self._places() + _TEST_SAME,
-                remedy="Set homes_device or homes_gb as before; docs/homes.md says how to bring them to another disk",
+                remedy="Set homes_device or homes_gb as before: 04 does not bring homes to another disk",
             ),
         ]  # fmt: skip
 
