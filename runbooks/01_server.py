@@ -60,6 +60,8 @@ docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docke
 docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
 base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on: name:tag, or name:tag@sha256:…
+homes_device: str = ""  # empty disk of the server for students' files alone, such as /dev/vdb; empty: none. It is formatted, and stays (see 04)
+homes_gb: int = 0  # in place of homes_device: a file of this size on the server's own disk, in GB; it can grow and not shrink; 0: none
 check: bool = False  # True: show what would change and touch nothing
 plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
@@ -78,7 +80,7 @@ server
 # %% [markdown]
 # ## Preflight
 #
-# Everything that would stop us later is tested now and reported together: the system and its size, free ports, the clock (LTI refuses launches when it is wrong by more than some minutes), whether the names of accounts and the students' network are free, which other sites nginx has, and whether the server reaches the addresses that it has to download from: apt is asked itself, with its own mirrors and proxies. Nothing is changed before all of this is right.
+# Everything that would stop us later is tested now and reported together: the system and its size, free ports, the clock (LTI refuses launches when it is wrong by more than some minutes), whether the names of accounts and the students' network are free, whether `homes_device` is an empty disk, which other sites nginx has, and whether the server reaches the addresses that it has to download from: apt is asked itself, with its own mirrors and proxies. Nothing is changed before all of this is right.
 #
 # By hand: `cat /etc/os-release`, `free -m`, `df -h`, `ss -ltnp`, `date`, `sudo apt-get update`
 

@@ -59,6 +59,10 @@ extra_pip_packages: list = []  # further packages for students, as pip requireme
 user_memory_mb: int = 1024  # memory limit of one student's server, in MB
 user_cpus: float = 1.0  # CPU limit of one student's server, in cores
 user_processes: int = 512  # limit on processes and threads of one student's server
+homes_device: str = ""  # empty disk of the server for students' files alone, such as /dev/vdb; empty: none. It is formatted, and stays (see 04)
+homes_gb: int = 0  # in place of homes_device: a file of this size on the server's own disk, in GB; it can grow and not shrink; 0: none
+user_disk_gb: int = 10  # with homes_device or homes_gb: how much one student may keep, in GB
+homes_old: str = "keep"  # with homes_device or homes_gb: the volumes from which files were moved, once they were compared
 git_links: list = []  # nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]; `folder` is where it goes, if not a folder of the repository's name
 check: bool = False  # True: show what would change and touch nothing
 plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
@@ -116,7 +120,7 @@ server.check(docker_setup.answers())
 # %% [markdown]
 # ## A reserve of the disk
 #
-# Docker cannot limit the size of students' homes, so somebody may fill the disk. The file system ext4 reserves a part of the disk for root. Here the hub may use this reserve too, so that it can still note who is logged in and what runs when the rest is full. If the file system is not ext4, nothing is changed. `/hub/health` answers 503 and says how much is left when it is less than 512 MB; let your monitor ask it.
+# Somebody may fill the disk: without a disk of their own (next step) Docker cannot limit the size of students' homes. The file system ext4 reserves a part of the disk for root. Here the hub may use this reserve too, so that it can still note who is logged in and what runs when the rest is full. If the file system is not ext4, nothing is changed. `/hub/health` answers 503 and says how much is left when it is less than 512 MB; let your monitor ask it.
 #
 # By hand: `sudo tune2fs -g jupyterhub /dev/vda1 && sudo mount -o remount,resgid=$(getent group jupyterhub | cut -d: -f3) /`
 
@@ -126,6 +130,22 @@ from hubrun.resources.ext4_reserve import ReservedBlocks
 reserve = ReservedBlocks("/var/lib/jupyterhub", site.hub_user)
 server.ensure(reserve)
 server.check(reserve.test())
+
+# %% [markdown]
+# ## A disk for students' files
+#
+# Only with `homes_device` or `homes_gb`; without them, students' files are in volumes on the server's own disk, and one student can fill it for everybody. With one of them, homes are on a file system of their own (btrfs), and nobody can keep more than `user_disk_gb` there. `homes_device` is an empty disk, such as a volume of your provider; it is formatted only if nothing is on it. `homes_gb` is for a server that has one disk: a file of that size, whose space is taken at once, so that neither side can fill the other. It can grow later, and never shrinks. Another `user_disk_gb` counts at once, and nobody's server restarts; whoever has more keeps it, and can only delete.
+#
+# Each hour a snapshot is made of the homes that changed, and kept for a day; the last of each day is kept for two weeks. Students find them in the folder `snapshots` of their home, read-only, so that they get a deleted notebook back alone. `docs/homes.md` says more.
+#
+# By hand: `sudo mkfs.btrfs -L hubrun-homes /dev/vdb`, mount it, `sudo btrfs quota enable /srv/jupyterhub/homes`, then for each person `sudo btrfs subvolume create …` and `sudo btrfs qgroup limit 10G …`
+
+# %%
+from hubrun.sections.docker_spawner import homes
+from hubrun.sections.server import homes_here
+
+server.check(*homes_here.tests(site))
+server.ensure(*homes.disk(site))
 
 # %% [markdown]
 # ## A network for the students
@@ -218,11 +238,22 @@ server.ensure(*config.docker_filter(site))
 server.ensure(*docker_setup.spawner(site, image))
 
 # %% [markdown]
+# ## Files from before
+#
+# Only with `homes_device` or `homes_gb`. People who were here before have their files in volumes of Docker's own. The files of each person whose server does not run are copied to the new disk and compared, file by file; only then the copy becomes the home. Whoever launches at that moment waits, and reads why. People whose servers run now are moved within an hour after these have stopped. A person whose files cannot be moved works on where they are: `journalctl -u hubrun-homes-hourly` says why. The volumes from before stay, as `jupyterhub-old-NAME`, until you set `homes_old: remove`.
+#
+# By hand, for each person: `sudo rsync -aHAXS …`, then `sudo rsync -aHAXSnci --delete …`, which must print nothing
+
+# %%
+server.ensure(*homes.moved(site))
+
+# %% [markdown]
 # ## Check
 #
 # - The hub answers, and its configuration loads.
 # - A container of the students' image reaches the hub; in it a student is not root, and JupyterHub has the hub's own version.
 # - The hub's account and its process cannot use Docker directly. Through the service between them it gets answers, and a container with privileges is refused.
+# - Students' homes, where they have a disk of their own, are on it, and what each holds is counted.
 # - The ports of the hub and its proxy (8000, 8001, 8081) are open only on the server itself and in the students' network.
 #
 # By hand: `curl http://127.0.0.1:8000/hub/health`, `sudo docker run --rm --network jupyterhub hubrun-singleuser id`, `sudo runuser -u jupyterhub -- docker ps` (must fail), `ss -ltn`
@@ -235,6 +266,7 @@ server.check(
     config.settings_test(site),
     *docker_setup.container_tests(site),
     *docker_setup.access_tests(site),
+    *homes.tests(site),
     exposure.closed_to_outside(site, 8000, 8001, 8081),
 )
 

@@ -46,6 +46,10 @@ FILTER_UNIT = f"/etc/systemd/system/{FILTER}.service"
 FILTER_SOCKET_UNIT = f"/etc/systemd/system/{FILTER}.socket"
 FILTER_SOCKET = f"/run/{FILTER}.sock"
 PROXY_USER = "jupyterhub-proxy"
+# Students' files, where they have a disk of their own (hubrun_hub/homes).
+HOMES = "/srv/jupyterhub/homes"
+HOMES_FILE = "/srv/jupyterhub/homes.img"
+HOMES_SETTINGS = "/etc/jupyterhub/homes.json"
 # What later runbooks need of these, and find only where they were run.
 LEFT = {
     "02_hub_lti": (f"{VENV}/bin/jupyterhub", CONFIG, HUB_UNIT),

@@ -248,14 +248,14 @@ def test_a_practice_server_cannot_set_the_clock_of_the_machine_that_it_runs_on_n
     options = container.server_options("debian-12", 2)
     added, dropped = options.index("--cap-add=ALL"), options.index("--cap-drop=SYS_TIME")
     assert added < dropped and {"--cap-drop=SYS_MODULE", "--cap-drop=SYS_RAWIO"} <= set(options)
-    protected = container.server_command(2)[2].partition("; do")[0]
+    protected = container.server_command(2)[2].partition("for path in ")[2].partition("; do")[0]
     assert {"/proc/sysrq-trigger", "/proc/sys/kernel", "/proc/sys/vm", "/proc/sys/fs"} <= set(protected.split())
     assert "/proc/sys/net" not in protected, "which the Docker engine inside sets, and containers have of their own"
 
 
 def test_what_a_practice_server_starts_is_a_shell_script(tmp_path: Path) -> None:
-    """With programs in place of mount and init that say what they are asked for."""
-    for name in ("mount", "init"):
+    """With programs in place of mount, mknod and init that say what they are asked for."""
+    for name in ("mount", "mknod", "init"):
         (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
         (tmp_path / name).chmod(0o755)
     script = container.server_command(2)[2].replace("/sbin/init", str(tmp_path / "init"))
@@ -263,6 +263,7 @@ def test_what_a_practice_server_starts_is_a_shell_script(tmp_path: Path) -> None
         ["sh", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True
     )
     lines = done.stdout.splitlines()
+    assert "mknod -m 660 /dev/loop0 b 7 0" in lines, "for homes in a file"
     first = lines.index("mount --bind /proc/sys/kernel /proc/sys/kernel")
     assert lines[first + 1] == "mount -o remount,bind,ro /proc/sys/kernel"
     assert lines[-2:] == ["mount -o remount,rw /sys/fs/cgroup", "init"] and not done.stderr

@@ -302,6 +302,23 @@ class Site(AsYamlReads):
     user_memory_mb: int = _param("04 06", "memory limit of one student's server, in MB", 1024, ge=256)
     user_cpus: float = _param("04", "CPU limit of one student's server, in cores", 1.0, gt=0)
     user_processes: int = _param("04", "limit on processes and threads of one student's server", 512, ge=64)
+    homes_device: kinds.ServerPath = _param(
+        "01 04",
+        "empty disk of the server for students' files alone, such as /dev/vdb; empty: none. It is formatted, and stays (see 04)",
+        "",
+    )
+    homes_gb: int = _param(
+        "01 04",
+        "in place of homes_device: a file of this size on the server's own disk, in GB; it can grow and not shrink; 0: none",
+        0,
+        ge=0,
+    )
+    user_disk_gb: int = _param(
+        "04", "with homes_device or homes_gb: how much one student may keep, in GB", 10, ge=1, le=1_000_000
+    )
+    homes_old: Literal["keep", "remove"] = _param(
+        "04", "with homes_device or homes_gb: the volumes from which files were moved, once they were compared", "keep"
+    )
 
     # -- 05 Canvas
     canvas_tool_name: kinds.Title = _param(
@@ -403,6 +420,8 @@ class Site(AsYamlReads):
         check_git_links(self.git_links)
         if self.image_name.partition("@")[0] in (self.base_image, f"{self.base_image}:latest"):
             raise ValueError("image_name and base_image must differ: the one is built on the other")
+        if self.homes_device and self.homes_gb:
+            raise ValueError("homes_device or homes_gb, not both")
         if not self.hub_user:
             raise ValueError("hub_user must not be empty")
         if self.hub_user == self.admin_user:
@@ -488,6 +507,11 @@ class Site(AsYamlReads):
     def image_candidate(self) -> str:
         """What the students' image is called while it is tried."""
         return f"{self.image_repository}:candidate"
+
+    @property
+    def homes(self) -> bool:
+        """Whether students' files have a disk of their own."""
+        return bool(self.homes_device or self.homes_gb)
 
     @property
     def proxy_environment(self) -> dict[str, str]:

@@ -24,6 +24,8 @@ _OF_THE_MACHINE = ("SYS_TIME", "WAKE_ALARM", "SYS_MODULE", "SYS_RAWIO", "BLOCK_S
 # and its settings, which packages write at boot (systemd-sysctl): systemd-nspawn's table of mounts (nspawn-mount.c) leaves
 # /proc/sys/net alone writable.
 _PROTECTED = ("abi", "debug", "dev", "fs", "kernel", "vm")
+# As many loop devices are there to be seen.
+_LOOPS = 64
 
 
 def server_options(os_name: str, cgroup: int) -> list[str]:
@@ -36,6 +38,8 @@ def server_options(os_name: str, cgroup: int) -> list[str]:
     options = ["--cap-add=ALL", *(f"--cap-drop={name}" for name in ("SYS_RESOURCE", *_OF_THE_MACHINE))]
     options += [f"--security-opt={name}=unconfined" for name in ("seccomp", "apparmor", "systempaths")]
     options += ["--tmpfs=/run", "--env=container=docker"]
+    # Loop devices, for a file system in a file (homes_gb): mem(4), loop(4). They are the machine's, and all servers' together.
+    options += ["--device-cgroup-rule=c 10:237 rmw", "--device-cgroup-rule=b 7:* rmw"]
     if cgroup == 2:
         return [*options, "--cgroupns=private"]
     options += ["--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw"]
@@ -54,7 +58,10 @@ def server_command(cgroup: int) -> list[str]:
     paths = " ".join(["/proc/sysrq-trigger", *(f"/proc/sys/{name}" for name in _PROTECTED)])
     protect = f'for path in {paths}; do [ ! -e "$path" ] || {{ mount --bind "$path" "$path" && mount -o remount,bind,ro "$path"; }} || exit; done'
     writable = "mount -o remount,rw /sys/fs/cgroup || exit\n" if cgroup == 2 else ""
-    return ["/bin/sh", "-c", f"{protect}\n{writable}exec /sbin/init"]
+    # Nobody makes their files here, where there is no udev. A mount with `loop` frees its own when the server goes.
+    loops = "mknod -m 660 /dev/loop-control c 10 237\n"
+    loops += f"for n in $(seq 0 {_LOOPS - 1}); do mknod -m 660 /dev/loop$n b 7 $n; done\n"
+    return ["/bin/sh", "-c", f"{loops}{protect}\n{writable}exec /sbin/init"]
 
 
 def wait_for_ssh(port: int, limit: float, where: str) -> None:

@@ -27,7 +27,7 @@ if ! {command}; then
     journalctl -u jupyterhub --since "$began" --no-pager -o cat | grep -F {user} | grep -v ' 200 \\| 302 ' | tail -n 30
     exit 1
 fi
-docker volume rm {volume} > /dev/null 2>&1 || true
+{forget}
 """
 
 
@@ -35,8 +35,9 @@ docker volume rm {volume} > /dev/null 2>&1 || true
 class StartedOnce(Resource):
     """A server of `image` was started by the hub, in the way of a launch, since image or `files` changed last.
 
-    image: REPOSITORY:ID, which nobody else need get yet. candidate: what it is called meanwhile. command: shell that does so for the hub's user `user`, whose files are in `volume`. stamp: the file on the server that
-    keeps the proof.
+    image: REPOSITORY:ID, which nobody else need get yet. candidate: what it is called meanwhile. command: shell that does
+    so for the hub's user `user`. forget: shell that removes that user's files. stamp: the file on the server that keeps
+    the proof.
     """
 
     image: str
@@ -44,7 +45,7 @@ class StartedOnce(Resource):
     files: tuple[str, ...]
     command: str
     user: str
-    volume: str
+    forget: str
     stamp: str
 
     label_format = "a start of {image}"
@@ -63,8 +64,8 @@ class StartedOnce(Resource):
         now = facts(found)
         if now.get("proven") and now["proven"] == now.get("digest"):
             return []
-        script = _START.replace("{command}", self.command)
-        for name in ("image", "candidate", "user", "volume"):
+        script = _START.replace("{command}", self.command).replace("{forget}", self.forget)
+        for name in ("image", "candidate", "user"):
             script = script.replace(f"{{{name}}}", quote("{}", getattr(self, name)))
         keep = quote('echo "$digest" > {}\n', self.stamp)
         title = "start a student's server once, as a launch does"

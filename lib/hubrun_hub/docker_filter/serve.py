@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from .calls import DockerCall, check_container, parse_call
 from .create import CreateRequest, create
 from .folders import UnsafeFolder, make, remove
+from .homes import HOMES, HomesAway, home, remove_home
 from .settings import Refused, Settings, load
 
 DOCKER = "/run/docker.sock"
@@ -54,10 +55,11 @@ class FilterError(Exception):
 
 
 class Filter:
-    """docker: Docker's socket. settings: what is asked for at each request, so that a change counts at once."""
+    """docker: Docker's socket. settings: what is asked for at each request, so that a change counts at once. homes: the
+    socket of `hubrun_hub.homes`."""
 
-    def __init__(self, docker: str = DOCKER, settings: Any = load) -> None:
-        self.docker, self.settings = docker, settings
+    def __init__(self, docker: str = DOCKER, settings: Any = load, homes: str = HOMES) -> None:
+        self.docker, self.settings, self.homes = docker, settings, homes
         self.tasks: set[asyncio.Task[None]] = set()
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -78,6 +80,9 @@ class Filter:
         except UnsafeFolder as error:
             _log(f"courses: {error}", level=3)
             answer = _message(409, f"courses: {error}")
+        except HomesAway as error:
+            _log(f"homes: {error}", level=3)
+            answer = _message(503, f"homes: {error}")
         except FilterError as error:
             _log(f"{_shown(request)}: {error}", level=4)
             answer = _message(error.status, str(error))
@@ -92,7 +97,7 @@ class Filter:
         writer.close()
 
     async def answer(self, request: Request) -> bytes:
-        """The whole answer to a request, for the client. Raises Refused, UnsafeFolder, FilterError, OSError."""
+        """The whole answer to a request, for the client. Raises Refused, UnsafeFolder, HomesAway, FilterError, OSError."""
         settings = self.settings()
         call = parse_call(request.method, request.target, settings)
         if call.kind == "create":
@@ -103,15 +108,22 @@ class Filter:
             made = create(asked, call.name, settings)
             if made.courses:
                 await asyncio.to_thread(_make_folders, made, settings)
-            return await self.ask(call.method, call.path, json.dumps(made.body).encode())
+            if not (settings.homes and made.user):
+                return await self.ask(call.method, call.path, json.dumps(made.body).encode())
+            async with home(self.homes, made.user, settings.homes, self.ask) as binds:
+                made.body["HostConfig"]["Binds"] += binds
+                return await self.ask(call.method, call.path, json.dumps(made.body).encode())
         if request.body:
             raise Refused("this call has no body")
         if call.kind == "container":
             return await self._container(call, settings)
         answer = await self.ask(call.method, call.path)
         # Docker keeps a volume while a container uses it: after this nobody is at work in the folders either.
-        if call.kind == "volume" and _status(answer) in (b"204", b"404") and settings.courses:
-            await asyncio.to_thread(_remove_folders, call.name, settings)
+        if call.kind == "volume" and _status(answer) in (b"204", b"404"):
+            if settings.courses:
+                await asyncio.to_thread(_remove_folders, call.name, settings)
+            if settings.homes:
+                await remove_home(self.homes, call.name)
         return answer
 
     async def _container(self, call: DockerCall, settings: Settings) -> bytes:

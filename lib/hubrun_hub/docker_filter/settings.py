@@ -20,7 +20,8 @@ class Settings:
     """images, network: names. memory_mb, cpus, processes: the most that one container may get.
 
     mounts: folders of the server, or volumes, besides a student's own and their courses' → "ro" or "rw".
-    courses: the folder of all courses, "" without any. hub_user: the hub's account.
+    courses: the folder of all courses, "" without any. hub_user: the hub's account. homes: the folder of all homes, ""
+    where Docker keeps people's files in volumes of its own.
     """
 
     images: tuple[str, ...]
@@ -33,6 +34,7 @@ class Settings:
     mounts: dict[str, str] = field(default_factory=dict)
     subnet: str = ""
     gateway: str = ""
+    homes: str = ""
 
 
 def load(site: Path = SITE, local: Path = LOCAL) -> Settings:
@@ -53,6 +55,7 @@ def load(site: Path = SITE, local: Path = LOCAL) -> Settings:
             mounts={str(source): str(mode) for source, mode in own.get("mounts", {}).items()},
             subnet=str(found.get("subnet", "")),
             gateway=str(found.get("gateway", "")),
+            homes=str(found.get("homes", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Refused(f"{site} or {local} is not what it should be: {error!r}") from error

@@ -11,6 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from hubrun_hub.homes import btrfs, serve
+from hubrun_hub.homes.places import HomeError, Homes, is_subvolume, limit_bytes
 from hubrun_hub.joining.confined import as_owner
 from hubrun_hub.joining.failed import Failed
 from hubrun_hub.lti import people_file
@@ -23,6 +25,7 @@ FULL_NAMES = "lti_full_names.sqlite"
 # In the order of nbgrader's own: below each of these of a course's folders there is one for each person.
 COURSE_FOLDERS = ("inbound", "feedback", "course/submitted", "course/autograded", "course/feedback")
 _KEPT = ".before-joining"
+_HOMES = Homes()
 _BUSY_S = 30
 
 
@@ -99,7 +102,7 @@ def join(places: Places, one: str, into: str) -> None:
         try:
             for step in reversed(undo):
                 step()
-        except (Failed, OSError, subprocess.SubprocessError) as another:
+        except (Failed, HomeError, OSError, subprocess.SubprocessError) as another:
             raise Failed(f"{error}. Not everything could be put back ({another}); the hub is stopped") from error
         _systemctl("enable", "--now")
         raise Failed(f"{error}. Everything is where it was, and the hub runs") from error
@@ -107,6 +110,8 @@ def join(places: Places, one: str, into: str) -> None:
         as_owner(book, _forget_copy)
     if _volume_of(one):
         _docker("volume", "rm", volume(one))
+    if is_subvolume(_HOMES.moving(one)):
+        serve.remove(_HOMES, one)
     names = places.people.with_name(FULL_NAMES)
     if names.exists():
         FullNames(names).forget(one)
@@ -127,11 +132,18 @@ def _docker(*args: str) -> str:
     return done.stdout
 
 
+def _has_disk(user: str) -> bool:
+    """Whether the user's files are on the disk of homes (hubrun_hub/homes)."""
+    return is_subvolume(_HOMES.person(user))
+
+
 def _volume_of(user: str) -> bool:
     return bool(shutil.which("docker")) and volume(user) in _docker("volume", "ls", "-q").split()
 
 
 def _data(user: str) -> Path:
+    if _has_disk(user):
+        return _HOMES.person(user)
     return Path(_docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume(user)).strip())
 
 
@@ -160,6 +172,9 @@ def _join_volumes(one: str, into: str, undo: list[Callable[[], object]]) -> None
     data = _files(one) if _volume_of(one) else None
     if data is None:
         return
+    if _has_disk(one) or _has_disk(into):
+        _copy_home(data, one, into, undo)
+        return
     if not _volume_of(into):
         _docker("volume", "create", volume(into))
     home = os.open(_data(into), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -176,6 +191,37 @@ def _join_volumes(one: str, into: str, undo: list[Callable[[], object]]) -> None
         os.rename(there, data)
 
     undo.append(back)
+
+
+def _copy_home(data: Path, one: str, into: str, undo: list[Callable[[], object]]) -> None:
+    """As `_join_volumes`, where files are on the disk of homes: nothing is renamed from one subvolume to another.
+
+    Who has more than the limit then keeps it, and can only delete.
+    """
+    if not _volume_of(into) and not _has_disk(into):
+        serve.make(_HOMES, into, limit_bytes())
+    there = _data(into) / _folder(one)
+    copy = there.with_name(f".{there.name}.copy")
+    joined = _HOMES.moving(one) if _has_disk(one) else data.with_name(f"{data.name}.joined")
+    if os.path.lexists(there):
+        raise Failed(f"{into} has a folder {there.name} already")
+
+    def limited() -> None:
+        if _has_disk(into):
+            btrfs.set_limit(_HOMES.person(into), limit_bytes())
+
+    def removed(path: Path) -> None:
+        btrfs.run("-rf", "--one-file-system", path, program="rm")
+
+    removed(copy)  # of a run that was killed
+    undo += [lambda: removed(there), lambda: removed(copy), limited]
+    if _has_disk(into):
+        btrfs.run("qgroup", "limit", "none", _HOMES.person(into))
+    btrfs.run("-a", "--reflink=auto", data, copy, program="cp", seconds=3600)
+    limited()
+    copy.rename(there)
+    data.rename(joined)
+    undo.append(lambda: joined.rename(data))
 
 
 def _course_folders(places: Places) -> list[Path]:

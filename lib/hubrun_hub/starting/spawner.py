@@ -33,6 +33,8 @@ _PASSING = (
      r"Read timed out|Cannot connect", "Docker, which runs everybody's server, does not answer just now"),
     (r"network \S+ not found|no such network", "The network of the students' servers is missing"),
     (r"No such image", "The image of the students' servers is missing"),
+    (r"homes: .* (is|are) being moved", "Your files are being moved to another disk"),
+    (r"homes: ", "The disk with everybody's files is not there"),
     (r"is already in use by container|removal of container|marked for removal", _OWN),
 )  # fmt: skip
 _REFUSED = (

@@ -21,9 +21,9 @@ from hubrun.resources.started_once import StartedOnce
 from hubrun.resources.unit_environment import UnitEnvironment
 from hubrun.resources.users import OnlyMembers
 from hubrun.resources.venv import pins
+from hubrun.sections.docker_spawner import homes
 from hubrun.sections.hub import config
 from hubrun.shell import quote
-from hubrun_hub import student_volume
 from hubrun_hub.student_container import TRIES
 
 # https://docs.docker.com/engine/install/debian/: "Uninstall old versions" and "Install using the apt repository"
@@ -172,8 +172,8 @@ def proven_image(site: Site, image: str) -> list[Resource]:
     try_start = quote(
         f"{command} {{}} {{}} {{}}", server_paths.VERIFY_ENV, "http://127.0.0.1:8081", site.image_candidate
     )
-    volume = student_volume.volume(TRIES)
+    forget = homes.forget(site, TRIES)
     return [
-        StartedOnce(image, site.image_candidate, files, try_start, TRIES, volume, server_paths.STARTED),
+        StartedOnce(image, site.image_candidate, files, try_start, TRIES, forget, server_paths.STARTED),
         CurrentImage(site.image_name, image, server_paths.IMAGES),
     ]

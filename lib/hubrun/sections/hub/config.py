@@ -33,6 +33,7 @@ from hubrun.server_paths import (
     FILTER_SOCKET,
     FILTER_SOCKET_UNIT,
     FILTER_UNIT,
+    HOMES,
     HUB_CODE,
     LIB,
     NETWORK,
@@ -74,7 +75,8 @@ def render(template: str, site: Site, **more: object) -> str:
     """The text of a file from sections/hub/templates for this site. more: further names that the template knows."""
     names = {
         "site": site, "away": AWAY, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE,
-        "filter_settings": FILTER_SETTINGS, "filter_socket": FILTER_SOCKET, "hub_program": program, "lib": LIB, "proxy_user": PROXY_USER,
+        "filter_settings": FILTER_SETTINGS, "filter_socket": FILTER_SOCKET, "homes": HOMES, "hub_program": program,
+        "lib": LIB, "proxy_user": PROXY_USER,
         "registered": REGISTERED, "registration": REGISTRATION, "outbound": outbound(site), **more,
     }  # fmt: skip
     return _templates().get_template(f"{template}.j2").render(names)
@@ -270,6 +272,10 @@ def courses(site: Site) -> list[Resource]:
     return [Directory(COURSES, 0o700)] if site.nbgrader else []
 
 
+# What a server writes at its start is in memory: somebody whose home is full gets in, and can delete.
+_LIMITED = {"JUPYTER_RUNTIME_DIR": "/run/jupyter", "HUBRUN_USER_DISK": "limited"}
+
+
 def filter_settings(site: Site) -> str:
     """What it lets the hub ask for on this site, and the hub asks for at each start: the text of FILTER_SETTINGS."""
     allowed = {
@@ -284,8 +290,10 @@ def filter_settings(site: Site) -> str:
         "subnet": site.docker_subnet,
         "gateway": site.gateway,
         "git_hosts": site.pulled_from,
-        "environment": site.proxy_environment,
+        "environment": {**site.proxy_environment, **(_LIMITED if site.homes else {})},
     }
+    if site.homes:
+        allowed["homes"] = HOMES
     return json.dumps(allowed, indent=2) + "\n"
 
 
@@ -304,6 +312,7 @@ def docker_filter(site: Site) -> list[Resource]:
             watches=(
                 f"{HUB_CODE}/docker_filter",
                 f"{HUB_CODE}/courses",
+                f"{HUB_CODE}/homes",
                 f"{HUB_CODE}/test_student.py",
                 FILTER_UNIT,
             ),

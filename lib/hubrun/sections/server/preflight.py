@@ -13,7 +13,7 @@ from hubrun.params import Site
 from hubrun.resources.packages import LOOK
 from hubrun.sections.https import other_sites
 from hubrun.sections.https.site_certificate import dns_challenge
-from hubrun.sections.server import accounts, docker_here
+from hubrun.sections.server import accounts, docker_here, homes_here
 from hubrun.shell import exports, quote
 from hubrun_hub.lti.outbound import is_direct
 
@@ -150,6 +150,7 @@ def preflight(site: Site) -> list[Test]:
         other_sites.test(site),
         docker_here.subnet_test(site),
         docker_here.engine_test(site),
+        *homes_here.tests(site),
         ClockTest(
             f"clock within {CLOCK_SECONDS} s of this machine's",
             "date +%s",

@@ -6,6 +6,7 @@ from hubrun import server_paths
 from hubrun.desired.server import Server
 from hubrun.lms import temporary_consumer
 from hubrun.params import Site
+from hubrun.sections.docker_spawner import homes
 from hubrun.shell import quote
 from hubrun_hub.lti.user_names import hub_name
 from hubrun_hub.student_volume import volume
@@ -21,7 +22,7 @@ set -eu
 {stop}
 {remove} {} {} {}
 docker ps -aq {} | xargs -r docker rm -f >/dev/null 2>&1 || true
-docker volume rm -f {} >/dev/null 2>&1 || true
+{forget}
 docker ps -a {} --format 'container {{.Names}}'
 docker volume ls --format '{{.Name}}' | grep -xF {} || true
 test ! -e {} || echo "consumer hubruntest"
@@ -48,10 +49,11 @@ def remove_script(site: Site) -> str:
     containers, volumes = [word for user in users for word in container(user)], [volume(user) for user in users]
     remove = server_paths.program("remove_users", f"{server_paths.VENV}/bin/python")
     return quote(
-        _REMOVE.replace("{stop}", temporary_consumer.stop_script()).replace("{remove}", remove),
-        server_paths.VERIFY_ENV, f"{server_paths.STATE}/jupyterhub.sqlite", users, containers, volumes,
-        containers, [word for name in volumes for word in ("-e", name)],
-        temporary_consumer.FILE,
+        _REMOVE.replace("{stop}", temporary_consumer.stop_script()).replace("{remove}", remove).replace(
+            "{forget}", homes.forget(site, *users)
+        ),
+        server_paths.VERIFY_ENV, f"{server_paths.STATE}/jupyterhub.sqlite", users, containers, containers,
+        [word for name in volumes for word in ("-e", name)], temporary_consumer.FILE,
     )  # fmt: skip
 
 

@@ -1,0 +1,101 @@
+"""People's files that are moved from volumes of Docker's own to the disk of homes, and how much each may keep there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from hubrun.desired.resource import Action, Resource, facts
+from hubrun.shell import quote
+
+# Volumes of people that Docker keeps in a folder of its own: those without options. One that nobody's container uses can
+# be moved; one that could not be when it was tried waits for the next hour.
+_PLAIN = """
+homes={}
+used=$(docker ps -aq 2> /dev/null | xargs -r docker inspect --format '{{range .Mounts}}{{.Name}}
+{{end}}' 2> /dev/null)
+docker volume ls -q 2> /dev/null | grep '^jupyterhub-user-' | xargs -r docker volume inspect --format '{{.Name}} {{len .Options}} {{.Mountpoint}}' |
+while read -r name options folder; do
+    [ "$options" = 0 ] || continue
+    if printf '%s\\n' "$used" | grep -qxF "$name"; then echo "runs $name"; continue; fi
+    if [ -e "$homes/moving/${name#jupyterhub-user-}.failed" ]; then echo "failed $name"; continue; fi
+    echo "stopped $name $(du -sm "$folder" | cut -f1)"
+done
+"""
+_OLD = "docker volume ls -q 2> /dev/null | grep '^jupyterhub-old-' | sed 's/^/old /'\ntrue\n"
+_PROBE_LIMIT = """
+[ ! -e {} ] || echo "limit=$(cat {})"
+"""
+
+
+@dataclass(frozen=True)
+class MovedHomes(Resource):
+    """No volume of a person whose server does not run is left to be moved to the disk at `folder`. command: moves them."""
+
+    folder: str
+    command: str
+
+    label_format = "everybody's files at {folder}"
+
+    @override
+    def probe(self) -> str:
+        return quote(_PLAIN, self.folder)
+
+    @override
+    def plan(self, found: str) -> list[Action]:
+        lines = [line.split() for line in found.splitlines()]
+        stopped = [line for line in lines if line[0] == "stopped"]
+        if not stopped:
+            return []
+        title = (
+            f"move the files of {_people(len(stopped))} ({sum(int(line[2]) for line in stopped)} MB) to {self.folder}"
+        )
+        if running := sum(line[0] == "runs" for line in lines):
+            title += f"; those of {_people(running)} whose servers run now, within an hour after these have stopped"
+        return [Action(title, self.command, seconds=24 * 3600)]
+
+
+@dataclass(frozen=True)
+class NoOldHomes(Resource):
+    """The volumes from which files were moved are gone."""
+
+    label_format = "no volumes from before"
+
+    @override
+    def probe(self) -> str:
+        return _OLD
+
+    @override
+    def plan(self, found: str) -> list[Action]:
+        names = [line.removeprefix("old ") for line in found.splitlines() if line.startswith("old ")]
+        if not names:
+            return []
+        title = f"remove the volumes from which the files of {_people(len(names))} were moved"
+        return [Action(title, quote("docker volume rm {}", names), seconds=3600)]
+
+
+@dataclass(frozen=True)
+class HomesLimit(Resource):
+    """Each home below `folder` may hold `gb` GB. command: gives them the limit that the settings say."""
+
+    folder: str
+    gb: int
+    command: str
+
+    label_format = "{gb} GB for each home"
+
+    @override
+    def probe(self) -> str:
+        path = f"{self.folder}/limit"
+        return quote(_PROBE_LIMIT, path, path)
+
+    @override
+    def plan(self, found: str) -> list[Action]:
+        if facts(found).get("limit") == str(self.gb * 2**30):
+            return []
+        return [Action(f"let each home hold {self.gb} GB; nobody's server restarts", self.command, seconds=600)]
+
+
+def _people(count: int) -> str:
+    return f"{count} person" if count == 1 else f"{count} people"

@@ -1,0 +1,101 @@
+"""A person's home on the disk of homes, ready for Docker before their container is made.
+
+`hubrun_hub.homes` makes it, with rights that this service has not. For as long as the connection with it lasts, nobody
+moves this home to or from anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from .. import student_volume
+from ..homes.places import SNAPSHOTS, Homes, driver_options
+
+HOMES = "/run/hubrun-homes.sock"
+_ANSWER_S = 60.0
+_VOLUMES = "/v1.41/volumes"
+_Late = asyncio.TimeoutError  # a class of its own in Python 3.10
+
+# Method, path and body of a question to Docker → its whole answer; the words of one to `hubrun_hub.homes` → its line.
+Ask = Callable[[str, str, bytes], Awaitable[bytes]]
+Say = Callable[..., Awaitable[str]]
+
+
+class HomesAway(Exception):
+    """There is no home for this person just now; the text says why."""
+
+
+@asynccontextmanager
+async def home(path: str, user: str, root: str, ask: Ask) -> AsyncIterator[list[str]]:
+    """Have the home of `user` there, and Docker's volume with it. Yields what else is mounted, as HostConfig.Binds.
+
+    path: the socket of `hubrun_hub.homes`. A person whose files are still in a volume of Docker's own works on with it.
+    Raises HomesAway.
+    """
+    volume, homes = student_volume.volume(user), Homes(Path(root))
+    wanted = driver_options(homes.person(user))
+    async with _connected(path) as say:
+        state = await say("open", user)
+        options = _options(await ask("GET", f"{_VOLUMES}/{volume}", b""))
+        if options == {} and state == "none":
+            yield []
+            return
+        if options is None:
+            state = await say("make") if state == "none" else state
+            body = {"Name": volume, "Driver": "local", "DriverOpts": wanted}
+            options = _options(await ask("POST", f"{_VOLUMES}/create", json.dumps(body).encode()))
+        if options != wanted:
+            raise HomesAway(f"the files of {user} are being moved, or their volume is not ours: {volume} has {options}")
+        if state == "none":
+            raise HomesAway(f"the files of {user} are not on the disk that is mounted at {root}")
+        yield [f"{homes.snapshots(user)}:{SNAPSHOTS}:ro"] if state == "there snapshots" else []
+
+
+async def remove_home(path: str, user: str) -> None:
+    """Remove the home of a Test Student, whose volume is gone. Raises HomesAway."""
+    async with _connected(path) as say:
+        await say("remove", user)
+
+
+@asynccontextmanager
+async def _connected(path: str) -> AsyncIterator[Say]:
+    try:
+        reader, writer = await asyncio.open_unix_connection(path)
+    except OSError as error:
+        raise HomesAway(f"{path} does not answer: {error}") from error
+
+    async def say(*words: str) -> str:
+        try:
+            writer.write(f"{json.dumps(words)}\n".encode())
+            await writer.drain()
+            answer = (await asyncio.wait_for(reader.readline(), _ANSWER_S)).decode().strip()
+        except (OSError, _Late) as error:
+            raise HomesAway(f"{path} does not answer: {error!r}") from error
+        if not answer or answer.startswith("error "):
+            raise HomesAway(answer.removeprefix("error ") or f"{path} said nothing")
+        return answer
+
+    try:
+        yield say
+    finally:
+        writer.close()
+
+
+def _options(answer: bytes) -> dict[str, Any] | None:
+    """The options of the volume that Docker tells of, none for a volume of its own; None where there is no volume."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status = b"".join(head.split(b" ")[1:2])
+    if status == b"404":
+        return None
+    try:
+        found = json.loads(body)
+        if status not in (b"200", b"201"):
+            raise HomesAway(f"Docker does not tell of the volume: {found['message']}")
+        return dict(found["Options"] or {})
+    except (ValueError, KeyError, TypeError) as error:
+        raise HomesAway(f"Docker's answer is not understood: {error!r}") from error

@@ -1,0 +1,109 @@
+"""Brings the files of people from Docker volumes of their own to the disk of homes. Stopped at any point, it carries on.
+
+For each person whose server does not run: the volume is copied, compared, and the copy becomes the home. Then the files
+of before go into the volume `jupyterhub-old-NAME`, where nothing uses them, and the volume by its old name becomes the
+one that Docker mounts the home with. Meanwhile nobody can start this person's server: `docker_filter` asks for the
+home, and that is locked; after a kill it sees that the volume is not the home's yet.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from .. import student_volume
+from . import btrfs, serve
+from .places import HomeError, Homes, driver_options, is_subvolume
+
+OLD = "jupyterhub-old-"
+# A home of many files, on a slow disk; one that takes longer is somebody's trap, and does not hold up the others.
+_COPY_S = 2 * 3600
+_COPY = ("-aHAXS", "--numeric-ids", "--one-file-system", "--no-devices")
+
+
+def move(homes: Homes, limit: int) -> Iterator[str]:
+    """Move everybody who can be moved; a line for each person. Raises HomeError when nobody can be."""
+    homes.check_mounted()
+    for name, data in sorted(_plain_volumes().items()):
+        user = student_volume.user_of(name)
+        failed = homes.moving(user).with_suffix(".failed")
+        try:
+            with homes.alone(user):
+                said = _one(homes, user, data, limit)
+            failed.unlink(missing_ok=True)
+            yield f"{user}: {said}"
+        except (HomeError, OSError) as error:
+            failed.write_text(f"{error}\n")
+            yield f"{user}: not moved: {error}"
+
+
+def _one(homes: Homes, user: str, data: Path, limit: int) -> str:
+    if _in_use(student_volume.volume(user)):
+        return "their server runs; they are moved when it has stopped"
+    if not is_subvolume(homes.person(user)):
+        size = int(btrfs.run("-sB1", data, program="du", seconds=_COPY_S).split()[0])
+        free = shutil.disk_usage(homes.root).free
+        if size > free * 0.9:
+            raise HomeError(f"{size >> 20} MB do not fit: the disk has {free >> 20} MB left")
+        made = serve.new(homes, user)
+        btrfs.run(*_COPY, f"{data}/", made, program="rsync", seconds=_COPY_S)
+        _compare(data, made)
+        btrfs.run("filesystem", "sync", homes.root)
+        serve.keep(homes, user, made, limit)
+    elif any(data.iterdir()):
+        _compare(data, homes.person(user))
+    _switch(homes, user, data)
+    return "moved"
+
+
+def _compare(data: Path, copy: Path) -> None:
+    """Raise HomeError unless both hold the same, by the digests of all files."""
+    said = btrfs.run(*_COPY, "-nci", "--delete", f"{data}/", copy, program="rsync", seconds=_COPY_S)
+    if said.strip():
+        raise HomeError(f"{copy} and {data} differ: {said.splitlines()[0][:200]}")
+
+
+def _switch(homes: Homes, user: str, data: Path) -> None:
+    volume, old = student_volume.volume(user), OLD + homes.person(user).name
+    if any(data.iterdir()):
+        _docker("volume", "create", old)
+        data.rename(_mountpoint(old))  # which is empty, or this fails
+        data.mkdir()  # as Docker finds it missing otherwise
+    _docker("volume", "rm", volume)
+    options = [
+        word for name, value in driver_options(homes.person(user)).items() for word in ("--opt", f"{name}={value}")
+    ]
+    _docker("volume", "create", *options, volume)
+
+
+def _docker(*words: str) -> str:
+    return btrfs.run(*words, program="docker")
+
+
+def _mountpoint(volume: str) -> Path:
+    return Path(_docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume).strip())
+
+
+def _plain_volumes() -> dict[str, Path]:
+    """The volumes of people that are not on the disk of homes, with the folder of their files."""
+    names = [name for name in _docker("volume", "ls", "-q").split() if _is_persons(name)]
+    found = {}
+    for line in (
+        _docker("volume", "inspect", "--format", "{{.Name}} {{len .Options}} {{.Mountpoint}}", *names).splitlines()
+        if names
+        else ()
+    ):
+        name, options, folder = line.split(" ", 2)
+        if options == "0":
+            found[name] = Path(folder)
+    return found
+
+
+def _is_persons(volume: str) -> bool:
+    user = student_volume.user_of(volume)
+    return bool(user) and student_volume.volume(user) == volume
+
+
+def _in_use(volume: str) -> bool:
+    return bool(_docker("ps", "-aq", "--filter", f"volume={volume}").strip())

@@ -1,0 +1,111 @@
+"""One who asks for a home: a connection of the socket hubrun-homes, which only root may use.
+
+Each line of it is a JSON list, and gets one line back:
+
+    ["open", USER]    "there", "there snapshots" (there is a place for the mount), or "none"
+    ["make"]          makes the home that there was none of; as above
+    ["remove", USER]  removes a Test Student's home and snapshots: "removed"
+
+What cannot be done is answered "error" and a line for people, and that is the end. Until the connection ends nobody
+else may use or move this home.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from shutil import rmtree
+
+from .. import test_student
+from . import btrfs
+from .places import SNAPSHOTS, HomeError, Homes, is_subvolume, limit_bytes
+
+# The user of the students' image, whose files they are.
+_UID, _GID = 1000, 100
+_WAIT_S = 20
+# What the one who asks does meanwhile is Docker's work.
+_IDLE_S = 400
+
+
+def serve(connection: socket.socket, homes: Homes, settings: Path) -> None:
+    """Answer until the other side ends."""
+    connection.settimeout(_IDLE_S)
+    with connection, connection.makefile("rb") as lines, ExitStack() as held:
+        try:
+            for answer in _answers(lines, homes, settings, held):
+                connection.sendall(f"{answer}\n".encode())
+        except (HomeError, OSError, ValueError) as error:
+            print(f"<4>{error}", file=sys.stderr)
+            with suppress(OSError):  # the other side is gone
+                connection.sendall(f"error {' '.join(str(error).split())}\n".encode())
+
+
+def _answers(lines: Iterable[bytes], homes: Homes, settings: Path, held: ExitStack) -> Iterator[str]:
+    user = ""
+    for line in lines:
+        match json.loads(line):
+            case ["open", str(user)]:
+                homes.check_mounted()
+                held.enter_context(homes.alone(user, _WAIT_S))
+                yield _state(homes, user)
+            case ["make"] if user:
+                make(homes, user, limit_bytes(settings))
+                yield _state(homes, user)
+            case ["remove", str(user)] if test_student.is_one(user):
+                homes.check_mounted()
+                with homes.alone(user, _WAIT_S):
+                    remove(homes, user)
+                yield "removed"
+            case _:
+                raise HomeError("this is not understood")
+
+
+def _state(homes: Homes, user: str) -> str:
+    if not is_subvolume(homes.person(user)):
+        return "none"
+    # Docker makes this folder in the home, as root, and mounts there. What a person has by that name stays theirs.
+    place = homes.person(user) / Path(SNAPSHOTS).name
+    free = not place.is_symlink() and (not place.exists() or (place.is_dir() and not any(place.iterdir())))
+    return "there snapshots" if free else "there"
+
+
+def new(homes: Homes, user: str) -> Path:
+    """An empty subvolume for this user, which is not the home yet; what a kill left in its place is gone."""
+    made = homes.moving(user)
+    if is_subvolume(made):
+        btrfs.remove(homes.root, made)
+    btrfs.run("subvolume", "create", made)
+    return made
+
+
+def keep(homes: Homes, user: str, made: Path, limit: int) -> None:
+    """Make the subvolume the home of this user, with a limit in bytes."""
+    btrfs.set_limit(made, limit)
+    homes.snapshots(user).mkdir(exist_ok=True)
+    homes.snapshots(user).chmod(0o755)  # whatever the umask: its person looks into it
+    (homes.root / "work" / made.name).mkdir(mode=0o700, exist_ok=True)
+    made.rename(homes.person(user))
+
+
+def make(homes: Homes, user: str, limit: int) -> None:
+    """Make an empty home. Docker puts into it what the image has there, at its first container (`docker volume create`)."""
+    made = new(homes, user)
+    made.chmod(0o755)
+    os.chown(made, _UID, _GID)
+    keep(homes, user, made, limit)
+
+
+def remove(homes: Homes, user: str) -> None:
+    """Remove the home of this user and its snapshots, for good."""
+    person, snapshots = homes.person(user), homes.snapshots(user)
+    found = [path for path in snapshots.iterdir() if is_subvolume(path)] if snapshots.is_dir() else []
+    found += [path for path in (person, homes.moving(user)) if is_subvolume(path)]
+    btrfs.remove(homes.root, *found)
+    for folder in (snapshots, homes.root / "work" / person.name):
+        if folder.is_dir():
+            rmtree(folder)

@@ -1,0 +1,43 @@
+"""People's homes on a disk of their own (hubrun_hub/homes). It is run by root, in the system's own Python.
+
+serve: answers one connection, which is the standard input. hourly: moves who can be moved, then makes snapshots.
+move: moves alone. limits: gives everybody the limit of the settings. remove USER…: removes the homes of these users.
+"""
+
+import socket
+import sys
+from datetime import datetime
+
+from hubrun_hub.homes import btrfs, move, snapshots
+from hubrun_hub.homes.places import SETTINGS, HomeError, Homes, limit_bytes
+from hubrun_hub.homes.serve import remove, serve
+
+
+def main(what: str, *users: str) -> int:
+    """Return the exit code."""
+    homes = Homes()
+    if what == "serve":
+        serve(socket.socket(fileno=0), homes, SETTINGS)
+        return 0
+    homes.check_mounted()
+    if what in ("move", "hourly"):
+        for line in move.move(homes, limit_bytes()):
+            print(line, flush=True)
+    if what == "hourly":
+        print(*snapshots.take(homes, limit_bytes(), datetime.now()), sep="\n")
+    if what == "limits":
+        for name in homes.names():
+            btrfs.set_limit(homes.root / "people" / name, limit_bytes())
+        (homes.root / "limit").write_text(f"{limit_bytes()}\n")
+    if what == "remove":
+        for user in users:
+            with homes.alone(user, 20):
+                remove(homes, user)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(*sys.argv[1:]))
+    except HomeError as error:
+        sys.exit(str(error))

@@ -1,0 +1,177 @@
+"""Homes on a disk of their own, on a server that has students already: moved, limited, and given back from snapshots."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from canvas import key_and_secret
+from conftest import server as practice_server
+from machines import Machine, hubrun
+
+from hubrun import params
+from hubrun.errors import CheckFailed
+from hubrun.lms.browser import Browser
+from hubrun.lms.connect_to import Route
+from lti_platform import signed_form
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
+
+ROOT = "/srv/jupyterhub/homes"
+ON = ("--only", "04", "--set", "homes_gb=3", "--set", "user_disk_gb=1")
+HOURLY = "/usr/bin/python3 -I -B /usr/local/lib/hubrun/hubrun_hub homes hourly"
+
+
+@pytest.fixture(scope="module")
+def homes() -> Iterator[Machine]:
+    for machine in practice_server("homes"):
+        ended = hubrun("practice", "--name", "homes", seconds=600)
+        assert ended.code == 0, ended.tail
+        yield machine
+
+
+def launched(machine: Machine, user: str) -> Browser:
+    site = params.load(machine.site)
+    browser = Browser(Route.to(site))
+    form = signed_form(site.launch_url, *key_and_secret(machine), user, user_id=f"opaque-{user}")
+    assert browser.launch(site.launch_url, form).user == user
+    browser.start(120)
+    return browser
+
+
+@pytest.fixture(scope="module")
+def moved(homes: Machine) -> Iterator[dict[str, Any]]:
+    """ada has stopped, and is moved; ben works on meanwhile."""
+    with closing(launched(homes, "ada")) as ada, closing(launched(homes, "ben")) as ben:
+        ada.run_cell(
+            "import os; os.makedirs('week1'); open('week1/task.txt', 'w').write('solution'); os.symlink('/etc', 'link')"
+        )
+        ben.run_cell("answer = 42; open('note', 'w').write('of ben')")
+        skeleton = ada.run_cell("import os; print(sorted(os.listdir(os.path.expanduser('~'))))")
+        ada.stop()
+        before = homes.everything()
+        plan = hubrun("plan", homes.site, *ON)
+        touched = [name for name in homes.everything() if before.get(name) != homes.everything().get(name)]
+        ended = hubrun("install", homes.site, *ON, seconds=600)
+        assert ended.code == 0, ended.tail
+        yield {"plan": plan, "touched": touched, "ada": ada, "ben": ben, "skeleton": skeleton}
+
+
+def test_the_plan_says_whose_files_are_moved_and_touches_nothing(moved: dict[str, Any]) -> None:
+    plan = moved["plan"]
+    assert plan.code == 2 and "move the files of 1 person" in plan.output, plan.tail
+    assert "those of 1 person whose servers run now" in plan.output
+    assert not [name for name in moved["touched"] if "homes" in name]
+
+
+def test_files_are_moved_and_whoever_works_goes_on_and_follows(homes: Machine, moved: dict[str, Any]) -> None:
+    assert homes.run(f"cat {ROOT}/people/ada/week1/task.txt") == "solution"
+    assert homes.run("docker volume ls -q | grep -- -old-").split() == ["jupyterhub-old-ada"]
+    assert moved["ben"].run_cell("print(answer)") == "42", "the kernel of ben is the one of before"
+    moved["ben"].stop()
+    assert "ben: moved" in homes.run(HOURLY)
+    with closing(launched(homes, "ben")) as ben:
+        assert ben.read_file("note") == "of ben"
+        assert ben.run_cell("print(next(line.split()[2] for line in open('/proc/mounts') if line.split()[1] == '/home/jovyan'))") == "overlay"  # fmt: skip
+        ben.stop()
+    again = hubrun("install", homes.site, *ON)
+    assert again.code == 0 and {status for _, status in again.results} == {"ok"}, again.tail
+
+
+def test_a_new_persons_home_has_what_the_image_has_there(homes: Machine, moved: dict[str, Any]) -> None:
+    with closing(launched(homes, "eve")) as eve:
+        found = eve.run_cell("import os; print(sorted(set(os.listdir(os.path.expanduser('~'))) - {'snapshots'}))")
+        before = eval(moved["skeleton"])
+        assert [name for name in before if name not in eval(found) and name not in ("week1", "link")] == []
+        assert eve.run_cell("import os; print(os.stat('.').st_uid == os.getuid())") == "True"
+        eve.stop()
+
+
+FILL = """
+import os
+try:
+    with open("fill", "wb") as file:
+        while True:
+            file.write(bytes(2**20)); file.flush(); os.fsync(file.fileno())
+except OSError as error:
+    print(os.strerror(error.errno), os.path.getsize("fill") // 2**20 > 800)
+"""
+
+
+def test_a_full_home_says_why_lets_its_person_in_and_delete_and_nobody_else_notices(homes: Machine, moved: dict[str, Any]) -> None:  # fmt: skip
+    used = "df -Pm / | awk 'NR == 2 {print $3}'"
+    before = int(homes.run(used))
+    with closing(launched(homes, "ada")) as ada, closing(launched(homes, "ben")) as ben:
+        assert ada.run_cell(FILL, timeout_s=180) == "Disk quota exceeded True"
+        with pytest.raises(CheckFailed, match="507") as refused:
+            ada.write_file("more.txt", "x" * 100_000)
+        assert "Your files have reached their limit" in refused.value.detail
+        ada.stop()
+        ada.start(120)
+        assert ada.run_cell("6*7") == "42", "a full home lets its person in"
+        ben.write_file("other.txt", "x")
+        ada._fetch("DELETE", f"{ada.home_path}api/contents/fill")
+        ada.write_file("more.txt", "x" * 100_000)
+        assert ada.read_file("week1/task.txt") == "solution"
+        ada.stop()
+        ben.stop()
+    assert abs(int(homes.run(used)) - before) < 100
+
+
+def test_a_deleted_folder_comes_back_by_the_students_own_hands(homes: Machine, moved: dict[str, Any]) -> None:
+    with closing(launched(homes, "ada")) as ada:
+        homes.run(HOURLY)
+        ada.run_cell("import shutil; shutil.rmtree('week1')")
+        cell = """
+import os, shutil
+saved = "snapshots/" + max(name for name in os.listdir("snapshots") if name[0] == "2")
+shutil.copytree(saved + "/week1", "week1-before")
+try:
+    open(saved + "/week1/task.txt", "w")
+except OSError as error:
+    print(os.strerror(error.errno), os.listdir("snapshots/../snapshots") == os.listdir("snapshots"))
+"""
+        assert ada.run_cell(cell) == "Read-only file system True"
+        assert ada.read_file("week1-before/task.txt") == "solution"
+        assert "of 1.0 GB are used" in ada.read_file("snapshots/README.txt")
+        # The limit is another one at once, in the same container.
+        began = homes.run("docker inspect -f '{{.State.StartedAt}}' $1", homes.container_of("ada"))
+        ended = hubrun(
+            "install", homes.site, "--only", "04", "--set", "homes_gb=3", "--set", "user_disk_gb=2", seconds=600
+        )
+        assert ended.code == 0, ended.tail
+        assert ada.run_cell(FILL + "\nprint(os.path.getsize('fill') > 1500 * 2**20)", timeout_s=240).endswith(
+            "True\nTrue"
+        )
+        assert homes.run("docker inspect -f '{{.State.StartedAt}}' $1", homes.container_of("ada")) == began
+        ada.stop()
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("homes_gb=1", "cannot shrink to 1 GB"), ("homes_gb=100000", "the disk has room for"), ("homes_gb=0", "on a disk of their own"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_named_and_nothing_is_touched(
+    homes: Machine, moved: dict[str, Any], setting: str, reason: str
+) -> None:
+    with homes.undisturbed():
+        ended = hubrun("install", homes.site, "--only", "04", "--set", setting)
+        assert ended.code == 1 and reason in ended.error, ended.tail
+
+
+def test_the_volumes_of_before_go_when_told(homes: Machine, moved: dict[str, Any]) -> None:
+    ended = hubrun("install", homes.site, "--only", "04", "--set", "homes_gb=3", "--set", "user_disk_gb=2", "--set", "homes_old=remove", seconds=600)  # fmt: skip
+    assert ended.code == 0, ended.tail
+    assert homes.run("docker volume ls -q | grep -- -old- || true") == ""
+    assert homes.run(f"ls {ROOT}/people").split() == ["ada", "ben", "eve"], "and nothing is left of the test users"
+
+
+def test_the_loop_device_of_a_server_that_is_gone_is_free_again(homes: Machine, moved: dict[str, Any]) -> None:
+    homes.reset()
+    found = subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout
+    assert "homes.img" not in found
