@@ -44,6 +44,15 @@ FILTER_UNIT = f"/etc/systemd/system/{FILTER}.service"
 FILTER_SOCKET_UNIT = f"/etc/systemd/system/{FILTER}.socket"
 FILTER_SOCKET = f"/run/{FILTER}.sock"
 PROXY_USER = "jupyterhub-proxy"
+# Backups: the command, its settings, what it knows (hubrun_hub/backup).
+BACKUP = "/usr/local/sbin/hubrun-backup"
+BACKUP_SETTINGS = "/etc/jupyterhub/backup.json"
+BACKUP_ENV = "/etc/jupyterhub/backup.env"
+BACKUP_CREDENTIALS = "/etc/jupyterhub/backup-credentials.env"
+BACKUP_SSH = "/etc/jupyterhub/backup-ssh"
+BACKUP_STATE = "/var/lib/hubrun/backup.json"
+BACKUP_UNIT = "/etc/systemd/system/hubrun-backup.service"
+BACKUP_TIMER = "/etc/systemd/system/hubrun-backup.timer"
 
 
 def program(name: str, python: str = "/usr/bin/python3") -> str:
