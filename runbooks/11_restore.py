@@ -52,8 +52,8 @@ image_name: str = "hubrun-singleuser"  # name of the students' image, built on t
 backup_to: str = ""  # where backups go: a folder on the server (another disk), sftp:USER@HOST:FOLDER, s3:https://HOST/BUCKET or rest:https://HOST/; empty: nowhere
 backup_password_env: str = ""  # environment variable here that holds the password of the backups; empty: the server makes one
 backup_password_file: str = ""  # file here that holds the password of the backups; empty: the server makes one
-backup_credentials_env: str = ""  # s3, rest: environment variable here that holds the credentials, NAME=value lines (see 10)
-backup_credentials_file: str = ""  # s3, rest: file here that holds the credentials, NAME=value lines (see 10)
+backup_credentials_env: str = ""  # s3, rest: environment variable here that holds the credentials (see 10)
+backup_credentials_file: str = ""  # s3, rest: file here that holds the credentials (see 10)
 backup_host_fingerprint: str = ""  # sftp: SHA256:… of the other server's host key, as ssh-keygen -l shows it there
 backup_keep_daily: int = 7  # for how many days each day's backup is kept
 backup_keep_weekly: int = 5  # for how many weeks a backup of each is kept

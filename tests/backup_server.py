@@ -104,9 +104,6 @@ class BackupServer:
 
     def backup_command(self, *words: str) -> list[str]:
         return self.command(
-            "unshare",
-            "--mount",
-            "--",
             "/usr/bin/python3",
             "-I",
             "-B",

@@ -259,7 +259,8 @@ class TestRepository:
         config.write_bytes(kept[:20])
         assert "damaged or half written" in backed_up.backup("look", fails=True)
         config.unlink()
-        assert backed_up.backup("look") == "nothing is there yet\n"
+        assert "there is no repository" in backed_up.backup("look", fails=True)
+        assert backed_up.backup("look", "new") == "nothing is there yet\n"
         assert "it is not empty, and no repository" in backed_up.backup("make", fails=True)
         config.write_bytes(kept)
         shutil.move(repository, f"{repository}.away")

@@ -341,10 +341,10 @@ class Site(AsYamlReads):
         "10 11", "file here that holds the password of the backups; empty: the server makes one", ""
     )
     backup_credentials_env: kinds.Environment = _param(
-        "10 11", "s3, rest: environment variable here that holds the credentials, NAME=value lines (see 10)", ""
+        "10 11", "s3, rest: environment variable here that holds the credentials (see 10)", ""
     )
     backup_credentials_file: kinds.LocalPath = _param(
-        "10 11", "s3, rest: file here that holds the credentials, NAME=value lines (see 10)", ""
+        "10 11", "s3, rest: file here that holds the credentials (see 10)", ""
     )
     backup_host_fingerprint: kinds.Fingerprint = _param(
         "10 11", "sftp: SHA256:… of the other server's host key, as ssh-keygen -l shows it there", ""
@@ -467,12 +467,6 @@ class Site(AsYamlReads):
             )
         if kind == "s3" and not (self.backup_credentials_env or self.backup_credentials_file):
             raise ValueError("backup_to: s3 needs backup_credentials_env or backup_credentials_file")
-        if sum(map(bool, (self.restore_person, self.restore_course, self.restore_site))) > 1:
-            raise ValueError("restore_person, restore_course and restore_site: one at a time")
-        if self.restore_path and not self.restore_person:
-            raise ValueError("restore_path needs restore_person: whose file is it?")
-        if self.restore_date and self.restore_site:
-            raise ValueError("restore_date is for a person or a course: restore_site is the day itself")
 
     # -- what follows from the parameters
     @property

@@ -27,7 +27,7 @@ class BackupRepository(Resource):
 
     @override
     def probe(self) -> str:
-        return f"{BACKUP} look 2>&1 | tail -n 1 | sed 's/^/said=/'"
+        return f"{BACKUP} look new 2>&1 | tail -n 1 | sed 's/^/said=/'"
 
     @override
     def plan(self, found: str) -> list[Action]:
@@ -35,7 +35,7 @@ class BackupRepository(Resource):
         if said == "ready":
             return []
         # Where it cannot be used the reason comes once more, and nothing is made.
-        return [Action("make the repository for backups", f"{BACKUP} look\n{BACKUP} make", "restic init", seconds=300)]
+        return [Action("make the repository for backups", f"{BACKUP} look new\n{BACKUP} make", "restic init", seconds=300)]
 
 
 class FirstBackup(Resource):

@@ -103,6 +103,7 @@ def give_back(repository: Repository, wanted: Wanted, source: str) -> None:
         dump.stdout.close()
         errors = dump.stderr.read().decode(errors="replace")
     if said or dump.returncode:
+        _contained(image, source, 'rm -rf -- "$1"', part)
         raise Failed(f"it cannot be written: {said}" if said else repository.reason(errors))
     if said := _contained(image, source, _NAME, part, wanted.into):
         raise Failed(said)

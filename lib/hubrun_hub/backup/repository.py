@@ -22,6 +22,7 @@ _CACHE = "/var/cache/hubrun-backup"
 # Of a site without a home: nobody wants this one when they ask for the latest.
 EMPTY = "empty"
 
+_NONE = "there is no repository"
 # What restic, ssh or the other side says → what is wrong and what to do; the first that is found.
 _REASONS = (
     (r"wrong password or no key found",
@@ -33,7 +34,7 @@ _REASONS = (
     (r"connection (refused|reset|timed out)|no such host|could not resolve|i/o timeout|timeout|timed out|unreachable|no route to host|unable to start the sftp session",
      "it is not reached: is it up, and may this server connect to it?"),
     (r"already locked|unable to create lock", "another restic is at work there: run it again when that has ended"),
-    (r"Is there a repository at", "there is no repository: is what it is on mounted? (runbook 10_backup makes a new one)"),
+    (r"Is there a repository at", f"{_NONE}: is what it is on mounted? (runbook 10_backup makes a new one)"),
     (r"permission denied", "it may not be written to: correct the rights there"),
     (r"read-only file system", "its file system is read-only"),
     (r"config cannot be loaded|ciphertext|contains errors|is damaged|invalid (data|character|config)|does not exist|unexpected EOF|not found in index",
@@ -120,15 +121,15 @@ class Repository:
             command, env=self._environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
 
-    def exists(self) -> bool:
-        """Whether there is a repository that the password opens. Raises Failed where that cannot be known."""
+    def look(self, new: bool = False) -> str:
+        """Open it with the password: "ready", or with `new` "nothing is there yet". Raises Failed for all else."""
         try:
             self.restic("cat", "config", seconds=60)
         except Failed as error:
-            if "there is no repository" in str(error):
-                return False
+            if new and _NONE in str(error):
+                return "nothing is there yet"
             raise
-        return True
+        return "ready"
 
     def make(self) -> None:
         """Make the repository, where there is none. Raises Failed; a folder with something else in it is left alone."""

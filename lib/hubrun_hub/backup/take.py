@@ -105,11 +105,11 @@ def manifest(settings: Settings) -> dict[str, Any]:
         ["dpkg-query", "-W", "-f", "${Package} ${Version}\n", "docker-ce", "docker.io", "nginx", "restic"],
         capture_output=True, text=True, check=False,
     ).stdout.split("\n")  # fmt: skip
-    hub = subprocess.run(["/opt/jupyterhub/bin/jupyterhub", "--version"], capture_output=True, text=True, check=False)
+    hub = Path("/opt/jupyterhub/lib").glob("python3*/site-packages/jupyterhub-*.dist-info")
     owner = tree.STATE.stat()
     return {
         "site": settings.site, "at": state.now(), "system": platform.freedesktop_os_release()["PRETTY_NAME"],
-        "jupyterhub": hub.stdout.strip(), "packages": [each for each in versions if each.rpartition(" ")[2]],
+        "jupyterhub": [each.stem for each in hub], "packages": [each for each in versions if each.rpartition(" ")[2]],
         # By which the files of the hub's account are known on a server where it has another number.
         "hub": [owner.st_uid, owner.st_gid],
     }  # fmt: skip

@@ -14,10 +14,11 @@ from hubrun_hub.joining.failed import Failed
 COURSES, STATE = Path("/srv/nbgrader"), Path("/var/lib/jupyterhub")
 # Of the server, besides: where they are there.
 SERVER = ("/etc/jupyterhub", "/etc/letsencrypt", str(STATE), "/srv/jupyterhub/image")
-# Where it is put together: in memory, in this program's own namespace.
+# Where it is put together: in memory, in this process's own namespace.
 _ROOT = Path("/run/hubrun-backup")
-# mount(2)
-_RDONLY, _NOSUID, _NODEV, _REMOUNT, _NOSYMFOLLOW, _BIND = 1, 2, 4, 32, 256, 4096
+# mount(2), unshare(2)
+_RDONLY, _NOSUID, _NODEV, _REMOUNT, _NOSYMFOLLOW, _BIND, _REC, _PRIVATE = 1, 2, 4, 32, 256, 4096, 1 << 14, 1 << 18
+_NEWNS = 0x20000
 
 
 def docker(*arguments: str) -> str:
@@ -54,8 +55,9 @@ def put_together(sources: dict[str, Path], writable: bool = False, root: Path = 
 
     writable: what is written to the tree is written to the sources.
     """
-    if os.readlink("/proc/self/ns/mnt") == os.readlink("/proc/1/ns/mnt"):
-        raise Failed("this needs a mount namespace of its own: use the command hubrun-backup")
+    if ctypes.CDLL(None, use_errno=True).unshare(_NEWNS):
+        raise OSError(ctypes.get_errno(), "no mount namespace")
+    _mount(None, Path("/"), None, _REC | _PRIVATE, None)
     root.mkdir(mode=0o700, exist_ok=True)
     _mount(b"tmpfs", root, b"tmpfs", _NOSUID | _NODEV, b"mode=0700")
     top = root / "tree"

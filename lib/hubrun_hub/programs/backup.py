@@ -33,7 +33,7 @@ def main(command: str = "", *words: str) -> str:
     if command == "list":
         return "\n".join(f"{each.day}  {each.id[:8]}{'  without a home' * each.empty}" for each in kept.snapshots())
     if command == "look":
-        return "ready" if kept.exists() else "nothing is there yet"
+        return kept.look(new=words == ("new",))
     with state.alone():
         if command == "make":
             kept.make()

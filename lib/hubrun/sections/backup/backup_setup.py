@@ -37,15 +37,12 @@ _CREDENTIALS = {
     "rest": ("RESTIC_REST_USERNAME", "RESTIC_REST_PASSWORD"),
 }
 _MORE = {"s3": ("AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"), "rest": ()}
-# A mount namespace of its own: what it mounts there, nobody else sees.
 _COMMAND = f"""\
 #!/bin/sh
 # Written by hubrun (runbook 10_backup): changes here are put back.
 [ "$(id -u)" = 0 ] || {{ echo "hubrun-backup is root's: sudo hubrun-backup $*" >&2; exit 1; }}
-exec unshare --mount -- {program("backup")} "$@"
+exec {program("backup")} "$@"
 """
-# What was there and worked comes back where it does not work with what is new.
-_WORKS = f"[ ! -e {BACKUP_SETTINGS} ] || [ ! -e {BACKUP_ENV} ] || {BACKUP} look"
 
 
 def code_test() -> Test:
@@ -56,14 +53,16 @@ def code_test() -> Test:
     )  # fmt: skip
 
 
-def access(site: Site) -> list[Resource]:
-    """What it takes to reach the backups: restic, the command, secrets and settings. They stay only when they work.
+def access(site: Site, new: bool = False) -> list[Resource]:
+    """What it takes to reach the backups: restic, the command, secrets and settings.
 
+    They stay only when the repository can be used with them, or with `new` be made; else what was there before comes back.
     Raises BadInput where a parameter is missing, or what it points at cannot be right.
     """
     target = site.backup_target
     if not target:
         raise BadInput("backup_to is not set", "parameters", "Say where backups go: runbook 10_backup has the choices")
+    works = f"[ ! -e {BACKUP_SETTINGS} ] || [ ! -e {BACKUP_ENV} ] || {BACKUP} look{' new' * new}"
     sftp = target.kind == "sftp"
     identity = SshIdentity(
         BACKUP_SSH, target.host, target.port, site.backup_host_fingerprint, f"hubrun-backup@{site.domain}"
@@ -74,9 +73,9 @@ def access(site: Site) -> list[Resource]:
         File(BACKUP, _COMMAND, mode=0o755),
         Directory("/var/lib/hubrun"),
         *([identity] if sftp else []),
-        *([GivenSecret(BACKUP_CREDENTIALS, given, _WORKS)] if given else []),
-        _password(site),
-        File(BACKUP_SETTINGS, settings(site), check=_WORKS),
+        *([GivenSecret(BACKUP_CREDENTIALS, given, works)] if given else []),
+        _password(site, works),
+        File(BACKUP_SETTINGS, settings(site), check=works),
     ]
 
 
@@ -134,7 +133,7 @@ def _key_test() -> Test:
     )  # fmt: skip
 
 
-def _password(site: Site) -> Resource:
+def _password(site: Site, works: str) -> Resource:
     given = site.backup_password()
     if given is None:
         return SecretFile(BACKUP_ENV, (PASSWORD,), "root:root", notice="the key to all backups (see the last check)")
@@ -144,7 +143,7 @@ def _password(site: Site) -> Resource:
             "the password of the backups must be one line of plain letters, digits and signs",
             "parameter backup_password_file or backup_password_env",
         )
-    return GivenSecret(BACKUP_ENV, Secret(f"{PASSWORD}={value}\n", "backup_password"), _WORKS)
+    return GivenSecret(BACKUP_ENV, Secret(f"{PASSWORD}={value}\n", "backup_password"), works)
 
 
 def _credentials(site: Site, kind: str) -> Secret | None:

@@ -13,18 +13,20 @@ from hubrun.shell import quote
 
 
 def words(site: Site) -> tuple[str, ...]:
-    """What the server's command is asked for. Raises BadInput where no parameter says it."""
+    """What the server's command is asked for. Raises BadInput where the parameters do not say one thing."""
+    asked = [each for each in (site.restore_person, site.restore_course, site.restore_site) if each]
+    if len(asked) != 1 or (site.restore_path and not site.restore_person) or (site.restore_date and site.restore_site):
+        raise BadInput(
+            "what is to be restored is one thing", "parameters",
+            "Add --set restore_person=USER (with restore_path and restore_date), --set restore_course=ID (with restore_date), "
+            "or --set restore_site=latest (or a day)",
+        )  # fmt: skip
     day = site.restore_date or "latest"
     if site.restore_person:
         return ("person", site.restore_person, day, *([site.restore_path] if site.restore_path else []))
     if site.restore_course:
         return ("course", site.restore_course, day)
-    if site.restore_site:
-        return ("site", site.restore_site, *(["over"] if site.restore_over_people else []))
-    raise BadInput(
-        "nothing says what is to be restored", "parameters",
-        "Add --set restore_person=USER (with restore_path and restore_date), --set restore_course=ID, or --set restore_site=latest",
-    )  # fmt: skip
+    return ("site", site.restore_site, *(["over"] if site.restore_over_people else []))
 
 
 def is_there(site: Site) -> Test:
