@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from backup_server import PASSWORD, STUDENT, BackupServer, a_site, backup_server
+from hubrun.resources.ssh_identity import SshIdentity
 from hubrun_hub.backup.target import Target, parse
 
 KEPT = ("/etc/letsencrypt", "/srv/nbgrader/course-1/inbound", "/srv/docker/volumes", "/var/lib/jupyterhub/cookie_secret", "/etc/jupyterhub/lti.env", "/etc/jupyterhub/conf.d/90-local.py")  # fmt: skip
@@ -167,8 +169,8 @@ open('deep', 'w').write('deep')
             swapping.kill()
             swapping.wait()
         everything = subprocess.run(
-            ["restic", "-r", backed_up.repository, "dump", "latest", "/homes/eve"], capture_output=True, check=True,
-            env=os.environ | {"RESTIC_PASSWORD": PASSWORD, "RESTIC_CACHE_DIR": "/nonexistent"},
+            ["restic", "--no-cache", "-r", backed_up.repository, "dump", "latest", "/homes/eve"], capture_output=True, check=True,
+            env=os.environ | {"RESTIC_PASSWORD": PASSWORD},
         ).stdout  # fmt: skip
         assert b"mine" in everything
         assert b"ROOTS-SECRET" not in everything
@@ -243,7 +245,7 @@ class TestRepository:
     def test_the_key_opens_it_and_is_in_no_backup(self, backed_up: BackupServer) -> None:
         assert PASSWORD in backed_up.backup("key")
         listed = backed_up.shell(
-            f"RESTIC_PASSWORD={PASSWORD} restic -r {backed_up.repository} ls latest /server/etc/jupyterhub"
+            f"RESTIC_PASSWORD={PASSWORD} restic --no-cache -r {backed_up.repository} ls latest /server/etc/jupyterhub"
         )
         assert "lti.env" in listed and "backup.env" not in listed
 
@@ -290,6 +292,51 @@ class TestRepository:
             )
             said = server.backup("look", fails=True)
             assert "it is not reached" in said and "hunter22" not in said
+
+    def test_by_sftp_the_other_server_must_be_the_one_and_let_this_one_in(self, server: BackupServer) -> None:
+        a_site(server)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        server.shell(
+            f"""mkdir -p /srv/nas /run/sshd; ssh-keygen -q -t ed25519 -N '' -f /srv/nas/host
+            printf '%s\n' 'Port {port}' 'ListenAddress 127.0.0.1' 'HostKey /srv/nas/host' 'AuthorizedKeysFile /srv/nas/known' \
+                'Subsystem sftp internal-sftp' 'UsePAM no' 'StrictModes no' 'PidFile none' > /srv/nas/config"""
+        )
+        with subprocess.Popen(server.command("/usr/sbin/sshd", "-D", "-f", "/srv/nas/config")) as sshd:
+            try:
+                self._by_sftp(server, port)
+            finally:
+                sshd.kill()
+
+    def _by_sftp(self, server: BackupServer, port: int) -> None:
+        def identity(fingerprint: str) -> SshIdentity:
+            return SshIdentity("/etc/jupyterhub/backup-ssh", "127.0.0.1", port, fingerprint, "hubrun-backup@bio")
+
+        def ensure(resource: SshIdentity) -> list[str]:
+            actions = resource.plan(server.shell(f"set +e; {resource.probe()} true"))
+            for action in actions:
+                server.shell(action.script)
+            return [action.title for action in actions]
+
+        time.sleep(0.5)
+        with pytest.raises(AssertionError, match="is none with SHA256:AAA"):
+            ensure(identity("SHA256:" + "A" * 43))
+        right = identity(server.shell("ssh-keygen -lf /srv/nas/host").split()[1])
+        assert ensure(right) == ["take down the host key of 127.0.0.1"]
+        assert ensure(right) == []
+        server.settings(repository=f"sftp://root@127.0.0.1:{port}//srv/nas/repository")
+        said = server.backup("look", "new", fails=True)
+        assert "it does not let this server in: add this line" in said
+        server.write("/srv/nas/known", said[said.index("ssh-ed25519") :] + "\n")
+        server.backup("make")
+        server.backup("run")
+        assert server.state["last_error"] == ""
+        server.shell("ssh-keygen -q -t ed25519 -N '' -f /srv/nas/other")
+        server.shell(
+            "sed -i 's/AAAA[^ ]*/'$(cut -d' ' -f2 /srv/nas/other.pub)'/' /etc/jupyterhub/backup-ssh/known_hosts"
+        )
+        assert "its host key is not the one" in server.backup("look", fails=True)
 
     def test_a_run_that_was_killed_leaves_nothing_in_the_next_ones_way(self, backed_up: BackupServer) -> None:
         backed_up.write(f"{backed_up.home('ada')}/big", os.urandom(20 << 20).hex(), STUDENT)

@@ -6,6 +6,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from hubrun_hub import student_volume
 from hubrun_hub.backup import tree
@@ -109,7 +110,7 @@ def give_back(repository: Repository, wanted: Wanted, source: str) -> None:
         raise Failed(said)
 
 
-def _contained(image: str, source: str, script: str, *words: str, data: object = subprocess.DEVNULL) -> str:
+def _contained(image: str, source: str, script: str, *words: str, data: IO[bytes] | int = subprocess.DEVNULL) -> str:
     """What a shell in a container with the volume or folder `source` says that went wrong; "" when nothing did."""
     done = subprocess.run(
         [

@@ -11,6 +11,7 @@ import shutil
 import stat
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +217,7 @@ def _clear(folder: Path) -> None:
     subprocess.run(["rm", "-rf", "--one-file-system", "--", str(folder)], check=True)
 
 
-def _result(work: Any) -> dict[str, Any]:
+def _result(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return {"at": state.now(), "ok": True, "error": "", **work()}
     except (Failed, OSError, subprocess.SubprocessError) as error:
