@@ -50,6 +50,15 @@ PROXY_USER = "jupyterhub-proxy"
 HOMES = "/srv/jupyterhub/homes"
 HOMES_FILE = "/srv/jupyterhub/homes.img"
 HOMES_SETTINGS = "/etc/jupyterhub/homes.json"
+# Backups: the command, its settings, what it knows (hubrun_hub/backup).
+BACKUP = "/usr/local/sbin/hubrun-backup"
+BACKUP_SETTINGS = "/etc/jupyterhub/backup.json"
+BACKUP_ENV = "/etc/jupyterhub/backup.env"
+BACKUP_CREDENTIALS = "/etc/jupyterhub/backup-credentials.env"
+BACKUP_SSH = "/etc/jupyterhub/backup-ssh"
+BACKUP_STATE = "/var/lib/hubrun/backup.json"
+BACKUP_UNIT = "/etc/systemd/system/hubrun-backup.service"
+BACKUP_TIMER = "/etc/systemd/system/hubrun-backup.timer"
 # What later runbooks need of these, and find only where they were run.
 LEFT = {
     "02_hub_lti": (f"{VENV}/bin/jupyterhub", CONFIG, HUB_UNIT),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-_PREFIX = "jupyterhub-user-"
-_VOLUME = re.compile(rf"{_PREFIX}((?:[a-z0-9]|-[0-9a-f]{{2}})+)")
+PREFIX = "jupyterhub-user-"
+_VOLUME = re.compile(rf"{PREFIX}((?:[a-z0-9]|-[0-9a-f]{{2}})+)")
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 
 
@@ -23,7 +23,7 @@ def escaped(name: str) -> str:
 
 def volume(user: str) -> str:
     """The name of the volume with the user's files."""
-    return _PREFIX + escaped(user)
+    return PREFIX + escaped(user)
 
 
 def user_of(volume: str) -> str:

@@ -75,6 +75,8 @@ HOSTILE = {
 # What is free text, or names something here, and where it goes. Anything else must be refused. Whoever adds a parameter
 # gives it a kind of hubrun/params/text_kinds.py; only when none fits, it belongs here and into `everything` below.
 FREE = {
+    "backup_password_file", "backup_credentials_file",
+    "restore_person", "restore_path",  # arguments of a command, quoted
     "canvas_tool_name", "canvas_module", "canvas_item_title", "canvas_course", "canvas_account",  # Canvas's forms
     "admin_users",  # Python, as JSON
     "trust_ca_file", "ssh_key_file", "ssh_known_hosts_file", "sudo_password_file", "record_signing_key", "records_mirror",

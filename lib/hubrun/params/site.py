@@ -31,6 +31,7 @@ from hubrun.params.consumers import (
 )
 from hubrun.redaction.secret import Secret
 from hubrun.server_paths import PROXY_USER
+from hubrun_hub.backup.target import Target, parse
 from hubrun_hub.lti import user_names
 from hubrun_hub.lti.presets import PRESETS
 
@@ -102,17 +103,17 @@ class Site(AsYamlReads):
 
     # -- 01 server
     ca_certificates: list[Annotated[kinds.LocalPath, Given]] = _param(
-        "01 02 03 04 05 06 12",
+        "01 02 03 04 05 06 10 11 12",
         "PEM files here with CAs that the server must trust (an institution's proxy or registry)",
         [],
     )
     http_proxy: kinds.Proxy = _param(
-        "01 02 03 04 05 06 12",
+        "01 02 03 04 05 06 10 11 12",
         "the proxy through which the server, and students' containers, reach the outside: http://proxy.example.edu:3128; empty: none",
         "",
     )
     no_proxy: list[kinds.NoProxy] = _param(
-        "01 02 03 04 05 06 12",
+        "01 02 03 04 05 06 10 11 12",
         "what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]",
         [],
     )
@@ -125,7 +126,7 @@ class Site(AsYamlReads):
     admin_user: kinds.Login = _param("01", "person's login to create, with sudo; empty: none", "")
     admin_ssh_key_file: kinds.LocalPath = _param("01", "public key file here for admin_user to log in with", "")
     hub_user: kinds.Login = _param(
-        "01 02 03 04 05 06 12", "system account that runs the hub; it gets no sudo", "jupyterhub"
+        "01 02 03 04 05 06 10 11 12", "system account that runs the hub; it gets no sudo", "jupyterhub"
     )
     swap_mb: int = _param("01", "size of /swapfile in MB; 0: none", 2048, ge=0, le=65536)
     min_memory_mb: int = _param("01", "refuse a server with less memory than this, in MB", 1800, ge=0)
@@ -207,7 +208,7 @@ class Site(AsYamlReads):
         "03 06", "recommended: each person's server at an address of its own, https://NAME.DOMAIN/ (see 03)", False
     )
     tls: Literal["acme", "files"] = _param(
-        "01 03 05 06", "where the certificate comes from: acme, or files on the server", "acme"
+        "01 03 05 06 10 11", "where the certificate comes from: acme, or files on the server", "acme"
     )
     acme_email: kinds.Email = _param("03", "address for the certificate authority's notices; empty: none", "")
     acme_directory: kinds.Https = _param(
@@ -222,9 +223,9 @@ class Site(AsYamlReads):
     )
     acme_eab_hmac_file: kinds.LocalPath = _param("03", "file here that holds the binding's HMAC key", "")
     tls_certificate: kinds.ServerPath = _param(
-        "03 05 06", "tls: files. Path on the server of the certificate with its chain, PEM", ""
+        "03 05 06 10 11", "tls: files. Path on the server of the certificate with its chain, PEM", ""
     )
-    tls_key: kinds.ServerPath = _param("03", "tls: files. Path on the server of the private key, PEM", "")
+    tls_key: kinds.ServerPath = _param("03 10 11", "tls: files. Path on the server of the private key, PEM", "")
     acme_dns: Literal["none", "digitalocean", "cloudflare", "route53", "google", "rfc2136"] = _param(
         "01 03",
         "DNS service that answers the certificate authority, which subdomains need; none: port 80 answers it",
@@ -261,7 +262,7 @@ class Site(AsYamlReads):
         "04", "accounts on the server that may use Docker; each of them can become root", []
     )
     docker_subnet: str = _param(
-        "01 02 04 05 06 12", "network of the students' containers; must be free on the server", "172.29.0.0/16"
+        "01 02 04 05 06 10 11 12", "network of the students' containers; must be free on the server", "172.29.0.0/16"
     )
     student_networks: list[kinds.Network] = _param(
         "04 06",
@@ -274,7 +275,7 @@ class Site(AsYamlReads):
         "quay.io/jupyter/scipy-notebook:2026-07-28",
     )
     image_name: kinds.ImageName = _param(
-        "04 06 12", "name of the students' image, built on the server", "hubrun-singleuser"
+        "04 06 10 11 12", "name of the students' image, built on the server", "hubrun-singleuser"
     )
     image: str = _param(
         "04 12",
@@ -350,6 +351,49 @@ class Site(AsYamlReads):
         "04 05",
         "nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]; `folder` is where it goes, if not a folder of the repository's name",
         [],
+    )
+
+    # -- 10 backup, 11 restore
+    backup_to: kinds.BackupTarget = _param(
+        "10 11",
+        "where backups go: a folder on the server (another disk), sftp:USER@HOST:FOLDER, s3:https://HOST/BUCKET or rest:https://HOST/; empty: nowhere",
+        "",
+    )
+    backup_password_env: kinds.Environment = _param(
+        "10 11", "environment variable here that holds the password of the backups; empty: the server makes one", ""
+    )
+    backup_password_file: kinds.LocalPath = _param(
+        "10 11", "file here that holds the password of the backups; empty: the server makes one", ""
+    )
+    backup_credentials_env: kinds.Environment = _param(
+        "10 11", "s3, rest: environment variable here that holds the credentials (see 10)", ""
+    )
+    backup_credentials_file: kinds.LocalPath = _param(
+        "10 11", "s3, rest: file here that holds the credentials (see 10)", ""
+    )
+    backup_host_fingerprint: kinds.Fingerprint = _param(
+        "10 11", "sftp: SHA256:… of the other server's host key, as ssh-keygen -l shows it there", ""
+    )
+    backup_keep_daily: int = _param("10 11", "for how many days each day's backup is kept", 7, ge=1, le=366)
+    backup_keep_weekly: int = _param("10 11", "for how many weeks a backup of each is kept", 5, ge=0, le=520)
+    backup_keep_monthly: int = _param("10 11", "for how many months a backup of each is kept", 12, ge=0, le=240)
+    restore_person: kinds.HubName = _param(
+        "11", "restore: the hub user whose files are to come back beside those of today", ""
+    )
+    restore_path: kinds.RepositoryPath = _param(
+        "11", "restore_person: which file or folder, such as week1/task.ipynb; empty: all of the home", ""
+    )
+    restore_course: kinds.CourseId = _param(
+        "11", "restore: the id of the course whose folders are to come back beside those of today", ""
+    )
+    restore_date: kinds.Day = _param(
+        "11", "restore_person, restore_course: as of the end of this day, YYYY-MM-DD; empty: the latest", ""
+    )
+    restore_site: kinds.RestoreSite = _param(
+        "11", "restore: the whole site, onto a fresh server: latest, or a day, YYYY-MM-DD", ""
+    )
+    restore_over_people: bool = _param(
+        "11", "restore_site: although people are on this server; their files of today are replaced", False
     )
 
     # -- 12 image
@@ -444,7 +488,17 @@ class Site(AsYamlReads):
             raise ValueError("subdomains need a certificate for *.domain: set acme_dns, or tls: files (see 03)")
         if self.acme_eab_kid and not (self.acme_eab_hmac_env or self.acme_eab_hmac_file):
             raise ValueError("acme_eab_kid needs acme_eab_hmac_env or acme_eab_hmac_file")
+        self._check_backup()
         return self
+
+    def _check_backup(self) -> None:
+        kind = self.backup_target.kind if self.backup_target else ""
+        if kind == "sftp" and not self.backup_host_fingerprint:
+            raise ValueError(
+                "backup_to: sftp needs backup_host_fingerprint: the key by which the other server is known"
+            )
+        if kind == "s3" and not (self.backup_credentials_env or self.backup_credentials_file):
+            raise ValueError("backup_to: s3 needs backup_credentials_env or backup_credentials_file")
 
     # -- what follows from the parameters
     @property
@@ -552,6 +606,19 @@ class Site(AsYamlReads):
     def canvas_token(self) -> Secret | None:
         """The token for Canvas's API; None where no parameter names one. Raises BadInput."""
         return _secret_from("canvas_token", self.canvas_token_env, self.canvas_token_file)
+
+    @property
+    def backup_target(self) -> Target | None:
+        """What kind of place backup_to is; None for none."""
+        return parse(self.backup_to)
+
+    def backup_password(self) -> Secret | None:
+        """The password of the backups; None where no parameter names one. Raises BadInput."""
+        return _secret_from("backup_password", self.backup_password_env, self.backup_password_file)
+
+    def backup_credentials(self) -> Secret | None:
+        """The credentials for `backup_to`; None where no parameter names them. Raises BadInput."""
+        return _secret_from("backup_credentials", self.backup_credentials_env, self.backup_credentials_file)
 
     def ca_pems(self) -> list[str]:
         """The certificates of `ca_certificates`, one PEM text each. Raises BadInput where a file is none."""

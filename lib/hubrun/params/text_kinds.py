@@ -16,6 +16,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator
 
 from hubrun.control_characters import CONTROL
+from hubrun_hub.backup.target import parse
+from hubrun_hub.courses.mounts import is_name
 
 # A host name: RFC 1123 section 2.1, at least two labels, since no CA certifies a single one.
 DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
@@ -245,6 +247,19 @@ Folder = Annotated[
         "the name of a folder in the student's files, such as materials-b: without / and not hidden",
     ),
 ]
+BackupTarget = Annotated[
+    str,
+    _kind(
+        parse,
+        "a whole path on the server, sftp:USER@HOST:FOLDER, s3:https://HOST/BUCKET or rest:https://HOST/, without a password",
+    ),
+]
+_DAY = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
+Day = Annotated[str, _kind(_DAY.fullmatch, "a day, such as 2026-11-20")]
+RestoreSite = Annotated[
+    str, _kind(lambda value: value == "latest" or _DAY.fullmatch(value), "latest, or a day such as 2026-11-20")
+]
+CourseId = Annotated[str, _kind(is_name, "the id of a course, as its folder on the server is called")]
 # Free text that people read: whatever it says is said of itself, on one line.
 Title = Annotated[str, _kind(_free(255), "text on one line, of at most 255 characters, without control characters")]
 # A user of the hub. A hub that was set up by hand may have names that ours never are.

@@ -17,7 +17,7 @@ say() { printf '%s=%s\\n' "$1" "$(printf '%s%s' "$salt" "$2" | sha256sum | cut -
 for file in /etc/jupyterhub/*.env /etc/jupyterhub/consumers.d/*.env; do
     [ -f "$file" ] || continue
     while IFS='=' read -r name value; do
-        case $name in *SECRET|*TOKEN|*PASSWORD) say "$name" "$value";; esac
+        case $name in *SECRET|*TOKEN|*PASSWORD|*ACCESS_KEY) say "$name" "$value";; esac
     done < "$file"
 done
 file=/var/lib/jupyterhub/cookie_secret

@@ -1,12 +1,15 @@
-"""Secrets that are made on the server and stay there."""
+"""Secrets on the server: made there, where they stay, or given to it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import secrets
+from dataclasses import dataclass, field
 
 from typing_extensions import override
 
 from hubrun.desired.resource import Action, Resource, facts
+from hubrun.redaction.secret import Secret
 from hubrun.shell import quote
 
 # Text without control characters: what is left of a file by a crash or a full disk is often neither.
@@ -102,6 +105,59 @@ class SecretFile(Resource):
         if now["state"] != f"600|{self.owner}":
             return [_close(self.path, self.owner, now["state"])]
         return []
+
+
+_GIVE = """
+path={}
+umask 077
+[ ! -e "$path" ] || cp -p "$path" "$path.before"
+cat > "$path.new"
+mv -fT "$path.new" "$path"
+if ! ( {check} ) 2>&1; then
+    if [ -e "$path.before" ]; then mv -fT "$path.before" "$path"; else rm -f "$path"; fi
+    exit 1
+fi
+rm -f "$path.before"
+"""
+
+
+@dataclass(frozen=True)
+class GivenSecret(Resource):
+    """A file of root's alone with a secret that the operator gave. It stays only when `check`, a shell command, succeeds."""
+
+    path: str
+    content: Secret
+    check: str = ":"
+    salt: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
+
+    label_format = "secrets {path}"
+    event = "{path}"
+
+    @override
+    def probe(self) -> str:
+        # The salt is new each time: what is printed says nothing of the secret to whoever does not know both.
+        return quote(
+            """path={} salt={}
+            [ -f "$path" ] || exit 0
+            echo "digest=$({ printf %s "$salt"; cat "$path"; } | sha256sum | cut -d' ' -f1)"
+            stat -c 'state=%a|%U:%G' "$path" """,
+            self.path, self.salt,
+        )  # fmt: skip
+
+    @override
+    def plan(self, found: str) -> list[Action]:
+        now, content = facts(found), self.content.reveal().encode()
+        if now.get("digest") != hashlib.sha256(self.salt.encode() + content).hexdigest():
+            title = f"{'replace' if now else 'write'} {self.path}, with what you gave"
+            return [
+                Action(
+                    title,
+                    quote(_GIVE.replace("{check}", self.check), self.path),
+                    f"editor {self.path}   # 600 root:root",
+                    content,
+                )
+            ]
+        return [] if now["state"] == "600|root:root" else [_close(self.path, "root:root", now["state"])]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,224 @@
+"""Makes a backup, and once a week tests what is kept: what the unit hubrun-backup.service runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import random
+import shutil
+import stat
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hubrun_hub.backup import databases, state, tree
+from hubrun_hub.backup.repository import CREDENTIALS, EMPTY, PASSWORD, SSH, Repository, Settings
+from hubrun_hub.joining.failed import Failed
+
+_GB = 1 << 30
+# A home may be this much larger to read than it is on the disk: holes of sparse files, and names of one file.
+_HOLLOW = 64 * _GB
+_TESTED = 2 * _GB
+_WEEK = 6.5
+# A part of all that is stored is read and compared each week.
+_SUBSET = "5%"
+# A path in it is shorter than the same one in the tree: what is too long for a path there (PATH_MAX) is not compared.
+_STAGING = state.FOLDER / "tested"
+
+
+def run(repository: Repository) -> dict[str, Any]:
+    """Make a backup; test the repository where a week has passed. What is known then, which is kept too.
+
+    Raises Failed, after the reason was kept.
+    """
+    known = state.read() | {"last_try": state.now(), "last_error": "", "repository": repository.settings.repository}
+    try:
+        _run(repository, known)
+    except (Failed, OSError, subprocess.SubprocessError) as error:
+        known["last_error"] = str(error)
+        raise Failed(str(error)) from error
+    finally:
+        state.write(known)
+    return known
+
+
+def _run(repository: Repository, known: dict[str, Any]) -> None:
+    repository.restic("unlock", seconds=600)  # those whose process ended; others' stay (restic's own rule)
+    folders = tree.homes()
+    sizes, known["left_out"] = {}, {}
+    for name, folder in folders.items():
+        read, disk = measured(folder)
+        if read > disk + _HOLLOW:
+            known["left_out"][name] = f"its files say that they have {read // _GB} GB, and have {disk // _GB}"
+        else:
+            sizes[name] = read
+    began = time.time()
+    books = databases.databases(tree.STATE, tree.COURSES)
+    copied = databases.copy(books)
+    try:
+        lost = [f"{path}: {why}" for path, why in copied.items() if path.parent == tree.STATE]
+        if lost:
+            raise Failed("; ".join(lost))
+        top = tree.put_together(tree.sources(repository.settings, {name: folders[name] for name in sizes}))
+        (top / "server/manifest.json").write_text(json.dumps(manifest(repository.settings), indent=1))
+        known |= _back_up(repository, top, empty=not sizes)
+    finally:
+        databases.remove_copies(books)
+    known |= {
+        "last_ok": known["last_try"],
+        "homes": len(sizes),
+        "gradebooks": {str(each): why for each, why in copied.items()},
+    }
+    _forget(repository)
+    if state.days_since(known.get("check", {}).get("at", "")) > _WEEK or not known["check"]["ok"]:
+        known["check"] = _result(lambda: _check(repository))
+    if state.days_since(known.get("test_restore", {}).get("at", "")) > _WEEK or not known["test_restore"]["ok"]:
+        known["test_restore"] = _result(lambda: _test_restore(repository, known["snapshot"], top, sizes, began))
+    wrong = [f"{part}: {known[part]['error']}" for part in ("check", "test_restore") if not known[part]["ok"]]
+    if wrong:
+        raise Failed("; ".join(wrong))
+
+
+def measured(folder: Path) -> tuple[int, int]:
+    """How many bytes there are to read in a folder, and how many it has on the disk. Raises SubprocessError."""
+    command = ["find", str(folder), "-xdev", "-type", "f", "-printf", "%s %b %n %i\\n"]
+    read = disk = 0
+    seen = set()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            size, blocks, links, number = map(int, line.split())
+            read += size
+            if links == 1 or number not in seen:
+                disk += min(size, blocks * 512)
+            if links > 1:
+                seen.add(number)
+    return read, disk
+
+
+def manifest(settings: Settings) -> dict[str, Any]:
+    """What the site consisted of: for whoever restores it."""
+    versions = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${Version}\n", "docker-ce", "docker.io", "nginx", "restic"],
+        capture_output=True, text=True, check=False,
+    ).stdout.split("\n")  # fmt: skip
+    hub = Path("/opt/jupyterhub/lib").glob("python3*/site-packages/jupyterhub-*.dist-info")
+    owner = tree.STATE.stat()
+    return {
+        "site": settings.site, "at": state.now(), "system": platform.freedesktop_os_release()["PRETTY_NAME"],
+        "jupyterhub": [each.stem for each in hub], "packages": [each for each in versions if each.rpartition(" ")[2]],
+        # By which the files of the hub's account are known on a server where it has another number.
+        "hub": [owner.st_uid, owner.st_gid],
+    }  # fmt: skip
+
+
+def _back_up(repository: Repository, top: Path, empty: bool) -> dict[str, Any]:
+    summary: dict[str, Any] = {}
+    unread: list[str] = []
+
+    def line(text: str) -> None:
+        try:
+            said = json.loads(text)
+        except ValueError:
+            return
+        if said.get("message_type") == "error":
+            unread.append(str(said.get("item") or (said.get("error") or {}).get("Path", "")))
+        elif said.get("message_type") == "summary":
+            summary.update(said)
+
+    excluded = [f"--exclude={top}/server{path}" for path in (PASSWORD, CREDENTIALS, SSH)]
+    tags = ["--tag", "hubrun", *(["--tag", EMPTY] if empty else [])]
+    repository.restic(
+        "backup", "--json", "--host", repository.settings.site, *tags, *excluded,
+        *sorted(each.name for each in top.iterdir()), cwd=top, line=line, tolerated=(3,),
+    )  # fmt: skip
+    # What students do to their files while they are read is theirs; what is the server's must be there.
+    ours = [each for each in unread if not each.removeprefix(f"{top}/").startswith(("homes/", "courses/"))]
+    if ours or "snapshot_id" not in summary:
+        raise Failed(f"not everything could be read: {', '.join(ours[:5]) or 'restic wrote no backup'}")
+    return {
+        "snapshot": summary["snapshot_id"], "seconds": round(summary["total_duration"]),
+        "added": summary["data_added"], "unread": len(unread),
+    }  # fmt: skip
+
+
+def _forget(repository: Repository) -> None:
+    keep = [f"--keep-{name}={count}" for name, count in repository.settings.keep.items()]
+    repository.restic("forget", "--host", repository.settings.site, "--group-by", "host", *keep)
+
+
+def _check(repository: Repository) -> dict[str, Any]:
+    repository.restic("prune")
+    repository.restic("check", f"--read-data-subset={_SUBSET}")
+    return {}
+
+
+def _test_restore(
+    repository: Repository, snapshot: str, top: Path, sizes: dict[str, int], began: float
+) -> dict[str, Any]:
+    """Restore somebody's home, and compare it with what they have."""
+    room = min(_TESTED, shutil.disk_usage(state.FOLDER).free // 2)
+    fitting = [name for name, size in sizes.items() if 0 < size <= room]
+    if not fitting:
+        return {"home": "", "files": 0}
+    name = random.choice(fitting)
+    _clear(_STAGING)
+    _STAGING.mkdir(mode=0o700)
+    try:
+        repository.restic("restore", snapshot, "--target", str(_STAGING), "--include", f"/homes/{name}", tolerated=(1,))
+        count, wrong = compare(top / "homes" / name, _STAGING / "homes" / name, began)
+    finally:
+        _clear(_STAGING)
+    if wrong:
+        raise Failed(f"the home of {name} came back otherwise: {', '.join(wrong[:3])}")
+    return {"home": name, "files": count}
+
+
+def compare(live: Path, restored: Path, began: float) -> tuple[int, list[str]]:
+    """Each file that has not changed since `began` (s since 1970) must be in `restored`, and the same.
+
+    How many files were compared, and those that are not: their names are students', and shown as Python writes them.
+    """
+    found = subprocess.run(
+        ["find", str(live), "-xdev", "-type", "f", "!", "-newerct", f"@{began:.3f}", "-printf", "%P\\0"],
+        capture_output=True, check=False,
+    ).stdout  # fmt: skip
+    count, wrong = 0, []
+    for name in filter(None, found.split(b"\0")):
+        seen = _digest(os.path.join(os.fsencode(live), name), began)
+        if not seen:
+            continue
+        count += 1
+        if _digest(os.path.join(os.fsencode(restored), name)) != seen:
+            wrong.append(ascii(os.fsdecode(name)))
+    return count, wrong
+
+
+def _digest(path: bytes, began: float = float("inf")) -> str:
+    """The file's; "" for what is no file, cannot be read, or has changed since `began`."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return ""
+            digest = hashlib.sha256()
+            while part := file.read(1 << 20):
+                digest.update(part)
+            return digest.hexdigest() if os.fstat(file.fileno()).st_ctime < began else ""
+    except OSError:
+        return ""
+
+
+def _clear(folder: Path) -> None:
+    # rm(1) knows folders that are deeper than Python's stack.
+    subprocess.run(["rm", "-rf", "--one-file-system", "--", str(folder)], check=True)
+
+
+def _result(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return {"at": state.now(), "ok": True, "error": "", **work()}
+    except (Failed, OSError, subprocess.SubprocessError) as error:
+        return {"at": state.now(), "ok": False, "error": str(error)}

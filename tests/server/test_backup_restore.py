@@ -1,0 +1,134 @@
+"""A server is backed up, lost, and made again from its backup; and a student gets a folder back while they work."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from canvas import key_and_secret
+from conftest import server
+from machines import Machine, hubrun
+
+from hubrun import params
+from hubrun.lms.browser import Browser
+from hubrun.lms.connect_to import Route
+from lti_platform import signed_form
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(2400)]
+
+REPOSITORY = "/mnt/backup"
+# What must be the same byte for byte; databases by what is in them, since the hub notes each launch.
+SAME = """
+{ find /var/lib/docker/volumes -path '*jupyterhub-user-ada/_data*' -not -path '*/.*' -type f
+  find /srv/nbgrader /etc/letsencrypt/live /etc/letsencrypt/archive -follow -type f
+  ls /etc/jupyterhub/*.env /etc/jupyterhub/conf.d/90-local.py /var/lib/jupyterhub/cookie_secret; } |
+    grep -v -e backup -e gradebook.db | sort | xargs sha256sum
+"""
+PEOPLE = """python3 -c "
+import sqlite3
+for file, query in (('lti_people', 'SELECT user FROM person'), ('lti_people', 'SELECT * FROM stable_id'), ('jupyterhub', 'SELECT name FROM groups')):
+    print(sorted(sqlite3.connect(f'file:/var/lib/jupyterhub/{file}.sqlite?mode=ro', uri=True).execute(query)))" """
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    yield from server("backup")
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Where backups go, and with which password."""
+    password = tmp_path_factory.mktemp("safe") / "password"
+    password.write_text("the words on paper in an envelope\n")
+    return ["--set", f"backup_to={REPOSITORY}", "--set", f"backup_password_file={password}"]
+
+
+def launched(machine: Machine, key: tuple[str, str], user: str = "ada") -> Browser:
+    """A browser in which Canvas has launched this person into their course, with their server running."""
+    site = params.load(machine.site)
+    browser = Browser(Route.to(site))
+    launch = browser.launch(site.launch_url, signed_form(site.launch_url, *key, user))
+    assert launch.user == user, launch.came
+    browser.start(180)
+    return browser
+
+
+def test_a_site_comes_back_from_its_backup_and_the_same_launch_reaches_the_same_notebook(
+    machine: Machine, given: list[str], tmp_path: Path
+) -> None:
+    ended = hubrun("practice", "--name", machine.name, seconds=600)
+    assert ended.code == 0, ended.tail
+    key = key_and_secret(machine)
+    with launched(machine, key) as browser:
+        browser.run_cell("import os; os.makedirs('week1', exist_ok=True)")
+        browser.write_file("week1/essay.txt", "three pages")
+        plan = hubrun("run", "backup", machine.site, "--check", *given)
+        assert plan.code == 2, plan.tail
+        assert machine.run("command -v restic || true") == ""
+        backup = hubrun("run", "backup", machine.site, *given, seconds=600)
+        assert backup.code == 0, backup.tail
+        again = hubrun("run", "backup", machine.site, *given)
+        assert again.code == 0 and {status for _, status in again.results} == {"ok"}, again.tail
+
+        # One folder, by name and date, while she works.
+        browser.run_cell("kept = 41; import shutil; shutil.rmtree('week1'); os.symlink('/etc', 'week1')")
+        one = ["--set", "restore_person=ada", "--set", "restore_path=week1"]
+        restored = hubrun("run", "restore", machine.site, *given, *one)
+        assert restored.code == 0, restored.tail
+        day = machine.run("hubrun-backup list").split()[0]
+        assert browser.read_file(f"restored-{day}/week1/essay.txt") == "three pages"
+        assert "42" in browser.run_cell("print(kept + 1)")
+        browser.run_cell("os.remove('week1'); open(f'restored.txt', 'w').write('x')")
+        assert hubrun("run", "restore", machine.site, *given, *one, "--check").code == 0
+
+    refused = hubrun("run", "restore", machine.site, *given, "--set", "restore_site=latest")
+    assert refused.code == 1 and "this site has people already" in refused.output, refused.tail
+
+    machine.run("systemctl start hubrun-backup", seconds=300)
+    before, people = machine.run(SAME), machine.run(PEOPLE)
+    kept = tmp_path / "repository.tar"
+    machine.run(f"tar -C {REPOSITORY} -cf /root/repository.tar .")
+    machine.docker("cp", f"{machine.info['container']}:/root/repository.tar", str(kept))
+    digest = hashlib.sha256(kept.read_bytes()).hexdigest()
+
+    machine.reset()
+    fresh = Machine(machine.name)
+    ended = hubrun("practice", "--name", fresh.name, seconds=600)
+    assert ended.code == 0, ended.tail
+    fresh.docker("cp", str(kept), f"{fresh.info['container']}:/root/repository.tar")
+    fresh.run(
+        f"sha256sum /root/repository.tar | grep -q {digest} && mkdir -p {REPOSITORY} && tar -C {REPOSITORY} -xf /root/repository.tar"
+    )
+    assert fresh.run(SAME) != before
+    restored = hubrun("run", "restore", fresh.site, *given, "--set", "restore_site=latest", seconds=600)
+    assert restored.code == 0, restored.tail
+    assert fresh.run(SAME) == before
+    assert fresh.run(PEOPLE) == people
+    with launched(fresh, key) as browser:
+        assert browser.read_file(f"restored-{day}/week1/essay.txt") == "three pages"
+    again = hubrun("run", "restore", fresh.site, *given, "--set", "restore_site=latest", "--check")
+    assert again.code == 0, again.tail
+    ended = hubrun("install", fresh.site, seconds=600)
+    assert ended.code == 0, ended.tail
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (["backup_to=/mnt/nowhere/else", "restore_person=ada"], "there is no repository"),
+        (["backup_to=rest:http://127.0.0.1:9/", "restore_person=ada"], "it is not reached"),
+        (["backup_to=sftp:me@127.0.0.1:hub", "backup_host_fingerprint=SHA256:" + "A" * 43, "restore_person=ada"], "the host key of 127.0.0.1 is none with"),
+        (["restore_person=ada", "restore_path=week9"], "week9 is not in the backup"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_the_backups_of_the_site_go_on(
+    machine: Machine, given: list[str], changes: list[str], says: str
+) -> None:
+    here = Machine(machine.name)
+    settings = here.run("cat /etc/jupyterhub/backup.json")
+    ended = hubrun("run", "restore", here.site, *given, *(word for each in changes for word in ("--set", each)))
+    assert ended.code == 1 and says in ended.error, ended.tail
+    assert here.run("cat /etc/jupyterhub/backup.json") == settings
+    assert "ready" in here.run("hubrun-backup look")
