@@ -11,6 +11,7 @@ CONSUMERS = "/etc/jupyterhub/consumers.d"
 DEFAULT_CONSUMER = "default"
 PROXY_ENV = "/etc/jupyterhub/proxy.env"
 VERIFY_ENV = "/etc/jupyterhub/verify.env"
+METRICS_ENV = "/etc/jupyterhub/metrics.env"
 PROXY_FOLDER = f"{VENV}/proxy"
 STATE = "/var/lib/jupyterhub"
 # By this a server of the image that is there was started (resources/started_once.py). Root's.
@@ -44,6 +45,9 @@ FILTER_UNIT = f"/etc/systemd/system/{FILTER}.service"
 FILTER_SOCKET_UNIT = f"/etc/systemd/system/{FILTER}.socket"
 FILTER_SOCKET = f"/run/{FILTER}.sock"
 PROXY_USER = "jupyterhub-proxy"
+# What the timers keep (hubrun_hub/watching), and where alarms are sent to.
+KEPT = "/var/lib/hubrun"
+ALERTS = "/etc/jupyterhub/alerts.json"
 
 
 def program(name: str, python: str = "/usr/bin/python3") -> str:

@@ -13,6 +13,7 @@ from hubrun.cli.params import params_command
 from hubrun.cli.people import people
 from hubrun.cli.practice import practice
 from hubrun.cli.records import records
+from hubrun.cli.status import status
 from hubrun.errors import BadInput, HubrunError
 from hubrun.redaction.secret import Secret
 from hubrun.terminal import echo, show_uncaught
@@ -29,10 +30,11 @@ def hubrun() -> None:
       do it:                         ./hubrun install params/SITE.yaml
       or step by step, in a browser: ./hubrun lab params/SITE.yaml
     What comes after the install:    ./hubrun run NN params/SITE.yaml
+      how it is:                     ./hubrun status params/SITE.yaml
     """
 
 
-for command in (install, lab, launch, params_command, people, plan, practice, records, run):
+for command in (install, lab, launch, params_command, people, plan, practice, records, run, status):
     hubrun.add_command(command)
 
 

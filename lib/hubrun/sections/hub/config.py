@@ -35,6 +35,7 @@ from hubrun.server_paths import (
     FILTER_UNIT,
     HUB_CODE,
     LIB,
+    METRICS_ENV,
     NETWORK,
     PROXY_ENV,
     PROXY_USER,
@@ -180,6 +181,24 @@ def tests(site: Site) -> list[Test]:
             'ps -o user:64= -p "$(systemctl show jupyterhub -p MainPID --value)"',
             prints=rf"^{re.escape(site.hub_user)}\s*$", remedy="See User= in: systemctl cat jupyterhub",
         ),
+        *(_metrics_tests() if site.metrics else []),
+    ]  # fmt: skip
+
+
+def _metrics_tests() -> list[Test]:
+    """Tests that Prometheus's token reads the figures and nothing else, and that nobody reads them without it."""
+    # The token comes by standard input: nothing of it is among the processes (curl(1), -H @-).
+    ask = f"""
+. {METRICS_ENV}
+printf 'Authorization: token %s\\n' "$HUBRUN_METRICS_TOKEN" | curl -sS -o /dev/null -w '%{{http_code}}' -H @- """
+    hub, remedy = "http://127.0.0.1:8000/hub", "See journalctl -u jupyterhub -n 50"
+    return [
+        Test("Prometheus's token reads the hub's figures", f"{ask}{hub}/metrics", "^200$", remedy=remedy),
+        Test("Prometheus's token reads nothing else", f"{ask}{hub}/api/users", "^403$", remedy=remedy),
+        Test(
+            "nobody reads the figures without it", f"curl -sS -o /dev/null -w '%{{http_code}}' {hub}/metrics",
+            "^(302|401|403)$", remedy=remedy,
+        ),
     ]  # fmt: skip
 
 
@@ -243,10 +262,11 @@ def folder(site: Site) -> Resource:
 
 
 def tokens(site: Site) -> list[Resource]:
-    """The token between hub and proxy, and the one with which 06_verify removes its test users."""
+    """The token between hub and proxy, the one with which 06_verify removes its test users, and Prometheus's."""
     return [
         SecretFile(PROXY_ENV, ("CONFIGPROXY_AUTH_TOKEN",), owner(site)),
         SecretFile(VERIFY_ENV, ("HUBRUN_VERIFY_TOKEN",), owner(site)),
+        *([SecretFile(METRICS_ENV, ("HUBRUN_METRICS_TOKEN",), owner(site))] if site.metrics else []),
     ]
 
 
