@@ -72,7 +72,7 @@ server.check(*ran_before(site, "01_server", "02_hub_lti", "03_https", "04_docker
 # %% [markdown]
 # ## Timers
 #
-# `hubrun-measure.timer` measures once an hour how much each person's home and each course takes, with the lowest priority, and keeps the figures in `/var/lib/hubrun`, which only root may read.
+# `hubrun-measure.timer` measures once an hour how much each person's home and each course takes, and how many updates wait, with the lowest priority, and keeps the figures in `/var/lib/hubrun`, which only root may read.
 #
 # `hubrun-watch.timer` looks at the server every five minutes: the hub, its proxy, nginx and Docker, the certificate (less than 14 days), the disk (more than 85 % used), memory, the students' image, starts that fail, the backup. When something is wrong at two looks in a row, you get one message that says what it is and what to do, and one when it is over. The same thing is said again after a day if it is broken, and after a week if it is a warning; never twice within a day. Messages name no students.
 #

@@ -208,8 +208,7 @@ def test_what_comes_and_goes_is_not_told_twice_within_a_day() -> None:
     assert sum(["disk /" in each for each in said]) == 1
     assert sum(["over disk /" in each for each in said]) == 1
     assert operator.now - NOW < DAY
-    operator.look(FULL, after=DAY)
-    assert operator.look(FULL) == ["disk /"]
+    assert operator.look(FULL, after=DAY) == ["disk /"]
 
 
 def test_what_gets_worse_is_told_at_once() -> None:

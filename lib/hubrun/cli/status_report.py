@@ -168,10 +168,9 @@ def _backup(seen: dict[str, Any]) -> str:
 
 def _updates(seen: dict[str, Any]) -> str:
     updates = seen["updates"]
-    said = (
-        f"{updates['waiting']} wait, {updates['security']} of them for security" if updates["waiting"] else "none wait"
-    )
-    return said + (", a reboot waits" if updates["reboot"] else "")
+    waiting, security = updates["waiting"], updates["security"]
+    said = f"{waiting} wait, {security} of them for security" if waiting else "none wait"
+    return ("not counted" if waiting is None else said) + (", a reboot waits" if updates["reboot"] else "")
 
 
 def _alarms(seen: dict[str, Any]) -> str:

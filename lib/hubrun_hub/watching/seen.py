@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
 import socket
 import sqlite3
 import ssl
@@ -24,7 +23,7 @@ from typing import Any
 
 from hubrun_hub import student_volume
 from hubrun_hub.docker_filter import settings
-from hubrun_hub.watching import kept, starts, usage
+from hubrun_hub.watching import kept, starts, updates, usage
 
 UNITS = (
     "jupyterhub.service",
@@ -48,7 +47,7 @@ def look(domain: str) -> dict[str, Any]:
     """
     parts: dict[str, Callable[[], Any]] = {
         "units": units, "hub": hub, "certificate": lambda: certificate(domain), "disks": disks, "memory": memory,
-        "docker": docker, "starts": last_starts, "updates": updates, "backup": lambda: kept.read("backup"),
+        "docker": docker, "starts": last_starts, "updates": updates.state, "backup": lambda: kept.read("backup"),
         "alarms": lambda: kept.read("alarms"), "usage": lambda: kept.read("usage"),
     }  # fmt: skip
     found: dict[str, Any] = {"at": time.time(), "domain": domain, "host": socket.gethostname(), "unread": {}}
@@ -222,21 +221,3 @@ def last_starts() -> list[dict[str, Any]]:
         raise OSError(done.stderr.decode(errors="replace").strip())
     lines = reversed(done.stdout.decode(errors="replace").splitlines())
     return [each._asdict() for each in starts.starts(lines)]
-
-
-def updates() -> dict[str, Any]:
-    """waiting and security: how many updates; by_itself: whether they are installed by a timer, and `last`, when it did.
-
-    reboot: whether something installed takes effect only after one.
-    """
-    # For looking only: without a lock, and without the caches that apt would write: apt.conf(5), Dir::Cache.
-    quiet = ("-o", "Debug::NoLocking=1", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=")
-    # Inst openssl [3.0.11] (3.0.15 Debian-Security:12/stable-security [amd64])
-    new = re.findall(r"^Inst \S+ (?:\[\S+\] )?\((.*)", _run("apt-get", "-s", *quiet, "dist-upgrade"), re.MULTILINE)
-    settings = _run("apt-config", "dump", "APT::Periodic::Unattended-Upgrade")
-    stamp = Path("/var/lib/apt/periodic/unattended-upgrades-stamp")
-    return {
-        "waiting": len(new), "security": sum("security" in each.lower() for each in new),
-        "by_itself": '"1"' in settings, "last": stamp.stat().st_mtime if stamp.exists() else None,
-        "reboot": Path("/run/reboot-required").exists(),
-    }  # fmt: skip
