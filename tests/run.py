@@ -15,7 +15,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 # Programs that the tests call beside .venv, with their Debian packages; Chromium, with fonts, is for those in a browser.
 TEST_TOOLS = {
     "gpg": ["gnupg"], "openssl": ["openssl"], "ps": ["procps"], "ssh-keygen": ["openssh-client"], "nft": ["nftables"],
-    "mkfs.ext4": ["e2fsprogs"],
+    "mkfs.ext4": ["e2fsprogs"], "logrotate": ["logrotate"],
 }  # fmt: skip
 BROWSER = {"chromium": ["chromium", "fonts-dejavu-core", "fonts-liberation"]}
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hubrun.control_characters import in_one_line
 from hubrun.records.ledger import summary
 
 # Exit code → word and sign, as plugins of monitors have them (Monitoring Plugins Development Guidelines, "Return codes").
@@ -49,8 +50,8 @@ class SiteStatus:
     def lines(self) -> list[tuple[int, str, str]]:
         """A line for each trouble: its code, what it is, what to do."""
         if self.error:
-            return [(3, self.error, "")]
-        return [(_LEVELS[each["level"]], each["text"], each["do"]) for each in self.troubles]
+            return [(3, in_one_line(self.error), "")]
+        return [(_LEVELS[each["level"]], in_one_line(each["text"]), each["do"]) for each in self.troubles]
 
     @property
     def as_of(self) -> str:
@@ -69,7 +70,7 @@ class SiteStatus:
         found = {}
         for name, says in _FACTS.items():
             try:
-                found[name] = says(self.seen)
+                found[name] = in_one_line(says(self.seen))
             except (KeyError, TypeError):  # it is in `unread`, or of another version
                 found[name] = "not known"
         return found
@@ -96,7 +97,8 @@ class SiteStatus:
             Table("By course", ("course", "people", "course folder", "their homes", "memory now"), courses, 4),
             Table("Last starts", ("when", "person", "came to"), last),
         ]
-        return [table for table in every if table.rows]
+        # What a server, or a student's, said of itself gives no orders where it is shown.
+        return [replace(each, rows=[list(map(in_one_line, row)) for row in each.rows]) for each in every if each.rows]
 
 
 def size(megabytes: int | None) -> str:

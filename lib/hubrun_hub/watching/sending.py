@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import smtplib
 import ssl
@@ -64,10 +65,10 @@ def _mail(settings: Mapping[str, Any], subject: str, text: str) -> None:
 def _post(settings: Mapping[str, Any], subject: str, text: str) -> None:
     # {"text": …} is what Slack, Mattermost, Rocket.Chat, Google Chat, and Discord at …/slack take.
     body = json.dumps({"text": f"{subject}\n{text}"}).encode()
-    request = urllib.request.Request(settings["webhook"], body, {"Content-Type": "application/json"})
     try:
+        request = urllib.request.Request(settings["webhook"], body, {"Content-Type": "application/json"})
         urllib.request.urlopen(request, timeout=_SECONDS).close()  # nosec B310 - https, by the schema
     except urllib.error.HTTPError as error:
         raise NotSent(f"the webhook answers with {error.code}") from None
-    except (OSError, ValueError) as error:  # whatever it says, it must not say the address
+    except (OSError, ValueError, http.client.HTTPException) as error:  # whatever it says, it must not say the address
         raise NotSent(f"the webhook: {getattr(error, 'reason', None) or type(error).__name__}") from None

@@ -84,7 +84,6 @@ def test_a_site_without_a_time_zone_keeps_that_of_its_server() -> None:
     ]
 
 
-@pytest.mark.skipif(not shutil.which("logrotate"), reason="needs logrotate")
 def test_logrotate_takes_the_days_for_the_logs_of_others_too(tmp_path: Path) -> None:
     """The first file of the folder has nothing but them; the second is the distribution's."""
     (rotation,) = (each for each in upkeep.upkeep(site(log_days=9)) if getattr(each, "path", "") == upkeep.ROTATION)
