@@ -76,10 +76,10 @@ def _why(error: Exception) -> str:
 
 
 def _run(*command: str, data: bytes = b"", fails: str = "") -> str:
-    """What the command prints. fails: a part of what it says when it fails for a reason that is none to us."""
+    """What the command prints. fails: what it says, in lower case, when it fails for a reason that is none to us."""
     done = subprocess.run(command, input=data, capture_output=True, check=False, timeout=_ANSWER_S)
     said, wrong = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
-    if done.returncode and not (fails and fails in wrong):
+    if done.returncode and not (fails and fails in wrong.lower()):
         raise subprocess.CalledProcessError(done.returncode, command, said, wrong)
     return said
 
@@ -155,12 +155,13 @@ def docker() -> dict[str, Any]:
 
     A server has `user`, `image` (its id), `memory_mb` (None where it is not known), `limit_mb` and `since` (RFC 3339).
     """
+    # Where the engine does not answer, this says so; `docker info` does not.
+    ids = _run("docker", "ps", "-q", "--no-trunc", "--filter", "name=^/?jupyter-").split()
     live, swarm = _run("docker", "info", "-f", "{{.LiveRestoreEnabled}} {{.Swarm.LocalNodeState}}").split()
     name = settings.load().images[0]
-    image = _run("docker", "image", "inspect", "-f", "{{.Id}}", name, fails="No such image").strip()
-    ids = _run("docker", "ps", "-q", "--no-trunc", "--filter", "name=^/?jupyter-").split()
+    image = _run("docker", "image", "inspect", "-f", "{{.Id}}", name, fails="no such image").strip()
     # One of them may end meanwhile: the others are told all the same.
-    told = json.loads(_run("docker", "inspect", *ids, fails="No such object")) if ids else []
+    told = json.loads(_run("docker", "inspect", *ids, fails="no such object")) if ids else []
     return {
         "live_restore": live == "true", "swarm": swarm == "active", "image": name, "image_id": image,
         "servers": [server for each in told if (server := _server(each))],
