@@ -44,6 +44,9 @@ ca_certificates: list = []  # PEM files here with CAs that the server must trust
 http_proxy: str = ""  # the proxy through which the server, and students' containers, reach the outside: http://proxy.example.edu:3128; empty: none
 no_proxy: list = []  # what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]
 upgrade: str = "full"  # which updates to install: none, security or full
+updates_hour: int = 6  # hour at which security updates are installed by themselves, in the server's time zone, and within 60 minutes of it
+timezone: str = ""  # time zone of the server, students' containers and due dates: Europe/Zurich; empty: as the server has it, and UTC for the others
+log_days: int = 0  # remove the server's logs after so many days; 0: as the distribution does
 extra_packages: list = []  # Debian packages to install in addition to ours
 admin_user: str = ""  # person's login to create, with sudo; empty: none
 admin_ssh_key_file: str = ""  # public key file here for admin_user to log in with
@@ -140,7 +143,9 @@ server.ensure(Packages(*tools, *upkeep.packages(site), *site.extra_packages))
 # %% [markdown]
 # ## What the server does by itself
 #
-# It installs security updates each morning, and no other updates (with `upgrade: none` it installs none: updates are then your task). It never reboots by itself. A timer rotates the logs each day, because a minimal server has no cron, and systemd's journal keeps at most 1 GB.
+# It installs security updates each day within an hour of `updates_hour` (6 o'clock in the server's time zone), and no other updates (with `upgrade: none` it installs none: updates are then your task). Choose an hour when nobody works: a service whose package is updated restarts. Students' containers go on while Docker does. It never reboots by itself: `./hubrun status` says that updates wait for a reboot, and you choose the hour.
+#
+# A timer rotates the logs each day, because a minimal server has no cron, and systemd's journal keeps at most 1 GB. With `log_days` the journal, in which the hub's log is, and the rotated logs of nginx and others are removed after so many days (nginx's at the latest after 14, as the distribution has it).
 #
 # By hand: `sudo apt-get install unattended-upgrades logrotate`, `systemctl list-timers`
 
@@ -169,6 +174,16 @@ server.check(host_name.test())
 
 # %%
 server.ensure(TimeSync())
+
+# %% [markdown]
+# ## Time zone
+#
+# Only if `timezone` is set. Times in logs, the hours of timers and `updates_hour` are then in this time zone, and so are students' containers (`TZ`, from the next start of each server) and nbgrader's due dates: formgrader shows them, and takes what a teacher types, in this time zone, in summer and in winter. In the gradebook they stay in UTC. Programs that run already go on in the zone before until they restart.
+#
+# By hand: `sudo timedatectl set-timezone Europe/Zurich`
+
+# %%
+server.ensure(*upkeep.time_zone(site))
 
 # %% [markdown]
 # ## Swap

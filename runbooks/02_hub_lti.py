@@ -93,6 +93,7 @@ outside_course: str = "server"  # what people get who launch from a course as ne
 admin_users: list = []  # who administers the hub: hub users, or what the LMS says of them in lti_username_key
 adopt_users: bool = False  # a hub that was set up by hand: a person takes the hub user, with the files, whose name their lti_username_key says
 idle_minutes: int = 60  # stop a student's server after this many idle minutes; 0: never
+metrics: bool = False  # the hub's figures for Prometheus at /hub/metrics, with a token that is made on the server
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
 canvas_tool_name: str = "JupyterHub"  # name of the tool in the LMS
 check: bool = False  # True: show what would change and touch nothing
@@ -172,7 +173,7 @@ server.ensure(hub_setup.proxy())
 #
 # Who may launch. For LTI 1.1: the pair of key and secret with which the LMS signs launches. For LTI 1.3: the issuer with its client ids. The same for each of `consumers`. The hub reads these files at each launch, so nothing has to be restarted when a consumer is added or removed.
 #
-# Then two tokens: one between the hub and the proxy, and one with which `06_verify` may remove its own test users and nothing else.
+# Then two tokens: one between the hub and the proxy, and one with which `06_verify` may remove its own test users and nothing else. With `metrics: true` there is a third, `HUBRUN_METRICS_TOKEN` in `/etc/jupyterhub/metrics.env`, with which Prometheus reads the hub's figures and nothing else (`docs/status.md`).
 #
 # All secrets are made on the server, from its random numbers, in files that only the hub can read. They are never shown here; `05_canvas` says how you read them on the server. When this step runs again, it keeps them. A file that was lost or damaged is made again, and the plan says what follows.
 #

@@ -39,6 +39,7 @@ sudo_password_file: str = ""  # file here that holds the sudo password; empty: n
 ca_certificates: list = []  # PEM files here with CAs that the server must trust (an institution's proxy or registry)
 http_proxy: str = ""  # the proxy through which the server, and students' containers, reach the outside: http://proxy.example.edu:3128; empty: none
 no_proxy: list = []  # what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]
+timezone: str = ""  # time zone of the server, students' containers and due dates: Europe/Zurich; empty: as the server has it, and UTC for the others
 hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
 docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docker's own apt repository
 docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it

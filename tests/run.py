@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 TEST_TOOLS = {
     "gpg": ["gnupg"], "openssl": ["openssl"], "ps": ["procps"], "ssh-keygen": ["openssh-client"], "nft": ["nftables"],
     "mkfs.ext4": ["e2fsprogs"], "mkfs.btrfs": ["btrfs-progs"], "rsync": ["rsync"], "curl": ["curl", "ca-certificates"],
-    "restic": ["restic"], "sshd": ["openssh-server"],
+    "restic": ["restic"], "sshd": ["openssh-server"], "logrotate": ["logrotate"],
 }  # fmt: skip
 BROWSER = {"chromium": ["chromium", "fonts-dejavu-core", "fonts-liberation"]}
 

@@ -11,6 +11,7 @@ CONSUMERS = "/etc/jupyterhub/consumers.d"
 DEFAULT_CONSUMER = "default"
 PROXY_ENV = "/etc/jupyterhub/proxy.env"
 VERIFY_ENV = "/etc/jupyterhub/verify.env"
+METRICS_ENV = "/etc/jupyterhub/metrics.env"
 PROXY_FOLDER = f"{VENV}/proxy"
 STATE = "/var/lib/jupyterhub"
 # By this a server of the image that is there was started (resources/started_once.py). Root's.
@@ -59,6 +60,9 @@ BACKUP_SSH = "/etc/jupyterhub/backup-ssh"
 BACKUP_STATE = "/var/lib/hubrun/backup.json"
 BACKUP_UNIT = "/etc/systemd/system/hubrun-backup.service"
 BACKUP_TIMER = "/etc/systemd/system/hubrun-backup.timer"
+# What the timers keep (hubrun_hub/watching), and where alarms are sent to.
+KEPT = "/var/lib/hubrun"
+ALERTS = "/etc/jupyterhub/alerts.json"
 # What later runbooks need of these, and find only where they were run.
 LEFT = {
     "02_hub_lti": (f"{VENV}/bin/jupyterhub", CONFIG, HUB_UNIT),

@@ -30,10 +30,13 @@ from hypothesis import strategies as st
 import aptrepo
 from hubrun.desired.resource import Action, Resource, Result, facts, unified
 from hubrun.params import Site
+from hubrun.redaction.secret import Secret
+from hubrun.resources.alerts_arrive import AlertsArrive
 from hubrun.resources.apt_source import AptSource
 from hubrun.resources.conditional import Repaired, WhenFileHas
 from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Network
 from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File, OnlyFiles
+from hubrun.resources.given_secret import GivenSecret
 from hubrun.resources.hub_database import HubDatabase
 from hubrun.resources.idle_servers import IdleServers
 from hubrun.resources.image import CurrentImage, Image
@@ -44,7 +47,8 @@ from hubrun.resources.secret_file import CookieSecret, SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.source_tree import SourceTree, Superseded, sources
 from hubrun.resources.started_once import StartedOnce
-from hubrun.resources.system import CA_FOLDER, CertificateAuthorities, HostEntry, Swap, TimeSync
+from hubrun.resources.system import CA_FOLDER, CertificateAuthorities, HostEntry, Swap, TimeSync, TimeZone
+from hubrun.resources.timers import TimerHour
 from hubrun.resources.users import AuthorizedKey, NotInGroups, OnlyMembers, User
 from hubrun.resources.venv import Venv, pins
 from hubrun.sections.docker_spawner.docker_setup import container_tests
@@ -114,6 +118,10 @@ LOGS = DaemonSettings((("log-driver", "local"), ("live-restore", True)))
 LOGS_TEXT = '{\n  "log-driver": "local",\n  "live-restore": true\n}\n'
 AUTHORITY = CertificateAuthorities((PEM,))
 AUTHORITY_PATH = f"{CA_FOLDER}/hubrun-{sha256(PEM)[:16]}.crt"
+GIVEN = GivenSecret("/etc/jupyterhub/alerts.json", Secret("s3cr3t-of-the-relay", "alerts"))
+GIVEN_DIGEST = sha256("saltys3cr3t-of-the-relay")
+ARRIVE = AlertsArrive(("it@example.edu",), "/etc/jupyterhub/alerts.json", "say-so", "/var/lib/hubrun/alerts-arrive")
+DAILY = TimerHour("apt-daily-upgrade.timer", 3)
 NGINX = Service("nginx", watches=("/etc/nginx/sites-enabled", "/etc/nginx/nginx.conf"), reloads=True)
 HUB = Service("jupyterhub", watches=("/etc/jupyterhub/conf.d",))
 RUNS = "LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNeedDaemonReload=no\n"
@@ -244,6 +252,14 @@ PLANS: dict[str, Plan] = {
         SECRETS, "state=644|root:root\nnames=LTI_CLIENT_KEY LTI_CLIENT_SECRET ",
         [("close /etc/jupyterhub/lti.env to others (now 644|root:root)", "chmod 0600", "chown jupyterhub:jupyterhub", "not urandom")],
     ),
+    "the operator's secret is there": (GIVEN, f"salt=salty\ndigest={GIVEN_DIGEST}\nstate=600|root:root", []),
+    "no secret of the operator's": (GIVEN, "", [("write /etc/jupyterhub/alerts.json", "umask 077", "not s3cr3t")]),
+    "the operator gave another secret": (GIVEN, f"salt=other\ndigest={GIVEN_DIGEST}\nstate=600|root:root", [("replace /etc/jupyterhub/alerts.json", "not s3cr3t")]),
+    "the operator's secret is open to others": (GIVEN, f"salt=salty\ndigest={GIVEN_DIGEST}\nstate=644|root:root", [("close /etc/jupyterhub/alerts.json to others (now 644|root:root)", "chmod 0600")]),
+    "a secret that the operator gives no longer": (GivenSecret("/etc/x", None), f"salt=salty\ndigest={GIVEN_DIGEST}\nstate=600|root:root", [("remove /etc/x", "rm -f /etc/x")]),
+    "no secret is given, and none is there": (GivenSecret("/etc/x", None), "", []),
+    "alarms that arrived once": (ARRIVE, "proven=yes", []),
+    "alarms that were sent nowhere yet, or elsewhere": (ARRIVE, "", [("send a test message to it@example.edu", "say-so\n", "sha256sum < /etc/jupyterhub/alerts.json > /var/lib/hubrun/alerts-arrive")]),
     # -- virtual environment and node
     "a fresh server without python": (
         VENV, "python=\nvenv=", [("make /opt/venv", "venv --clear"), ("install uv 0.9.1", "pip install", "--require-hashes"), ("install jupyterhub 6.1.1, pyyaml 6.0.2", "uv pip install")],
@@ -270,6 +286,18 @@ PLANS: dict[str, Plan] = {
     "a container has its host's clock": (TimeSync(), "container=docker\ntimesyncd=not-found", []),
     "the clock runs free": (TimeSync(), "container=none\ntimesyncd=loaded", [("start systemd-timesyncd", "enable --now systemd-timesyncd", "not install")]),
     "a minimal image without timesyncd": (TimeSync(), "container=none\ntimesyncd=not-found", [("start systemd-timesyncd", "install -y systemd-timesyncd")]),
+    "the time zone is set": (TimeZone("Europe/Zurich"), "zone=Europe/Zurich", []),
+    "another time zone": (TimeZone("Europe/Zurich"), "zone=Etc/UTC", [("time zone Europe/Zurich (now Etc/UTC)", "ln -sfn", "exit 45", "/etc/timezone")]),
+    "no time zone": (TimeZone("Europe/Zurich"), "", [("time zone Europe/Zurich (now not set)",)]),
+    "the timer runs at its hour": (DAILY, "TimersCalendar={ OnCalendar=*-*-* 03:00:00 ; next_elapse=Fri 2026-11-27 03:00:00 UTC }", []),
+    "the timer runs when the distribution says": (
+        DAILY, "TimersCalendar={ OnCalendar=*-*-* 06:00:00 ; next_elapse=n/a }",
+        [("let apt-daily-upgrade.timer run at *-*-* 03:00:00 (now *-*-* 06:00:00)", "apt-daily-upgrade.timer.d/hubrun.conf", "daemon-reload", "try-restart apt-daily-upgrade.timer")],
+    ),
+    "the timer runs twice a day": (
+        DAILY, "TimersCalendar={ OnCalendar=*-*-* 03:00:00 ; next_elapse=n/a }\nTimersCalendar={ OnCalendar=*-*-* 18:00:00 ; next_elapse=n/a }",
+        [("let apt-daily-upgrade.timer run at *-*-* 03:00:00 (now *-*-* 03:00:00, *-*-* 18:00:00)",)],
+    ),
     # -- docker
     "no settings of Docker": (LOGS, "", [(f"create {DAEMON_JSON}", "--validate")]),
     "Docker is set": (LOGS, there(LOGS_TEXT), []),

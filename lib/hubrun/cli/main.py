@@ -16,6 +16,7 @@ from hubrun.cli.params import params_command
 from hubrun.cli.people import people
 from hubrun.cli.practice import practice
 from hubrun.cli.records import records
+from hubrun.cli.status import status
 from hubrun.environment import RECORDS
 from hubrun.errors import BadInput, HubrunError
 from hubrun.redaction.secret import Secret
@@ -45,12 +46,13 @@ def hubrun(context: click.Context) -> None:
       do it:                         ./hubrun install params/SITE.yaml
       or step by step, in a browser: ./hubrun lab params/SITE.yaml
     What comes after the install:    ./hubrun run NN params/SITE.yaml
+      how it is:                     ./hubrun status params/SITE.yaml
     """
     if context.invoked_subcommand is None:
         echo("\n".join(overview.lines(overview.sites(RECORDS))))
 
 
-for command in (install, lab, launch, new, params_command, people, plan, practice, records, run):
+for command in (install, lab, launch, new, params_command, people, plan, practice, records, run, status):
     hubrun.add_command(command)
 
 

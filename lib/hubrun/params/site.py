@@ -120,6 +120,21 @@ class Site(AsYamlReads):
     upgrade: Literal["none", "security", "full"] = _param(
         "01 13", "which updates to install: none, security or full", "full"
     )
+    updates_hour: int = _param(
+        "01",
+        "hour at which security updates are installed by themselves, in the server's time zone, and within 60 minutes of it",
+        6,
+        ge=0,
+        le=23,
+    )
+    timezone: kinds.TimeZone = _param(
+        "01 04",
+        "time zone of the server, students' containers and due dates: Europe/Zurich; empty: as the server has it, and UTC for the others",
+        "",
+    )
+    log_days: int = _param(
+        "01", "remove the server's logs after so many days; 0: as the distribution does", 0, ge=0, le=3650
+    )
     extra_packages: list[Annotated[kinds.Package, Given]] = _param(
         "01", "Debian packages to install in addition to ours", []
     )
@@ -202,6 +217,10 @@ class Site(AsYamlReads):
         False,
     )
     idle_minutes: int = _param("02", "stop a student's server after this many idle minutes; 0: never", 60, ge=0)
+
+    metrics: bool = _param(
+        "02", "the hub's figures for Prometheus at /hub/metrics, with a token that is made on the server", False
+    )
 
     # -- 03 HTTPS
     subdomains: bool = _param(
@@ -401,6 +420,23 @@ class Site(AsYamlReads):
         "12", "stop servers that run on an older image and were idle for so many minutes; 0: none", 0, ge=0
     )
 
+    # -- 17 watch
+    alerts_to: list[Annotated[kinds.Email, Given]] = _param(
+        "17", "addresses that get a mail when something is wrong with the server", []
+    )
+    alerts_smtp: kinds.Relay = _param("17", "mail relay for alerts_to: HOST:PORT", "localhost:25")
+    alerts_smtp_user: kinds.Title = _param("17", "login at alerts_smtp; empty: it needs none", "")
+    alerts_smtp_password_env: kinds.Environment = _param(
+        "17", "environment variable here that holds the password of alerts_smtp_user", ""
+    )
+    alerts_smtp_password_file: kinds.LocalPath = _param(
+        "17", "file here that holds the password of alerts_smtp_user", ""
+    )
+    alerts_webhook_env: kinds.Environment = _param(
+        "17", "environment variable here that holds the https address of a webhook that gets the same messages", ""
+    )
+    alerts_webhook_file: kinds.LocalPath = _param("17", "file here that holds the address of that webhook", "")
+
     @model_validator(mode="before")
     @classmethod
     def _without_former(cls, values: object) -> object:
@@ -486,6 +522,8 @@ class Site(AsYamlReads):
             )
         if self.subdomains and self.tls == "acme" and self.acme_dns == "none":
             raise ValueError("subdomains need a certificate for *.domain: set acme_dns, or tls: files (see 03)")
+        if bool(self.alerts_smtp_user) != bool(self.alerts_smtp_password_env or self.alerts_smtp_password_file):
+            raise ValueError("alerts_smtp_user and its password (alerts_smtp_password_env or _file) go together")
         if self.acme_eab_kid and not (self.acme_eab_hmac_env or self.acme_eab_hmac_file):
             raise ValueError("acme_eab_kid needs acme_eab_hmac_env or acme_eab_hmac_file")
         self._check_backup()
@@ -619,6 +657,18 @@ class Site(AsYamlReads):
     def backup_credentials(self) -> Secret | None:
         """The credentials for `backup_to`; None where no parameter names them. Raises BadInput."""
         return _secret_from("backup_credentials", self.backup_credentials_env, self.backup_credentials_file)
+
+    def alerts_smtp_password(self) -> Secret | None:
+        """The password of `alerts_smtp_user`; None where no parameter names one. Raises BadInput."""
+        return _secret_from("alerts_smtp_password", self.alerts_smtp_password_env, self.alerts_smtp_password_file)
+
+    def alerts_webhook(self) -> Secret | None:
+        """The address of the webhook for alarms; None where no parameter names one. Raises BadInput."""
+        found = _secret_from("alerts_webhook", self.alerts_webhook_env, self.alerts_webhook_file)
+        # Whoever has the address may write there: what is wrong with it is said without it.
+        if found and not kinds.is_https(found.reveal()):
+            raise BadInput("is not an https address", "parameter alerts_webhook_env or alerts_webhook_file")
+        return found
 
     def ca_pems(self) -> list[str]:
         """The certificates of `ca_certificates`, one PEM text each. Raises BadInput where a file is none."""

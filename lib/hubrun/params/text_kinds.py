@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import zoneinfo
 from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -55,6 +56,8 @@ _IMAGE = re.compile(
 _DIGEST = re.compile(r"@[A-Za-z][A-Za-z0-9]*(?:[+._-][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}")
 # Canvas API documentation, "Object IDs, SIS IDs, and special IDs", and "Cross-shard IDs".
 _CANVAS_ID = re.compile(r"self|default|site_admin|[0-9]+(~[0-9]+)?|[a-z_]+:.{1,255}")
+# As the tz database names them (its file theory.html, "Timezone identifiers").
+_TIME_ZONE = re.compile(r"UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]{1,30}){1,2}")
 # Not among these: a name that git refuses (git-check-ref-format(1)), or takes for an option.
 NO_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|\.lock(/|$)|^[/-]|[/.]$|^@$")
 
@@ -137,6 +140,18 @@ def _requirement(value: str) -> bool:
     return len(value) <= 1000 and not re.search(r"[$\\`]", value)
 
 
+def _relay(value: str) -> bool:
+    host, _, port = value.rpartition(":")
+    return bool(_HOST.fullmatch(host) and re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536)
+
+
+def _time_zone(value: str) -> bool:
+    try:
+        return bool(_TIME_ZONE.fullmatch(value)) and bool(zoneinfo.ZoneInfo(value))
+    except (zoneinfo.ZoneInfoNotFoundError, OSError, ValueError):
+        return False
+
+
 def _free(most: int) -> Callable[[str], bool]:
     return lambda value: len(value) <= most
 
@@ -192,6 +207,8 @@ NoProxy = Annotated[
     ),
 ]
 Email = Annotated[str, _kind(_EMAIL.fullmatch, "an e-mail address, such as it@example.edu")]
+Relay = Annotated[str, _kind(_relay, "HOST:PORT of a mail relay, such as smtp.example.edu:587", empty=False)]
+TimeZone = Annotated[str, _kind(_time_zone, "a time zone by its name, such as Europe/Zurich or UTC")]
 Id = Annotated[str, _kind(_ID.fullmatch, "an id as the LMS shows it, without spaces or quotes")]
 KeyId = Annotated[str, _kind(_KEY_ID.fullmatch, "a key id as the certificate authority shows it")]
 CanvasId = Annotated[str, _kind(_CANVAS_ID.fullmatch, "the number in Canvas's address, or such as sis_course_id:…")]

@@ -1,4 +1,4 @@
-"""What belongs to the machine as a whole: host name, swap, clock, certificate authorities."""
+"""What belongs to the machine as a whole: host name, swap, clock, time zone, certificate authorities."""
 
 from __future__ import annotations
 
@@ -155,6 +155,39 @@ echo "timesyncd=$(systemctl show systemd-timesyncd -p LoadState --value)"
         there = now.get("timesyncd") == "loaded"
         install = "" if there else REPAIR_PACKAGES + REFRESH + f"{APT} install -y systemd-timesyncd\n"
         return [Action("start systemd-timesyncd", install + start, start, seconds=600)]
+
+
+@dataclass(frozen=True)
+class TimeZone(Resource):
+    """The server's time zone, by its name ("Europe/Zurich"); the package tzdata is there.
+
+    What runs already has read the zone, and goes on with the one before until it is started again: tzset(3).
+    """
+
+    name: str
+
+    label_format = "time zone {name}"
+
+    @override
+    def probe(self) -> str:
+        return "readlink /etc/localtime | sed -n 's#.*/zoneinfo/#zone=#p'"
+
+    @override
+    def plan(self, found: str) -> list[Action]:
+        now = facts(found).get("zone", "not set")
+        if now == self.name:
+            return []
+        # Not by timedatectl: it needs D-Bus, which a minimal server lacks. /etc/timezone: Debian's own, until version 12.
+        script = quote(
+            """zone={}
+            [ -e "/usr/share/zoneinfo/$zone" ] || exit 45
+            ln -sfn "/usr/share/zoneinfo/$zone" /etc/localtime
+            [ ! -e /etc/timezone ] || echo "$zone" > /etc/timezone""",
+            self.name,
+        )
+        unknown = (f"the server knows no time zone {self.name}", "Choose one of: timedatectl list-timezones")
+        shown = quote("timedatectl set-timezone {}", self.name)
+        return [Action(f"time zone {self.name} (now {now})", script, shown, exit_codes={45: unknown})]
 
 
 def _sha256(text: str) -> str:

@@ -22,7 +22,7 @@ from nbgrader.server_extensions.formgrader.formgrader import FormgradeExtension
 from tornado import web
 from traitlets.config import Config
 
-from . import courses, pages, student_names
+from . import courses, due_dates, pages, student_names
 
 LINKS = "courses"
 
@@ -101,7 +101,7 @@ def _of_course(handler: Any, course: str, base: str, settings: dict[str, Any]) -
     """The handler for one course: its links lead to the course's formgrader, and its settings are the course's."""
     return type(
         handler.__name__,
-        (pages.guard(handler), student_names.StudentNames, handler),
+        (pages.guard(handler), student_names.StudentNames, due_dates.DueDates, handler),
         {
             "course": course,
             "base_url": property(lambda _: base),

@@ -64,6 +64,11 @@ class Container:
 @pytest.fixture
 def spawner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The spawner that the rendered file gives the hub."""
+    return rendered(monkeypatch, tmp_path)
+
+
+def rendered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **changes: Any) -> Any:
+    """The same, of a site with other parameters."""
     module = ModuleType("dockerspawner")
     module.DockerSpawner = Container  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "dockerspawner", module)
@@ -74,7 +79,8 @@ def spawner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.delitem(sys.modules, "hubrun_hub.starting.newer_image", raising=False)
     c = SimpleNamespace(JupyterHub=SimpleNamespace(), Spawner=SimpleNamespace(), DockerSpawner=SimpleNamespace())
     links = [{"repo": "https://github.com/school/course.git"}, {"repo": "http://git.example.edu:8080/x"}]
-    site = Site(site="x", domain="hub.example.edu", nbgrader=False, git_links=links)
+    parameters = {"site": "x", "domain": "hub.example.edu", "nbgrader": False, "git_links": links}
+    site = Site(**(parameters | changes))
     (tmp_path / "cookie_secret").write_text("ab" * 32)
     (tmp_path / "docker-filter.json").write_text(config.filter_settings(site))
     text = config.render("40-docker.py", site).replace(server_paths.STATE, str(tmp_path))
@@ -146,6 +152,21 @@ def test_a_containers_name_is_one_persons_and_says_nobodys(spawner: Any) -> None
     assert called("ada") == names[0], "and stays, so that a container is found again"
     for name in names:
         assert re.fullmatch("jupyter-[0-9a-f]{32}", name)
+
+
+@pytest.mark.parametrize("more", [{}, {"nbgitpuller": False, "git_links": []}])
+def test_a_container_has_the_sites_time_zone_unless_the_operators_own_settings_say_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    ours = rendered(monkeypatch, tmp_path, timezone="Europe/Zurich", **more)
+    ours.user = SimpleNamespace(name="ada", settings={"cookie_secret": b"x" * 32})
+    assert ours.get_env()["TZ"] == "Europe/Zurich"
+    monkeypatch.setattr(Container, "get_env", lambda self: {"TZ": "UTC"})
+    assert ours.get_env()["TZ"] == "UTC"
+    monkeypatch.setattr(Container, "get_env", lambda self: {})
+    without = rendered(monkeypatch, tmp_path, **more)
+    without.user = ours.user
+    assert "TZ" not in without.get_env()
 
 
 def test_a_container_gets_the_key_of_its_person_and_the_places_that_a_launch_may_pull_from(spawner: Any) -> None:

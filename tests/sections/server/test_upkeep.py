@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hubrun.params import Site
-from hubrun.resources.files import File
+from hubrun.resources.files import Absent, File
+from hubrun.resources.timers import TimerHour
 from hubrun.sections.server import upkeep
 
 
-def site(upgrade: str) -> Site:
-    return Site(site="x", domain="hub.example.edu", upgrade=upgrade)  # type: ignore[arg-type]
+def site(upgrade: str = "full", **changes: Any) -> Site:
+    return Site(site="x", domain="hub.example.edu", upgrade=upgrade, **changes)  # type: ignore[arg-type]
 
 
 def labels(upgrade: str) -> list[str]:
@@ -54,3 +57,47 @@ def test_apt_reads_the_settings_as_security_updates_alone_and_no_reboot(tmp_path
     assert len(origins) == 4 and all("security" in origin for origin in origins), origins
     assert 'Unattended-Upgrade::Automatic-Reboot "false";' in shown
     assert 'APT::Periodic::Unattended-Upgrade "1";' in shown
+
+
+def test_updates_come_at_the_hour_that_the_site_says_and_else_when_the_distribution_says() -> None:
+    hours = [each.hour for each in upkeep.upkeep(site(updates_hour=3)) if isinstance(each, TimerHour)]
+    assert hours == [3]
+    (usual,) = (each for each in upkeep.upkeep(site()) if isinstance(each, TimerHour))
+    # Debian's and Ubuntu's apt-daily-upgrade.timer, as systemd shows it
+    assert usual.plan("TimersCalendar={ OnCalendar=*-*-* 06:00:00 ; next_elapse=Fri 2026-11-27 06:00:00 UTC }") == []
+
+
+def test_logs_are_kept_for_so_many_days_or_as_the_distribution_does() -> None:
+    kept = {each.path: each for each in upkeep.upkeep(site(log_days=30)) if isinstance(each, File)}
+    assert "\nmaxage 30\n" in kept[upkeep.ROTATION].content
+    assert "\nMaxRetentionSec=30day\nMaxFileSec=1day\n" in kept[upkeep.JOURNAL].content
+    usual = {each.path: each for each in upkeep.upkeep(site()) if isinstance(each, (File, Absent))}
+    assert isinstance(usual[upkeep.ROTATION], Absent)
+    assert "Retention" not in usual[upkeep.JOURNAL].content  # type: ignore[union-attr]
+
+
+def test_a_site_without_a_time_zone_keeps_that_of_its_server() -> None:
+    assert upkeep.time_zone(site()) == []
+    assert [each.label for each in upkeep.time_zone(site(timezone="Europe/Zurich"))] == [
+        "packages tzdata",
+        "time zone Europe/Zurich",
+    ]
+
+
+def test_logrotate_takes_the_days_for_the_logs_of_others_too(tmp_path: Path) -> None:
+    """The first file of the folder has nothing but them; the second is the distribution's."""
+    (rotation,) = (each for each in upkeep.upkeep(site(log_days=9)) if getattr(each, "path", "") == upkeep.ROTATION)
+    parts, log = tmp_path / "logrotate.d", tmp_path / "access.log"
+    parts.mkdir()
+    log.write_text("x")
+    (parts / "00-hubrun").write_text(rotation.content)  # type: ignore[attr-defined]
+    (parts / "nginx").write_text(f"{log} {{\n daily\n rotate 14\n missingok\n}}\n")
+    for days in (5, 12):
+        old = tmp_path / f"access.log.{days}"
+        old.write_text("old")
+        os.utime(old, (time.time() - days * 86400,) * 2)
+    (tmp_path / "logrotate.conf").write_text(f"weekly\nsu root root\ninclude {parts}\n")
+    command = ["logrotate", "-f", "-s", str(tmp_path / "state"), str(tmp_path / "logrotate.conf")]
+    said = subprocess.run(command, capture_output=True, text=True)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert sorted(path.name for path in tmp_path.glob("access.log.*")) == ["access.log.1", "access.log.6"]

@@ -36,6 +36,13 @@ DAEMON = DaemonSettings(
 )
 
 
+# In January and in July: a container that does not know the zone has UTC.
+_DAYS = "printf '2026-01-15\\n2026-07-15\\n'"
+_ZONE = f"""
+zone={{}}
+[ "$({_DAYS} | docker run -i --rm -e TZ="$zone" --entrypoint date {{}} -f - +%z)" = "$({_DAYS} | TZ="$zone" date -f - +%z)" ] && echo known
+"""
+
 # The groups of a process are those that it was started with, whatever /etc/group says by now: proc(5).
 _GROUPS = """
 group=$(getent group docker) || { echo "there is no group docker"; exit 1; }
@@ -84,7 +91,7 @@ def hubs_network(site: Site) -> Resource:
 def container_tests(site: Site) -> list[Test]:
     """Tests of a container of the students' image, in their network: what it is, and that it reaches the hub.
 
-    One container answers all of them: they have the same script.
+    One container answers those that are of every site: they have the same script.
     """
     script = quote(
         "docker run --rm --network {} {} python -m hubrun_student.programs.container_facts {}",
@@ -93,7 +100,12 @@ def container_tests(site: Site) -> list[Test]:
         f"http://{site.gateway}:8081/hub/health",
     )
     version = pins(config.pinned("hub.txt"), "3.11")["jupyterhub"]
+    zone = Test(
+        "a container knows the time zone", quote(_ZONE, site.timezone, site.image_name), "^known$", traces=True,
+        remedy="base_image has no time zones: use one with the package tzdata, such as quay.io/jupyter/…",
+    )  # fmt: skip
     return [
+        *([zone] if site.timezone else []),
         Test(
             "the image has the hub's own version of JupyterHub", script, rf"^jupyterhub {re.escape(version)}$", traces=True,
             remedy="Does extra_pip_packages install another version? Then no student's server can talk to the hub",

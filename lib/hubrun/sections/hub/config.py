@@ -36,6 +36,7 @@ from hubrun.server_paths import (
     HOMES,
     HUB_CODE,
     LIB,
+    METRICS_ENV,
     NETWORK,
     PROXY_ENV,
     PROXY_USER,
@@ -177,6 +178,24 @@ def tests(site: Site) -> list[Test]:
             'ps -o user:64= -p "$(systemctl show jupyterhub -p MainPID --value)"',
             prints=rf"^{re.escape(site.hub_user)}\s*$", remedy="See User= in: systemctl cat jupyterhub",
         ),
+        *(_metrics_tests() if site.metrics else []),
+    ]  # fmt: skip
+
+
+def _metrics_tests() -> list[Test]:
+    """Tests that Prometheus's token reads the figures and nothing else, and that nobody reads them without it."""
+    # The token comes by standard input: nothing of it is among the processes (curl(1), -H @-).
+    ask = f"""
+. {METRICS_ENV}
+printf 'Authorization: token %s\\n' "$HUBRUN_METRICS_TOKEN" | curl -sS -o /dev/null -w '%{{http_code}}' -H @- """
+    hub, remedy = "http://127.0.0.1:8000/hub", "See journalctl -u jupyterhub -n 50"
+    return [
+        Test("Prometheus's token reads the hub's figures", f"{ask}{hub}/metrics", "^200$", remedy=remedy),
+        Test("Prometheus's token reads nothing else", f"{ask}{hub}/api/users", "^403$", remedy=remedy),
+        Test(
+            "nobody reads the figures without it", f"curl -sS -o /dev/null -w '%{{http_code}}' {hub}/metrics",
+            "^(302|401|403)$", remedy=remedy,
+        ),
     ]  # fmt: skip
 
 
@@ -240,10 +259,11 @@ def folder(site: Site) -> Resource:
 
 
 def tokens(site: Site) -> list[Resource]:
-    """The token between hub and proxy, and the one with which 06_verify removes its test users."""
+    """The token between hub and proxy, the one with which 06_verify removes its test users, and Prometheus's."""
     return [
         SecretFile(PROXY_ENV, ("CONFIGPROXY_AUTH_TOKEN",), owner(site)),
         SecretFile(VERIFY_ENV, ("HUBRUN_VERIFY_TOKEN",), owner(site)),
+        *([SecretFile(METRICS_ENV, ("HUBRUN_METRICS_TOKEN",), owner(site))] if site.metrics else []),
     ]
 
 
@@ -276,6 +296,11 @@ def courses(site: Site) -> list[Resource]:
 _LIMITED = {"JUPYTER_RUNTIME_DIR": "/run/jupyter", "HUBRUN_USER_DISK": "limited"}
 
 
+def _student_environment(site: Site) -> dict[str, str]:
+    zone = {"TZ": site.timezone} if site.timezone else {}
+    return {**site.proxy_environment, **zone, **(_LIMITED if site.homes else {})}
+
+
 def filter_settings(site: Site) -> str:
     """What it lets the hub ask for on this site, and the hub asks for at each start: the text of FILTER_SETTINGS."""
     allowed = {
@@ -290,7 +315,7 @@ def filter_settings(site: Site) -> str:
         "subnet": site.docker_subnet,
         "gateway": site.gateway,
         "git_hosts": site.pulled_from,
-        "environment": {**site.proxy_environment, **(_LIMITED if site.homes else {})},
+        "environment": _student_environment(site),
     }
     if site.homes:
         allowed["homes"] = HOMES

@@ -5,12 +5,17 @@ from __future__ import annotations
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource
 from hubrun.params import Site
-from hubrun.resources.files import Directory, File
+from hubrun.resources.files import Absent, Directory, File
+from hubrun.resources.packages import Packages
 from hubrun.resources.services import Service
+from hubrun.resources.system import TimeZone
+from hubrun.resources.timers import TimerHour
 
 # Read after 20auto-upgrades and 50unattended-upgrades, whose settings it replaces: apt.conf(5).
 UPGRADES = "/etc/apt/apt.conf.d/90hubrun-upgrades"
 JOURNAL = "/etc/systemd/journald.conf.d/hubrun.conf"
+# Read before all others of the folder: what it says holds for them too (logrotate's config.c, readConfigPath).
+ROTATION = "/etc/logrotate.d/00-hubrun"
 
 # Debian's and Ubuntu's security archives as the package's own 50unattended-upgrades names them, and no other: a version
 # that behaves otherwise comes when the operator says so.
@@ -36,6 +41,15 @@ _JOURNAL = """\
 SystemMaxUse=1G
 RuntimeMaxUse=64M
 """
+# Whole files are removed, and so there must be one a day: journald.conf(5), MaxRetentionSec=.
+_JOURNAL_DAYS = """\
+MaxRetentionSec={days}day
+MaxFileSec=1day
+"""
+_ROTATION = """\
+# Written by hubrun (runbook 01_server): changes here are put back.
+maxage {days}
+"""
 
 
 def packages(site: Site) -> tuple[str, ...]:
@@ -51,15 +65,24 @@ def upkeep(site: Site) -> list[Resource]:
             File(UPGRADES, _UPGRADES, check="apt-config dump"),
             Service("apt-daily.timer"),
             Service("apt-daily-upgrade.timer"),
+            TimerHour("apt-daily-upgrade.timer", site.updates_hour),
         ]
+    days = site.log_days
+    rotation = File(ROTATION, _ROTATION.format(days=days), check="logrotate -d {}") if days else Absent(ROTATION)
     return [
         *updates,
         # Minimal images have no cron: logrotate has a timer for them.
         Service("logrotate.timer"),
+        rotation,
         Directory("/etc/systemd/journald.conf.d"),
-        File(JOURNAL, _JOURNAL),
+        File(JOURNAL, _JOURNAL + (_JOURNAL_DAYS.format(days=days) if days else "")),
         Service("systemd-journald.service", watches=(JOURNAL,)),
     ]
+
+
+def time_zone(site: Site) -> list[Resource]:
+    """The server's time zone, where the site names one."""
+    return [Packages("tzdata"), TimeZone(site.timezone)] if site.timezone else []
 
 
 def tests(site: Site) -> list[Test]:
