@@ -1,4 +1,4 @@
-"""What limits for 300 homes and their snapshots cost (docs/homes.md): `python -m benchmarks.homes FOLDER`, as root.
+"""What limits for 300 homes and their snapshots cost (docs/how-to/homes.md): `python -m benchmarks.homes FOLDER`, as root.
 
 A btrfs in a file below FOLDER (some GB), once without counting and once with it. A class of 30 works: each saves a
 notebook of 100 kB, as Jupyter does, and it must be on the disk (fsync). Between rounds an hour goes by: snapshots of

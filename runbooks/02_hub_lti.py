@@ -173,7 +173,7 @@ server.ensure(hub_setup.proxy())
 #
 # Who may launch. For LTI 1.1: the pair of key and secret with which the LMS signs launches. For LTI 1.3: the issuer with its client ids. The same for each of `consumers`. The hub reads these files at each launch, so nothing has to be restarted when a consumer is added or removed.
 #
-# Then two tokens: one between the hub and the proxy, and one with which `06_verify` may remove its own test users and nothing else. With `metrics: true` there is a third, `HUBRUN_METRICS_TOKEN` in `/etc/jupyterhub/metrics.env`, with which Prometheus reads the hub's figures and nothing else (`docs/status.md`).
+# Then two tokens: one between the hub and the proxy, and one with which `06_verify` may remove its own test users and nothing else. With `metrics: true` there is a third, `HUBRUN_METRICS_TOKEN` in `/etc/jupyterhub/metrics.env`, with which Prometheus reads the hub's figures and nothing else (`docs/how-to/status.md`).
 #
 # All secrets are made on the server, from its random numbers, in files that only the hub can read. They are never shown here; `05_canvas` says how you read them on the server. When this step runs again, it keeps them. A file that was lost or damaged is made again, and the plan says what follows.
 #

@@ -137,7 +137,7 @@ server.check(reserve.test())
 #
 # Only with `homes_device` or `homes_gb`; without them, students' files are in volumes on the server's own disk, and one student can fill it for everybody. With one of them, homes are on a file system of their own (btrfs), and nobody can keep more than `user_disk_gb` there. `homes_device` is an empty disk, such as a volume of your provider; it is formatted only if nothing is on it. `homes_gb` is for a server that has one disk: a file of that size, whose space is taken at once, so that neither side can fill the other. It can grow later, and never shrinks. Another `user_disk_gb` counts at once, and nobody's server restarts; whoever has more keeps it, and can only delete.
 #
-# Each hour a snapshot is made of the homes that changed, and kept for a day; the last of each day is kept for two weeks. Students find them in the folder `snapshots` of their home, read-only, so that they get a deleted notebook back alone. `docs/homes.md` says more.
+# Each hour a snapshot is made of the homes that changed, and kept for a day; the last of each day is kept for two weeks. Students find them in the folder `snapshots` of their home, read-only, so that they get a deleted notebook back alone. `docs/how-to/homes.md` says more.
 #
 # By hand: `sudo mkfs.btrfs -L hubrun-homes /dev/vdb`, mount it, `sudo btrfs quota enable /srv/jupyterhub/homes`, then for each person `sudo btrfs subvolume create …` and `sudo btrfs qgroup limit 10G …`
 

@@ -18,7 +18,7 @@
 #
 # **Before.** An installed site that works, and your own checkout at the new version. `CHANGELOG.md` says whether something has to be done first.
 #
-# **After.** Students' servers go on as they are; each gets the new image at its next start. For a new release of Debian, see `docs/upgrade.md`.
+# **After.** Students' servers go on as they are; each gets the new image at its next start. For a new release of Debian, see `docs/how-to/upgrade.md`.
 
 # %% [markdown]
 # ## Parameters
