@@ -20,28 +20,28 @@ from hubrun_hub.lti.consumers import CLIENT_SECRET, FORMER_SECRET, FORMER_UNTIL
 NOTE = Path("/var/lib/hubrun/rotated.json")
 
 
-def renew(path: Path, name: str = "", note: Path = NOTE) -> None:
+def renew(path: Path, name: str = "") -> None:
     """Another secret for the line `name`; without a name, for the whole file. Raises OSError."""
     value = secrets.token_hex(32)
-    _put(path, _with(path, {name: value}) if name else f"{value}\n", note)
+    _put(path, _with(path, {name: value}) if name else f"{value}\n")
 
 
-def renew_lti(path: Path, days: int, note: Path = NOTE) -> None:
+def renew_lti(path: Path, days: int) -> None:
     """Another secret for a consumer of LTI 1.1; the one before is good for so many days more. Raises OSError, KeyError."""
-    former = {FORMER_SECRET: _values(path)[CLIENT_SECRET], FORMER_UNTIL: str(int(time.time()) + days * 86400)}
-    end = former if days else dict.fromkeys(former)
-    _put(path, _with(path, {CLIENT_SECRET: secrets.token_hex(32), **end}), note)
+    before, until = _values(path)[CLIENT_SECRET], str(int(time.time()) + days * 86400)
+    new = {CLIENT_SECRET: secrets.token_hex(32), FORMER_SECRET: before, FORMER_UNTIL: until}
+    _put(path, _with(path, {name: value if days or name == CLIENT_SECRET else None for name, value in new.items()}))
 
 
-def end_lti(path: Path, note: Path = NOTE) -> None:
+def end_lti(path: Path) -> None:
     """The secret before is good no more. Raises OSError."""
-    _put(path, _with(path, {FORMER_SECRET: None, FORMER_UNTIL: None}), note)
+    _put(path, _with(path, {FORMER_SECRET: None, FORMER_UNTIL: None}))
 
 
-def times(path: Path, note: Path = NOTE) -> dict[str, int]:
+def times(path: Path) -> dict[str, int]:
     """rotated: when this was last done to the file as it is now; until: how long a former secret is good. 0 for never."""
     text = path.read_bytes() if path.exists() else b""
-    digest, rotated = _noted(note).get(str(path), ["", 0])
+    digest, rotated = _noted().get(str(path), ["", 0])
     until = _values(path).get(FORMER_UNTIL, "0") if text else "0"
     return {"rotated": rotated if digest == _digest(text) else 0, "until": int(until)}
 
@@ -57,10 +57,10 @@ def _values(path: Path) -> dict[str, str]:
     return {name: value for name, sign, value in pairs if sign}
 
 
-def _put(path: Path, text: str, note: Path) -> None:
-    noted = _noted(note) | {str(path): [_digest(text.encode()), int(time.time())]}
-    note.parent.mkdir(exist_ok=True)
-    _write(note, json.dumps(noted, indent=1))
+def _put(path: Path, text: str) -> None:
+    noted = _noted() | {str(path): [_digest(text.encode()), int(time.time())]}
+    NOTE.parent.mkdir(exist_ok=True)
+    _write(NOTE, json.dumps(noted, indent=1))
     _write(path, text)
 
 
@@ -78,9 +78,9 @@ def _write(path: Path, text: str) -> None:
     os.replace(new, path)
 
 
-def _noted(note: Path) -> dict[str, list[Any]]:
+def _noted() -> dict[str, list[Any]]:
     try:
-        return dict(json.loads(note.read_text()))
+        return dict(json.loads(NOTE.read_text()))
     except (OSError, ValueError):
         return {}
 

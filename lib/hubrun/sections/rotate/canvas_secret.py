@@ -14,9 +14,8 @@ from hubrun.server_paths import DEFAULT_CONSUMER, KEPT, secret_path
 from hubrun.shell import quote
 from hubrun_hub.lti.consumers import CLIENT_SECRET
 
-# By its digest it is known which secret Canvas has: Canvas never says it.
-_SENT = f"{KEPT}/canvas-secret"
-_DIGEST = quote(f"sed -n 's/^{CLIENT_SECRET}=//p' {{}} | sha256sum", secret_path(DEFAULT_CONSUMER))
+# The digest of the secret that Canvas has: Canvas itself never says it.
+SENT = f"{KEPT}/canvas-secret"
 
 
 def send(server: Server) -> Markdown | None:
@@ -24,16 +23,16 @@ def send(server: Server) -> Markdown | None:
 
     Raises CanvasRefused, CanvasFailed, BadInput.
     """
-    site = server.site
-    asked = [each for each in rotation.lti_secrets(site) if each.consumer == DEFAULT_CONSUMER]
+    asked = [each for each in rotation.lti_secrets(server.site) if each.consumer == DEFAULT_CONSUMER]
     canvas = canvas_setup.canvas_of(server) if asked else None
     if canvas is None:
-        return Markdown("*Nothing to do here: it is for the first consumer, where `canvas_url` is set.*")
-    has = server.probe(f'[ "$({_DIGEST})" = "$(cat {_SENT} 2> /dev/null)" ] && echo yes')[0].stdout.strip() == "yes"
+        return Markdown("*Nothing to do here: this is for the first consumer, where `canvas_url` is set.*")
+    digest = quote(f"sed -n 's/^{CLIENT_SECRET}=//p' {{}} | sha256sum", secret_path(DEFAULT_CONSUMER))
+    has = server.probe(quote(f'[ "$({digest})" = "$(cat {{}})" ]', SENT))[0].exit_code == 0
     # A plan that makes another one first sends that.
     due = not has or any(each.label in server.pending for each in asked)
     tools = [each for each in canvas_setup.tools(server) if isinstance(each, ExternalTool)]
     canvas.ensure(*(replace(each, send_secret=due) for each in tools))
     if due and not server.pending:
-        server.run(f"mkdir -p {KEPT}; {_DIGEST} > {_SENT}")
+        server.run(f"{digest} > {{}}", SENT)
     return None
