@@ -117,7 +117,8 @@ def test_killed_at_any_moment_a_password_of_the_server_opens_it(server: BackupSe
         before = present(server)
         process = subprocess.Popen(server.backup_command("password"), env=server.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
         time.sleep(wait)
-        for pid in descendants(process.pid) if process.poll() is None else ():
+        os.kill(process.pid, signal.SIGSTOP)  # it starts nothing more
+        for pid in descendants(process.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()

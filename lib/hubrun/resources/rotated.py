@@ -38,7 +38,8 @@ def good_until(found: str) -> str:
 
 def _times(found: str) -> dict[str, int]:
     """In seconds since 1970; where nothing was found, nothing was ever done."""
-    return {"rotated": 0, "until": 0, "now": _DONE_S} | {name: int(value) for name, value in facts(found).items()}
+    now = facts(found)
+    return {name: int(now.get(name, otherwise)) for name, otherwise in (("rotated", 0), ("until", 0), ("now", _DONE_S))}
 
 
 def _until(days: int) -> str:
