@@ -86,9 +86,7 @@ def test_what_the_hubs_account_put_in_the_way_is_not_followed(env: Path, tmp_pat
     assert precious.read_text() == "mine" and not env.is_symlink()
 
 
-def test_killed_before_the_file_is_in_place_it_counts_as_not_done(
-    env: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_before_the_file_is_in_place_it_counts_as_not_done(env: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replace, left = os.replace, [None]
 
     def killed(source: Path, target: Path) -> None:

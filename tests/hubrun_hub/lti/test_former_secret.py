@@ -90,13 +90,13 @@ class TestHub:
         assert Browser(hub).post(LAUNCH_URL, form(secret=NEW)).logged_in
 
     def test_an_end_that_is_no_time_is_named_and_lets_nobody_in(self, hub: Hub, file: Path) -> None:
-        file.write_text(f"LTI_CLIENT_KEY={KEY}\nLTI_CLIENT_SECRET={NEW}\nLTI_FORMER_SECRET={SECRET}\nLTI_FORMER_UNTIL=never\n")
+        file.write_text(
+            f"LTI_CLIENT_KEY={KEY}\nLTI_CLIENT_SECRET={NEW}\nLTI_FORMER_SECRET={SECRET}\nLTI_FORMER_UNTIL=never\n"
+        )
         assert Browser(hub).post(LAUNCH_URL, form()).reason == "not-trusted"
         assert "LTI_FORMER_UNTIL is not a whole number" in hub.log and NEW not in hub.log
 
-    def test_who_waits_for_a_click_comes_in_although_the_secret_is_another_by_then(
-        self, hub: Hub, file: Path
-    ) -> None:
+    def test_who_waits_for_a_click_comes_in_although_the_secret_is_another_by_then(self, hub: Hub, file: Path) -> None:
         before, later = Browser(hub), Browser(hub)
         address = button(into_frame(before))
         rotation.renew_lti(file, 7)
