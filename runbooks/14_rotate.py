@@ -125,15 +125,13 @@ server
 # By hand: `ls /usr/local/lib/hubrun/hubrun_hub/rotation.py`
 
 # %%
-from hubrun.sections.canvas import canvas_setup
 from hubrun.sections.rotate import canvas_secret, new_certificate, rotation
 from hubrun.sections.server.ran_before import ran_before
 
 rotation.check_choice(site)
 server.check(
     *ran_before(site, "01_server", "02_hub_lti", "03_https", "04_docker_spawner"),
-    *canvas_setup.tests(site),
-    *rotation.code_tests(site),
+    *rotation.before_tests(site),
 )
 
 # %% [markdown]

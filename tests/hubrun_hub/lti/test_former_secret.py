@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from test_framed import button, click, into_frame
 
 from hubrun_hub import rotation
 from hubrun_hub.lti import launch11
@@ -17,7 +18,6 @@ from hubrun_hub.lti.consumers import Consumer
 from hubrun_hub.lti.nonces import Nonces
 from hubrun_hub.lti.refusals import Refusal
 from lti_hub import KEY, LAUNCH_URL, PUBLIC_URL, SECRET, Browser, Hub, form, hub_python, running_hub
-from test_framed import button, click, into_frame
 
 NEW = "the-secret-that-is-new"
 

@@ -62,8 +62,8 @@ def check_choice(site: Site) -> None:
             raise BadInput(f"{name} cannot be replaced: {why}", "parameter rotate", "Leave it out")
 
 
-def code_tests(site: Site) -> list[Test]:
-    """Tests that the hub that runs knows a second secret, and that a repository for backups can be used, if that is asked."""
+def before_tests(site: Site) -> list[Test]:
+    """Tests that what is to be replaced is there: the hub that runs knows a second secret, and the repository can be used."""
     code = f"{HUB_CODE}/lti/consumers.py"
     tests = [
         Test(
@@ -77,6 +77,9 @@ def code_tests(site: Site) -> list[Test]:
             prints="^yes$", remedy="Run ./hubrun install first: the server was set up by a version before",
         ),
     ]  # fmt: skip
+    for each in consumers(site):
+        script = quote(f"grep -c '^{CLIENT_SECRET}=.' {{}}", secret_path(each.name))
+        tests.append(Test(f"{each.name}: its secret is on the server", script, prints="^1$", remedy="Run 02_hub_lti"))
     if "backup_password" in site.rotate:
         script = quote(f"grep -qF -e {{}} {BACKUP_SETTINGS} && {BACKUP} look", f'"repository": "{site.backup_to}"')
         remedy = "Run 10_backup first: the password is replaced where the repository can be used"
