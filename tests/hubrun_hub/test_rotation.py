@@ -114,9 +114,9 @@ def test_changed_by_somebody_else_since_it_does_not_count(env: Path) -> None:
 
 
 def test_the_program_says_when_and_never_what(env: Path) -> None:
-    assert re.fullmatch(r"rotated=0\nuntil=0\nnow=\d+", rotate.main("look", str(env)))
-    said = rotate.main("renew-lti", str(env), "7")
+    assert re.fullmatch(r"rotated=0\nuntil=0\nnow=\d+", rotate.main("lti", "look", str(env)))
+    said = rotate.main("lti", "renew", str(env), "7")
     assert re.fullmatch(r"rotated=[1-9]\d+\nuntil=[1-9]\d+\nnow=\d+", said)
-    assert re.fullmatch(r"rotated=[1-9]\d+\nuntil=0\nnow=\d+", rotate.main("end-lti", str(env)))
-    assert re.fullmatch(r"rotated=[1-9]\d+\nuntil=0\nnow=\d+", rotate.main("renew", str(env), "LTI_PREFIX"))
-    assert rotate.main("look", str(env.with_name("none"))).startswith("rotated=0\nuntil=0\n")
+    assert re.fullmatch(r"rotated=[1-9]\d+\nuntil=0\nnow=\d+", rotate.main("lti", "end", str(env)))
+    assert re.fullmatch(r"rotated=[1-9]\d+\nuntil=0\nnow=\d+", rotate.main("file", "renew", str(env), "LTI_PREFIX"))
+    assert rotate.main("lti", "look", str(env.with_name("none"))).startswith("rotated=0\nuntil=0\n")

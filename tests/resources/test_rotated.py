@@ -14,7 +14,7 @@ import pytest
 from hubrun.redaction.secret import Secret
 from hubrun.resources.backups import BackupPassword
 from hubrun.resources.exchanged_certificate import ExchangedCertificate
-from hubrun.resources.rotated import RotatedLtiSecret, RotatedSecret, RotatedToolKey, due, good_until
+from hubrun.resources.rotated import Rotated, RotatedSecret, due, good_until
 from own_certificate import write_certificate
 
 NOW = 1_800_000_000
@@ -49,9 +49,8 @@ def test_what_was_replaced_within_a_day_or_has_one_before_it_is_not_replaced_aga
     assert bool(good_until(state)) == (due(state, 0) == "end")
 
 
-LTI = RotatedLtiSecret("bio", "/etc/jupyterhub/consumers.d/bio.env", 7)
-LTI_NOW = RotatedLtiSecret("bio", "/etc/jupyterhub/consumers.d/bio.env", 0)
-KEY = RotatedToolKey("/var/lib/jupyterhub/lti_tool_jwk.json", "hub", 7)
+LTI = Rotated("the secret", "rotate lti", "/etc/bio.env", 7)
+LTI_NOW = Rotated("the secret", "rotate lti", "/etc/bio.env", 0)
 COOKIE = RotatedSecret("/var/lib/jupyterhub/cookie_secret", "", "all log in again")
 TOKEN = RotatedSecret("/etc/jupyterhub/proxy.env", "TOKEN", "some seconds")
 MADE, GIVEN = BackupPassword(None), BackupPassword(Secret("words of mine", "backup_password"), salt="s")
@@ -64,14 +63,12 @@ def digest(text: str) -> str:
 @pytest.mark.parametrize(
     ("resource", "state", "title", "script"),
     [
-        (LTI, found(), "make a new secret; the one before is good for 7 more days", "rotate renew-lti /etc/jupyterhub/consumers.d/bio.env 7"),
-        (LTI_NOW, found(), "make a new secret; the one before is good no more", "rotate renew-lti /etc/jupyterhub/consumers.d/bio.env 0"),
-        (LTI_NOW, found(NOW - DAY, NOW + DAY), "end the secret before, which was to be good until 2027-01-16", "rotate end-lti /etc/jupyterhub/consumers.d/bio.env"),
+        (LTI, found(), "make a new one; the one before is good for 7 more days", "rotate lti renew /etc/bio.env 7"),
+        (LTI_NOW, found(), "make a new one; the one before is good no more", "rotate lti renew /etc/bio.env 0"),
+        (LTI_NOW, found(NOW - DAY, NOW + DAY), "end the one before, which was to be good until 2027-01-16", "rotate lti end /etc/bio.env"),
         (LTI, found(NOW, NOW + DAY), "", ""),
-        (KEY, found(), "make a new key; the one before is good for 7 more days", "runuser -u hub -- /opt/jupyterhub/bin/python -I -B /usr/local/lib/hubrun/hubrun_hub tool_key renew /var/lib/jupyterhub/lti_tool_jwk.json 7"),
-        (KEY, found(NOW - 2 * DAY, NOW + DAY), "", ""),
-        (COOKIE, found(), "make a new secret in /var/lib/jupyterhub/cookie_secret: all log in again", "rotate renew /var/lib/jupyterhub/cookie_secret"),
-        (TOKEN, found(), "make a new secret in /etc/jupyterhub/proxy.env: some seconds", "rotate renew /etc/jupyterhub/proxy.env TOKEN"),
+        (COOKIE, found(), "make a new secret in /var/lib/jupyterhub/cookie_secret: all log in again", "rotate file renew /var/lib/jupyterhub/cookie_secret"),
+        (TOKEN, found(), "make a new secret in /etc/jupyterhub/proxy.env: some seconds", "rotate file renew /etc/jupyterhub/proxy.env TOKEN"),
         (TOKEN, found(NOW - HOUR), "", ""),
         (MADE, digest("?"), "give the repository a new password, and remove the one before", "hubrun-backup password"),
         (MADE, f"rotated={NOW - HOUR}\n" + digest("?"), "", ""),

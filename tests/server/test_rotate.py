@@ -116,7 +116,7 @@ def test_the_secret_of_canvas_is_another_and_canvas_has_it(machine: Machine, can
     secrets = secrets_of(machine)
     with machine.undisturbed():
         plan = rotate(machine, "lti_secret", *options, "--check", **env)
-    assert plan.code == 2 and "make a new secret; the one before is good for 7 more days" in plan.output, plan.tail
+    assert plan.code == 2 and "make a new one; the one before is good for 7 more days" in plan.output, plan.tail
     assert "shared_secret" in plan.output and tool["shared_secret"] == old[1], plan.tail
     pids = machine.run("systemctl show jupyterhub jupyterhub-proxy nginx -p MainPID --value")
     with launches(machine, lambda: (tool["consumer_key"], tool["shared_secret"])):

@@ -12,11 +12,11 @@ from typing import Literal
 from typing_extensions import override
 
 from hubrun.desired.resource import Action, Resource, facts
-from hubrun.server_paths import VENV, program
+from hubrun.server_paths import program
 from hubrun.shell import quote
 
 _DONE_S = 86400
-_ROTATE = program("rotate")
+_PROGRAM = program("rotate")
 
 
 def due(found: str, days: int = 0) -> Literal["", "renew", "end"]:
@@ -42,47 +42,20 @@ def _times(found: str) -> dict[str, int]:
     return {name: int(now.get(name, otherwise)) for name, otherwise in (("rotated", 0), ("until", 0), ("now", _DONE_S))}
 
 
-def _until(days: int) -> str:
-    return f"the one before is good for {days} more days" if days else "the one before is good no more"
-
-
 @dataclass(frozen=True)
-class RotatedLtiSecret(Resource):
-    """A new secret of a consumer of LTI 1.1, in the file `path`; the one before is good for `days` more.
+class Rotated(Resource):
+    """`what` is another one, and the one before is good beside it for `days` from then on; 0: not any more.
 
-    The hub reads the file at each launch: nothing is restarted.
+    Nothing is restarted. command: shell of the program on the server that looks at the file `path`, renews what it holds,
+    and ends the one before.
     """
 
-    consumer: str
+    what: str
+    command: str
     path: str
     days: int
 
-    label_format = "the secret of consumer {consumer}"
-
-    @override
-    def probe(self) -> str:
-        return quote(f"{_ROTATE} look {{}}", self.path)
-
-    @override
-    def plan(self, found: str) -> list[Action]:
-        what = due(found, self.days)
-        if what == "end":
-            title = f"end the secret before, which was to be good until {good_until(found)}"
-            return [Action(title, quote(f"{_ROTATE} end-lti {{}}", self.path), f"editor {self.path}")]
-        script = quote(f"{_ROTATE} renew-lti {{}} {{}}", self.path, self.days)
-        shown = f"editor {self.path}   # LTI_CLIENT_SECRET, and LTI_FORMER_SECRET with LTI_FORMER_UNTIL"
-        return [Action(f"make a new secret; {_until(self.days)}", script, shown)] if what else []
-
-
-@dataclass(frozen=True)
-class RotatedToolKey(Resource):
-    """A new public key of the tool (LTI 1.3), in the hub's own file `path`; the one before is published for `days` more."""
-
-    path: str
-    account: str
-    days: int
-
-    label_format = "the tool's key (LTI 1.3)"
+    label_format = "{what}"
 
     @override
     def probe(self) -> str:
@@ -92,14 +65,14 @@ class RotatedToolKey(Resource):
     def plan(self, found: str) -> list[Action]:
         what = due(found, self.days)
         if what == "end":
-            title = f"publish the key before no more, which was to be until {good_until(found)}"
+            title = f"end the one before, which was to be good until {good_until(found)}"
             return [Action(title, self._run("end"), f"editor {self.path}")]
-        title = f"make a new key; {_until(self.days)}"
-        return [Action(title, self._run("renew", str(self.days)), f"editor {self.path}")] if what else []
+        then = f"for {self.days} more days" if self.days else "no more"
+        title = f"make a new one; the one before is good {then}"
+        return [Action(title, self._run("renew", self.days), f"editor {self.path}")] if what else []
 
-    def _run(self, command: str, *more: str) -> str:
-        python = program("tool_key", f"{VENV}/bin/python")
-        return quote(f"cd / && runuser -u {{}} -- {python} {{}} {{}} {{}}", self.account, command, self.path, more)
+    def _run(self, verb: str, *more: object) -> str:
+        return quote(f"{self.command} {{}} {{}} {{}}", verb, self.path, more)
 
 
 @dataclass(frozen=True)
@@ -118,10 +91,10 @@ class RotatedSecret(Resource):
 
     @override
     def probe(self) -> str:
-        return quote(f"{_ROTATE} look {{}}", self.path)
+        return quote(f"{_PROGRAM} file look {{}}", self.path)
 
     @override
     def plan(self, found: str) -> list[Action]:
-        script = quote(f"{_ROTATE} renew {{}} {{}}", self.path, [self.name] if self.name else [])
+        script = quote(f"{_PROGRAM} file renew {{}} {{}}", self.path, [self.name] if self.name else [])
         title = f"make a new secret in {self.path}: {self.notice}"
         return [Action(title, script, f"openssl rand -hex 32   # into {self.path}")] if due(found) else []

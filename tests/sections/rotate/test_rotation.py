@@ -74,8 +74,9 @@ def test_hub_and_proxy_are_left_alone_where_neither_is_asked_for() -> None:
 
 def test_the_consumers_that_are_named_and_no_others() -> None:
     here = site(rotate=["lti_secret:bio", "lti_secret", "lti_secret:bio"], rotate_days=3, consumers=[{"name": "bio"}, {"name": "chem"}])  # fmt: skip
-    assert [(each.consumer, each.path, each.days) for each in rotation.lti_secrets(here)] == [
-        ("bio", "/etc/jupyterhub/consumers.d/bio.env", 3), ("default", "/etc/jupyterhub/lti.env", 3),
+    assert [(each.label, each.path, each.days) for each in rotation.lti_secrets(here)] == [
+        ("the secret of consumer bio", "/etc/jupyterhub/consumers.d/bio.env", 3),
+        ("the secret of consumer default", "/etc/jupyterhub/lti.env", 3),
     ]  # fmt: skip
 
 

@@ -23,11 +23,12 @@ def send(server: Server) -> Markdown | None:
 
     Raises CanvasRefused, CanvasFailed, BadInput.
     """
-    asked = [each for each in rotation.lti_secrets(server.site) if each.consumer == DEFAULT_CONSUMER]
+    path = secret_path(DEFAULT_CONSUMER)
+    asked = [each for each in rotation.lti_secrets(server.site) if each.path == path]
     canvas = canvas_setup.canvas_of(server) if asked else None
     if canvas is None:
         return Markdown("*Nothing to do here: this is for the first consumer, where `canvas_url` is set.*")
-    digest = quote(f"sed -n 's/^{CLIENT_SECRET}=//p' {{}} | sha256sum", secret_path(DEFAULT_CONSUMER))
+    digest = quote(f"sed -n 's/^{CLIENT_SECRET}=//p' {{}} | sha256sum", path)
     has = server.probe(quote(f'[ "$({digest})" = "$(cat {{}})" ]', SENT))[0].exit_code == 0
     # A plan that makes another one first sends that.
     due = not has or any(each.label in server.pending for each in asked)

@@ -11,7 +11,7 @@ from hubrun.errors import BadInput
 from hubrun.params import Site
 from hubrun.params.consumers import ConsumerParams
 from hubrun.resources.backups import BackupPassword
-from hubrun.resources.rotated import RotatedLtiSecret, RotatedSecret, RotatedToolKey, good_until
+from hubrun.resources.rotated import Rotated, RotatedSecret, good_until
 from hubrun.sections.canvas.tables import table
 from hubrun.sections.hub import config, hub_setup
 from hubrun.server_paths import (
@@ -22,6 +22,7 @@ from hubrun.server_paths import (
     HUB_CODE,
     PROXY_ENV,
     TOOL_KEY,
+    VENV,
     program,
     secret_path,
 )
@@ -87,9 +88,14 @@ def before_tests(site: Site) -> list[Test]:
     return tests
 
 
-def lti_secrets(site: Site) -> list[RotatedLtiSecret]:
+def lti_secrets(site: Site) -> list[Rotated]:
     """A new secret of each consumer that `rotate` names; the one before stays good for `rotate_days`."""
-    return [RotatedLtiSecret(each.name, secret_path(each.name), site.rotate_days) for each in consumers(site)]
+    return [_lti_secret(site, each) for each in consumers(site)]
+
+
+def _lti_secret(site: Site, consumer: ConsumerParams) -> Rotated:
+    command, path = f"{program('rotate')} lti", secret_path(consumer.name)
+    return Rotated(f"the secret of consumer {consumer.name}", command, path, site.rotate_days)
 
 
 def hub_secrets(site: Site) -> list[Resource]:
@@ -104,7 +110,11 @@ def hub_secrets(site: Site) -> list[Resource]:
 
 def tool_key(site: Site) -> list[Resource]:
     """A new key of the tool; the one before stays published for `rotate_days`."""
-    return [RotatedToolKey(TOOL_KEY, site.hub_user, site.rotate_days)] if "tool_key" in site.rotate else []
+    if "tool_key" not in site.rotate:
+        return []
+    # With the hub's Python, and by its account, whose file it is.
+    command = quote(f"cd / && runuser -u {{}} -- {program('tool_key', f'{VENV}/bin/python')}", site.hub_user)
+    return [Rotated("the tool's key (LTI 1.3)", command, TOOL_KEY, site.rotate_days)]
 
 
 def backup_password(site: Site) -> list[Resource]:
@@ -117,7 +127,7 @@ def where_they_go(server: Server) -> Markdown:
     asked = consumers(server.site)
     if not asked:
         return Markdown("*Nothing to do here: `rotate` names no `lti_secret`.*")
-    looks = server.probe(*(quote(f"{program('rotate')} look {{}}", secret_path(each.name)) for each in asked))
+    looks = server.probe(*(_lti_secret(server.site, each).probe() for each in asked))
     used = server.probe(
         *(
             quote("journalctl -u jupyterhub --since=-1d -o short-iso --no-pager | grep -F {} | tail -n 1", BY_FORMER % each.name)
