@@ -35,7 +35,9 @@ class BackupRepository(Resource):
         if said == "ready":
             return []
         # Where it cannot be used the reason comes once more, and nothing is made.
-        return [Action("make the repository for backups", f"{BACKUP} look new\n{BACKUP} make", "restic init", seconds=300)]
+        return [
+            Action("make the repository for backups", f"{BACKUP} look new\n{BACKUP} make", "restic init", seconds=300)
+        ]
 
 
 class FirstBackup(Resource):
