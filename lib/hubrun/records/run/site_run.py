@@ -285,7 +285,7 @@ def runbooks(first: str = "", only: str = "") -> list[Path]:
 def operation(name: str) -> list[Path]:
     """The one runbook of operation that `name` means: its number ("10"), its name ("backup"), or both ("10_backup").
 
-    Raises BadInput when there is none.
+    Raises BadInput when there is none, or when it differs from its twin.
     """
     every = _kept(_OPERATION)
     found = [path for path in every if name in (path.stem, *path.stem.split("_", 1))]
@@ -298,6 +298,7 @@ def operation(name: str) -> list[Path]:
             if install
             else f"There are {', '.join(path.stem for path in every)}",
         )
+    twins.check(found)
     return found
 
 
