@@ -37,7 +37,15 @@ def main(command: str, *words: str) -> dict[str, Any]:
             return _look(*words)
         with state.alone():
             return _archive(*words) if command == "archive" else _do(*words)
-    except (Failed, HomeError, OSError, ValueError, sqlite3.Error, subprocess.SubprocessError) as error:
+    except (
+        Failed,
+        HomeError,
+        OSError,
+        ValueError,
+        sqlite3.Error,
+        subprocess.SubprocessError,
+        *course.UNREADABLE,
+    ) as error:
         return {"error": str(error), "nobody": isinstance(error, Nobody)}
 
 
@@ -133,7 +141,7 @@ def _archived_for_good(wanted: Wanted) -> dict[str, Any]:
         return _about(found) if found else {}
     top = _tree_of(wanted.name, source)
     found = course.existing(wanted.name)
-    if not found or course.differing(found, wanted.name, top / wanted.name / "files"):
+    if not found or not course.holds(found, wanted.name, top / wanted.name / "files"):
         found = course.archive(wanted.name, source, top, PLACES)
     return _about(found)
 

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import tarfile
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ from hubrun_hub.watching import usage
 
 # A file that says to be this much larger than it is on the disk is not read: nobody lives to see its end.
 _HOLLOW = 1 << 30
+# What an archive that was damaged says.
+UNREADABLE = (tarfile.TarError, EOFError, zlib.error)
 _README = """\
 Course {course} ({title}), as it was on {at}.
 
@@ -105,6 +108,14 @@ def is_current(found: Path, folder: Path) -> bool:
     """Whether nothing in the course's folder changed since the archive was begun."""
     command = ["find", str(folder), "-xdev", "-newerct", f"@{found.stat().st_mtime:.3f}", "-print", "-quit"]
     return not subprocess.run(command, capture_output=True, check=True).stdout
+
+
+def holds(found: Path, course: str, live: Path) -> bool:
+    """Whether the archive can be read, and has all of the folder `live`."""
+    try:
+        return not differing(found, course, live)
+    except (*UNREADABLE, OSError):
+        return False
 
 
 def digest(path: Path) -> str:

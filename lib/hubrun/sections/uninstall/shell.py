@@ -58,7 +58,7 @@ HOSTS_LOOK = (
     + 'grep -qxF -- "$line" /etc/hosts && came "hosts $line" && echo "there the line of $(hostname) in /etc/hosts"'
 )
 # In place: in a container it is a mount.
-HOSTS = _HOSTS_LINE + 'rest=$(grep -vxF -- "$line" /etc/hosts)\nprintf \'%s\\n\' "$rest" > /etc/hosts'
+HOSTS = _HOSTS_LINE + 'rest=$(grep -vxF -- "$line" /etc/hosts || true)\nprintf \'%s\\n\' "$rest" > /etc/hosts'
 SWAP_LOOK = (
     "grep -q '^/swapfile none swap sw 0 0$' /etc/fstab && came 'fstab /swapfile none swap sw 0 0' && paths /swapfile"
 )

@@ -17,10 +17,10 @@ from hubrun.sections.uninstall.yes import GIVEN, files_go
 from hubrun.server_paths import BACKUP, BEFORE, COURSES, HOMES, HOMES_FILE, KEPT, LIB, NETWORK, PROXY_USER, STATE, VENV
 from hubrun.shell import quote
 
-# Whatever a Packages(…) of hubrun names; a test holds it against the code.
+# Whatever a Packages(…) of hubrun names, but for sudo, by which you may be root; a test holds it against the code.
 ENGINE = ("docker.io", "docker-cli", "iptables", *DOCKER_CE)
 PACKAGES = (
-    "python3", "python3-venv", "sudo", "curl", "gpg", "openssl", "iproute2", "ca-certificates", "logrotate", "unattended-upgrades",
+    "python3", "python3-venv", "curl", "gpg", "openssl", "iproute2", "ca-certificates", "logrotate", "unattended-upgrades",
     "systemd-timesyncd", "tzdata", "nginx", "certbot", "python3-certbot-dns-*", "nftables", "btrfs-progs", "rsync", "restic", "openssh-client",
 )  # fmt: skip
 _LONG = 7200

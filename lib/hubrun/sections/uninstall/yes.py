@@ -28,7 +28,7 @@ _STAYS = (
     ("updates of packages", "an older version is not brought back"),
     ("packages that were here before, or that others need", "apt decides which others need"),
     (
-        "the account of admin_user, its sudo and its SSH key",
+        "sudo, and the account of admin_user with its SSH key",
         "you may be logged in by it: userdel --remove NAME; rm /etc/sudoers.d/hubrun-admin",
     ),
     (
