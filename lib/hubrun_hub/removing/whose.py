@@ -15,8 +15,7 @@ from hubrun_hub.homes.move import OLD
 from hubrun_hub.homes.places import Homes
 from hubrun_hub.joining.failed import Failed
 from hubrun_hub.joining.homes import FULL_NAMES, Places
-from hubrun_hub.lti import people
-from hubrun_hub.programs.people import everybody
+from hubrun_hub.lti import people, people_file
 from hubrun_hub.watching import usage
 
 PLACES = Places(tree.STATE / "lti_people.sqlite", tree.STATE / "jupyterhub.sqlite", tree.COURSES)
@@ -56,8 +55,8 @@ def find(kind: str, asked: str, places: Places = PLACES) -> Wanted:
 
 
 def _known(places: Places) -> tuple[dict[str, set[str]], list[dict[str, Any]]]:
-    """User → all by which they are known; and what is kept of people (`programs.people.everybody`)."""
-    said = everybody(places) if places.hub.exists() else {"people": [], "unowned": []}
+    """User → all by which they are known; and what is kept of people (`people_file.everybody`)."""
+    said = people_file.everybody(places.people, places.hub) if places.hub.exists() else {"people": [], "unowned": []}
     found: dict[str, set[str]] = {user: set() for user in said["unowned"]}
     for each in said["people"]:
         found[each["user"]] = {str(row[3]) for row in each["ids"]} | {str(row[2]) for row in each["fields"]}

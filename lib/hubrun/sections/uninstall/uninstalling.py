@@ -7,12 +7,13 @@ from hubrun.desired.resource import Resource
 from hubrun.desired.server import Server
 from hubrun.params import Site
 from hubrun.resources.certificate import WEBROOT
+from hubrun.resources.docker import DaemonSettingsBefore
 from hubrun.resources.gone import Gone
 from hubrun.resources.packages import APT, REPAIR_PACKAGES
-from hubrun.sections.docker_spawner.docker_setup import DOCKER_CE
+from hubrun.sections.docker_spawner.docker_setup import DAEMON, DOCKER_CE
 from hubrun.sections.https.other_sites import HTTP_FILE, HTTPS_FILE
 from hubrun.sections.server import proxy, upkeep
-from hubrun.sections.uninstall import shell
+from hubrun.sections.uninstall import traces
 from hubrun.sections.uninstall.yes import GIVEN, files_go
 from hubrun.server_paths import BACKUP, BEFORE, COURSES, HOMES, HOMES_FILE, KEPT, LIB, NETWORK, PROXY_USER, STATE, VENV
 from hubrun.shell import quote
@@ -44,16 +45,16 @@ def service(site: Site) -> list[Resource]:
     """The hub, its units, students' servers, and the site in nginx: from here on nobody gets in."""
     nginx = f"paths {HTTP_FILE} {HTTPS_FILE} /etc/systemd/system/nginx.service.d/hubrun.conf"
     return [
-        Gone("units of hubrun", f"{shell.UNITS}units{_THERE}", shell.UNITS + shell.STOP),
-        _found("servers of students", shell.CONTAINERS, "ours", "xargs -r sh -c 'docker stop -t 10 \"$@\" && docker rm -f \"$@\"' sh > /dev/null"),
-        Gone("site in nginx", nginx, shell.NGINX),
-        Gone("certificate of the site", quote(shell.CERTIFICATE_LOOK, site.domain), quote(shell.CERTIFICATE, site.domain)),
+        Gone("units of hubrun", f"{traces.UNITS}units{_THERE}", traces.UNITS + traces.STOP),
+        _found("servers of students", traces.CONTAINERS, "ours", "xargs -r sh -c 'docker stop -t 10 \"$@\" && docker rm -f \"$@\"' sh > /dev/null"),
+        Gone("site in nginx", nginx, traces.NGINX),
+        Gone("certificate of the site", quote(traces.CERTIFICATE_LOOK, site.domain), quote(traces.CERTIFICATE, site.domain)),
     ]  # fmt: skip
 
 
 def software(site: Site) -> list[Resource]:
     """The hub's software and our code, and what was set on the system."""
-    reserve = quote(shell.RESERVE, site.hub_user)
+    reserve = quote(traces.RESERVE, site.hub_user)
     authorities = "/usr/local/share/ca-certificates/hubrun-*.crt"
     settings = (upkeep.UPGRADES, upkeep.JOURNAL, upkeep.ROTATION, proxy.APT_CONF)
     again = "\nsystemctl daemon-reload\nsystemctl try-restart apt-daily-upgrade.timer systemd-journald.service"
@@ -63,13 +64,13 @@ def software(site: Site) -> list[Resource]:
             files=(VENV, LIB, BACKUP, "/srv/jupyterhub/image", "/var/cache/hubrun-backup", WEBROOT, f"{KEPT}/before-upgrade"),
         ),
         Gone("settings of hubrun", files=settings),
-        Gone("additions to units of others", f"{shell.DROP_INS}dropins{_THERE}", f"{shell.DROP_INS}dropins | xargs -r rm -f{again}"),
+        Gone("additions to units of others", f"{traces.DROP_INS}dropins{_THERE}", f"{traces.DROP_INS}dropins | xargs -r rm -f{again}"),
         Gone("certificate authorities of the site", f"paths {authorities}", f"rm -f {authorities}\nupdate-ca-certificates > /dev/null"),
-        Gone("line in /etc/hosts", shell.HOSTS_LOOK, shell.HOSTS),
-        Gone("swap file", shell.SWAP_LOOK, shell.SWAP),
-        Gone("other time zone", shell.ZONE_LOOK, shell.ZONE),
-        _found("rules in ufw", shell.UFW, "added", "while read -r rule; do ufw --force delete $rule; done"),
-        Gone("reserve of a disk for the hub", f"{reserve}reserve{_THERE}", reserve + shell.UNRESERVE),
+        Gone("line in /etc/hosts", traces.HOSTS_LOOK, traces.HOSTS),
+        Gone("swap file", traces.SWAP_LOOK, traces.SWAP),
+        Gone("other time zone", traces.ZONE_LOOK, traces.ZONE),
+        _found("rules in ufw", traces.UFW, "added", "while read -r rule; do ufw --force delete $rule; done"),
+        Gone("reserve of a disk for the hub", f"{reserve}reserve{_THERE}", reserve + traces.UNRESERVE),
     ]  # fmt: skip
 
 
@@ -79,16 +80,15 @@ def files(server: Server) -> list[Resource]:
     if not files_go(server):
         return []
     given = quote("install -d {}\necho {} > {}\n", KEPT, site.uninstall_files, GIVEN)
-    settings = quote("python3 -c {} {} {} ", shell.SETTINGS, shell.DAEMON_FILE, BEFORE)
-    network = quote(shell.NETWORKS, NETWORK)
+    network = quote(traces.NETWORKS, NETWORK)
     return [
-        Gone("files of students", f"{shell.VOLUMES}volumes{_THERE}", f"{given}{shell.VOLUMES}volumes | xargs -r docker volume rm > /dev/null", seconds=_LONG),
-        Gone("disk of homes", "", shell.HOMES_DISK, (HOMES, HOMES_FILE), seconds=_LONG),
+        Gone("files of students", f"{traces.VOLUMES}volumes{_THERE}", f"{given}{traces.VOLUMES}volumes | xargs -r docker volume rm > /dev/null", seconds=_LONG),
+        Gone("disk of homes", "", traces.HOMES_DISK, (HOMES, HOMES_FILE), seconds=_LONG),
         Gone("courses, people and keys", files=(COURSES, STATE, "/etc/jupyterhub"), seconds=_LONG),
-        _found("images of students' servers", quote(shell.IMAGES, site.image_name, site.image_repository), "images", "xargs -r docker image rm -f > /dev/null"),
+        _found("images of students' servers", quote(traces.IMAGES, site.image_name, site.image_repository), "images", "xargs -r docker image rm -f > /dev/null"),
         _found("network of students' servers", network, "network", "xargs -r docker network rm > /dev/null"),
-        Gone("settings of Docker", f"{settings} look", f"{settings} take\nsystemctl reload docker.service 2> /dev/null || true"),
-        _found("accounts of hubrun", quote(shell.ACCOUNTS, site.hub_user, PROXY_USER), "accounts", "xargs -r -n 1 userdel"),
+        DaemonSettingsBefore(tuple(name for name, _ in DAEMON.settings), BEFORE),
+        _found("accounts of hubrun", quote(traces.ACCOUNTS, site.hub_user, PROXY_USER), "accounts", "xargs -r -n 1 userdel"),
     ]  # fmt: skip
 
 
@@ -97,12 +97,12 @@ def packages(server: Server) -> list[Resource]:
     found: list[Resource] = []
     if files_go(server):
         engine = quote("unneeded {}", ENGINE)
-        look = f"{shell.UNNEEDED}alone && {engine}{_THERE}\n{shell.DOCKER_LOOK}"
+        look = f"{traces.UNNEEDED}alone && {engine}{_THERE}\n{traces.DOCKER_LOOK}"
         found.append(
             Gone(
                 "Docker of hubrun",
                 look,
-                f"{shell.UNNEEDED}alone || exit 1\n{_purge(engine)}{shell.DOCKER_FOLDERS}",
+                f"{traces.UNNEEDED}alone || exit 1\n{_purge(engine)}{traces.DOCKER_FOLDERS}",
                 seconds=1800,
             )
         )
@@ -111,8 +111,8 @@ def packages(server: Server) -> list[Resource]:
     return [
         *found,
         Gone("apt source of Docker", f"command -v dockerd > /dev/null || paths {source}", f"rm -f {source}\n{APT} update > /dev/null || true"),
-        Gone("packages of hubrun", f"{shell.UNNEEDED}{rest}{_THERE}", shell.UNNEEDED + _purge(rest), seconds=1800),
-        _found("empty folders of hubrun", shell.EMPTY, "empty", "xargs -r rmdir"),
+        Gone("packages of hubrun", f"{traces.UNNEEDED}{rest}{_THERE}", traces.UNNEEDED + _purge(rest), seconds=1800),
+        _found("empty folders of hubrun", traces.EMPTY, "empty", "xargs -r rmdir"),
     ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from hubrun.desired.resource import facts
 from hubrun.desired.server import Server
 from hubrun.errors import BadInput
 from hubrun.params import Site
-from hubrun.sections.uninstall import shell
+from hubrun.sections.uninstall import traces
 from hubrun.server_paths import BEFORE, COURSES, HOMES, KEPT, STATE
 
 # The second yes was given, and what it is about may be half gone.
@@ -69,7 +69,7 @@ def show(server: Server) -> None:
 def show_left(server: Server) -> None:
     """Show what stays, and why; with it what on the server still has a name of hubrun's."""
     rows = [Row(what, why) for what, why in _STAYS]
-    found = [] if server.pending else server.probe(shell.LEFT)[0].stdout.splitlines()
+    found = [] if server.pending else server.probe(traces.LEFT)[0].stdout.splitlines()
     rows += [Row("on the server", path) for path in found]
     ProgressLine().finish(Card("what stays", rows, {"stays": found}, ("what", "why, or what to do", "")))
 

@@ -5,8 +5,6 @@ It stands behind the prelude of `resources.gone`: `noted`, `was`, `came`, `paths
 
 from __future__ import annotations
 
-from hubrun.resources.docker import DAEMON_JSON
-from hubrun.sections.docker_spawner.docker_setup import DAEMON
 from hubrun.sections.https.other_sites import DEFAULT_SITE, HTTP_FILE, HTTPS_FILE
 from hubrun.server_paths import HOMES
 
@@ -113,24 +111,6 @@ network() { docker network inspect -f '{{.Name}}' {} 2> /dev/null; }
 ACCOUNTS = """
 accounts() { for name in {} {}; do ! getent passwd "$name" > /dev/null || ! came "account $name" || echo "$name"; done; }
 """
-# The keys of ours in Docker's settings as they were before; others stay. Says what differs, and with `take` writes it.
-SETTINGS = f"""
-import base64, json, os, sys
-path, before, take = sys.argv[1:]
-lines = open(before).read().splitlines() if os.path.exists(before) else []
-was = next((json.loads(base64.b64decode(each[12:])) for each in lines if each.startswith("daemon.json ")), dict())
-now = json.load(open(path)) if os.path.exists(path) else dict()
-new = dict(now)
-for name in {[name for name, _ in DAEMON.settings]!r}:
-    new.pop(name, None)
-    if name in was:
-        new[name] = was[name]
-if new != now:
-    print("there", ", ".join(sorted(set(now) - set(new)) or ["other values"]), "in", path)
-if new != now and take == "take":
-    open(path, "w").write(json.dumps(new, indent=2) + chr(10)) if new else os.remove(path)
-"""
-DAEMON_FILE = DAEMON_JSON
 # As if nobody had asked for ours by name: apt then says which of them, and of what they brought, nothing else needs. It is
 # asked with a copy of its notes. What was there before stays, whoever needs it (apt-mark(8), apt-get(8): autoremove).
 UNNEEDED = """
