@@ -127,7 +127,9 @@ server.check(*removal.tests(site))
 #
 # For a data protection officer: what was removed where, how much, when and by whom, and until when backups and logs have it. It names nobody, and is on the server too. This record has the name that you typed.
 #
-# Of a course that stays: where its archive is. Fetch it: `scp root@SERVER:/var/lib/hubrun/archives/FILE .`, and compare `sha256sum FILE`.
+# Of a course that stays: where its archive is, and its SHA-256. Fetch it before you remove the course.
+#
+# By hand: `scp root@SERVER:/var/lib/hubrun/archives/FILE .`, `sha256sum FILE`
 
 # %%
 removal.show_receipt(server)

@@ -161,8 +161,9 @@ def _in_archive(found: Path, folder: str) -> dict[str, Entry]:
                 continue
             path = member.name.removeprefix(folder)
             if member.isreg():
-                holes = isinstance(member.sparse, list)
-                stored = sum(size for _, size in member.sparse) if holes else member.size  # type: ignore[misc]
+                # Of a sparse file the parts that are there: (offset, size) each, which typeshed takes for bytes.
+                parts: Any = member.sparse
+                stored = sum(size for _, size in parts) if parts else member.size
                 hollow = member.size > stored + _HOLLOW
                 data = None if hollow else tar.extractfile(member)
                 kept[path] = Entry("f", member.size, _hashed(data) if data else "")
