@@ -85,7 +85,7 @@ class Removed(Resource):
         seen = answer(found)
         if seen.get("state") == "done":
             return []
-        parts = "".join(f"\n# {part['what']} ({part['where']}): {size(part)}" for part in seen.get("parts", ()))
+        parts = "; ".join(f"{part['what']} ({part['where']}): {size(part)}" for part in seen.get("parts", ()))
         words = (self.kind, self.name, self.confirm, self.by)
         again = " (it was begun before)" if seen.get("state") == "begun" else ""
         title = f"remove the {self.kind} {seen.get('name', self.name)} for good{again}"
