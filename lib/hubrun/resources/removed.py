@@ -60,9 +60,9 @@ class CourseArchive(Resource):
         if seen.get("state") != "there" or seen["archive"]:
             return []
         script = _TELL.format(command=quote(f"{program('remove')} archive {{}}", self.course))
-        return [
-            Action(f"archive the course {self.course}, and compare the archive with it", script, seconds=_HOURS * 3600)
-        ]
+        title = f"archive the course {self.course}, and compare the archive with it"
+        title += f". To remove it afterwards, say yes: --set remove_confirm={seen['confirm']}"
+        return [Action(title, script, seconds=_HOURS * 3600)]
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class Removed(Resource):
         parts = "; ".join(f"{part['what']} ({part['where']}): {size(part)}" for part in seen.get("parts", ()))
         words = (self.kind, self.name, self.confirm, self.by)
         again = " (it was begun before)" if seen.get("state") == "begun" else ""
-        title = f"remove the {self.kind} {seen.get('name', self.name)} for good{again}"
+        title = f"remove the {self.kind} {seen.get('name', self.name)} for good{again}: {parts or 'its name'}"
+        title += "" if self.confirm else f". To say yes: --set remove_confirm={seen.get('confirm', '')}"
         script = _TELL.format(command=quote(f"{program('remove')} do {{}} {{}} {{}} {{}}", *words))
-        return [Action(title, script, f"{program('remove')} do …{parts}", seconds=_HOURS * 3600)]
+        return [Action(title, script, f"{program('remove')} do …", seconds=_HOURS * 3600)]

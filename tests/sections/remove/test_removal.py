@@ -109,7 +109,7 @@ def test_with_a_yes_it_is_planned_with_all_that_goes_and_once_it_is_done_there_i
     (gone,) = removal.removed(one)
     assert isinstance(gone, Removed)
     (action,) = gone.plan(json.dumps(ADA))
-    assert "files of homes (Docker's volumes): 1 200, 3.5 MB" in action.shown
+    assert "files of homes (Docker's volumes): 1 200, 3.5 MB" in action.title
     assert "begun before" in gone.plan(json.dumps({**ADA, "state": "begun"}))[0].title
     done = {"state": "done", "receipt": RECEIPT}
     assert gone.plan(json.dumps(done)) == []

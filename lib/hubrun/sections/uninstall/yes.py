@@ -63,6 +63,7 @@ def show(server: Server) -> None:
         raise BadInput(what, "parameter uninstall_files", "Look at the plan once more")
     if not (site.uninstall_confirm or server.check_mode):
         remedy = f"After looking at the plan (--check), say yes: --set uninstall_confirm={site.domain}"
+        remedy += f"; for students' files, too, --set uninstall_files={people} besides"
         raise BadInput("nothing was removed yet", "parameter uninstall_confirm", remedy)
 
 
