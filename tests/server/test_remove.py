@@ -74,7 +74,7 @@ def test_a_person_is_gone_and_nothing_on_the_server_names_them(machine: Machine)
         plan = hubrun("run", "remove", machine.site, *asked, "--check")
         assert plan.code == 2 and "servers that run, and are stopped" in plan.output, plan.tail
         no = hubrun("run", "remove", machine.site, *asked)
-        assert no.code == 2 and f"remove_confirm={user}" in no.error, no.tail
+        assert no.code == 1 and f"remove_confirm={user}" in no.error, no.tail
         assert machine.container_of(user)
         done = hubrun("run", "remove", machine.site, *asked, "--set", f"remove_confirm={user}", seconds=300)
         assert done.code == 0, done.tail
@@ -100,7 +100,7 @@ def test_a_person_is_gone_and_nothing_on_the_server_names_them(machine: Machine)
 def test_bad_input_is_one_line_and_nothing_is_touched(machine: Machine, asked: str, says: str) -> None:
     with machine.undisturbed():
         ended = hubrun("run", "remove", machine.site, "--set", asked)
-    assert ended.code == 2 and says in ended.error, ended.tail
+    assert ended.code == 1 and says in ended.error, ended.tail
 
 
 def test_a_course_is_one_file_that_opens_without_this_project_before_it_goes(machine: Machine) -> None:
@@ -111,7 +111,7 @@ def test_a_course_is_one_file_that_opens_without_this_project_before_it_goes(mac
     look = machine.run(f"python3 -I -B /usr/local/lib/hubrun/hubrun_hub remove look course {COURSE}")
     yes = json.loads(look)["confirm"]
     wrong = hubrun("run", "remove", machine.site, *asked, "--set", f"remove_confirm={COURSE}")
-    assert wrong.code == 2 and "not to what would go" in wrong.error, wrong.tail
+    assert wrong.code == 1 and "not to what would go" in wrong.error, wrong.tail
     done = hubrun("run", "remove", machine.site, *asked, "--set", f"remove_confirm={yes}", seconds=300)
     assert done.code == 0, done.tail
     assert machine.run("ls -A /srv/nbgrader") == ""

@@ -69,9 +69,9 @@ def test_after_both_yeses_the_server_is_what_it_was_and_after_the_first_an_insta
     assert plan.code == 2 and "1 people have files" in plan.output, plan.tail
     assert differences(installed, here.everything()) == []
     no = hubrun("run", "uninstall", here.site)
-    assert no.code == 2 and "uninstall_confirm=" in no.error, no.tail
+    assert no.code == 1 and "uninstall_confirm=" in no.error, no.tail
     other = hubrun("run", "uninstall", here.site, "--set", "uninstall_confirm=other.example.edu")
-    assert other.code == 2 and "says yes to other.example.edu" in other.error, other.tail
+    assert other.code == 1 and "says yes to other.example.edu" in other.error, other.tail
 
     first = ["--set", f"uninstall_confirm={site.domain}"]
     gone = hubrun("run", "uninstall", here.site, *first, seconds=600)
@@ -90,7 +90,7 @@ def test_after_both_yeses_the_server_is_what_it_was_and_after_the_first_an_insta
         assert browser.read_file("essay.txt") == "three pages"
 
     wrong = hubrun("run", "uninstall", here.site, *first, "--set", "uninstall_files=7")
-    assert wrong.code == 2 and "1 people have some" in wrong.error, wrong.tail
+    assert wrong.code == 1 and "1 people have some" in wrong.error, wrong.tail
     both = [*first, "--set", "uninstall_files=1"]
     gone = hubrun("run", "uninstall", here.site, *both, seconds=600)
     assert gone.code == 0, gone.tail
