@@ -56,7 +56,7 @@ def launched(machine: Machine, user: str, role: str = "Learner") -> Browser:
 def handed_in(browser: Browser, text: str) -> None:
     browser.run_cell(
         f"import glob, os; there = glob.glob('/srv/nbgrader/exchange/*/inbound')[0] + '/ps1+2026-11-26'; "
-        f"os.makedirs(there); open(there + '/ps1.ipynb', 'w').write({text!r})"
+        f"os.makedirs(there, exist_ok=True); open(there + '/ps1.ipynb', 'w').write({text!r})"
     )
 
 
