@@ -39,7 +39,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 # An entry of a list says something.
 Given = Field(min_length=1)
 # A runbook that does what these do, and so has their parameters too.
-COMBINED = {"13": ("02", "04", "06")}
+COMBINED = {"13": ("02", "04", "06"), "14": ("05", "06", "10")}
 # Parameters of versions before, which do nothing any more, and why.
 FORMER = {"new_names": "nobody gets another name any more, whatever is changed"}
 
@@ -420,6 +420,20 @@ class Site(AsYamlReads):
         "12", "stop servers that run on an older image and were idle for so many minutes; 0: none", 0, ge=0
     )
 
+    # -- 14 rotate
+    rotate: list[kinds.Rotate] = _param(
+        "14",
+        "what to replace: lti_secret, or lti_secret:NAME of one of consumers; proxy_token, cookie_secret, tool_key, backup_password, certificate",
+        [],
+    )
+    rotate_days: int = _param(
+        "14",
+        "lti_secret, tool_key: for how many days the one before stays good beside the new one; 0: it ends now",
+        7,
+        ge=0,
+        le=90,
+    )
+
     # -- 15 remove
     remove_person: kinds.HubName = _param(
         "15", "remove: a person, by their hub user, or by a name or id of the LMS that nobody else has", ""
@@ -470,6 +484,11 @@ class Site(AsYamlReads):
             if not user_names.is_somebody(value):
                 raise ValueError(f"hub users, or what the LMS says of people; nobody can ever launch as {value!r}")
         return values
+
+    @field_validator("rotate", mode="before")
+    @classmethod
+    def _one_word(cls, value: object) -> object:
+        return [value] if isinstance(value, str) and value else value
 
     @field_validator("user_cpus", mode="before")
     @classmethod
