@@ -62,6 +62,7 @@ backup_keep_daily: int = 7  # for how many days each day's backup is kept
 backup_keep_weekly: int = 5  # for how many weeks a backup of each is kept
 backup_keep_monthly: int = 12  # for how many months a backup of each is kept
 check: bool = False  # True: show what would change and touch nothing
+plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
 # %% [markdown]
 # ## Target
@@ -72,7 +73,7 @@ check: bool = False  # True: show what would change and touch nothing
 from hubrun import Server, site_from
 
 site = site_from(globals())
-server = Server.connect(site, check_mode=check)
+server = Server.connect(site, check_mode=check, plan_first=plan_first)
 server
 
 # %% [markdown]

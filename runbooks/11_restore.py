@@ -65,6 +65,7 @@ restore_date: str = ""  # restore_person, restore_course: as of the end of this 
 restore_site: str = ""  # restore: the whole site, onto a fresh server: latest, or a day, YYYY-MM-DD
 restore_over_people: bool = False  # restore_site: although people are on this server; their files of today are replaced
 check: bool = False  # True: show what would change and touch nothing
+plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
 # %% [markdown]
 # ## Target
@@ -75,7 +76,7 @@ check: bool = False  # True: show what would change and touch nothing
 from hubrun import Server, site_from
 
 site = site_from(globals())
-server = Server.connect(site, check_mode=check)
+server = Server.connect(site, check_mode=check, plan_first=plan_first)
 server
 
 # %% [markdown]

@@ -56,6 +56,7 @@ pytorch: str = "none"  # install PyTorch: none, cpu, or cuda (about 6 GB)
 extra_pip_packages: list = []  # further packages for students, as pip requirements
 restart_idle_minutes: int = 0  # stop servers that run on an older image and were idle for so many minutes; 0: none
 check: bool = False  # True: show what would change and touch nothing
+plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
 # %% [markdown]
 # ## Target
@@ -66,7 +67,7 @@ check: bool = False  # True: show what would change and touch nothing
 from hubrun import Server, site_from
 
 site = site_from(globals())
-server = Server.connect(site, check_mode=check)
+server = Server.connect(site, check_mode=check, plan_first=plan_first)
 server
 
 # %% [markdown]

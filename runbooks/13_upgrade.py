@@ -44,6 +44,7 @@ ca_certificates: list = []  # PEM files here with CAs that the server must trust
 http_proxy: str = ""  # the proxy through which the server, and students' containers, reach the outside: http://proxy.example.edu:3128; empty: none
 no_proxy: list = []  # what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]
 upgrade: str = "full"  # which updates to install: none, security or full
+timezone: str = ""  # time zone of the server, students' containers and due dates: Europe/Zurich; empty: as the server has it, and UTC for the others
 hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
 lti_lms: str = "canvas"  # the LMS that launches: canvas, moodle, openedx, sakai, blackboard or brightspace
 lti_version: str = "1.1"  # version of LTI with which it launches: 1.1, 1.3, or both while you change from one to the other
@@ -63,6 +64,7 @@ outside_course: str = "server"  # what people get who launch from a course as ne
 admin_users: list = []  # who administers the hub: hub users, or what the LMS says of them in lti_username_key
 adopt_users: bool = False  # a hub that was set up by hand: a person takes the hub user, with the files, whose name their lti_username_key says
 idle_minutes: int = 60  # stop a student's server after this many idle minutes; 0: never
+metrics: bool = False  # the hub's figures for Prometheus at /hub/metrics, with a token that is made on the server
 subdomains: bool = False  # recommended: each person's server at an address of its own, https://NAME.DOMAIN/ (see 03)
 tls: str = "acme"  # where the certificate comes from: acme, or files on the server
 tls_certificate: str = ""  # tls: files. Path on the server of the certificate with its chain, PEM
@@ -85,9 +87,14 @@ extra_pip_packages: list = []  # further packages for students, as pip requireme
 user_memory_mb: int = 1024  # memory limit of one student's server, in MB
 user_cpus: float = 1.0  # CPU limit of one student's server, in cores
 user_processes: int = 512  # limit on processes and threads of one student's server
+homes_device: str = ""  # empty disk of the server for students' files alone, such as /dev/vdb; empty: none. It is formatted, and stays (see 04)
+homes_gb: int = 0  # in place of homes_device: a file of this size on the server's own disk, in GB; it can grow and not shrink; 0: none
+user_disk_gb: int = 10  # with homes_device or homes_gb: how much one student may keep, in GB
+homes_old: str = "keep"  # with homes_device or homes_gb: the volumes from which files were moved, once they were compared
 canvas_tool_name: str = "JupyterHub"  # name of the tool in the LMS
 git_links: list = []  # nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]; `folder` is where it goes, if not a folder of the repository's name
 check: bool = False  # True: show what would change and touch nothing
+plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
 # %% [markdown]
 # ## Target
@@ -98,7 +105,7 @@ check: bool = False  # True: show what would change and touch nothing
 from hubrun import Server, site_from
 
 site = site_from(globals())
-server = Server.connect(site, check_mode=check)
+server = Server.connect(site, check_mode=check, plan_first=plan_first)
 server
 
 # %% [markdown]

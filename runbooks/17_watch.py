@@ -44,6 +44,7 @@ alerts_smtp_password_file: str = ""  # file here that holds the password of aler
 alerts_webhook_env: str = ""  # environment variable here that holds the https address of a webhook that gets the same messages
 alerts_webhook_file: str = ""  # file here that holds the address of that webhook
 check: bool = False  # True: show what would change and touch nothing
+plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
 # %% [markdown]
 # ## Target
@@ -54,7 +55,7 @@ check: bool = False  # True: show what would change and touch nothing
 from hubrun import Server, site_from
 
 site = site_from(globals())
-server = Server.connect(site, check_mode=check)
+server = Server.connect(site, check_mode=check, plan_first=plan_first)
 server
 
 # %% [markdown]

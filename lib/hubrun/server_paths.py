@@ -65,6 +65,8 @@ BACKUP_UNIT = "/etc/systemd/system/hubrun-backup.service"
 BACKUP_TIMER = "/etc/systemd/system/hubrun-backup.timer"
 # What the timers keep (hubrun_hub/watching), and where alarms are sent to.
 KEPT = "/var/lib/hubrun"
+# What the server was before 01 (resources/before.py).
+BEFORE = f"{KEPT}/before"
 ALERTS = "/etc/jupyterhub/alerts.json"
 # What later runbooks need of these, and find only where they were run.
 LEFT = {

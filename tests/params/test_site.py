@@ -113,6 +113,7 @@ WORDS = (
     "acme_dns",
     "docker_channel",
     "pytorch",
+    "homes_old",
     "canvas_navigation",
 )
 MORE = {

@@ -27,11 +27,14 @@ from hubrun.redaction.secret import Secret
 from hubrun.resources.apt_source import AptSource
 from hubrun.resources.certificate import AcmeCertificate
 from hubrun.resources.packages import NoPackages, Packages
+from hubrun.resources.secret_file import GivenSecret
+from hubrun.sections.backup import restoring
 from hubrun.sections.docker_spawner import docker_setup
 from hubrun.sections.https import site_certificate
 from hubrun.sections.https.nginx import Nginx, http_tests, https_tests
 from hubrun.sections.hub import config, consumer_files
 from hubrun.sections.server import accounts, preflight
+from hubrun.sections.watch import watch_setup
 
 HOSTILE = {
     "an option": "-oDPkg::Pre-Invoke::=touch /pwned",
@@ -75,12 +78,13 @@ HOSTILE = {
 # What is free text, or names something here, and where it goes. Anything else must be refused. Whoever adds a parameter
 # gives it a kind of hubrun/params/text_kinds.py; only when none fits, it belongs here and into `everything` below.
 FREE = {
-    "backup_password_file", "backup_credentials_file",
-    "restore_person", "restore_path",  # arguments of a command, quoted
     "canvas_tool_name", "canvas_module", "canvas_item_title", "canvas_course", "canvas_account",  # Canvas's forms
     "admin_users",  # Python, as JSON
+    "restore_person", "restore_path",  # arguments of a command
+    "alerts_smtp_user",  # JSON
     "trust_ca_file", "ssh_key_file", "ssh_known_hosts_file", "sudo_password_file", "record_signing_key", "records_mirror",
     "ca_certificates", "admin_ssh_key_file", "acme_ca_file", "acme_dns_file", "acme_eab_hmac_file", "canvas_token_file", "canvas_ca_file",
+    "backup_password_file", "backup_credentials_file", "alerts_smtp_password_file", "alerts_webhook_file",
     "git_links.path", "git_links.branch", "git_links.folder",  # percent-encoded
     "acme_eab_kid",  # a line of a file
     "ssh_user",  # SSH's own protocol; a directory service's names hold @ and \\
@@ -89,6 +93,7 @@ FREE = {
 COMPANIONS = {
     "site": "example", "domain": "hub.example.edu", "canvas_token_env": "TOKEN", "canvas_course": "101",
     "acme_eab_hmac_env": "HMAC", "tls_certificate": "/a", "tls_key": "/b", "lti_version": "both", "lti_client_ids": ["1"],
+    "alerts_smtp_user": "1", "alerts_smtp_password_env": "TOKEN", "alerts_to": ["it@example.edu"], "restore_person": "1",
 }  # fmt: skip
 
 
@@ -144,6 +149,7 @@ def everything(site: Site) -> tuple[dict[str, str], list[str]]:
     resources: list[Resource] = [
         *(docker_setup.engine(site, system) for system in SYSTEMS.values()).__next__(),
         docker_setup.network(site),
+        *restoring.restored(site),
         *consumer_files.files(site),
         Packages(*site.extra_packages),
         AcmeCertificate(
@@ -158,7 +164,15 @@ def everything(site: Site) -> tuple[dict[str, str], list[str]]:
             scripts.append(action.script)
             if action.data:
                 files[f"{resource.label}: {action.title}"] = action.data.decode()
-    tests = [*preflight.preflight(site), *docker_setup.container_tests(site), *http_tests(site), *https_tests(site)]
+    if not (site.alerts_smtp_password_file or site.alerts_webhook_file):
+        resources += [each for each in watch_setup.watch(site) if isinstance(each, GivenSecret)]
+    tests = [
+        restoring.is_there(site),
+        *preflight.preflight(site),
+        *docker_setup.container_tests(site),
+        *http_tests(site),
+        *https_tests(site),
+    ]
     return files, [*scripts, config.check_command(site), *(test.script for test in tests)]
 
 

@@ -36,14 +36,13 @@ from hubrun.resources.apt_source import AptSource
 from hubrun.resources.conditional import Repaired, WhenFileHas
 from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Network
 from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File, OnlyFiles
-from hubrun.resources.given_secret import GivenSecret
 from hubrun.resources.hub_database import HubDatabase
 from hubrun.resources.idle_servers import IdleServers
 from hubrun.resources.image import CurrentImage, Image
 from hubrun.resources.node_packages import NodePackages
 from hubrun.resources.packages import REPAIR_PACKAGES, NoPackages, Packages, Updates
 from hubrun.resources.registration_link import RegistrationLink
-from hubrun.resources.secret_file import CookieSecret, SecretFile
+from hubrun.resources.secret_file import CookieSecret, GivenSecret, SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.source_tree import SourceTree, Superseded, sources
 from hubrun.resources.started_once import StartedOnce
@@ -253,8 +252,8 @@ PLANS: dict[str, Plan] = {
         [("close /etc/jupyterhub/lti.env to others (now 644|root:root)", "chmod 0600", "chown jupyterhub:jupyterhub", "not urandom")],
     ),
     "the operator's secret is there": (GIVEN, f"salt=salty\ndigest={GIVEN_DIGEST}\nstate=600|root:root", []),
-    "no secret of the operator's": (GIVEN, "", [("write /etc/jupyterhub/alerts.json", "umask 077", "not s3cr3t")]),
-    "the operator gave another secret": (GIVEN, f"salt=other\ndigest={GIVEN_DIGEST}\nstate=600|root:root", [("replace /etc/jupyterhub/alerts.json", "not s3cr3t")]),
+    "no secret of the operator's": (GIVEN, "", [("write /etc/jupyterhub/alerts.json, with what you gave", "umask 077", "not s3cr3t")]),
+    "the operator gave another secret": (GIVEN, f"salt=other\ndigest={GIVEN_DIGEST}\nstate=600|root:root", [("replace /etc/jupyterhub/alerts.json, with what you gave", "not s3cr3t")]),
     "the operator's secret is open to others": (GIVEN, f"salt=salty\ndigest={GIVEN_DIGEST}\nstate=644|root:root", [("close /etc/jupyterhub/alerts.json to others (now 644|root:root)", "chmod 0600")]),
     "a secret that the operator gives no longer": (GivenSecret("/etc/x", None), f"salt=salty\ndigest={GIVEN_DIGEST}\nstate=600|root:root", [("remove /etc/x", "rm -f /etc/x")]),
     "no secret is given, and none is there": (GivenSecret("/etc/x", None), "", []),

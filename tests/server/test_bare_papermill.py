@@ -10,7 +10,7 @@ from machines import PROJECT, Machine, Running
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(420)]
 
-RUNBOOKS = sorted((PROJECT / "runbooks").glob("[0-9][0-9]_*.ipynb"))
+RUNBOOKS = sorted((PROJECT / "runbooks").glob("0[0-9]_*.ipynb"))
 
 
 @pytest.fixture(scope="module")

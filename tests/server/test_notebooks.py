@@ -14,7 +14,7 @@ from hubrun.records.lab.notebook_copy import NotebookCopy
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
-RUNBOOKS = sorted((PROJECT / "runbooks").glob("[0-9][0-9]_*.ipynb"))
+RUNBOOKS = sorted((PROJECT / "runbooks").glob("0[0-9]_*.ipynb"))
 
 
 @pytest.mark.parametrize("runbook", RUNBOOKS, ids=lambda path: path.stem)

@@ -278,6 +278,9 @@ RestoreSite = Annotated[
     str, _kind(lambda value: value == "latest" or _DAY.fullmatch(value), "latest, or a day such as 2026-11-20")
 ]
 CourseId = Annotated[str, _kind(is_name, "the id of a course, as its folder on the server is called")]
+ConsumerName = Annotated[
+    str, _kind(re.compile(r"[a-z0-9]{1,12}").fullmatch, "the name of a consumer, as it was in consumers")
+]
 Rotate = Annotated[
     str,
     _kind(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from typing_extensions import override
 
@@ -107,6 +106,15 @@ class SecretFile(Resource):
         return []
 
 
+# Compared by a digest with a salt that is new each time: what is printed says nothing of the secret.
+_COMPARE = """
+path={}
+[ -f "$path" ] || exit 0
+salt=$(head -c 16 /dev/urandom | od -An -v -tx1 | tr -d ' \\n')
+echo "salt=$salt"
+echo "digest=$({ printf %s "$salt"; cat "$path"; } | sha256sum | cut -d' ' -f1)"
+stat -c 'state=%a|%U:%G' "$path"
+"""
 _GIVE = """
 path={}
 umask 077
@@ -123,40 +131,32 @@ rm -f "$path.before"
 
 @dataclass(frozen=True)
 class GivenSecret(Resource):
-    """A file of root's alone with a secret that the operator gave. It stays only when `check`, a shell command, succeeds."""
+    """A file of root's alone with a secret that the operator gave; None: no such file.
+
+    It stays only when `check`, a shell command, succeeds.
+    """
 
     path: str
-    content: Secret
+    content: Secret | None
     check: str = ":"
-    salt: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
 
     label_format = "secrets {path}"
     event = "{path}"
 
     @override
     def probe(self) -> str:
-        # The salt is new each time: what is printed says nothing of the secret to whoever does not know both.
-        return quote(
-            """path={} salt={}
-            [ -f "$path" ] || exit 0
-            echo "digest=$({ printf %s "$salt"; cat "$path"; } | sha256sum | cut -d' ' -f1)"
-            stat -c 'state=%a|%U:%G' "$path" """,
-            self.path, self.salt,
-        )  # fmt: skip
+        return quote(_COMPARE, self.path)
 
     @override
     def plan(self, found: str) -> list[Action]:
-        now, content = facts(found), self.content.reveal().encode()
-        if now.get("digest") != hashlib.sha256(self.salt.encode() + content).hexdigest():
+        now = facts(found)
+        if self.content is None:
+            return [Action(f"remove {self.path}", quote("rm -f {}", self.path))] if now else []
+        content = self.content.reveal().encode()
+        if now.get("digest") != hashlib.sha256(now.get("salt", "").encode() + content).hexdigest():
             title = f"{'replace' if now else 'write'} {self.path}, with what you gave"
-            return [
-                Action(
-                    title,
-                    quote(_GIVE.replace("{check}", self.check), self.path),
-                    f"editor {self.path}   # 600 root:root",
-                    content,
-                )
-            ]
+            script = quote(_GIVE.replace("{check}", self.check), self.path)
+            return [Action(title, script, f"editor {self.path}   # 600 root:root", content)]
         return [] if now["state"] == "600|root:root" else [_close(self.path, "root:root", now["state"])]
 
 

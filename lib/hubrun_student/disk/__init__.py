@@ -15,7 +15,7 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(app: Any) -> None:
-    if os.environ.get("HUBRUN_USER_DISK"):  # conf.d/40-docker.py
+    if os.environ.get("HUBRUN_USER_DISK"):  # where homes have a limit
         from .full import explain  # not before the server is there: a list of extensions needs none of it
 
         app.contents_manager.delete_to_trash = False

@@ -20,8 +20,8 @@ ON_DISK = Site(site="x", domain="hub.example.edu", homes_device="/dev/vdb", home
 
 def test_a_site_without_them_is_as_it_was() -> None:
     assert homes.disk(PLAIN) == homes.moved(PLAIN) == [] and homes.tests(PLAIN) == []
-    assert "homes" not in json.loads(config.filter_settings(PLAIN))
-    assert "JUPYTER_RUNTIME_DIR" not in config.render("40-docker.py", PLAIN)
+    settings = json.loads(config.filter_settings(PLAIN))
+    assert "homes" not in settings and settings["environment"] == {}
     assert homes.forget(PLAIN, "ada") == "docker volume rm jupyterhub-user-ada > /dev/null 2>&1 || true"
     assert [test.title for test in homes_here.tests(PLAIN)] == ["students' files stay where they are"]
 
@@ -35,10 +35,10 @@ def test_a_site_with_them_gets_disk_limit_and_snapshots() -> None:
         "service hubrun-homes-hourly.timer",
     ]
     assert "no volumes from before" in [resource.label for resource in homes.moved(ON_DISK)]
-    assert json.loads(config.filter_settings(IN_FILE))["homes"] == "/srv/jupyterhub/homes"
-    part = config.render("40-docker.py", IN_FILE)
-    assert '"JUPYTER_RUNTIME_DIR": "/run/jupyter"' in part
-    compile(part, "40-docker.py", "exec")
+    settings = json.loads(config.filter_settings(IN_FILE))
+    assert settings["homes"] == "/srv/jupyterhub/homes"
+    assert settings["environment"]["JUPYTER_RUNTIME_DIR"] == "/run/jupyter"
+    compile(config.render("40-docker.py", IN_FILE), "40-docker.py", "exec")
     assert "homes remove ada ben" in homes.forget(IN_FILE, "ada", "ben")
 
 
@@ -53,7 +53,7 @@ def test_another_limit_changes_nothing_that_a_service_reads_at_its_start() -> No
     ):
         assert config.render(name, more) == config.render(name, IN_FILE), name
     assert config.filter_settings(more) == config.filter_settings(IN_FILE)
-    assert docker_setup.started_once(more) == docker_setup.started_once(IN_FILE)
+    assert docker_setup.proven_image(more, "class:1") == docker_setup.proven_image(IN_FILE, "class:1")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hubrun import params
 from hubrun.errors import BadInput
 from hubrun.params import Site
 from hubrun.resources.files import File
-from hubrun.resources.given_secret import GivenSecret
+from hubrun.resources.secret_file import GivenSecret
 from hubrun.sections.watch import watch_setup
 
 HOOK = "https://hooks.example.com/T0/a-secret-part"
@@ -26,7 +26,7 @@ def site(**changes: Any) -> Site:
 
 def settings(of: Site) -> Any:
     (secret,) = (each for each in watch_setup.watch(of) if isinstance(each, GivenSecret))
-    return json.loads(secret.text.reveal()) if secret.text else None
+    return json.loads(secret.content.reveal()) if secret.content else None
 
 
 def test_without_anybody_to_tell_nothing_is_sent() -> None:

@@ -21,6 +21,7 @@ from hubrun.resources.secret_file import CookieSecret, SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.source_tree import SourceTree, Superseded, sources
 from hubrun.server_paths import (
+    ALERTS,
     AWAY,
     CONF_D,
     CONFIG,
@@ -35,6 +36,7 @@ from hubrun.server_paths import (
     FILTER_UNIT,
     HOMES,
     HUB_CODE,
+    KEPT,
     LIB,
     METRICS_ENV,
     NETWORK,
@@ -75,7 +77,8 @@ def _on_one_line(value: Any) -> Any:
 def render(template: str, site: Site, **more: object) -> str:
     """The text of a file from sections/hub/templates for this site. more: further names that the template knows."""
     names = {
-        "site": site, "away": AWAY, "conf_d": CONF_D, "config": CONFIG, "network": NETWORK, "state": STATE,
+        "site": site, "alerts": ALERTS, "away": AWAY, "conf_d": CONF_D, "config": CONFIG, "courses": COURSES, "kept": KEPT,
+        "network": NETWORK, "state": STATE,
         "filter_settings": FILTER_SETTINGS, "filter_socket": FILTER_SOCKET, "homes": HOMES, "hub_program": program,
         "lib": LIB, "proxy_user": PROXY_USER,
         "registered": REGISTERED, "registration": REGISTRATION, "outbound": outbound(site), **more,

@@ -71,7 +71,7 @@ def upgrade(server: Server) -> None:
     except HubrunError:
         put_back(server)
         raise
-    if not server.check_mode:
+    if not (server.check_mode or server.pending):
         server.run(copy(site).forget())
 
 

@@ -10,11 +10,11 @@ from hubrun.params import Site
 from hubrun.redaction.secret import Secret
 from hubrun.resources.alerts_arrive import AlertsArrive
 from hubrun.resources.files import Directory, File
-from hubrun.resources.given_secret import GivenSecret
+from hubrun.resources.secret_file import GivenSecret
 from hubrun.resources.services import Service
 from hubrun.resources.unit_environment import UnitEnvironment
 from hubrun.sections.hub import config
-from hubrun.server_paths import ALERTS, COURSES, KEPT, program
+from hubrun.server_paths import ALERTS, KEPT, program
 from hubrun.shell import quote
 
 _TIMERS = ("hubrun-measure", "hubrun-watch")
@@ -23,10 +23,7 @@ _TIMERS = ("hubrun-measure", "hubrun-watch")
 def watch(site: Site) -> list[Resource]:
     """Programs, timers and, where the site names anybody, who is told. Raises BadInput where a secret cannot be read."""
     units = [
-        File(
-            f"/etc/systemd/system/{name}.{kind}",
-            config.render(f"{name}.{kind}", site, alerts=ALERTS, kept=KEPT, courses=COURSES),
-        )
+        File(f"/etc/systemd/system/{name}.{kind}", config.render(f"{name}.{kind}", site))
         for name in _TIMERS
         for kind in ("service", "timer")
     ]
