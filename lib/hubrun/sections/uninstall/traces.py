@@ -105,8 +105,9 @@ volumes() {{ ! command -v docker > /dev/null || docker volume ls -q | grep -E '{
 IMAGES = """
 images() { ! command -v docker > /dev/null || docker image ls -q --filter reference={} --filter reference={} | sort -u; }
 """
+# Of a network that there is not, Docker prints an empty line.
 NETWORKS = """
-network() { docker network inspect -f '{{.Name}}' {} 2> /dev/null; }
+network() { docker network inspect -f '{{.Name}}' {} 2> /dev/null | grep .; }
 """
 ACCOUNTS = """
 accounts() { for name in {} {}; do ! getent passwd "$name" > /dev/null || ! came "account $name" || echo "$name"; done; }
