@@ -35,6 +35,8 @@ def home(tmp_path: Path) -> Iterator[Path]:
         homes = Homes(root, tmp_path / "locks")
         serve.make(homes, "ada", 40 * 2**20)
         with mounted(homes, "ada", tmp_path / "home") as place:
+            (place / ".jupyter").mkdir()
+            (place / ".jupyter/migrated").touch()  # as in the image's home, which Docker copies
             yield place
 
 
