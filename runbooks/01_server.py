@@ -93,6 +93,18 @@ from hubrun.sections.server.preflight import preflight
 server.check(*preflight(site))
 
 # %% [markdown]
+# ## What the server is now
+#
+# Packages, accounts and some settings are noted in `/var/lib/hubrun/before`, once, before anything is changed: by this note `16_uninstall` knows what was there before. On a server that was set up by a version before, nothing is noted.
+#
+# By hand: `dpkg-query -W > before`
+
+# %%
+from hubrun.sections.server import accounts
+
+server.ensure(accounts.noted_before(site))
+
+# %% [markdown]
 # ## A proxy to the outside
 #
 # Only if `http_proxy` is set, for a network that reaches the outside through a proxy and in no other way. apt uses it from here on, also when a timer runs it or a person. Whatever the runbooks download (packages, Docker's images, pip, npm, git, the certificate) goes through it too, and so do students' containers: to whatever this proxy lets through, students get too, so let it refuse addresses inside your institution. `no_proxy` names what is reached without it. A proxy that you have set for apt in a file of your own stays.
@@ -203,8 +215,6 @@ server.ensure(Swap(site.swap_mb))
 # By hand: `sudo adduser teacher`, then `sudo visudo -f /etc/sudoers.d/hubrun-admin`
 
 # %%
-from hubrun.sections.server import accounts
-
 server.ensure(*accounts.admin(site))
 
 # %% [markdown]

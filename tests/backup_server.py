@@ -40,6 +40,10 @@ case "$1 $2" in
     info*) echo /srv/docker;;
     "volume ls") ls /srv/docker/volumes;;
     "volume create") install -d -o 1000 -g 100 "/srv/docker/volumes/$3/_data";;
+    "volume rm") rm -rf "/srv/docker/volumes/$3";;
+    "volume inspect")
+        format=$4; shift 4
+        for name; do echo "$format" | sed "s#{{.Name}}#$name#; s#{{len .Options}}#0#; s#{{.Mountpoint}}#/srv/docker/volumes/$name/_data#"; done;;
     ps*|stop*) ;;
     run*)
         for word; do case $word in --volume=*) source=${word#--volume=}; source=${source%:/home/jovyan};; esac; done
@@ -49,7 +53,8 @@ case "$1 $2" in
     *) echo "docker $*: not played" >&2; exit 1;;
 esac
 """
-_SYSTEMCTL = '#!/bin/sh\necho "$*" >> /srv/systemctl\n'
+_SYSTEMCTL = '#!/bin/sh\n[ "$1" = cat ] || echo "$*" >> /srv/systemctl\n'
+_CURL = "#!/bin/sh\n"
 
 
 class BackupServer:
@@ -59,7 +64,7 @@ class BackupServer:
         self.repository, self.hub = repository, hub
         self._bin = folder / "bin"
         self._bin.mkdir(exist_ok=True)
-        for name, text in (("docker", _DOCKER), ("systemctl", _SYSTEMCTL)):
+        for name, text in (("docker", _DOCKER), ("systemctl", _SYSTEMCTL), ("curl", _CURL)):
             (self._bin / name).write_text(text)
             (self._bin / name).chmod(0o755)
         self._holder = subprocess.Popen(
@@ -68,6 +73,12 @@ class BackupServer:
         assert self._holder.stdout and self._holder.stdout.readline() == "ready\n"
         self.settings()
         self.write("/etc/jupyterhub/backup.env", f"RESTIC_PASSWORD={PASSWORD}\n")
+
+    def tool(self, name: str, script: str, after: str = "") -> None:
+        """Play a program by this shell; after: "docker", to go on with the one that is played."""
+        rest = _DOCKER.partition("\n")[2] if after else ""
+        (self._bin / name).write_text(f"#!/bin/sh\n{script}\n{rest}")
+        (self._bin / name).chmod(0o755)
 
     def close(self) -> None:
         self._holder.kill()
@@ -160,9 +171,11 @@ class BackupServer:
 
 
 @contextmanager
-def backup_server(folder: Path, repository: str, hub: int = 998) -> Iterator[BackupServer]:
+def backup_server(
+    folder: Path, repository: str, hub: int = 998, made: type[BackupServer] = BackupServer
+) -> Iterator[BackupServer]:
     """A server for as long as it is used."""
-    server = BackupServer(folder, repository, hub)
+    server = made(folder, repository, hub)
     try:
         yield server
     finally:

@@ -36,6 +36,8 @@ HUB_IMPORTS = (
 )  # fmt: skip
 # Pages for when nobody else answers.
 AWAY = f"{HUB_CODE}/away"
+# The tool's public keys (hubrun_hub/lti/tool_key.py).
+TOOL_KEY = f"{STATE}/lti_tool_jwk.json"
 # What the hub signs logins with, and what it knows of users and their servers.
 COOKIE_SECRET = f"{STATE}/cookie_secret"
 DATABASE = f"{STATE}/jupyterhub.sqlite"
@@ -55,6 +57,7 @@ HOMES_SETTINGS = "/etc/jupyterhub/homes.json"
 BACKUP = "/usr/local/sbin/hubrun-backup"
 BACKUP_SETTINGS = "/etc/jupyterhub/backup.json"
 BACKUP_ENV = "/etc/jupyterhub/backup.env"
+BACKUP_NEXT = "/etc/jupyterhub/backup-next.env"
 BACKUP_CREDENTIALS = "/etc/jupyterhub/backup-credentials.env"
 BACKUP_SSH = "/etc/jupyterhub/backup-ssh"
 BACKUP_STATE = "/var/lib/hubrun/backup.json"
@@ -62,6 +65,8 @@ BACKUP_UNIT = "/etc/systemd/system/hubrun-backup.service"
 BACKUP_TIMER = "/etc/systemd/system/hubrun-backup.timer"
 # What the timers keep (hubrun_hub/watching), and where alarms are sent to.
 KEPT = "/var/lib/hubrun"
+# What the server was before 01 (resources/before.py).
+BEFORE = f"{KEPT}/before"
 ALERTS = "/etc/jupyterhub/alerts.json"
 # What later runbooks need of these, and find only where they were run.
 LEFT = {

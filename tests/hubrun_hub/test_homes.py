@@ -26,6 +26,7 @@ from hubrun_hub.docker_filter.homes import HomesAway, home, remove_home
 from hubrun_hub.homes import btrfs, move, serve, snapshots
 from hubrun_hub.homes.places import HomeError, Homes, driver_options, is_subvolume, limit_bytes
 from hubrun_hub.joining import homes as joining
+from hubrun_hub.removing import people as removing
 
 MB = 2**20
 NOON = datetime(2026, 11, 26, 12, 0)
@@ -545,3 +546,23 @@ def test_two_homes_become_one_and_come_apart_again_when_something_fails(
     for step in reversed(undo):
         step()
     assert homes.names() == ["ada", "ben"] and look(homes.person("ada")) == before and not joined.exists()
+
+
+@real
+def test_a_home_that_is_removed_is_out_of_the_way_at_once_and_goes_with_its_snapshots(
+    homes: Homes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for user in ("ada", "ben"):
+        serve.make(homes, user, 50 * MB)
+        (homes.person(user) / "work").write_text(user)
+    snapshots.take(homes, 50 * MB, datetime.now())
+    monkeypatch.setattr(removing, "Homes", lambda: homes)
+    monkeypatch.setattr(removing, "volumes", lambda users: [])
+    monkeypatch.setattr(removing.tree, "docker", lambda *words: "")
+    removing._put_homes_away(["ada"])
+    assert homes.names() == ["ben"]
+    serve.make(homes, "ada", 50 * MB)  # whoever comes with the name meanwhile
+    removing.empty_trash(None)
+    assert list((homes.person("ada")).iterdir()) == [] and (homes.person("ben") / "work").read_text() == "ben"
+    assert list((homes.root / "moving").iterdir()) == []
+    assert len(list(homes.snapshots("ben").iterdir())) == 2  # one, and README.txt

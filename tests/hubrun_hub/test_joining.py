@@ -134,7 +134,7 @@ def machine(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> 
         )
         assert who.resolve(seen, Rules({}), FakeHub(), 1.0).user == user
     monkeypatch.setattr(homes, "_docker", machine.docker)
-    monkeypatch.setattr(homes, "_systemctl", lambda *args: machine.systemd.append(args[0]))
+    monkeypatch.setattr(homes, "systemctl", lambda *args: machine.systemd.append(args[0]))
     monkeypatch.setattr(homes.shutil, "which", lambda _: "docker")
     yield machine
 

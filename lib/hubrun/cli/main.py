@@ -47,6 +47,7 @@ def hubrun(context: click.Context) -> None:
       or step by step, in a browser: ./hubrun lab params/SITE.yaml
     What comes after the install:    ./hubrun run NN params/SITE.yaml
       how it is:                     ./hubrun status params/SITE.yaml
+    The documentation, in a browser: ./hubrun docs
     """
     if context.invoked_subcommand is None:
         echo("\n".join(overview.lines(overview.sites(RECORDS))))

@@ -15,7 +15,8 @@ from hubrun.params.site import Site, fields
 GROUPS = {
     "site": "The site", "ssh_host": "SSH", "record_signing_key": "The record of a run", "ca_certificates": "01 server", "lti_lms": "02 hub and LTI", "subdomains": "03 HTTPS",
     "docker_channel": "04 Docker and DockerSpawner", "canvas_tool_name": "05 Canvas",
-    "backup_to": "10 backup and 11 restore", "restart_idle_minutes": "12 image", "alerts_to": "17 watch",
+    "backup_to": "10 backup and 11 restore", "restart_idle_minutes": "12 image", "rotate": "14 rotate",
+    "remove_person": "15 remove", "uninstall_confirm": "16 uninstall", "alerts_to": "17 watch",
 }  # fmt: skip
 # A site that could be somebody's, for the parameters that have no default.
 EXAMPLE = {"site": "example", "domain": "hub.example.edu"}

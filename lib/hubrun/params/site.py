@@ -39,7 +39,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 # An entry of a list says something.
 Given = Field(min_length=1)
 # A runbook that does what these do, and so has their parameters too.
-COMBINED = {"13": ("02", "04", "06")}
+COMBINED = {"13": ("02", "04", "06"), "14": ("05", "06", "10")}
 # Parameters of versions before, which do nothing any more, and why.
 FORMER = {"new_names": "nobody gets another name any more, whatever is changed"}
 
@@ -136,12 +136,12 @@ class Site(AsYamlReads):
         "01", "remove the server's logs after so many days; 0: as the distribution does", 0, ge=0, le=3650
     )
     extra_packages: list[Annotated[kinds.Package, Given]] = _param(
-        "01", "Debian packages to install in addition to ours", []
+        "01 16", "Debian packages to install in addition to ours", []
     )
     admin_user: kinds.Login = _param("01", "person's login to create, with sudo; empty: none", "")
     admin_ssh_key_file: kinds.LocalPath = _param("01", "public key file here for admin_user to log in with", "")
     hub_user: kinds.Login = _param(
-        "01 02 03 04 05 06 10 11 12", "system account that runs the hub; it gets no sudo", "jupyterhub"
+        "01 02 03 04 05 06 10 11 12 15 16", "system account that runs the hub; it gets no sudo", "jupyterhub"
     )
     swap_mb: int = _param("01", "size of /swapfile in MB; 0: none", 2048, ge=0, le=65536)
     min_memory_mb: int = _param("01", "refuse a server with less memory than this, in MB", 1800, ge=0)
@@ -294,7 +294,7 @@ class Site(AsYamlReads):
         "quay.io/jupyter/scipy-notebook:2026-07-28",
     )
     image_name: kinds.ImageName = _param(
-        "04 06 10 11 12", "name of the students' image, built on the server", "hubrun-singleuser"
+        "04 06 10 11 12 16", "name of the students' image, built on the server", "hubrun-singleuser"
     )
     image: str = _param(
         "04 12",
@@ -420,6 +420,36 @@ class Site(AsYamlReads):
         "12", "stop servers that run on an older image and were idle for so many minutes; 0: none", 0, ge=0
     )
 
+    # -- 14 rotate
+    rotate: list[kinds.Rotate] = _param(
+        "14",
+        "what to replace: lti_secret, or lti_secret:NAME of one of consumers; proxy_token, cookie_secret, tool_key, backup_password, certificate",
+        [],
+    )
+    rotate_days: int = _param(
+        "14",
+        "lti_secret, tool_key: for how many days the one before stays good beside the new one; 0: it ends now",
+        7,
+        ge=0,
+        le=90,
+    )
+
+    # -- 15 remove
+    remove_person: kinds.HubName = _param(
+        "15", "remove: a person, by their hub user, or by a name or id of the LMS that nobody else has", ""
+    )
+    remove_course: kinds.CourseId = _param("15", "remove: the id of a course, which is archived first", "")
+    remove_consumer: kinds.ConsumerName = _param(
+        "15", "remove: the people who came from this consumer alone; it must be gone from `consumers`", ""
+    )
+    remove_confirm: kinds.HubName = _param("15", "remove: the yes, as the plan shows it; empty: only look", "")
+
+    # -- 16 uninstall
+    uninstall_confirm: kinds.HubName = _param("16", "uninstall: the yes: the site's domain once more", "")
+    uninstall_files: kinds.HubName = _param(
+        "16", "uninstall: the second yes, for students' files too: how many people have files, as the plan shows it", ""
+    )
+
     # -- 17 watch
     alerts_to: list[Annotated[kinds.Email, Given]] = _param(
         "17", "addresses that get a mail when something is wrong with the server", []
@@ -454,6 +484,11 @@ class Site(AsYamlReads):
             if not user_names.is_somebody(value):
                 raise ValueError(f"hub users, or what the LMS says of people; nobody can ever launch as {value!r}")
         return values
+
+    @field_validator("rotate", mode="before")
+    @classmethod
+    def _one_word(cls, value: object) -> object:
+        return [value] if isinstance(value, str) and value else value
 
     @field_validator("user_cpus", mode="before")
     @classmethod

@@ -271,12 +271,24 @@ BackupTarget = Annotated[
         "a whole path on the server, sftp:USER@HOST:FOLDER, s3:https://HOST/BUCKET or rest:https://HOST/, without a password",
     ),
 ]
+_ROTATE = re.compile(r"lti_secret(:[a-z0-9]{1,12})?|proxy_token|cookie_secret|tool_key|backup_password|certificate")
 _DAY = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 Day = Annotated[str, _kind(_DAY.fullmatch, "a day, such as 2026-11-20")]
 RestoreSite = Annotated[
     str, _kind(lambda value: value == "latest" or _DAY.fullmatch(value), "latest, or a day such as 2026-11-20")
 ]
 CourseId = Annotated[str, _kind(is_name, "the id of a course, as its folder on the server is called")]
+ConsumerName = Annotated[
+    str, _kind(re.compile(r"[a-z0-9]{1,12}").fullmatch, "the name of a consumer, as it was in consumers")
+]
+Rotate = Annotated[
+    str,
+    _kind(
+        _ROTATE.fullmatch,
+        "lti_secret, lti_secret:NAME, proxy_token, cookie_secret, tool_key, backup_password or certificate",
+        empty=False,
+    ),
+]
 # Free text that people read: whatever it says is said of itself, on one line.
 Title = Annotated[str, _kind(_free(255), "text on one line, of at most 255 characters, without control characters")]
 # A user of the hub. A hub that was set up by hand may have names that ours never are.

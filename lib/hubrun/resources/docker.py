@@ -10,7 +10,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from hubrun.desired.resource import Action, Resource, facts
+from hubrun.desired.resource import Action, Resource, facts, unified
 from hubrun.resources.files import File
 from hubrun.shell import quote
 
@@ -86,6 +86,39 @@ class DaemonSettings(Resource):
 
     def _file(self, content: str) -> File:
         return File(DAEMON_JSON, content, check=_RESTARTED, undone=_RUNS_AGAIN)
+
+
+@dataclass(frozen=True)
+class DaemonSettingsBefore(Resource):
+    """These keys of /etc/docker/daemon.json as the file `before` notes them (resources/before.py): other settings stay.
+
+    Without a note, or any setting, there is no such file.
+    """
+
+    names: tuple[str, ...]
+    before: str
+
+    label_format = "Docker settings as they were before"
+
+    @override
+    def probe(self) -> str:
+        return quote("base64 -w0 {} 2> /dev/null | sed 's/^/now=/;s/$/\\n/'\n", DAEMON_JSON) + quote(
+            "sed -n 's/^daemon.json /was=/p' {} 2> /dev/null || true", self.before
+        )
+
+    @override
+    def plan(self, found: str) -> list[Action]:
+        texts = {name: base64.b64decode(text) for name, text in facts(found).items()}
+        now, was = (json.loads(texts.get(name) or b"{}") for name in ("now", "was"))
+        wanted = {name: value for name, value in now.items() if name not in self.names}
+        wanted |= {name: was[name] for name in self.names if name in was}
+        if wanted == now or not now:
+            return []
+        write = f"cat > {DAEMON_JSON}" if wanted else f"rm -f {DAEMON_JSON}"
+        text = json.dumps(wanted, indent=2) + "\n"
+        diff = unified(DAEMON_JSON, texts["now"].decode(), text if wanted else "")
+        again = "\nsystemctl reload docker.service 2> /dev/null || true"
+        return [Action(f"{'write' if wanted else 'remove'} {DAEMON_JSON}", write + again, data=text.encode(), diff=diff)]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from hubrun_hub.joining.failed import Failed
 FOLDER = Path("/etc/jupyterhub")
 # Its secrets, which are in no backup: a key is of no use in the box that it opens.
 PASSWORD, CREDENTIALS, SSH = (FOLDER / name for name in ("backup.env", "backup-credentials.env", "backup-ssh"))
+# The password that takes the place of the present one (password.py).
+NEXT_PASSWORD = FOLDER / "backup-next.env"
 _CACHE = "/var/cache/hubrun-backup"
 # Of a site without a home: nobody wants this one when they ask for the latest.
 EMPTY = "empty"
@@ -90,21 +93,24 @@ class Repository:
 
     settings: Settings
     secrets: Path = FOLDER
+    password: str = PASSWORD.name
 
     def restic(
         self, *arguments: str, cwd: Path | None = None, seconds: float | None = None,
-        line: Callable[[str], None] = lambda line: None, tolerated: Iterable[int] = (),
+        line: Callable[[str], None] = lambda line: None, tolerated: Iterable[int] = (), data: str = "",
     ) -> str:  # fmt: skip
         """What restic prints, on both streams; `line` gets each of its lines. Raises Failed with the reason.
 
-        seconds: time limit. tolerated: exit codes that are no failure.
+        seconds: time limit. tolerated: exit codes that are no failure. data: for its standard input.
         """
         with subprocess.Popen(
             ["timeout", f"{seconds or 0:.0f}", "restic", *self._options(), *arguments],
-            cwd=cwd, env=self._environment(), stdin=subprocess.DEVNULL,
+            cwd=cwd, env=self._environment(), stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         ) as process:  # fmt: skip
-            assert process.stdout
+            assert process.stdin and process.stdout
+            with suppress(BrokenPipeError), process.stdin:  # it may have ended already, and says why
+                process.stdin.write(data)
             said = []
             for each in process.stdout:
                 line(each)
@@ -200,7 +206,7 @@ class Repository:
         return ["-o", f"sftp.command={command}"]
 
     def _environment(self) -> dict[str, str]:
-        names = (PASSWORD.name, CREDENTIALS.name)
+        names = (self.password, CREDENTIALS.name)
         secret = {name: value for file in names for name, value in _lines(self.secrets / file)}
         repository = self.settings.repository
         if self.settings.target.kind == "rest" and "RESTIC_REST_USERNAME" in secret:

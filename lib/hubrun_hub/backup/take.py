@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hubrun_hub.backup import databases, state, tree
-from hubrun_hub.backup.repository import CREDENTIALS, EMPTY, PASSWORD, SSH, Repository, Settings
+from hubrun_hub.backup.repository import CREDENTIALS, EMPTY, NEXT_PASSWORD, PASSWORD, SSH, Repository, Settings
 from hubrun_hub.joining.failed import Failed
 
 _GB = 1 << 30
@@ -130,7 +130,7 @@ def _back_up(repository: Repository, top: Path, empty: bool) -> dict[str, Any]:
         elif said.get("message_type") == "summary":
             summary.update(said)
 
-    excluded = [f"--exclude={top}/server{path}" for path in (PASSWORD, CREDENTIALS, SSH)]
+    excluded = [f"--exclude={top}/server{path}" for path in (PASSWORD, NEXT_PASSWORD, CREDENTIALS, SSH)]
     tags = ["--tag", "hubrun", *(["--tag", EMPTY] if empty else [])]
     repository.restic(
         "backup", "--json", "--host", repository.settings.site, *tags, *excluded,

@@ -82,13 +82,13 @@ def look(places: Places, one: str, into: str) -> Look:
 
 def join(places: Places, one: str, into: str) -> None:
     """Do what `look` says, or nothing. Raises Failed, after everything is back and the hub runs."""
-    _systemctl("disable", "--now")
+    systemctl("disable", "--now")
     undo: list[Callable[[], object]] = []
     try:
         seen = look(places, one, into)
         if seen.problems:
             raise Failed("; ".join(seen.problems))
-        _stop_servers([one, into])
+        stop_servers([one, into])
         _join_volumes(one, into, undo)
         for parent in _course_folders(places):
             if (parent / one).is_dir() and not (parent / one).is_symlink():
@@ -104,7 +104,7 @@ def join(places: Places, one: str, into: str) -> None:
                 step()
         except (Failed, HomeError, OSError, subprocess.SubprocessError) as another:
             raise Failed(f"{error}. Not everything could be put back ({another}); the hub is stopped") from error
-        _systemctl("enable", "--now")
+        systemctl("enable", "--now")
         raise Failed(f"{error}. Everything is where it was, and the hub runs") from error
     for book in books:
         as_owner(book, _forget_copy)
@@ -115,7 +115,7 @@ def join(places: Places, one: str, into: str) -> None:
     names = places.people.with_name(FULL_NAMES)
     if names.exists():
         FullNames(names).forget(one)
-    _systemctl("enable", "--now")
+    systemctl("enable", "--now")
 
 
 # -- files
@@ -156,7 +156,8 @@ def _files(user: str) -> Path | None:
     return data if data.exists() and any(data.iterdir()) else None
 
 
-def _stop_servers(users: list[str]) -> None:
+def stop_servers(users: list[str]) -> None:
+    """Stop the servers of these users, and remove their containers. Raises Failed where something else uses their files."""
     for user in users if shutil.which("docker") else ():
         # By their volume: the names of containers say nothing. What else uses it is not a server, and not ours to stop.
         named = _docker("ps", "-a", "--format", "{{.Names}}", "--filter", f"volume={volume(user)}").split()
@@ -271,7 +272,7 @@ SELECT assignment.name FROM submitted_assignment JOIN assignment ON assignment.i
 
 def _grades(path: Path, one: str, into: str) -> dict[str, object]:
     """Whether the gradebook has `one`, with how many submissions, and for what both have one."""
-    with closing(_gradebook(path)) as db:
+    with closing(open_gradebook(path)) as db:
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not {"student", "submitted_assignment", "assignment"} <= tables:
             return {"there": False, "count": 0, "both": []}
@@ -283,12 +284,12 @@ def _grades(path: Path, one: str, into: str) -> dict[str, object]:
 def _join_grades(path: Path, one: str, into: str) -> None:
     kept = path.with_name(path.name + _KEPT)
     shutil.copy2(path, kept)
-    with closing(_gradebook(path)) as db:
-        _refuse_programs(db)
+    with closing(open_gradebook(path)) as db:
+        refuse_programs(db)
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "student" not in tables:
             return
-        with _transaction(db):
+        with transaction(db):
             if not db.execute("SELECT 1 FROM student WHERE id = ?", (into,)).fetchone():
                 db.execute("UPDATE student SET id = ? WHERE id = ?", (into, one))
             for table in tables:
@@ -308,14 +309,15 @@ def _forget_copy(path: Path) -> None:
     path.with_name(path.name + _KEPT).unlink(missing_ok=True)
 
 
-def _gradebook(path: Path) -> sqlite3.Connection:
+def open_gradebook(path: Path) -> sqlite3.Connection:
+    """A gradebook, for who has its owner's rights alone."""
     db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
     # Functions of ours, or of SQLite that do something, are not for what stands in a schema: sqlite.org/pragma.html.
     db.execute("PRAGMA trusted_schema = OFF")
     return db
 
 
-def _refuse_programs(db: sqlite3.Connection) -> None:
+def refuse_programs(db: sqlite3.Connection) -> None:
     """Raise Failed for what would run by itself while names are written. nbgrader makes no such thing (its api.py)."""
     asks = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') OR sql LIKE 'CREATE VIRTUAL%'"
     if found := db.execute(asks).fetchone():
@@ -337,7 +339,7 @@ def _join_users(places: Places, one: str, into: str) -> None:
         db.execute("PRAGMA foreign_keys = ON")  # as JupyterHub does: what belongs to a user goes with it
         db.execute("ATTACH ? AS who", (str(places.people),))
         marks = db.execute("SELECT 1 FROM main.sqlite_master WHERE name = 'hubrun_marks'").fetchone()
-        with _transaction(db):
+        with transaction(db):
             numbers: Mapping[str, int] = dict(
                 db.execute("SELECT name, id FROM users WHERE name IN (?, ?)", (one, into))
             )
@@ -372,7 +374,8 @@ def _read_only(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -382,7 +385,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("COMMIT")
 
 
-def _systemctl(*args: str) -> None:
+def systemctl(*args: str) -> None:
     """Stop the hub, and see that no boot starts it meanwhile, or the opposite; a hub that is no service is not ours."""
     if subprocess.run(["systemctl", "cat", HUB], capture_output=True, check=False).returncode:
         return

@@ -93,7 +93,7 @@ class LaunchAuthenticator(Authenticator):
     one_person_a_name = Bool(
         True, config=True, help="Of versions before, and without effect: a user is a person's for life."
     )
-    tool_key_file = Unicode("lti_tool_jwk.json", config=True, help="File of the tool's public key (LTI 1.3).")
+    tool_key_file = Unicode("lti_tool_jwk.json", config=True, help="File of the tool's public keys (LTI 1.3).")
     tool_title = Unicode("JupyterHub", config=True, help="What the LMS calls the tool (LTI 1.3).")
     registration_dir = Unicode(
         "/etc/jupyterhub/registration.d",
@@ -153,9 +153,9 @@ class LaunchAuthenticator(Authenticator):
     def registering(self) -> asyncio.Lock:
         return asyncio.Lock()
 
-    @cached_property
-    def tool_jwk(self) -> dict[str, Any]:
-        return tool_key.public_jwk(Path(self.tool_key_file))
+    @property
+    def tool_jwks(self) -> list[dict[str, Any]]:
+        return tool_key.public_jwks(Path(self.tool_key_file))
 
     def read_consumers(self) -> list[consumers.Consumer]:
         """The consumers whose files are there now; those that are not right are named in the log."""

@@ -8,6 +8,9 @@
                                               is shut out. In both versions: perhaps lms (`presets`), username_key, and
                                               prefix
 
+Where a secret was replaced, LTI_FORMER_SECRET is the one before, which is good as well until LTI_FORMER_UNTIL (seconds since
+1970): so the LMS gets the new one while people launch (runbook 14_rotate).
+
 With `registration` in its file a consumer has no client ids there: they are what the LMS gave when an administrator of it
 registered the hub (`dynamic_registration`). Those the hub wrote itself, into a folder of its own. All else is root's to
 say, and where the LMS's keys are above all; without root's file the hub's own counts for nothing.
@@ -30,7 +33,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,6 +44,10 @@ from .user_names import PREFIX
 
 DEFAULT = "default"
 CLIENT_KEY, CLIENT_SECRET, PREFIX_KEY = "LTI_CLIENT_KEY", "LTI_CLIENT_SECRET", "LTI_PREFIX"
+# Not called LTI_CLIENT_…: who looks for what goes into the LMS finds the new ones alone.
+FORMER_SECRET, FORMER_UNTIL = "LTI_FORMER_SECRET", "LTI_FORMER_UNTIL"
+# What the hub's log says of a launch that was signed with it; 14_rotate looks for that.
+BY_FORMER = "LTI launch by consumer %s: signed with the former secret"
 USERNAME_KEY = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
@@ -63,7 +71,8 @@ class Consumer:
     """One LMS or course with its key. `key` is "" where it has no LTI 1.1, `platform` None where it has no LTI 1.3.
 
     `lms` says which LMS it is (`presets`), `username_key` the field by which its people are named, "" for the hub's own.
-    `awaits` is the LMS that may still register the hub; None when none may, or it did.
+    `awaits` is the LMS that may still register the hub; None when none may, or it did. `former_secret` is the one before
+    `secret`, while it is good as well; else "".
     """
 
     name: str
@@ -74,6 +83,12 @@ class Consumer:
     lms: str = "canvas"
     username_key: str = ""
     awaits: Urls | None = None
+    former_secret: str = field(default="", repr=False, compare=False)
+
+    @property
+    def with_each_secret(self) -> tuple[Consumer, ...]:
+        """It with the present secret, and, while that is good as well, with the one before in its place."""
+        return (self, replace(self, secret=self.former_secret)) if self.former_secret else (self,)
 
 
 def read(folder: Path, default_file: Path | None, registered: Path | None = None) -> tuple[list[Consumer], list[str]]:
@@ -99,7 +114,7 @@ def read(folder: Path, default_file: Path | None, registered: Path | None = None
 
 def _consumer(name: str, paths: list[Path], registered: Path | None) -> Consumer:
     """The consumer of one or two files. Raises OSError and ValueError, whose text holds no secret."""
-    key = secret = username_key = ""
+    key = secret = former = username_key = ""
     lms = "canvas"
     platform = awaits = None
     prefixes: set[str] = set()
@@ -115,6 +130,7 @@ def _consumer(name: str, paths: list[Path], registered: Path | None) -> Consumer
             key, secret = values.get(CLIENT_KEY) or "", values.get(CLIENT_SECRET) or ""
             if not key or not secret:
                 raise ValueError(f"{path}: {CLIENT_SECRET if key else CLIENT_KEY} is missing or empty")
+            former = _former(path, values)
             if PREFIX_KEY in values:
                 prefixes.add(values[PREFIX_KEY] or "")
         else:
@@ -137,7 +153,15 @@ def _consumer(name: str, paths: list[Path], registered: Path | None) -> Consumer
         raise ValueError(
             f"{prefix!r} is not a prefix, which is 1 to 12 of a-z and 0-9: set {PREFIX_KEY}, or prefix in JSON"
         )
-    return Consumer(name, prefix, key, secret, platform, lms, username_key, awaits)
+    return Consumer(name, prefix, key, secret, platform, lms, username_key, awaits, former)
+
+
+def _former(path: Path, values: Mapping[str, str | None]) -> str:
+    """The secret before the present one, as long as it is good."""
+    until = values.get(FORMER_UNTIL) or "0"
+    if not until.isdecimal():
+        raise ValueError(f"{path}: {FORMER_UNTIL} is not a whole number of seconds since 1970")
+    return (values.get(FORMER_SECRET) or "") if time.time() < int(until) else ""
 
 
 def _ways(path: Path, settings: dict[str, object]) -> tuple[str, str]:

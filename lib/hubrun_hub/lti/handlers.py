@@ -60,7 +60,7 @@ class Config13(LaunchHandler):
                 self.address(""),
                 next(iter(named), "") or door.username_key,
                 title=door.tool_title,
-                public_jwk=door.tool_jwk,
+                public_jwk=door.tool_jwks[0],
             )
         except ValueError as error:
             self.set_status(404)
@@ -70,11 +70,11 @@ class Config13(LaunchHandler):
 
 
 class Jwks13(LaunchHandler):
-    """/hub/lti13/jwks: the tool's public key."""
+    """/hub/lti13/jwks: the tool's public keys, the present one first."""
 
     async def get(self) -> None:
         self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps({"keys": [self.authenticator.tool_jwk]}))
+        self.finish(json.dumps({"keys": self.authenticator.tool_jwks}))
 
 
 class Names(BaseHandler):

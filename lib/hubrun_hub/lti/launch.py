@@ -106,10 +106,10 @@ def id_11_of(claims: dict[str, Any], consumer: Consumer, client_id: str) -> str:
             claims["exp"],
             claims["nonce"],
         )
-        signed = hmac.digest(
-            consumer.secret.encode(), "&".join(map(str, parts)).encode("utf-8", "surrogatepass"), "sha256"
-        )
-        if not hmac.compare_digest(base64.b64encode(signed), str(signature).encode("utf-8", "surrogatepass")):
+        text = "&".join(map(str, parts)).encode("utf-8", "surrogatepass")
+        signed = (hmac.digest(each.secret.encode(), text, "sha256") for each in consumer.with_each_secret)
+        given = str(signature).encode("utf-8", "surrogatepass")
+        if not any(hmac.compare_digest(base64.b64encode(each), given) for each in signed):
             return ""
     # Canvas says the same where a tool has no key of LTI 1.1 (lib/lti/messages/jwt_message.rb, add_lti11_legacy_user_id!).
     found = text_of(said.get("user_id")) or text_of(claims.get(f"{CLAIM}lti11_legacy_user_id"))

@@ -62,6 +62,8 @@ def verify(
 ) -> Launch:
     """Return who is launched by the form `body`, posted to `url` with `query` (both as the LMS knows the address).
 
+    Its consumer is the one of `consumers` with the secret by which it is signed (`Consumer.with_each_secret`).
+
     `hub` is the hub's public address, `entrances` are the paths of its addresses for launches, `now` is the time in
     seconds since 1970; a launch may be `window_s` seconds old, or as much ahead. Raises Refusal. The launch counts as used
     when all else is well.
@@ -84,17 +86,23 @@ def verify(
         raise Refusal(Reason.SIGNATURE_METHOD, f"signed with {method!r:.40}, not with HMAC-SHA1")
     timestamp = int(fields["oauth_timestamp"])
     consumer = next((each for each in consumers if each.key and each.key == fields["oauth_consumer_key"]), None)
-    signer = Client(fields["oauth_consumer_key"], consumer.secret if consumer else _NOBODYS_SECRET)
-    # Both are computed each time: the answer takes as long.
-    valid = any(
-        [
-            safe_string_equals(_signature(url, pairs, signer), fields["oauth_signature"])
-            for pairs in (signed, form + in_query)
-        ]
+    known = (consumer.secret, consumer.former_secret or _NOBODYS_SECRET) if consumer else (_NOBODYS_SECRET,) * 2
+    signers = [Client(fields["oauth_consumer_key"], secret) for secret in known]
+    # All are computed each time: the answer takes as long.
+    valid, by_former = (
+        any(
+            [
+                safe_string_equals(_signature(url, pairs, signer), fields["oauth_signature"])
+                for pairs in (signed, form + in_query)
+            ]
+        )
+        for signer in signers
     )
     if consumer is None:
         raise Refusal(Reason.UNTRUSTED, "no consumer has its key")
-    if not valid:
+    if by_former:
+        consumer = consumer.with_each_secret[1]
+    elif not valid:
         raise Refusal(Reason.UNTRUSTED, "wrong signature: another secret, another address, or changed", consumer.name)
     username_key = consumer.username_key or username_key
     check_age(timestamp, now, consumer, oldest_s=window_s, ahead_s=window_s)

@@ -193,7 +193,8 @@ class LaunchHandler(BaseHandler):
 
     async def enter_late(self, launch: Launch) -> None:
         """Log in by a launch that waited for a click, unless its consumer was shut out meanwhile."""
-        if launch.consumer not in self.authenticator.read_consumers():
+        known = (way for each in self.authenticator.read_consumers() for way in each.with_each_secret)
+        if launch.consumer not in known:
             raise Refusal(Reason.UNTRUSTED, "it was revoked or changed before the click", launch.consumer.name)
         await self.enter(launch)
 

@@ -12,6 +12,7 @@ import time
 from tornado.httputil import url_concat
 
 from . import cross_site, framed, launch11, launch13, registration
+from .consumers import BY_FORMER
 from .launch_handler import CrossSite
 from .refusals import Reason, Refusal
 
@@ -38,18 +39,21 @@ class Launch11(CrossSite):
             raise Refusal(Reason.MALFORMED, "no form")
         self._claimed = cross_site.claimed_hosts(self.request.body)
         door = self.authenticator
+        known = door.read_consumers()
         launch = launch11.verify(
             self.request.body,
             self.request.query,
             url=self.own_address,
             hub=self.hub_address,
-            consumers=door.read_consumers(),
+            consumers=known,
             entrances=self.entrances,
             username_key=door.username_key,
             now=time.time(),
             nonces=door.nonces,
             window_s=door.launch_minutes * 60,
         )
+        if launch.consumer not in known:
+            self.log.info(BY_FORMER, launch.consumer.name)
         await self.admit(launch)
 
 

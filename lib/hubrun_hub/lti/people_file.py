@@ -9,8 +9,9 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from . import user_names
 from .people import Found, HubUsers, Rules, Seen, Unusable, compared, mark
@@ -152,6 +153,27 @@ def check_present(db: sqlite3.Connection) -> None:
     """Raises sqlite3.Error as `check` does, and for a file that the hub has yet to take over."""
     if "identity" in check(db):
         raise sqlite3.DatabaseError("it is of the version before: it is taken over at the next launch")
+
+
+def everybody(people: Path, hub: Path) -> dict[str, Any]:
+    """The people with what is kept of them in the file `people`, and the users of the hub's database whom nobody owns.
+
+    Raises sqlite3.Error.
+    """
+    with closing(sqlite3.connect(f"{hub.as_uri()}?mode=ro", uri=True, timeout=10)) as db:
+        users = {name for (name,) in db.execute("SELECT name FROM users")}
+    found: dict[int, dict[str, Any]] = {}
+    if people.exists():
+        with closing(sqlite3.connect(f"{people.as_uri()}?mode=ro", uri=True, timeout=10)) as db:
+            check_present(db)
+            for number, user, since in db.execute("SELECT number, user, since FROM person"):
+                found[number] = {"user": user, "since": since, "ids": [], "fields": []}
+            for number, *known in db.execute("SELECT person, consumer, version, field, value FROM stable_id"):
+                found[number]["ids"].append(known)
+            for number, *known in db.execute("SELECT person, consumer, field, value, compared, seen FROM field"):
+                found[number]["fields"].append(known)
+    everybody = sorted(found.values(), key=lambda each: str(each["user"]))
+    return {"people": everybody, "unowned": sorted(users - {each["user"] for each in everybody})}
 
 
 def _place(stat: os.stat_result) -> tuple[int, int]:

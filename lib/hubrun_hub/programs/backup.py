@@ -5,6 +5,7 @@ key                             show what a restore on another server needs: kee
 list                            the days of which there is a backup
 look                            whether the repository can be used
 make                            make the repository, where there is none
+password [given]                another password; given: the one in the first line of standard input
 find|restore person USER DAY [PATH]    into restored-DAY in their home; DAY: YYYY-MM-DD, or latest
 find|restore course ID DAY      into restored-DAY in the course's folder
 find|restore site DAY [over]    all of it, onto a server that was just installed; over: though people are there
@@ -16,7 +17,7 @@ import sqlite3
 import subprocess
 import sys
 
-from hubrun_hub.backup import give_back, repository, site, state, take
+from hubrun_hub.backup import give_back, password, repository, site, state, take
 from hubrun_hub.joining.failed import Failed
 
 # When the key was shown last.
@@ -25,7 +26,7 @@ _SHOWN = state.FOLDER / "backup-key-shown"
 
 def main(command: str = "", *words: str) -> str:
     """What is said of it. Raises Failed."""
-    if command not in ("run", "key", "list", "look", "make", "find", "restore"):
+    if command not in ("run", "key", "list", "look", "make", "password", "find", "restore"):
         raise Failed((__doc__ or "").strip())
     kept = repository.Repository(repository.load())
     if command == "key":
@@ -38,6 +39,9 @@ def main(command: str = "", *words: str) -> str:
         if command == "make":
             kept.make()
             return "made"
+        if command == "password":
+            password.renew(kept, sys.stdin.readline().rstrip("\n") if words == ("given",) else "")
+            return "the repository has another password"
         if command == "run":
             known = take.run(kept)
             return f"{known['homes']} homes, {known['added'] // 1000} kB added, {known['seconds']} s"
@@ -46,11 +50,11 @@ def main(command: str = "", *words: str) -> str:
 
 def _key(kept: repository.Repository) -> str:
     lines = repository.PASSWORD.read_text().splitlines()
-    password = next(line.partition("=")[2] for line in lines if line.startswith("RESTIC_PASSWORD="))
+    value = next(line.partition("=")[2] for line in lines if line.startswith("RESTIC_PASSWORD="))
     state.FOLDER.mkdir(exist_ok=True)
     _SHOWN.touch()
     return (
-        f"repository  {kept.settings.repository}\npassword    {password}\n\n"
+        f"repository  {kept.settings.repository}\npassword    {value}\n\n"
         "Without this password nobody can read the backups. Keep it where it is safe and this server is not: a password\n"
         "manager, or on paper in an envelope. To restore on another server, name it by backup_password_file."
     )

@@ -6,7 +6,6 @@ import json
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +14,12 @@ from hubrun_hub.joining.failed import Failed
 from hubrun_hub.lti import people_file
 
 
-def everybody(places: homes.Places) -> dict[str, Any]:
-    """The people with what is kept of them, and the users of the hub whom nobody owns. Raises sqlite3.Error."""
-    with closing(sqlite3.connect(f"{places.hub.as_uri()}?mode=ro", uri=True, timeout=10)) as db:
-        users = {name for (name,) in db.execute("SELECT name FROM users")}
-    found: dict[int, dict[str, Any]] = {}
-    if places.people.exists():
-        with closing(sqlite3.connect(f"{places.people.as_uri()}?mode=ro", uri=True, timeout=10)) as db:
-            people_file.check_present(db)
-            for number, user, since in db.execute("SELECT number, user, since FROM person"):
-                found[number] = {"user": user, "since": since, "ids": [], "fields": []}
-            for number, *known in db.execute("SELECT person, consumer, version, field, value FROM stable_id"):
-                found[number]["ids"].append(known)
-            for number, *known in db.execute("SELECT person, consumer, field, value, compared, seen FROM field"):
-                found[number]["fields"].append(known)
-    everybody = sorted(found.values(), key=lambda each: str(each["user"]))
-    return {"people": everybody, "unowned": sorted(users - {each["user"] for each in everybody})}
-
-
 def main(file: str, hub: str, courses: str, command: str, *users: str) -> dict[str, Any]:
     """Do what is asked; the answer, {"error": …} when it failed."""
     places = homes.Places(Path(file), Path(hub), Path(courses))
     try:
         if command == "list":
-            return everybody(places)
+            return people_file.everybody(places.people, places.hub)
         one, into = users
         if command == "look":
             return homes.look(places, one, into)._asdict()

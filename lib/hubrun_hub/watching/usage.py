@@ -16,7 +16,8 @@ from hubrun_hub.courses import mounts
 
 # Whoever makes so many files that they cannot be counted by then keeps nobody else's from being counted.
 _EACH_S = 120
-_GROUPS = """
+# Name and properties of each group, with each of its users.
+GROUPS = """
 SELECT groups.name, groups.properties, users.name FROM groups
 LEFT JOIN user_group_map ON groups.id = group_id LEFT JOIN users ON users.id = user_id
 """
@@ -56,7 +57,7 @@ def _megabytes(folder: Path) -> int | None:
 def members(database: Path) -> dict[str, tuple[str, set[str]]]:
     """Course → what people call it, and who is in it, by the hub's database. Raises sqlite3.Error."""
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=2)) as db:
-        rows = db.execute(_GROUPS).fetchall()
+        rows = db.execute(GROUPS).fetchall()
     found: dict[str, tuple[str, set[str]]] = {}
     for group, properties, user in rows:
         for each in mounts.memberships([group]):

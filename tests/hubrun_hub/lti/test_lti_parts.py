@@ -262,3 +262,6 @@ def test_the_id_of_lti_1_1_in_a_launch_of_1_3(said: dict[str, Any], found: str) 
     }  # fmt: skip
     consumer = Consumer("default", "", "179248902", "my-lti11-secret")
     assert id_11_of(claims, consumer, "PM48OJSfGDTAzAo") == found
+    # It stays so while the LMS has the secret of before.
+    rotated = Consumer("default", "", "179248902", "another-secret", former_secret="my-lti11-secret")
+    assert id_11_of(claims, rotated, "PM48OJSfGDTAzAo") == found

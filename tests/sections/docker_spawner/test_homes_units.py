@@ -37,7 +37,7 @@ def test_a_site_with_them_gets_disk_limit_and_snapshots() -> None:
     assert "no volumes from before" in [resource.label for resource in homes.moved(ON_DISK)]
     settings = json.loads(config.filter_settings(IN_FILE))
     assert settings["homes"] == "/srv/jupyterhub/homes"
-    assert settings["environment"]["JUPYTER_RUNTIME_DIR"] == "/run/jupyter"
+    assert settings["environment"]["JUPYTER_RUNTIME_DIR"] == "/tmp/.jupyter-runtime"
     compile(config.render("40-docker.py", IN_FILE), "40-docker.py", "exec")
     assert "homes remove ada ben" in homes.forget(IN_FILE, "ada", "ben")
 

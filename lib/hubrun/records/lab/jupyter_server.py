@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 from jupyter_server.serverapp import ServerApp
@@ -49,5 +48,7 @@ class LabServer(ServerApp):  # type: ignore[misc]
             await asyncio.sleep(0.1)
         # A kernel that restarts just then cannot be shut down (jupyter_client, `_async_shutdown_kernel`: InvalidStateError).
         # Nothing keeps the session from ending; what is left is killed by its caller.
-        with contextlib.suppress(Exception):
+        try:
             await super()._cleanup()
+        except Exception as error:
+            self.log.error("at the end of the session: %r", error)

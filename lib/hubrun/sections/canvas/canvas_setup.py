@@ -101,21 +101,14 @@ def by_api(server: Server) -> Markdown | None:
     Raises CanvasRefused, CanvasFailed, BadInput.
     """
     site = server.site
-    token = site.canvas_token() if site.canvas_url else None
+    canvas = canvas_of(server)
     if not canvas_forms.canvases(site):
         return Markdown("*Nothing to do here: no LMS of this site is a Canvas.*")
-    if token is None:
+    if canvas is None:
         return Markdown("*By hand: `canvas_url` is not set. Go on with the list below.*")
     wanted = [*tools(server), *items(server)]
     if wanted:
-        there = Canvas(
-            site.canvas_url,
-            token,
-            approval=server.approval,
-            ca_file=site.canvas_ca_file,
-            results=server.results,
-        )
-        there.ensure(*wanted)
+        canvas.ensure(*wanted)
     if site.all_consumers[0].awaits_registration:
         return Markdown(
             "*LTI 1.3: whoever registers the hub with the link above adds the tool in Canvas, too; this step adds one only "
@@ -124,6 +117,15 @@ def by_api(server: Server) -> Markdown | None:
     if site.all_consumers[0].has("1.3") and not site.lti_client_ids:
         return Markdown("*LTI 1.3 waits for `lti_client_ids`: make the developer key above, then run 02 and 05 again.*")
     return None
+
+
+def canvas_of(server: Server) -> Canvas | None:
+    """The site's Canvas, whose results count among the server's; None without `canvas_url`. Raises BadInput."""
+    site = server.site
+    token = site.canvas_token() if site.canvas_url else None
+    if token is None:
+        return None
+    return Canvas(site.canvas_url, token, approval=server.approval, ca_file=site.canvas_ca_file, results=server.results)
 
 
 def tools(server: Server) -> list[ExternalTool | ToolDeployment]:

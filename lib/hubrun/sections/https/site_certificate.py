@@ -94,9 +94,9 @@ def served(site: Site) -> Resource:
     return ServedCertificate(site.domain, paths(site)[0])
 
 
-def tests(site: Site) -> list[Test]:
-    """Tests of the certificate and its key as they are on the server's disk."""
-    certificate, key = paths(site)
+def tests(site: Site, certificate: str = "", key: str = "") -> list[Test]:
+    """Tests of the certificate and its key as they are on the server's disk, at these paths; else, of the site's."""
+    certificate, key = certificate or paths(site)[0], key or paths(site)[1]
     days = FILES_DAYS if site.tls == "files" else 0
     below = [
         Test(

@@ -296,7 +296,7 @@ def courses(site: Site) -> list[Resource]:
 
 
 # What a server writes at its start is in memory: somebody whose home is full gets in, and can delete.
-_LIMITED = {"JUPYTER_RUNTIME_DIR": "/run/jupyter", "HUBRUN_USER_DISK": "limited"}
+_LIMITED = {"JUPYTER_RUNTIME_DIR": "/tmp/.jupyter-runtime", "HUBRUN_USER_DISK": "limited"}
 
 
 def _student_environment(site: Site) -> dict[str, str]:

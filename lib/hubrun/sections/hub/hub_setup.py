@@ -28,12 +28,19 @@ def proxy() -> NodePackages:
 
 
 def services(site: Site) -> list[Resource]:
-    """What the hub keeps, and hub and proxy running as services; each restarts when what it reads at its start is newer."""
+    """What the hub keeps, and hub and proxy running as services (`running`)."""
     return [
         *config.state(site),
         User(server_paths.PROXY_USER, system=True, home="/nonexistent"),
         config.unit(site, server_paths.PROXY_UNIT),
         config.unit(site, server_paths.HUB_UNIT),
+        *running(),
+    ]
+
+
+def running() -> list[Service]:
+    """Proxy and hub running; each restarts when what it reads at its start is newer."""
+    return [
         Service(
             "jupyterhub-proxy.service",
             watches=(server_paths.PROXY_UNIT, server_paths.PROXY_ENV, *proxy().writes),

@@ -6,10 +6,11 @@ from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource
 from hubrun.errors import BadInput
 from hubrun.params import Site, read_local
+from hubrun.resources.before import NotedBefore
 from hubrun.resources.files import Directory, File
 from hubrun.resources.packages import Packages
 from hubrun.resources.users import AuthorizedKey, NotInGroups, User
-from hubrun.server_paths import PROXY_USER
+from hubrun.server_paths import BEFORE, LIB, PROXY_USER, VENV
 from hubrun.shell import quote
 
 SUDOERS = "/etc/sudoers.d/hubrun-admin"
@@ -71,6 +72,11 @@ def free_names(site: Site) -> list[Test]:
         title, remedy = f"admin_user, {site.admin_user}, is not a service's account", "Choose another admin_user"
         tests.append(Test(title, quote(_PERSON, site.admin_user, site.admin_user), remedy=remedy))
     return tests
+
+
+def noted_before(site: Site) -> Resource:
+    """A note of what the server was, made before anything is changed: what 16_uninstall makes of it again."""
+    return NotedBefore(BEFORE, (LIB, VENV, "/etc/jupyterhub", site.hub_user))
 
 
 def admin(site: Site) -> list[Resource]:

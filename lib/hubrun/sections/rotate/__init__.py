@@ -1,0 +1,1 @@
+"""14_rotate: secrets, keys and certificates replaced while people use the hub."""

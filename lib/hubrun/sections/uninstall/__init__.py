@@ -1,0 +1,1 @@
+"""16_uninstall: a server becomes what it was before."""

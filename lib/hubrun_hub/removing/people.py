@@ -1,0 +1,229 @@
+"""Removes all that there is of people; see the package."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sqlite3
+import subprocess
+import uuid
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from hubrun_hub import student_volume
+from hubrun_hub.backup import state, tree
+from hubrun_hub.homes import btrfs
+from hubrun_hub.homes.places import Homes, is_subvolume
+from hubrun_hub.joining.confined import as_owner
+from hubrun_hub.joining.failed import Failed
+from hubrun_hub.joining.homes import Places, open_gradebook, refuse_programs, transaction
+from hubrun_hub.removing import KEPT, TRASH, TRASH_VOLUME
+from hubrun_hub.removing.look import folders_of, gradebooks, volumes
+from hubrun_hub.removing.whose import Wanted
+
+# A database of the whole site, on a slow disk.
+_SECONDS = 600
+# Of the hub's databases, and those beside them (lti/people_file.py, full_names.py, nonces.py): table → what goes with a user,
+# in this order. What else the hub has of a user goes by its own rule ON DELETE CASCADE.
+_SPAWNERS = "SELECT {} FROM spawners JOIN users ON users.id = user_id WHERE users.name = ?"
+_OF_USERS = {
+    "oauth_clients": f"DELETE FROM oauth_clients WHERE identifier IN ({_SPAWNERS.format('oauth_client_id')})",
+    "servers": f"DELETE FROM servers WHERE id IN ({_SPAWNERS.format('server_id')})",
+    "users": "DELETE FROM users WHERE name = ?",
+    "hubrun_marks": "DELETE FROM hubrun_marks WHERE user = ?",
+    "person": "DELETE FROM person WHERE user = ?",
+    "unclaimed": "DELETE FROM unclaimed WHERE user = ?",
+    "full_name": "DELETE FROM full_name WHERE user = ?",
+    "entered": "DELETE FROM entered WHERE user = ?",
+}
+_OF_CONSUMER = {
+    "stable_id": "DELETE FROM stable_id WHERE consumer = ?",
+    "field": "DELETE FROM field WHERE consumer = ?",
+    "consumer": "DELETE FROM consumer WHERE name = ?",
+}
+
+
+def put_away(wanted: Wanted, places: Places, top: Path | None) -> None:
+    """With the hub stopped, and these people's servers: nothing of them is found any more. Raises Failed; run it again then."""
+    _put_homes_away(wanted.users)
+    if top:
+        for folder in folders_of(top, wanted.users):
+            throw_away(folder, top)
+        for book in gradebooks(top):
+            as_owner(book, _forget_grades, list(wanted.users), seconds=_SECONDS)
+    consumer = wanted.name if wanted.kind == "consumer" else ""
+    forget(places, wanted.users, consumer, wanted.marks)
+    _forget_figures(wanted.users)
+
+
+def throw_away(folder: Path, top: Path) -> None:
+    """Move a folder below `top` into the trash there."""
+    trash = top / TRASH
+    trash.mkdir(mode=0o700, exist_ok=True)
+    folder.rename(trash / uuid.uuid4().hex)
+
+
+def empty_trash(top: Path | None) -> None:
+    """Remove what was put away. Raises Failed, HomeError."""
+    if TRASH_VOLUME in tree.docker("volume", "ls", "-q").split():
+        tree.docker("volume", "rm", TRASH_VOLUME)
+    homes = Homes()
+    if (homes.root / "moving").is_dir():
+        thrown = list((homes.root / "moving").glob(".*"))
+        within = [each for folder in thrown if not is_subvolume(folder) for each in folder.iterdir()]
+        btrfs.remove(homes.root, *(each for each in (*thrown, *within) if is_subvolume(each)))
+        for folder in thrown:
+            shutil.rmtree(folder, ignore_errors=True)
+    if top and (top / TRASH).is_dir():
+        # rm(1) follows no link, and knows folders that are deeper than Python's stack.
+        done = subprocess.run(
+            ["rm", "-rf", "--one-file-system", "--", str(top / TRASH)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise Failed(f"rm: {done.stderr.strip()[-300:]}")
+
+
+def _put_homes_away(users: Iterable[str]) -> None:
+    for volume in volumes(users):
+        if volume.plain and volume.data.exists():
+            tree.docker("volume", "create", TRASH_VOLUME)
+            trash = Path(tree.docker("volume", "inspect", "--format", "{{.Mountpoint}}", TRASH_VOLUME).strip())
+            volume.data.rename(trash / uuid.uuid4().hex)
+        if volume.plain and not volume.data.exists():
+            volume.data.mkdir()  # as Docker finds it missing otherwise
+        tree.docker("volume", "rm", volume.name)
+    homes = Homes()
+    if not (homes.root / "people").is_dir():
+        return
+    homes.check_mounted()
+    for user in users:
+        with homes.alone(user, 20):
+            for path in (homes.person(user), homes.moving(user), homes.snapshots(user)):
+                if path.is_dir():
+                    # No user's name has a dot there (student_volume.escaped).
+                    path.rename(homes.root / "moving" / f".{uuid.uuid4().hex}")
+            homes.moving(user).with_suffix(".failed").unlink(missing_ok=True)
+            shutil.rmtree(homes.root / "work" / homes.person(user).name, ignore_errors=True)
+        (homes.locks / homes.person(user).name).unlink(missing_ok=True)
+
+
+# -- databases
+
+
+def forget(
+    places: Places, users: Iterable[str], consumer: str = "", marks: Iterable[str] = (), groups: Iterable[str] = ()
+) -> None:
+    """Remove these users, this consumer, these marks and groups from the hub's databases. The hub must be stopped."""
+    for path in sorted(places.hub.parent.glob("*.sqlite*")):
+        if path.name.endswith(("-journal", "-wal", "-shm")):
+            continue
+        as_owner(path, _forget, list(users), consumer, list(marks), list(groups), seconds=_SECONDS)
+
+
+def _forget(path: Path, users: list[str], consumer: str, marks: list[str], groups: list[str]) -> None:
+    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as db:
+        try:
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        except sqlite3.DatabaseError:
+            return  # one that was damaged and put aside: `look` for words that are left names it
+        db.execute("PRAGMA foreign_keys = ON")
+        with transaction(db):
+            for table, statement in _OF_USERS.items():
+                if table in tables and (table != "oauth_clients" or "spawners" in tables):
+                    db.executemany(statement, [(user,) for user in users])
+            for table, statement in _OF_CONSUMER.items():
+                if table in tables and consumer:
+                    db.execute(statement, (consumer,))
+            if "hubrun_marks" in tables:
+                db.executemany("DELETE FROM hubrun_marks WHERE mark = ?", [(mark,) for mark in marks])
+            if "groups" in tables:
+                db.executemany("DELETE FROM groups WHERE name = ?", [(group,) for group in groups])
+        _clean(db)
+
+
+def _clean(db: sqlite3.Connection) -> None:
+    """What was deleted is still in the file's free space, and in a journal that stays: sqlite.org/lang_vacuum.html."""
+    db.execute("PRAGMA journal_mode = DELETE")
+    db.execute("VACUUM")
+
+
+def _forget_grades(path: Path, users: list[str]) -> None:
+    with closing(open_gradebook(path)) as db:
+        refuse_programs(db)
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "student" not in tables:
+            return
+        known = [user for user in users if db.execute("SELECT 1 FROM student WHERE id = ?", (user,)).fetchone()]
+        with transaction(db):
+            _delete(db, "student", known, tables)
+        if known:
+            _clean(db)
+
+
+def _delete(db: sqlite3.Connection, table: str, ids: list[str], tables: set[str]) -> None:
+    """Delete these rows, and before them those that refer to them: nbgrader's tables have no rule for it."""
+    for child in sorted(tables if ids else ()):
+        for key in db.execute(f'PRAGMA foreign_key_list("{child}")').fetchall():
+            if key[2] == table:
+                asks = f'SELECT id FROM "{child}" WHERE "{key[3]}" = ?'  # nosec B608
+                _delete(db, child, [row[0] for each in ids for row in db.execute(asks, (each,))], tables)
+    db.executemany(f'DELETE FROM "{table}" WHERE id = ?', [(each,) for each in ids])  # nosec B608
+
+
+# -- what the server keeps of its own
+
+
+def _forget_figures(users: Iterable[str], folder: Path = KEPT) -> None:
+    """Who uses how much (watching/usage.py), and what backups say of homes (backup/state.py)."""
+    names = {name for user in users for name in (user, student_volume.escaped(user))}
+    for file, keys in (("usage.json", ("homes",)), ("backup.json", ("left_out",))):
+        path = folder / file
+        if not path.exists():
+            continue
+        known = json.loads(path.read_text())
+        for key in keys:
+            known[key] = {name: value for name, value in known.get(key, {}).items() if name not in names}
+        if known.get("test_restore", {}).get("home") in names:
+            known["test_restore"]["home"] = ""
+        state.write(known, path)
+
+
+def overwrite_names(users: Iterable[str], tries: int = 40) -> None:
+    """Docker's list of volumes keeps removed names in its free pages (bbolt) until they are used again: use them."""
+    file = Path(tree.docker("info", "--format", "{{.DockerRootDir}}").strip(), "volumes", "metadata.db")
+    names = "|".join(re.escape(student_volume.escaped(user)) for user in users)
+    named = re.compile(f"jupyterhub-(user|old)-({names})(?![a-z0-9-])".encode())
+    for number in range(tries):
+        if not file.exists() or not named.search(file.read_bytes()):
+            return
+        tree.docker("volume", "create", f"hubrun-overwrite-{number:04}")
+        tree.docker("volume", "rm", f"hubrun-overwrite-{number:04}")
+
+
+def left(wanted: Wanted, folders: Iterable[str]) -> list[str]:
+    """The files below these folders that still name one of these people; of what they are known by, what has five letters."""
+    words = [*wanted.users, *(word for word in wanted.words if len(word) >= 5)]
+    there = [folder for folder in folders if Path(folder).exists()]
+    patterns = "\n".join(word for word in words if word and "\n" not in word)
+    # It opens no device or pipe, and follows no link: grep(1), -D and -r.
+    command = [
+        "grep",
+        "-rlawiF",
+        "-D",
+        "skip",
+        "--exclude=removing.json",
+        f"--exclude-dir={TRASH}",
+        "-f",
+        "-",
+        "--",
+        *there,
+    ]
+    try:
+        done = subprocess.run(
+            command, input=patterns, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise Failed("it took too long to look whether anything names them still; all else is done") from None
+    return sorted(done.stdout.splitlines()) if patterns and there else []
