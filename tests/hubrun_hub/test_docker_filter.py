@@ -498,7 +498,8 @@ def write(folder: Path, local: str) -> tuple[Path, Path]:
 def test_the_operators_settings_add_to_the_sites(tmp_path: Path) -> None:
     paths = write(tmp_path, '{"images": ["r-notebook"], "mounts": {"/srv/data": "ro"}, "memory_mb": 4096, "cpus": 2}')
     found = load(*paths)
-    assert found.images == ("hubrun-singleuser", "r-notebook") and found.mounts == {"/srv/data": "ro"}
+    assert found.images == ("hubrun-singleuser", "hubrun-singleuser:candidate", "r-notebook")
+    assert found.mounts == {"/srv/data": "ro"}
     assert (found.memory_mb, found.cpus, found.processes, found.courses) == (4096, 2.0, 512, "/srv/nbgrader")
 
 

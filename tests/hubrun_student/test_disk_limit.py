@@ -23,6 +23,7 @@ from hubrun.lms import kernel_client
 from hubrun.lms.connect_to import Route
 from hubrun_hub.homes import serve
 from hubrun_hub.homes.places import Homes
+from hubrun_student.programs import new_home
 
 LIB = Path(__file__).resolve().parents[2] / "lib"
 SETTINGS = LIB / "hubrun_student/disk/jupyter_server_config.d/hubrun_disk.json"
@@ -35,6 +36,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
         homes = Homes(root, tmp_path / "locks")
         serve.make(homes, "ada", 40 * 2**20)
         with mounted(homes, "ada", tmp_path / "home") as place:
+            new_home.make(place)  # as in the image's home, which Docker copies
             yield place
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -46,6 +46,7 @@ def test_no_attempt_is_left_in_html(text: str) -> None:
     check(sanitize.html(text))
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(

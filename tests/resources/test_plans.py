@@ -110,7 +110,7 @@ STARTED = StartedOnce(
     ("/etc/hub.py", "/etc/local.py"),
     "try-start",
     "tester",
-    "home-of-tester",
+    "docker volume rm home-of-tester",
     "/etc/started",
 )
 LOGS = DaemonSettings((("log-driver", "local"), ("live-restore", True)))
@@ -1453,7 +1453,7 @@ def test_a_start_is_proven_once_and_again_when_something_changed(machine: Machin
         path.write_text("x\n")
     stamp = machine.root / "stamp"
     started = StartedOnce(
-        "class:0123456789ab", "class:candidate", tuple(map(str, files)), "try-start", "tester", "volume", str(stamp)
+        "class:0123456789ab", "class:candidate", tuple(map(str, files)), "try-start", "tester", "docker volume rm volume || true", str(stamp)
     )  # fmt: skip
     log = machine.root / "log"
     said_by_docker = f'echo "$*" >> {log}; case "$1" in image|tag) echo sha256:%d;; *) exit 1;; esac'

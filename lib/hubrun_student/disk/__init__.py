@@ -15,6 +15,10 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(app: Any) -> None:
+    """Nothing yet: an extension that comes later may put another ContentsManager there, as jupytext's does."""
+
+
+async def _start_jupyter_server_extension(app: Any) -> None:
     if os.environ.get("HUBRUN_USER_DISK"):  # where homes have a limit
         from .full import explain  # not before the server is there: a list of extensions needs none of it
 
