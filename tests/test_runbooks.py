@@ -22,7 +22,10 @@ from hubrun.runbook import site_from
 
 NOTEBOOKS = sorted((PROJECT / "runbooks").glob("*.ipynb"))
 BOOKS = {path.stem: nbformat.read(path, as_version=4) for path in NOTEBOOKS}
-NAMES = ["01_server", "02_hub_lti", "03_https", "04_docker_spawner", "05_canvas", "06_verify", "10_backup", "11_restore", "12_image", "13_upgrade", "14_rotate", "15_remove", "16_uninstall", "17_watch"]
+NAMES = [
+    "01_server", "02_hub_lti", "03_https", "04_docker_spawner", "05_canvas", "06_verify",
+    "10_backup", "11_restore", "12_image", "13_upgrade", "14_rotate", "15_remove", "16_uninstall", "17_watch",
+]  # fmt: skip
 each = pytest.mark.parametrize("name", BOOKS)
 
 

@@ -31,7 +31,7 @@ OF_THE_PROJECT = {"docs": {"--serve"}, "test": {"--fast", "--long"}, "bench": {"
 # Words with an underscore that are no parameters: fields of a launch, and names out of other programs and our own code.
 FIELDS = re.compile(r"(lis|custom|ext)_\w+|user_id|preferred_username")
 OTHER_NAMES = {
-    "asked_ahead", "authorized_keys", "extra_host_config", "hubrun_marks", "label_format", "last_error", "load_roles", "plan_first", "template_paths", "canvas_api",
+    "asked_ahead", "authorized_keys", "extra_host_config", "hubrun_marks", "label_format", "last_error", "left_out", "load_roles", "plan_first", "template_paths", "canvas_api",
     "hubrun_hub", "hubrun_student", "lti_secret", "proxy_token", "cookie_secret", "tool_key", "backup_password",
 }  # fmt: skip
 

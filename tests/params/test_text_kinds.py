@@ -27,6 +27,7 @@ from hubrun.redaction.secret import Secret
 from hubrun.resources.apt_source import AptSource
 from hubrun.resources.certificate import AcmeCertificate
 from hubrun.resources.packages import NoPackages, Packages
+from hubrun.resources.removed import Removed
 from hubrun.resources.secret_file import GivenSecret
 from hubrun.sections.backup import restoring
 from hubrun.sections.docker_spawner import docker_setup
@@ -80,7 +81,8 @@ HOSTILE = {
 FREE = {
     "canvas_tool_name", "canvas_module", "canvas_item_title", "canvas_course", "canvas_account",  # Canvas's forms
     "admin_users",  # Python, as JSON
-    "restore_person", "restore_path",  # arguments of a command
+    "restore_person", "restore_path", "remove_person", "remove_confirm",  # arguments of a command
+    "uninstall_confirm", "uninstall_files",  # only what the server's own plan asks for goes on
     "alerts_smtp_user",  # JSON
     "trust_ca_file", "ssh_key_file", "ssh_known_hosts_file", "sudo_password_file", "record_signing_key", "records_mirror",
     "ca_certificates", "admin_ssh_key_file", "acme_ca_file", "acme_dns_file", "acme_eab_hmac_file", "canvas_token_file", "canvas_ca_file",
@@ -150,6 +152,7 @@ def everything(site: Site) -> tuple[dict[str, str], list[str]]:
         *(docker_setup.engine(site, system) for system in SYSTEMS.values()).__next__(),
         docker_setup.network(site),
         *restoring.restored(site),
+        Removed("person", site.remove_person, site.remove_confirm, "ann"),
         *consumer_files.files(site),
         Packages(*site.extra_packages),
         AcmeCertificate(

@@ -201,7 +201,9 @@ def test_a_hub_that_is_restarted_with_a_mistake_goes_on_with_what_it_had_and_a_p
 
 
 def test_a_network_that_was_pruned_is_back_by_itself(working: Machine) -> None:
-    working.run("docker ps -aq --filter network=jupyterhub | xargs -r docker rm -f >/dev/null; docker network prune -f >/dev/null")
+    working.run(
+        "docker ps -aq --filter network=jupyterhub | xargs -r docker rm -f >/dev/null; docker network prune -f >/dev/null"
+    )
     working.run("until docker network inspect jupyterhub >/dev/null 2>&1; do sleep 0.2; done", seconds=15)
     working.run(
         "curl -fsS --retry 20 --retry-delay 1 --retry-all-errors -o /dev/null http://127.0.0.1:8000/hub/health",

@@ -135,7 +135,9 @@ class Progress:
             self._say(f"{record.site}: {what}, in {record.seconds:.1f} s", "bold")
         if record.status == "would change":
             operation = is_operation(record)
-            self._say(f"to do it: the same command {'without --check' if operation else 'with install in place of plan'}")
+            self._say(
+                f"to do it: the same command {'without --check' if operation else 'with install in place of plan'}"
+            )
 
     def _change(self, change: Change) -> None:
         """One thing that would change, and where its present state came from."""

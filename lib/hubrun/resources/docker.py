@@ -118,7 +118,9 @@ class DaemonSettingsBefore(Resource):
         text = json.dumps(wanted, indent=2) + "\n"
         diff = unified(DAEMON_JSON, texts["now"].decode(), text if wanted else "")
         again = "\nsystemctl reload docker.service 2> /dev/null || true"
-        return [Action(f"{'write' if wanted else 'remove'} {DAEMON_JSON}", write + again, data=text.encode(), diff=diff)]
+        return [
+            Action(f"{'write' if wanted else 'remove'} {DAEMON_JSON}", write + again, data=text.encode(), diff=diff)
+        ]
 
 
 @dataclass(frozen=True)
