@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from hubrun_hub.programs import alarm
-from hubrun_hub.watching import alarms, kept, seen, sending, starts, usage
+from hubrun_hub.watching import alarms, former_secrets, kept, seen, sending, starts, usage
 from hubrun_hub.watching.judge import Trouble, judge
 
 NOW = 1_800_000_000.0
@@ -42,10 +42,13 @@ WELL: dict[str, Any] = {
     "disks": [{"path": "/", "size_mb": 40000, "left_mb": 20000, "used": 50, "files_used": 10}],
     "memory": {"total_mb": 8000, "available_mb": 4000, "swap_mb": 0, "swap_left_mb": 0},
     "docker": {"live_restore": True, "swarm": False, "image": "class", "image_id": "sha256:1", "servers": []},
+    "former_secrets": [],
     "starts": [START], "backup": None, "alarms": None, "measured": None, "shares": {"people": [], "courses": []},
     "updates": {"waiting": 2, "security": 0, "by_itself": True, "last": NOW - HOUR, "reboot": False},
 }  # fmt: skip
 BACKUP = {"last_ok": iso(NOW - 8 * HOUR), "last_error": "", "test_restore": {"at": iso(NOW - 3 * DAY), "ok": True}}
+
+FORMER = {"consumer": "bio", "until": NOW + 2 * DAY, "used": True}
 
 
 def disk(**changes: int) -> dict[str, Any]:
@@ -91,6 +94,9 @@ JUDGED: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "security updates that did not come": ({"updates": WELL["updates"] | {"security": 3, "last": NOW - 3 * DAY}}, [("updates", "warning")]),
     "security updates that never come": ({"updates": WELL["updates"] | {"security": 3, "by_itself": False}}, [("updates", "warning")]),
     "a reboot": ({"updates": WELL["updates"] | {"reboot": True}}, [("reboot", "warning")]),
+    "an LMS without its new secret": ({"former_secrets": [FORMER]}, [("secret bio", "warning")]),
+    "an LMS that has the new one": ({"former_secrets": [FORMER | {"used": False}]}, []),
+    "an LMS that has a week for it": ({"former_secrets": [FORMER | {"until": NOW + 6 * DAY}]}, []),
     "alarms that do not arrive": ({"alarms": {"error": "refused", "troubles": {}}}, [("alarms", "warning")]),
     "something could not be looked at": ({"unread": {"docker": "timed out"}}, [("unread docker", "warning")]),
     "the broken come first": ({"alarms": {"error": "x"}, **disk(used=96)}, [("disk /", "broken"), ("alarms", "warning")]),
@@ -462,6 +468,28 @@ def test_who_uses_how_much_by_person_and_by_course(tmp_path: Path) -> None:
 
 
 # -- looking
+
+
+def test_a_secret_that_was_replaced_is_looked_for_in_the_log_as_long_as_it_is_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "consumers.d").mkdir()
+    paths = [tmp_path / "lti.env", tmp_path / "consumers.d" / "bio.env"]
+    paths[0].write_text(f"LTI_CLIENT_SECRET=new\nLTI_FORMER_SECRET=old\nLTI_FORMER_UNTIL={int(NOW) + 60}\n")
+    paths[1].write_text(f"LTI_CLIENT_SECRET=new\nLTI_FORMER_SECRET=old\nLTI_FORMER_UNTIL={int(NOW) - 60}\n")
+    log = tmp_path / "journalctl"
+    log.write_text(
+        '#!/bin/sh\ncase "$*" in *"consumer default: "*) echo "LTI launch by consumer default: …";; *) exit 1;; esac\n'
+    )
+    log.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(former_secrets, "FOLDER", tmp_path)
+    assert former_secrets.state(NOW, 5) == [{"consumer": "default", "until": int(NOW) + 60, "used": True}]
+    log.write_text("#!/bin/sh\nexit 1\n")
+    assert former_secrets.state(NOW, 5) == [{"consumer": "default", "until": int(NOW) + 60, "used": False}]
+    log.write_text("#!/bin/sh\necho broken >&2; exit 1\n")
+    with pytest.raises(OSError, match="broken"):
+        former_secrets.state(NOW, 5)
 
 
 def test_a_look_at_a_machine_that_is_no_hub_names_what_it_could_not_see() -> None:

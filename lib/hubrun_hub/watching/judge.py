@@ -18,6 +18,8 @@ RESTORE_DAYS = 15
 # unattended-upgrades comes each day.
 UPDATES_HOURS = 48
 STARTS_S, STARTS = 3600, 3
+# Over a weekend, and a day to do it.
+FORMER_SECRET_DAYS = 3
 _DAY = 86400.0
 
 
@@ -145,6 +147,15 @@ def _backup(seen: Mapping[str, Any]) -> Iterator[Trouble]:
         yield Trouble("test restore", "warning", text, do)
 
 
+def _former_secrets(seen: Mapping[str, Any]) -> Iterator[Trouble]:
+    for each in seen.get("former_secrets", []):
+        days = (each["until"] - seen["at"]) / _DAY
+        if each["used"] and days < FORMER_SECRET_DAYS:
+            text = f"the LMS of consumer {each['consumer']} still launches with its old secret, which ends in {days:.0f} days"
+            do = "Enter the new one in the LMS, or launches are refused from then on; ./hubrun run rotate shows where it is"
+            yield Trouble(f"secret {each['consumer']}", "warning", text, do)
+
+
 def _updates(seen: Mapping[str, Any]) -> Iterator[Trouble]:
     updates = seen.get("updates")
     if not updates:
@@ -169,7 +180,7 @@ def _watching(seen: Mapping[str, Any]) -> Iterator[Trouble]:
         yield Trouble("alarms", "warning", f"alarms do not arrive: {alarms['error']}", do, quiet=True)
 
 
-_PARTS = (_units, _hub, _docker, _starts, _certificate, _disks, _memory, _backup, _updates, _watching)
+_PARTS = (_units, _hub, _docker, _starts, _certificate, _disks, _memory, _backup, _former_secrets, _updates, _watching)
 
 
 def _time(text: object) -> float | None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from hubrun_hub import student_volume
 from hubrun_hub.docker_filter import settings
-from hubrun_hub.watching import kept, starts, updates, usage
+from hubrun_hub.watching import former_secrets, kept, starts, updates, usage
 
 UNITS = (
     "jupyterhub.service",
@@ -49,6 +49,7 @@ def look(domain: str) -> dict[str, Any]:
         "units": units, "hub": hub, "certificate": lambda: certificate(domain), "disks": disks, "memory": memory,
         "docker": docker, "starts": last_starts, "updates": updates.state, "backup": lambda: kept.read("backup"),
         "alarms": lambda: kept.read("alarms"), "usage": lambda: kept.read("usage"),
+        "former_secrets": lambda: former_secrets.state(time.time(), _ANSWER_S),
     }  # fmt: skip
     found: dict[str, Any] = {"at": time.time(), "domain": domain, "host": socket.gethostname(), "unread": {}}
     with ThreadPoolExecutor(len(parts)) as pool:
