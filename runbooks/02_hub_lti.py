@@ -95,6 +95,7 @@ adopt_users: bool = False  # a hub that was set up by hand: a person takes the h
 idle_minutes: int = 60  # stop a student's server after this many idle minutes; 0: never
 metrics: bool = False  # the hub's figures for Prometheus at /hub/metrics, with a token that is made on the server
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
+courses: list = []  # courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101}]
 canvas_tool_name: str = "JupyterHub"  # name of the tool in the LMS
 check: bool = False  # True: show what would change and touch nothing
 plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more

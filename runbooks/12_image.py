@@ -54,6 +54,7 @@ jupyterlab_git: bool = True  # install jupyterlab-git and nbdime
 tensorflow: bool = False  # install TensorFlow (about 2 GB)
 pytorch: str = "none"  # install PyTorch: none, cpu, or cuda (about 6 GB)
 extra_pip_packages: list = []  # further packages for students, as pip requirements
+courses: list = []  # courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101}]
 restart_idle_minutes: int = 0  # stop servers that run on an older image and were idle for so many minutes; 0: none
 check: bool = False  # True: show what would change and touch nothing
 plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more

@@ -91,6 +91,7 @@ homes_device: str = ""  # empty disk of the server for students' files alone, su
 homes_gb: int = 0  # in place of homes_device: a file of this size on the server's own disk, in GB; it can grow and not shrink; 0: none
 user_disk_gb: int = 10  # with homes_device or homes_gb: how much one student may keep, in GB
 homes_old: str = "keep"  # with homes_device or homes_gb: the volumes from which files were moved, once they were compared
+courses: list = []  # courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101}]
 canvas_tool_name: str = "JupyterHub"  # name of the tool in the LMS
 git_links: list = []  # nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]; `folder` is where it goes, if not a folder of the repository's name
 check: bool = False  # True: show what would change and touch nothing

@@ -79,7 +79,7 @@ HOSTILE = {
 # What is free text, or names something here, and where it goes. Anything else must be refused. Whoever adds a parameter
 # gives it a kind of hubrun/params/text_kinds.py; only when none fits, it belongs here and into `everything` below.
 FREE = {
-    "canvas_tool_name", "canvas_module", "canvas_item_title", "canvas_course", "canvas_account",  # Canvas's forms
+    "canvas_tool_name", "courses.course", "canvas_module", "canvas_item_title", "canvas_course", "canvas_account",  # Canvas's forms
     "admin_users",  # Python, as JSON
     "restore_person", "restore_path", "remove_person", "remove_confirm",  # arguments of a command
     "uninstall_confirm", "uninstall_files",  # only what the server's own plan asks for goes on

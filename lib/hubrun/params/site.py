@@ -29,6 +29,7 @@ from hubrun.params.consumers import (
     check_git_links,
     check_platform,
 )
+from hubrun.params.courses import CourseParams, check_courses
 from hubrun.redaction.secret import Secret
 from hubrun.server_paths import PROXY_USER
 from hubrun_hub.backup.target import Target, parse
@@ -340,6 +341,12 @@ class Site(AsYamlReads):
         "04", "with homes_device or homes_gb: the volumes from which files were moved, once they were compared", "keep"
     )
 
+    courses: list[CourseParams] = _param(
+        "02 04 06 12",
+        "courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101}]",
+        [],
+    )
+
     # -- 05 Canvas
     canvas_tool_name: kinds.Title = _param(
         "02 05", "name of the tool in the LMS", "JupyterHub", min_length=1, max_length=255
@@ -533,6 +540,7 @@ class Site(AsYamlReads):
         if self.git_links and not self.nbgitpuller:
             raise ValueError("git_links need nbgitpuller: true")
         check_git_links(self.git_links)
+        check_courses(self.courses)
         if self.image_name.partition("@")[0] in (self.base_image, f"{self.base_image}:latest"):
             raise ValueError("image_name and base_image must differ: the one is built on the other")
         if self.homes_device and self.homes_gb:

@@ -93,4 +93,5 @@ def _words(course: Course, launch: Launch) -> dict[str, str]:
         "lti_context": course.id[:_TITLE_LENGTH],
         "label": course.label[:_TITLE_LENGTH],
         "title": course.title[:_TITLE_LENGTH],
+        "sis": course.sis[:_TITLE_LENGTH],
     }

@@ -24,11 +24,15 @@ WINDOW_S = 600
 
 @dataclass(frozen=True)
 class Course:
-    """The LTI context: `id` is stable and opaque, unique for one consumer; the rest is for people to read."""
+    """The LTI context: `id` is stable and opaque, unique for one consumer; label and title are for people to read.
+
+    `sis` is what the institution's register calls it, as far as the LMS says so: no teacher can write it.
+    """
 
     id: str
     label: str = ""
     title: str = ""
+    sis: str = ""
 
 
 @dataclass(frozen=True)

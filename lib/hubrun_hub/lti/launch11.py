@@ -34,7 +34,9 @@ from .return_url import page_of
 _REQUIRED = ("oauth_consumer_key", "oauth_signature_method", "oauth_timestamp", "oauth_nonce", "oauth_signature")
 # Who, as what and in which course: never from the query of the launch URL, which any teacher can write into a link.
 # Canvas copies it into the form that it signs, where a field is not there already (lib/lti/security.rb).
-_NEVER_IN_QUERY = frozenset({"user_id", "roles", "context_id", "context_label", "context_title"})
+_NEVER_IN_QUERY = frozenset(
+    {"user_id", "roles", "context_id", "context_label", "context_title", "lis_course_offering_sourcedid"}
+)
 # Where nobody is logged in (a public course), Canvas has no user_id, and a link could give one; but Canvas says so itself
 # (ext_roles is $Canvas.xuser.allRoles; instructure/canvas-lms, lib/lti/substitutions_helper.rb, `all_roles`).
 _CANVAS, _NOBODY = "canvas", "urn:lti:sysrole:ims/lis/None"
@@ -125,7 +127,12 @@ def verify(
         consumer,
         test_student_of(fields.get("user_id"), consumer) if looks_around else "",
         tuple(role.strip() for role in fields.get("roles", "").split(",") if role.strip()),
-        Course(fields["context_id"], fields.get("context_label", ""), fields.get("context_title", ""))
+        Course(
+            fields["context_id"],
+            fields.get("context_label", ""),
+            fields.get("context_title", ""),
+            fields.get("lis_course_offering_sourcedid", ""),
+        )
         if fields.get("context_id")
         else None,
         target_of([fields.get("custom_next")], hub, consumer, entrances),

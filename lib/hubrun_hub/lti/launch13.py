@@ -112,10 +112,11 @@ async def verify(
     if nonce is not None and not hmac.compare_digest(said.encode("utf-8", "surrogatepass"), nonce.encode()):
         raise Refusal(Reason.UNTRUSTED, "the nonce is another than that of the login", consumer.name)
     _check_lti(claims, consumer, platform, client_id)
-    lti = {name: claims.get(CLAIM + name) for name in ("context", "custom", "roles", "launch_presentation")}
+    lti = {name: claims.get(CLAIM + name) for name in ("context", "custom", "roles", "launch_presentation", "lis")}
     context = lti["context"] if isinstance(lti["context"], dict) else {}
     custom = lti["custom"] if isinstance(lti["custom"], dict) else {}
     roles = tuple(role for role in lti["roles"] if isinstance(role, str)) if isinstance(lti["roles"], list) else ()
+    lis = lti["lis"] if isinstance(lti["lis"], dict) else {}
     looks_around = is_test_user(roles)
     presentation = lti["launch_presentation"] if isinstance(lti["launch_presentation"], dict) else {}
     target = str(claims.get(f"{CLAIM}target_link_uri"))
@@ -123,7 +124,12 @@ async def verify(
         consumer,
         test_student_of(claims.get("sub"), consumer) if looks_around else "",
         roles,
-        Course(str(context["id"]), str(context.get("label") or ""), str(context.get("title") or ""))
+        Course(
+            str(context["id"]),
+            str(context.get("label") or ""),
+            str(context.get("title") or ""),
+            text_of(lis.get("course_offering_sourcedid")),
+        )
         if context.get("id")
         else None,
         target_of(

@@ -322,6 +322,8 @@ def filter_settings(site: Site) -> str:
     }
     if site.homes:
         allowed["homes"] = HOMES
+    if site.courses:
+        allowed["course_settings"] = [each.model_dump(exclude_unset=True) for each in site.courses]
     return json.dumps(allowed, indent=2) + "\n"
 
 
