@@ -113,11 +113,15 @@ server.ensure(*docker_setup.engine(site, system_of(server.facts)))
 #
 # The size of a container's log is limited (a student's endless `print` must not fill the disk), and containers go on while the daemon restarts (`live-restore`). Other settings in `/etc/docker/daemon.json` stay. If Docker does not start with the new file, the earlier one is put back, and Docker goes on as before. A server that is a member of a Swarm gets no `live-restore`, because Docker would not start with it: there, containers end when Docker restarts. With `http_proxy`, Docker pulls through it.
 #
+# With `gpus`, for the site or a course: the NVIDIA Container Toolkit, from NVIDIA's repository if the server has none, and Docker restarts once to find it. The driver is not ours to install: providers have their own way for it, and this step stops where `nvidia-smi` does not list as many GPUs as one student gets. Docker gives each server the first ones: all share them.
+#
 # By hand: `sudo nano /etc/docker/daemon.json && sudo systemctl restart docker`
 
 # %%
-server.ensure(*docker_setup.running(site))
-server.check(docker_setup.answers())
+from hubrun.sections.docker_spawner import gpus
+
+server.ensure(*docker_setup.running(site), *gpus.toolkit(site))
+server.check(docker_setup.answers(), *gpus.driver_tests(site))
 
 # %% [markdown]
 # ## A reserve of the disk
@@ -182,6 +186,8 @@ server.check(*student_network.tests())
 #
 # `Dockerfile.singleuser` is built here on the server, and again only when something in it changes. The image has JupyterHub in the hub's own version and what the parameters choose: nbgrader, nbgitpuller, jupyterlab-git, TensorFlow, PyTorch, `extra_pip_packages`. The downloads for our own packages are compared with digests that are part of this project. For `base_image`, the digest that the registry gave is kept with the image, and a different one under the same tag stops the next build. With `name:tag@sha256:…` you choose the digest yourself. A `base_image` that is on the server already, such as one that you built there, is used as it is, and no registry is asked. The first build takes minutes; its last line of output is shown while it runs. A build that fails says the reason of `pip` or `uv`, and leaves no containers or unnamed images behind.
 #
+# A course that says something of an image (`courses`, with `base_image`, `extra_pip_packages`, `requirements_file`, `pytorch` or `tensorflow`) gets one of its own, such as `hubrun-singleuser-ml-2-4fd08a`. It is built, tried and kept in the same way, and what it has in common with the site's takes no room twice.
+#
 # The new image gets a tag of its own, such as `hubrun-singleuser:3fa94b0c1d2e`, and nobody's server starts with it yet: that comes below, when it was tried. `12_image` does these steps alone, and goes back to the image before. `image` names another one that is there, to stay with it.
 #
 # `docker system prune -a` does not remove the image with which servers start: the container `hubrun-image`, which does nothing, uses it. If the image is gone all the same, a launch says that it is missing, and this step builds it again. **Never** use `docker volume prune -a`, or with Docker before version 23 `docker volume prune` and `docker system prune --volumes`: students' files are in volumes.
@@ -193,7 +199,7 @@ from hubrun.resources.files import Directory
 from hubrun.sections.docker_spawner import image_versions
 
 server.ensure(Directory("/srv/jupyterhub"), *image_versions.built(site))
-image = image_versions.wanted(site, image_versions.look(server))
+images = image_versions.current(server)
 
 # %% [markdown]
 # ## Courses
@@ -232,12 +238,14 @@ server.ensure(*config.docker_filter(site))
 #
 # What one student may use, and from where a launch may pull, is read at each start of a server (`/etc/jupyterhub/docker-filter.json`): a change of `user_memory_mb`, `user_cpus`, `user_processes`, `git_hosts` or `git_links` does not restart the hub.
 #
+# A launch from a course that has an image or `gpus` of its own opens a server of that course, with the same files; all other courses open the person's one server, where the larger of their limits counts. What `courses` says is read at each start, too. `docs/how-to/course-servers.md` says more.
+#
 # The group `docker` is for people who administer the server: `docker_users` names them, and all other accounts are removed from it, the hub's account too.
 #
 # By hand: `sudo nano /etc/jupyterhub/conf.d/40-docker.py && sudo gpasswd --delete jupyterhub docker && sudo systemctl restart jupyterhub`, then launch from a course and read `journalctl -u jupyterhub`
 
 # %%
-server.ensure(*docker_setup.spawner(site, image))
+server.ensure(*docker_setup.spawner(site, images))
 
 # %% [markdown]
 # ## Files from before
@@ -267,6 +275,7 @@ server.check(
     config.health_test(),
     config.settings_test(site),
     *docker_setup.container_tests(site),
+    *gpus.container_tests(site),
     *docker_setup.access_tests(site),
     *homes.tests(site),
     exposure.closed_to_outside(site, 8000, 8001, 8081),

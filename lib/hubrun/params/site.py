@@ -301,7 +301,7 @@ class Site(AsYamlReads):
         "04 12",
         "which of the students' images counts: empty: the one that these parameters describe; previous: the one before it; or an id that 12 shows",
         "",
-        pattern=r"^([0-9a-f]{12}|previous)?$",
+        pattern=kinds.IMAGE_ID,
     )
     nbgrader: bool = _param(
         "04 12", "install nbgrader, with a folder for each course that launches (assignments and grading)", True
@@ -323,6 +323,9 @@ class Site(AsYamlReads):
     user_memory_mb: int = _param("04 06", "memory limit of one student's server, in MB", 1024, ge=256)
     user_cpus: float = _param("04", "CPU limit of one student's server, in cores", 1.0, gt=0)
     user_processes: int = _param("04", "limit on processes and threads of one student's server", 512, ge=64)
+    gpus: int = _param(
+        "04", "how many of the server's NVIDIA GPUs each student's server gets, which share them; 0: none", 0, ge=0, le=64
+    )
     homes_device: kinds.ServerPath = _param(
         "01 04",
         "empty disk of the server for students' files alone, such as /dev/vdb; empty: none. It is formatted, and stays (see 04)",
@@ -343,7 +346,7 @@ class Site(AsYamlReads):
 
     courses: list[CourseParams] = _param(
         "02 04 06 12",
-        "courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101}]",
+        "courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101, user_memory_mb: 4096, staff_memory_mb: 8192, extra_pip_packages: [biopython]}] (docs/how-to/course-servers.md)",
         [],
     )
 

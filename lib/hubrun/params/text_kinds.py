@@ -128,7 +128,8 @@ def _image_name(value: str) -> bool:
     return bool(_IMAGE.fullmatch(value)) and name == name.lower() and name != "scratch"
 
 
-def _requirement(value: str) -> bool:
+def is_requirement(value: str) -> bool:
+    """Whether it is a package for pip, without options."""
     try:
         url = Requirement(value).url
     except InvalidRequirement:
@@ -179,7 +180,7 @@ Environment = Annotated[
 ]
 Fingerprint = Annotated[str, _kind(_FINGERPRINT.fullmatch, "SHA256: and 43 characters, as ssh-keygen -l shows it")]
 Package = Annotated[str, _kind(_PACKAGE.fullmatch, "the name of a Debian package, such as vim; options are not taken")]
-Pip = Annotated[str, _kind(_requirement, "a pip requirement, such as pandas>=2,<3; options are not taken")]
+Pip = Annotated[str, _kind(is_requirement, "a pip requirement, such as pandas>=2,<3; options are not taken")]
 Https = Annotated[str, _kind(_url("https"), "an https address, without a password, spaces or quotes")]
 Repository = Annotated[
     str, _kind(_url("http", "https"), "an http or https address, without a password, spaces or quotes")
@@ -277,6 +278,8 @@ Day = Annotated[str, _kind(_DAY.fullmatch, "a day, such as 2026-11-20")]
 RestoreSite = Annotated[
     str, _kind(lambda value: value == "latest" or _DAY.fullmatch(value), "latest, or a day such as 2026-11-20")
 ]
+# Which of several images counts: the described one, the one before, or one by its id (resources/image.py).
+IMAGE_ID = r"^([0-9a-f]{12}|previous)?$"
 CourseId = Annotated[str, _kind(is_name, "the id of a course, as its folder on the server is called")]
 ConsumerName = Annotated[
     str, _kind(re.compile(r"[a-z0-9]{1,12}").fullmatch, "the name of a consumer, as it was in consumers")

@@ -90,6 +90,14 @@ def named(courses: Iterable[Membership], words: Mapping[str, Mapping[str, object
     return result
 
 
+def words_of(groups: Iterable[tuple[str, Mapping[str, object]]]) -> dict[str, dict[str, object]]:
+    """What the groups of courses say (name and `properties` of each group), by course."""
+    words: dict[str, dict[str, object]] = {}
+    for name, properties in groups:
+        words.setdefault(name.removeprefix(PREFIX).removesuffix(INSTRUCTORS), {}).update(properties)
+    return words
+
+
 def places(user: str, courses: Iterable[Membership], root: str = ROOT) -> ContainerMounts:
     """Return what the container of `user` gets. Somebody whose name could not be a folder's gets no course.
 

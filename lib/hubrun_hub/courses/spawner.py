@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .mounts import INSTRUCTORS, PREFIX, ROOT, ContainerMounts, is_name, memberships, named, places
+from .mounts import ROOT, ContainerMounts, is_name, memberships, named, places, words_of
 
 
 class CourseMounts:
@@ -26,11 +26,7 @@ class CourseMounts:
         groups = list(self.user.groups)
         found = memberships(group.name for group in groups)
         if self.readable_folders:
-            words: dict[str, dict[str, object]] = {}
-            for group in groups:
-                course = group.name.removeprefix(PREFIX).removesuffix(INSTRUCTORS)
-                words.setdefault(course, {}).update(getattr(group, "properties", None) or {})
-            found = named(found, words)
+            found = named(found, words_of((group.name, getattr(group, "properties", None) or {}) for group in groups))
         if not is_name(self.user.name):
             self.log.warning("courses: %r cannot be the name of a folder, so this user gets none", self.user.name)
             found = []

@@ -90,6 +90,7 @@ def _host_config(host: _Fields, settings: Settings) -> dict[str, Any]:
     most = int(settings.cpus * kept["CpuPeriod"])
     kept["CpuQuota"] = host.take("CpuQuota", _number(1000, most, raised % "cpus"))
     host.keep(kept, "ShmSize", _number(1, memory, more_memory))
+    host.keep(kept, "DeviceRequests", _gpus(settings.gpus))
     for field, check in _HOST_CONFIG.items():
         host.keep(kept, field, check)
     return kept
@@ -276,6 +277,22 @@ def _tmpfs(path: str, value: Any) -> dict[str, str]:
     return found
 
 
+def _gpus(most: int) -> Check:
+    """A number of the server's GPUs, and no device by its name (moby, daemon/nvidia_linux.go)."""
+
+    def check(path: str, value: Any) -> list[dict[str, Any]]:
+        if not most:
+            raise Refused(f"{path} is not allowed: no course has `gpus`")
+        if not isinstance(value, list) or len(value) != 1:
+            raise Refused(f"{path} must be one request")
+        request = _Fields(value[0], f"{path}.", ("Count", "Capabilities"))
+        if request.fields.get("Capabilities") != [["gpu"]]:
+            raise Refused(f"{path}.Capabilities must be [['gpu']]")
+        return [{"Count": request.take("Count", _number(1, most)), "Capabilities": [["gpu"]]}]
+
+    return check
+
+
 def _ulimits(path: str, value: Any) -> list[dict[str, Any]]:
     if not isinstance(value, list):
         raise Refused(f"{path} must be a list")
@@ -289,6 +306,7 @@ def _ulimits(path: str, value: Any) -> list[dict[str, Any]]:
 
 _NEEDED = (
     "Binds", "NetworkMode", "CapDrop", "SecurityOpt", "Memory", "MemorySwap", "PidsLimit", "CpuPeriod", "CpuQuota", "ShmSize",
+    "DeviceRequests",
 )  # fmt: skip
 # Fields that need not be there. Whatever runs in a container may do as it likes there, so commands are free; `User` and
 # `Entrypoint` are the image's.

@@ -25,6 +25,7 @@ from oauthlib.oauth1.rfc5849.signature import (
 from .consumers import Consumer
 from .cross_site import lms_hosts
 from .full_names import full_name
+from .groups import group_of
 from .launch import WINDOW_S, Course, Launch, check_age, identities_of, ids_of, target_of, test_student_of
 from .nonces import Nonces, digest_of
 from .presets import PRESETS
@@ -153,7 +154,7 @@ def verify(
     if not nonces.use(launch.used, now, max(now, timestamp) + 2 * window_s):
         raise Refusal(
             Reason.REPLAYED, f"its nonce was used before, signed {now - timestamp:.0f} s ago", consumer.name,
-            used=(launch.used, launch.target),
+            used=(launch.used, launch.target, group_of(launch)),
         )  # fmt: skip
     return launch
 

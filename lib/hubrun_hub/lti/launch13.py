@@ -19,6 +19,7 @@ import jwt
 from .consumers import Consumer, Platform
 from .cross_site import hosts_of
 from .full_names import full_name
+from .groups import group_of
 from .jwks import KeySets
 from .launch import (
     CLAIM,
@@ -163,7 +164,7 @@ async def verify(
     if nonce is None or not nonces.use(launch.used, now, now + 2 * window_s + KEEP_STATE_S):
         raise Refusal(
             Reason.REPLAYED, f"its nonce was used before, signed {now - claims['iat']:.0f} s ago", consumer.name,
-            used=(launch.used, launch.target),
+            used=(launch.used, launch.target, group_of(launch)),
         )  # fmt: skip
     return launch
 

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tornado.httputil import parse_body_arguments, url_concat
 
 from .. import pull_ticket
+from ..courses import own_server, servers
 from . import auth_request, cross_site, framed, groups, registration, return_url
 from .launch import Launch
 from .pages import PAGES, TEMPLATE, Page
@@ -33,13 +34,13 @@ _FORM = "application/x-www-form-urlencoded"
 NOTICE_S = 5.0
 
 
-async def notice_end(user: Any) -> None:
-    """Look whether this person's server has ended, as after a restart of Docker: the hub looks every 30 s.
+async def notice_end(spawner: Any) -> None:
+    """Look whether a person's server has ended, as after a restart of Docker: the hub looks every 30 s.
 
     Docker may hang, or answer nonsense: whoever has a server goes on to it all the same.
     """
-    if user.spawner.ready:
-        await asyncio.wait([asyncio.ensure_future(user.spawner.poll_and_notify())], timeout=NOTICE_S)
+    if spawner.ready:
+        await asyncio.wait([asyncio.ensure_future(spawner.poll_and_notify())], timeout=NOTICE_S)
 
 
 class LaunchHandler(BaseHandler):
@@ -87,13 +88,13 @@ class LaunchHandler(BaseHandler):
         again = self._again(*refusal.used) if refusal.used else ""
         await self.show(PAGES[refusal.reason], refusal.reason.value, refusal.consumer, again)
 
-    def _again(self, used: bytes, target: str) -> str:
+    def _again(self, used: bytes, target: str, group: str) -> str:
         """Where a browser that shows the page goes on to by itself: whoever is logged in as that very person goes in.
 
         The launch is a form from another site, with which the hub's own cookie does not come (SameSite=Lax); with a request
         of the hub's own page it does.
         """
-        ticket = self.create_signed_value(AGAIN_SIGNED, json.dumps([used.hex(), target])).decode()
+        ticket = self.create_signed_value(AGAIN_SIGNED, json.dumps([used.hex(), target, group])).decode()
         return url_concat(self.hub.base_url + AGAIN, {"ticket": ticket, "try": "1"})
 
     async def show(self, page: Page, reason: str, consumer: str = "", again: str = "") -> None:
@@ -188,8 +189,8 @@ class LaunchHandler(BaseHandler):
             self.authenticator.test_students.came(user.name)
         self.authenticator.nonces.note_user(launch.used, user.name)
         self._keep_course(launch)
-        await notice_end(user)
-        self.go_on(user, launch.target)
+        await notice_end(user.spawners[own_server.launched(user, groups.group_of(launch))])
+        self.go_on(user, launch.target, groups.group_of(launch))
 
     async def enter_late(self, launch: Launch) -> None:
         """Log in by a launch that waited for a click, unless its consumer was shut out meanwhile."""
@@ -198,11 +199,14 @@ class LaunchHandler(BaseHandler):
             raise Refusal(Reason.UNTRUSTED, "it was revoked or changed before the click", launch.consumer.name)
         await self.enter(launch)
 
-    def go_on(self, user: Any, target: str) -> None:
-        """Send somebody who is logged in on to the page of their launch."""
+    def go_on(self, user: Any, target: str, group: str) -> None:
+        """Send somebody who is logged in on to the page of their launch, on the server for the course of this group."""
         # /hub/ knows where people go by default, whatever is configured.
         target = target or self.hub.base_url
-        self.redirect(pull_ticket.with_ticket(target, self.settings["cookie_secret"], user.name, time.time()))
+        target = pull_ticket.with_ticket(target, self.settings["cookie_secret"], user.name, time.time())
+        if server := own_server.launched(user, group):
+            target = servers.path_on(user.server_url(server), target, self.hub.base_url)
+        self.redirect(target)
 
     def _keep_course(self, launch: Launch) -> None:
         """Let the browser keep where its person came from. It comes with forms of other sites too, for their pages."""

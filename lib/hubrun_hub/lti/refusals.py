@@ -62,10 +62,12 @@ class Refusal(Exception):
     """`detail` and `consumer` are for the log only.
 
     They hold neither a secret nor a signature, and of the person nothing at all. `used` is the launch that was used before
-    (REPLAYED): its digest (`nonces`) and where it leads.
+    (REPLAYED): its digest (`nonces`), where it leads, and the group of its course.
     """
 
-    def __init__(self, reason: Reason, detail: str, consumer: str = "", used: tuple[bytes, str] | None = None) -> None:
+    def __init__(
+        self, reason: Reason, detail: str, consumer: str = "", used: tuple[bytes, str, str] | None = None
+    ) -> None:
         super().__init__(reason.value, detail, consumer)
         self.reason = reason
         self.detail = detail

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource
 from hubrun.params import Site
+from hubrun.params.courses import IMAGE, CourseParams
 from hubrun.resources.conditional import Repaired
 from hubrun.resources.files import Directory, File
 from hubrun.resources.hub_database import HubDatabase
@@ -81,6 +82,7 @@ def render(template: str, site: Site, **more: object) -> str:
         "network": NETWORK, "state": STATE,
         "filter_settings": FILTER_SETTINGS, "filter_socket": FILTER_SOCKET, "homes": HOMES, "hub_program": program,
         "lib": LIB, "proxy_user": PROXY_USER,
+        "idle_courses": any(each.idle_minutes for each in site.courses),
         "registered": REGISTERED, "registration": REGISTRATION, "outbound": outbound(site), **more,
     }  # fmt: skip
     return _templates().get_template(f"{template}.j2").render(names)
@@ -306,7 +308,7 @@ def _student_environment(site: Site) -> dict[str, str]:
 
 def filter_settings(site: Site) -> str:
     """What it lets the hub ask for on this site, and the hub asks for at each start: the text of FILTER_SETTINGS."""
-    allowed = {
+    allowed: dict[str, Any] = {
         "images": [site.image_name, site.image_candidate],
         "candidate": site.image_candidate,
         "network": NETWORK,
@@ -322,9 +324,20 @@ def filter_settings(site: Site) -> str:
     }
     if site.homes:
         allowed["homes"] = HOMES
+    if site.gpus:
+        allowed["gpus"] = site.gpus
     if site.courses:
-        allowed["course_settings"] = [each.model_dump(exclude_unset=True) for each in site.courses]
+        allowed["idle_minutes"] = site.idle_minutes
+        allowed["images"] += [site.image_repository + each.image_suffix for each in site.courses if each.image_suffix]
+        allowed["course_settings"] = [_course_settings(site, each) for each in site.courses]
     return json.dumps(allowed, indent=2) + "\n"
+
+
+def _course_settings(site: Site, course: CourseParams) -> dict[str, Any]:
+    """What the hub reads of a course (hubrun_hub/courses/course_settings.py); image_name: of its own one."""
+    says = course.model_dump(exclude_unset=True, exclude_none=True, exclude=set(IMAGE))
+    own = course.image_suffix
+    return {**says, "image_name": site.image_repository + own} if own else says
 
 
 def docker_filter(site: Site) -> list[Resource]:

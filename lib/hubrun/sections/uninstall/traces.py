@@ -21,7 +21,7 @@ rm -rf /run/jupyterhub* /run/hubrun-* /run/nginx-jupyterhub-gate
 """
 CONTAINERS = """
 ours() { ! command -v docker > /dev/null || {
-    docker ps -aq --filter label=hubrun.student; docker ps -aq --filter 'name=^/jupyter-'; docker ps -aq --filter 'name=^/hubrun-image$'
+    docker ps -aq --filter label=hubrun.student; docker ps -aq --filter 'name=^/jupyter-'; docker ps -aq --filter 'name=^/hubrun-image(-|$)'
 } | sort -u; }
 """
 # A drop-in of ours stands beside the unit of somebody else.
@@ -130,7 +130,7 @@ unneeded() { (
 ) }
 # Nothing of others is in Docker, and it says so.
 alone() { ! command -v docker > /dev/null || { docker version > /dev/null && [ -z "$(
-    docker ps -a --format '{{.Names}}' | grep -vE '^(jupyter-|hubrun-image$)'; docker volume ls -q | grep -vE 'VOLUME')" ]; }; }
+    docker ps -a --format '{{.Names}}' | grep -vE '^(jupyter-|hubrun-image(-|$))'; docker volume ls -q | grep -vE 'VOLUME')" ]; }; }
 """.replace("VOLUME", _VOLUME)
 _DOCKER_FOLDERS = "/var/lib/docker /var/lib/containerd /etc/docker"
 DOCKER_LOOK = (

@@ -34,9 +34,9 @@ def software(site: Site) -> list[Resource]:
     return [hub_setup.environment(), hub_setup.proxy(), *config.files(site), *hub_setup.services(site)]
 
 
-def spawner(site: Site, image: str) -> list[Resource]:
+def spawner(site: Site, images: list[str]) -> list[Resource]:
     """What stands between the hub and students' servers."""
-    return [*config.docker_filter(site), *docker_setup.spawner(site, image)]
+    return [*config.docker_filter(site), *docker_setup.spawner(site, images)]
 
 
 def disk_test() -> Test:
@@ -55,8 +55,8 @@ def upgrade(server: Server) -> None:
     Nothing is kept or tested where there is nothing to do. Raises what the upgrade or its tests raised, after the hub is back.
     """
     site = server.site
-    image = image_versions.wanted(site, image_versions.look(server))
-    resources = [*software(site), *spawner(site, image)]
+    images = image_versions.current(server)
+    resources = [*software(site), *spawner(site, images)]
     if not (_unfinished(server) or _differs(server, resources)):
         server.ensure(*resources)
         return
@@ -64,7 +64,7 @@ def upgrade(server: Server) -> None:
     server.ensure(copy(site))
     try:
         server.ensure(*software(site))
-        server.ensure(*spawner(site, image))
+        server.ensure(*spawner(site, images))
         _verify(server)
     except ConnectionLost:
         raise  # nothing can be put back now; the next run goes on, and still has the copy
