@@ -324,7 +324,11 @@ class Site(AsYamlReads):
     user_cpus: float = _param("04", "CPU limit of one student's server, in cores", 1.0, gt=0)
     user_processes: int = _param("04", "limit on processes and threads of one student's server", 512, ge=64)
     gpus: int = _param(
-        "04", "how many of the server's NVIDIA GPUs each student's server gets, which share them; 0: none", 0, ge=0, le=64
+        "04",
+        "how many of the server's NVIDIA GPUs each student's server gets, which share them; 0: none",
+        0,
+        ge=0,
+        le=64,
     )
     homes_device: kinds.ServerPath = _param(
         "01 04",

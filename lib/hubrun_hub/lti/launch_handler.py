@@ -20,7 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from tornado.httputil import parse_body_arguments, url_concat
 
 from .. import pull_ticket
-from ..courses import own_server, servers
+from ..courses import servers
+from ..starting import own_server
 from . import auth_request, cross_site, framed, groups, registration, return_url
 from .launch import Launch
 from .pages import PAGES, TEMPLATE, Page

@@ -35,7 +35,8 @@ class Container:
     _check_pending = False
     _log_name, container_id, mem_limit = "ada", "c" * 64, "1024M"
     log = logging.getLogger("spawner")
-    user = SimpleNamespace(name="ada", settings={"users": {}})
+    name = ""
+    user = SimpleNamespace(name="ada", groups=[], settings={"users": {}})
     user_options: dict[str, Any] = {}
     config: dict[str, Any] = {}
 

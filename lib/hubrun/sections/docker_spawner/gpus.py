@@ -34,7 +34,9 @@ def driver_tests(site: Site) -> list[Test]:
     """Tests that the server has as many GPUs as one student gets, and their driver."""
     if not (most := wanted(site)):
         return []
-    script = quote('found=$(nvidia-smi -L) || exit 1\necho "$found"\n[ "$(echo "$found" | grep -c ^GPU)" -ge {} ]', str(most))
+    script = quote(
+        'found=$(nvidia-smi -L) || exit 1\necho "$found"\n[ "$(echo "$found" | grep -c ^GPU)" -ge {} ]', str(most)
+    )
     return [
         Test(
             f"the server has {most} GPU{'s' if most > 1 else ''}", script, prints="^GPU 0",
@@ -49,7 +51,15 @@ def container_tests(site: Site) -> list[Test]:
     if not (most := wanted(site)):
         return []
     script = quote("docker run --rm --network none --gpus {} --entrypoint nvidia-smi {} -L", str(most), site.image_name)
-    return [Test("a container gets GPUs", script, prints="^GPU 0", traces=True, remedy="systemctl restart docker; nvidia-smi -L")]
+    return [
+        Test(
+            "a container gets GPUs",
+            script,
+            prints="^GPU 0",
+            traces=True,
+            remedy="systemctl restart docker; nvidia-smi -L",
+        )
+    ]
 
 
 def without(site: Site) -> str:

@@ -49,9 +49,7 @@ def parse(found: str) -> Versions:
 def look(server: Server) -> list[Versions]:
     """What there is on this server of each of the site's images, its own first, and what runs."""
     every = images(server.site)
-    probes = [
-        quote(_PROBE, IMAGES + each.suffix, each.site.image_repository, each.site.image_name) for each in every
-    ]
+    probes = [quote(_PROBE, IMAGES + each.suffix, each.site.image_repository, each.site.image_name) for each in every]
     found = [parse(output.stdout) for output in server.probe(*probes)]
     return [
         replace(each, servers=tuple(one for one in each.servers if one.name not in others))

@@ -9,9 +9,9 @@ from typing import Any
 
 from tornado.web import HTTPError
 
+from ..courses.mounts import PREFIX
+from ..courses.servers import CourseServer, servers
 from ..docker_filter import settings
-from .mounts import PREFIX
-from .servers import CourseServer, servers
 
 
 def servers_of(user: Any, site: Mapping[str, Any]) -> dict[str, CourseServer]:
