@@ -36,12 +36,19 @@ ThreadingHTTPServer((url.hostname, url.port), Answer).serve_forever()
 """
 SETTINGS = """
 from jupyterhub.spawner import SimpleLocalProcessSpawner
+from hubrun_hub.starting import newer_image
 from hubrun_hub.starting.own_server import only_courses
 from hubrun_hub.starting.spawner import LINE, Starting
 from hubrun_hub.student_container import StudentContainer
 
 
-class Small(Starting, StudentContainer, SimpleLocalProcessSpawner):
+class Docker(SimpleLocalProcessSpawner):
+    image = "class"
+    async def get_object(self): return {{"Image": "sha256:old"}}
+    async def docker(self, call, image): return {{"Id": "sha256:" + (self.name or "own")}}
+
+
+class Small(Starting, StudentContainer, Docker):
     site_file = "docker-filter.json"
     container_id = ""
     def make_preexec_fn(self, name): return None
@@ -50,6 +57,7 @@ class Small(Starting, StudentContainer, SimpleLocalProcessSpawner):
 
 
 c.JupyterHub.spawner_class = Small
+c.JupyterHub.extra_handlers = newer_image.ROUTES
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = only_courses
 c.Spawner.cmd = [{python!r}, {server!r}]
@@ -119,11 +127,26 @@ def test_each_launch_opens_the_server_of_its_course(hub: Hub) -> None:
         "": {"hubrun_idle_minutes": 60},
         ml: {"hubrun_idle_minutes": 5},
     }
+    for name in ("", ml):
+        token = json.loads((hub.folder / f"env-ada-{name}").read_text())["JUPYTERHUB_API_TOKEN"]
+        newer = httpx.get(
+            f"http://127.0.0.1:{hub.port}/hub/hubrun-image", headers={"Authorization": f"token {token}"}, verify=False
+        )
+        assert newer.json() == {"newer": (name or "own")[:12]}, "each is told of its own image"
     # While it runs a launch leads to its page.
     assert ada.get(launch(ada, "ML 2")).location == f"/user/ada/{ml}/"
     assert launch(ada, "BIO 101") == "/hub/"
     page = ada.get("/hub/home").response.text
     assert "ML 2" in page and f'id="stop-{ml}"' in page and "new-server-name" not in page
+
+
+def test_the_page_that_waits_starts_the_very_server_that_is_gone(hub: Hub) -> None:
+    eve = Browser(hub)
+    launch(eve, "ML 2", "eve")
+    path = f"/user/eve/{own(hub, 'ML 2')}/lab"
+    url = urlsplit(eve.get(f"/hub/lost{path}").location)
+    assert (url.path, parse_qs(url.query)) == (f"/hub/spawn/eve/{own(hub, 'ML 2')}", {"next": [path]})
+    assert urlsplit(eve.get("/hub/lost/user/eve/lab").location).path == "/hub/spawn"
 
 
 def test_a_second_click_leads_to_the_same_server(hub: Hub) -> None:

@@ -199,6 +199,17 @@ def test_nobody_else_gets_into_a_courses_server(courses: Machine, ada: dict[str,
         assert set(containers(courses, "ben")) == {ben.server}
 
 
+def test_all_servers_of_a_person_who_is_joined_or_removed_are_stopped(courses: Machine) -> None:
+    with launched(courses, "ML 2", "dan"), launched(courses, "BIO 101", "dan"):
+        assert len(containers(courses, "dan")) == 2
+        courses.run(
+            "/usr/bin/python3 -I -B -c \"import sys; sys.path.insert(0, '/usr/local/lib/hubrun'); "
+            "from hubrun_hub.joining.homes import stop_servers; stop_servers(['dan'])\"",
+            seconds=120,
+        )
+        assert containers(courses, "dan") == {}
+
+
 def test_a_course_that_changes_restarts_nothing_and_counts_at_the_next_start(
     courses: Machine, ada: dict[str, Student], stat: dict[str, Any]
 ) -> None:

@@ -22,7 +22,8 @@ OTHER: dict[str, Any] = {
     "base_image": "quay.io/x:1", "image_name": "class", "image": "0123456789ab", "nbgrader": False, "nbgitpuller": False, "git_hosts": ["github.com/x"],
     "jupyterlab_git": False, "tensorflow": True, "pytorch": "cpu", "extra_pip_packages": ["polars"], "user_memory_mb": 2048, "user_cpus": 2.0,
     "user_processes": 100, "canvas_tool_name": "Hub", "consumers": [{"name": "bio"}], "git_links": [{"repo": "https://github.com/x/y"}],
-    "timezone": "Europe/Zurich", "metrics": True, "homes_device": "/dev/vdb", "homes_gb": 50, "user_disk_gb": 5, "homes_old": "remove",
+    "timezone": "Europe/Zurich", "metrics": True, "homes_device": "/dev/vdb", "homes_gb": 50, "user_disk_gb": 5, "homes_old": "remove", "gpus": 1,
+    "courses": [{"course": "BIO", "user_memory_mb": 4096, "gpus": 1, "idle_minutes": 5, "pytorch": "cpu", "extra_pip_packages": ["polars"]}],
 }  # fmt: skip
 # These say how the hub itself is reached, who may log in, or what its code does. The rest is for students' servers, and is
 # read when one starts; for nginx; for the image; or is read at each launch.

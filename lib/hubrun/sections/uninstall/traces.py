@@ -103,7 +103,10 @@ VOLUMES = f"""
 volumes() {{ ! command -v docker > /dev/null || docker volume ls -q | grep -E '{_VOLUME}'; }}
 """
 IMAGES = """
-images() { ! command -v docker > /dev/null || docker image ls -q --filter reference={} --filter reference={} | sort -u; }
+images() { ! command -v docker > /dev/null || {
+    docker image ls -q --filter reference={} --filter reference={}
+    docker image ls -q --filter label=hubrun.context --filter reference={}
+} | sort -u; }
 """
 # Of a network that there is not, Docker prints an empty line.
 NETWORKS = """
