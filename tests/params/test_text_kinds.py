@@ -87,6 +87,7 @@ FREE = {
     "trust_ca_file", "ssh_key_file", "ssh_known_hosts_file", "sudo_password_file", "record_signing_key", "records_mirror",
     "ca_certificates", "admin_ssh_key_file", "acme_ca_file", "acme_dns_file", "acme_eab_hmac_file", "canvas_token_file", "canvas_ca_file",
     "backup_password_file", "backup_credentials_file", "alerts_smtp_password_file", "alerts_webhook_file",
+    "courses.requirements_file",  # here
     "git_links.path", "git_links.branch", "git_links.folder",  # percent-encoded
     "acme_eab_kid",  # a line of a file
     "ssh_user",  # SSH's own protocol; a directory service's names hold @ and \\
