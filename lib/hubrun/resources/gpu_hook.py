@@ -13,7 +13,7 @@ from hubrun.shell import quote
 HOOK = "/usr/bin/nvidia-container-runtime-hook"
 # A package's files keep the time at which it was made: their inodes tell when they came (stat(1), %Z).
 _PROBE = """
-since=$(date -d "$(systemctl show docker.service -p ActiveEnterTimestamp --value)" +%s 2> /dev/null || echo 0)
+since=$(date -d "$(TZ=UTC systemctl show docker.service -p ActiveEnterTimestamp --value)" +%s 2> /dev/null || echo 0)
 came=$(stat -c %Z {} 2> /dev/null || echo 0)
 [ "$came" -lt "$since" ] || echo newer=yes
 """
