@@ -98,7 +98,7 @@ exec(text, scope)
 found = []
 for name, groups, server in (("ada", [], ""), ("ada-example-edu--4z", ["course-bio"], ""), ("o.brien", ["course-bio-instructors"], "lab 2"), ("ada", ["course-ml"], sys.argv[2])):
     user = SimpleNamespace(name=name, escaped_name=name, url="/", groups=[SimpleNamespace(name=each, properties={"folder": "BIO 101 - Frühling", "lti_context": each[7:]}) for each in groups], settings={"cookie_secret": b"s" * 32})
-    spawner = c.JupyterHub.spawner_class(config=c, _mock=True, user=user, name=server)
+    spawner = c.JupyterHub.spawner_class(config=c, _mock=True, user=user, orm_spawner=SimpleNamespace(name=server, server=None))
     spawner.course_places = spawner.find_places()
     found.append((spawner.container_name, check_config._create_call(spawner), sorted(spawner.course_places.binds)))
 print(json.dumps(found))
