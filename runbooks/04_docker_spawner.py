@@ -202,11 +202,14 @@ image = image_versions.wanted(site, image_versions.look(server))
 #
 # On the server a course's folder has the course's id as its name. In containers it has a name that people can read, such as `BIO 101 - Frühling`, which the course keeps when it is renamed in the LMS; a home from the version before gets it at its next start. Formgrader shows people's names as the LMS sends them: the hub keeps them in `/var/lib/jupyterhub/lti_full_names.sqlite`, and tells them only to those who teach the course. Canvas's Test Student ("Student View") joins the course as a student; when the next one comes, the home and the course folders of the one before are removed.
 #
+# With `courses`, a course has further folders, which people find in their home as `COURSE/shared`, `COURSE/groups` and `COURSE/data`: what its staff write and its students read, one folder for each group that only its members write to, and a folder of the server that nobody can write to. `docs/how-to/courses.md` says more.
+#
 # By hand: `sudo install -d -m 0700 /srv/nbgrader`
 
 # %%
 from hubrun.sections.hub import config
 
+server.check(*docker_setup.data_tests(site))
 server.ensure(*config.courses(site))
 
 # %% [markdown]

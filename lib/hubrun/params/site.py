@@ -649,6 +649,11 @@ class Site(AsYamlReads):
         return bool(self.homes_device or self.homes_gb)
 
     @property
+    def course_folders(self) -> bool:
+        """Whether people's servers get folders of their courses: nbgrader's, or those that `courses` name."""
+        return self.nbgrader or any(each.has_folders for each in self.courses)
+
+    @property
     def proxy_environment(self) -> dict[str, str]:
         """The variables by which programs know http_proxy, in the two ways of writing them; none without a proxy.
 

@@ -249,6 +249,15 @@ ServerPath = Annotated[
         "a whole path on the server, such as /etc/ssl/hub.pem, without quotes, $ or \\",
     ),
 ]
+# Where a server has what is no part of its system. Ours are people's homes and the courses themselves.
+_DATA_PATH = re.compile(r"/(srv(?!/(nbgrader|jupyterhub)(/|$))|mnt|media|data)(/[\w@+,=~-][\w .@+,=~-]*)+")
+DataPath = Annotated[
+    str,
+    _kind(
+        lambda value: len(value) <= 1000 and _DATA_PATH.fullmatch(value) and not value.endswith(" "),
+        "a folder on the server below /srv, /mnt, /media or /data, such as /srv/data/genomes",
+    ),
+]
 RepositoryPath = Annotated[
     str,
     _kind(
@@ -278,6 +287,9 @@ RestoreSite = Annotated[
     str, _kind(lambda value: value == "latest" or _DAY.fullmatch(value), "latest, or a day such as 2026-11-20")
 ]
 CourseId = Annotated[str, _kind(is_name, "the id of a course, as its folder on the server is called")]
+GroupName = Annotated[
+    str, _kind(is_name, "the name of a group, which is its folder's: lower-case letters, digits and -", empty=False)
+]
 ConsumerName = Annotated[
     str, _kind(re.compile(r"[a-z0-9]{1,12}").fullmatch, "the name of a consumer, as it was in consumers")
 ]

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from .. import student_volume
+from ..courses.course_folders import CourseFolders
 from ..courses.folder_names import is_folder_name
 from ..courses.mounts import ROOT, Membership, is_name, places
 from .settings import LOCAL, Refused, Settings
@@ -104,9 +105,12 @@ def _check_binds(asked: list[str], settings: Settings) -> tuple[str, list[Member
     named = {PurePosixPath(source).relative_to(root).parts for source in found if source.startswith(f"{root}/")}
     names = sorted({parts[0] for parts in named if parts and is_name(parts[0])}) if settings.courses else []
     called = [(each, folder) for each in names for folder in _folders(asked, f"{root}/{each}/")]
+    more = CourseFolders(shared=True, groups=settings.groups_of(user), grouped=True)
+    for data in settings.data() if user else ():
+        allowed[data] = {data: {"ro"}}
     for teaches in (False, True):
         for each, folder in called:
-            for source, place in places(user, [Membership(each, teaches, folder)], str(root)).binds.items():
+            for source, place in places(user, [Membership(each, teaches, folder, more=more)], str(root)).binds.items():
                 allowed.setdefault(source, {}).setdefault(place["bind"], set()).add(place["mode"])
     for bind in asked:
         source, target, mode = (bind.split(":") + ["", ""])[:3]
@@ -122,7 +126,14 @@ def _check_binds(asked: list[str], settings: Settings) -> tuple[str, list[Member
             )
         elif mode not in allowed[source].get(target, ()):
             raise Refused(f"HostConfig.Binds: {bind!r} may only be one of {_shown(source, allowed[source])}")
-    return user, [Membership(each, False) for each in names]
+    return user, [Membership(each, False, more=_asked_for(found, f"{root}/{each}")) for each in names]
+
+
+def _asked_for(sources: set[str], course: str) -> CourseFolders:
+    """Which of a course's folders besides nbgrader's are mounted, and so have to be there."""
+    groups = {source.removeprefix(f"{course}/groups/") for source in sources if source.startswith(f"{course}/groups/")}
+    grouped = f"{course}/groups" in sources
+    return CourseFolders(f"{course}/shared" in sources, tuple(sorted(groups)), bool(groups) or grouped)
 
 
 def _folders(asked: list[str], course: str) -> list[str]:

@@ -290,9 +290,9 @@ def files(site: Site) -> list[Resource]:
 
 
 def courses(site: Site) -> list[Resource]:
-    """The place for the folders of courses; nothing, when the site has no nbgrader."""
+    """The place for the folders of courses; nothing, when the site has none."""
     # Root's, and closed to all others, the hub's account too: see hubrun_hub/courses/__init__.py.
-    return [Directory(COURSES, 0o700)] if site.nbgrader else []
+    return [Directory(COURSES, 0o700)] if site.course_folders else []
 
 
 # What a server writes at its start is in memory: somebody whose home is full gets in, and can delete.
@@ -313,7 +313,7 @@ def filter_settings(site: Site) -> str:
         "memory_mb": site.user_memory_mb,
         "cpus": site.user_cpus,
         "processes": site.user_processes,
-        "courses": COURSES if site.nbgrader else "",
+        "courses": COURSES if site.course_folders else "",
         "hub_user": site.hub_user,
         "subnet": site.docker_subnet,
         "gateway": site.gateway,
