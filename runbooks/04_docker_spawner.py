@@ -253,6 +253,19 @@ server.ensure(*docker_setup.spawner(site, image))
 server.ensure(*homes.moved(site))
 
 # %% [markdown]
+# ## Exams
+#
+# Only with `exam` in one of `courses`. While it lasts, servers of the course's students reach the hub and the hosts that it names (their addresses, at ports 80 and 443), and nothing else: no other address, no IPv6 and no name server. They see the folders of this course alone. A server of a student that runs when the exam begins is stopped, and starts again in the exam with a click; at the end it is stopped again, and what the student has of `assignment` is taken as a submission. All of this is done by the server's clock: a timer looks every ten seconds, and the hub may be down meanwhile.
+#
+# By hand: `systemctl list-timers hubrun-exam.timer`, `journalctl -u hubrun-exam`, `sudo nft list set inet hubrun exam_hosts`
+
+# %%
+from hubrun.sections.docker_spawner import exams
+
+server.ensure(*exams.exams(site))
+server.check(*exams.tests(site))
+
+# %% [markdown]
 # ## Check
 #
 # - The hub answers, and its configuration loads.

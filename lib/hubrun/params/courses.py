@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hubrun.params import text_kinds as kinds
+
+
+class ExamParams(BaseModel):
+    """An exam, from a moment until another, each as `2026-12-01 09:00 Europe/Zurich`. hosts: what its servers may reach.
+
+    assignment: nbgrader's name of what is taken out of each student's home at the end, "" for nothing.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    begins: kinds.Moment = Field(alias="from")
+    until: kinds.Moment
+    hosts: list[kinds.Domain] = []
+    assignment: kinds.Assignment = ""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ExamParams:
+        if moment(self.begins) >= moment(self.until):
+            raise ValueError(f"an exam that ends after it begins, not from {self.begins} until {self.until}")
+        return self
+
+    def on_server(self) -> dict[str, Any]:
+        """What the server's file says of it (hubrun_hub/exams/schedule.py): times in ISO 8601, with their offset."""
+        times = {"from": moment(self.begins).isoformat(), "until": moment(self.until).isoformat()}
+        return {**times, "hosts": self.hosts, "assignment": self.assignment}
+
+
+def moment(text: str) -> datetime:
+    """The moment that a text of the kind `Moment` names."""
+    day, time, zone = text.split()
+    return datetime.fromisoformat(f"{day} {time}").replace(tzinfo=ZoneInfo(zone))
 
 
 class CourseParams(BaseModel):
@@ -23,11 +56,17 @@ class CourseParams(BaseModel):
     shared: bool = False
     groups: dict[kinds.GroupName, list[Annotated[kinds.HubName, Field(min_length=1)]]] = {}
     data: kinds.DataPath = ""
+    exam: ExamParams | None = None
 
     @property
     def has_folders(self) -> bool:
         """Whether people's servers get a folder of it besides nbgrader's."""
         return bool(self.shared or self.groups or self.data)
+
+    def on_server(self) -> dict[str, Any]:
+        """What the server's file says of it: what was given, and nothing else."""
+        given = self.model_dump(exclude_unset=True, exclude={"exam"})
+        return given | ({"exam": self.exam.on_server()} if self.exam else {})
 
 
 def check_courses(courses: list[CourseParams]) -> None:

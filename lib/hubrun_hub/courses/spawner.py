@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
+from ..awaited import awaited
+from ..exams import schedule
+from ..starting.spawner import NotStarted
 from .course_folders import folders_of
 from .course_settings import settings_of
-from .mounts import INSTRUCTORS, PREFIX, ROOT, ContainerMounts, is_name, memberships, named, places
+from .mounts import ROOT, ContainerMounts, is_name, memberships, named, places
 
 
 class CourseMounts:
@@ -22,21 +26,26 @@ class CourseMounts:
     readable_folders = False
     nbgrader = True
     site: dict[str, Any] = {}
+    # The exam that this server is in.
+    exam: schedule.Exam | None = None
 
     async def start(self: Any) -> Any:
+        now = datetime.now(timezone.utc)  # noqa: UP017 - Python 3.10
+        if any(exam.was_just_on(now) for exam, _ in schedule.sat(self.site, self._groups())):
+            raise NotStarted("The exam has ended, and what you have of it is taken now. Start your server in a minute.")
         self.course_places = self.find_places()
         return await super().start()
 
     def find_places(self: Any, root: str = ROOT) -> ContainerMounts:
         """What the container of this person gets of their courses below `root`."""
-        groups = list(self.user.groups)
-        words: dict[str, dict[str, object]] = {}
-        for group in groups:
-            course = group.name.removeprefix(PREFIX).removesuffix(INSTRUCTORS)
-            words.setdefault(course, {}).update(getattr(group, "properties", None) or {})
+        groups = self._groups()
+        words = schedule.words(groups)
+        sits = schedule.sits_in(self.site, groups, datetime.now(timezone.utc))  # noqa: UP017 - Python 3.10
+        self.exam, only = sits or (None, None)
         found = [
             replace(each, more=folders_of(settings_of(self.site, words[each.course]), self.user.name))
-            for each in memberships(group.name for group in groups)
+            for each in memberships(name for name, _ in groups)
+            if only in (None, each.course)
         ]
         if self.readable_folders:
             found = named(found, words)
@@ -50,8 +59,22 @@ class CourseMounts:
         )
         return places(self.user.name, found, root, self.nbgrader)
 
+    def _groups(self: Any) -> list[schedule.Group]:
+        return [(group.name, getattr(group, "properties", None) or {}) for group in self.user.groups]
+
     async def create_object(self: Any) -> Any:
-        """Create the container; the folders are made by the service that stands before Docker (docker_filter).
+        """Create the container, in an exam with its label, by which what stands before Docker knows."""
+        if self.exam is None:
+            return await self._create()
+        configured = self.extra_create_kwargs
+        self.extra_create_kwargs = _labelled(configured, self.exam.key)
+        try:
+            return await self._create()
+        finally:
+            self.extra_create_kwargs = configured
+
+    async def _create(self: Any) -> Any:
+        """Create it; the folders are made by the service that stands before Docker (docker_filter).
 
         When that is not possible, the server starts without courses, and the hub's log says why: a student who cannot
         submit can still work.
@@ -71,4 +94,29 @@ class CourseMounts:
         return {**super().volume_binds, **self.course_places.binds}
 
     def get_env(self: Any) -> dict[str, str]:
-        return {**super().get_env(), **self.course_places.environment}
+        found = {**super().get_env(), **self.course_places.environment}
+        if self.exam is None:
+            return found
+        # The site's proxy would lead to everywhere, and is not reached.
+        direct = {name: value for name, value in found.items() if name.lower() not in ("http_proxy", "https_proxy")}
+        return {**direct, "HUBRUN_NOTICE": notice(self.exam)}
+
+    def _event(self: Any) -> dict[str, Any]:
+        event: dict[str, Any] = super()._event()
+        return event if self.exam is None else {**event, "message": f"{notice(self.exam)} {event['message']}"}
+
+
+def notice(exam: schedule.Exam) -> str:
+    """What somebody is told whose server is in an exam."""
+    hosts = f"Of the network you reach {', '.join(exam.hosts)}" if exam.hosts else "You reach no network"
+    return f"Exam of {exam.course} until {exam.ends:%H:%M}. {hosts}, and see this course alone. Then your server ends."
+
+
+def _labelled(configured: Any, key: str) -> Any:
+    """`extra_create_kwargs` with the label of an exam."""
+
+    async def both(spawner: Any) -> dict[str, Any]:
+        found = await awaited(configured(spawner) if callable(configured) else configured)
+        return {**found, "labels": {**found.get("labels", {}), schedule.LABEL: key}}
+
+    return both

@@ -14,6 +14,7 @@ from .. import student_volume
 from ..courses.course_folders import CourseFolders
 from ..courses.folder_names import is_folder_name
 from ..courses.mounts import ROOT, Membership, is_name, places
+from ..exams.schedule import LABEL as EXAM
 from .settings import LOCAL, Refused, Settings
 
 # On each container that was made here.
@@ -34,11 +35,12 @@ _MOST = 2**40
 
 
 class CreateRequest(NamedTuple):
-    """body: what Docker is sent. user, courses: whose courses' folders have to be there before."""
+    """body: what Docker is sent. user, courses: whose courses' folders have to be there before. exam: which one it is in."""
 
     body: dict[str, Any]
     user: str
     courses: list[Membership]
+    exam: str = ""
 
 
 def check_name(container: str) -> None:
@@ -58,13 +60,14 @@ def user_of(binds: Iterable[str]) -> tuple[str, str]:
 def create(asked: Any, name: str, settings: Settings) -> CreateRequest:
     """Return what is sent to Docker for this body and this name of a container. Raises Refused."""
     check_name(name)
-    top = _Fields(asked, "", ("Image", "HostConfig", "Volumes", *_TOP))
+    top = _Fields(asked, "", ("Image", "HostConfig", "Volumes", "Labels", *_TOP))
     host = _Fields(top.take("HostConfig", _object), "HostConfig.", (*_NEEDED, *_HOST_CONFIG))
     binds = host.take("Binds", _texts)
     user, courses = _check_binds(binds, settings)
+    exam = _exam(top.take("Labels", _object), courses, settings)
     body: dict[str, Any] = {
         "Image": top.take("Image", _one_of(settings.images, f'add it to "images" in {LOCAL}')),
-        "Labels": {LABEL: user},
+        "Labels": {LABEL: user, **({EXAM: exam} if exam else {})},
         "HostConfig": _host_config(host, settings) | {"Binds": binds},
     }
     for field, check in _TOP.items():
@@ -73,7 +76,29 @@ def create(asked: Any, name: str, settings: Settings) -> CreateRequest:
     # A path that nothing is mounted on would become a volume of its own, for good.
     if more := sorted(set(top.take("Volumes", _object)) - targets):
         raise Refused(f"Volumes: {more[0]!r} is not the target of one of HostConfig.Binds")
-    return CreateRequest(body, user, courses)
+    return CreateRequest(body, user, courses, exam)
+
+
+def _exam(labels: dict[str, Any], courses: list[Membership], settings: Settings) -> str:
+    """The exam that the hub says this container is in, "" for none. Raises Refused for one that is none, and other labels."""
+    exam = labels.get(EXAM, "")
+    if labels.keys() - {EXAM} or (exam and exam not in settings.exams()):
+        raise Refused(f"Labels: {labels!r} is not allowed")
+    if exam and len(courses) > 1:
+        raise Refused("Labels: a container in an exam sees one course")
+    return str(exam)
+
+
+def in_exam(body: dict[str, Any], address: str, hosts: dict[str, list[str]], settings: Settings) -> None:
+    """Give a container the network of an exam: an address of its own, hosts by name, and a name server that is none."""
+    host = body["HostConfig"]
+    for field in ("DnsSearch", "DnsOptions"):
+        host.pop(field, None)
+    # Without one Docker would take the server's own, and might ask those from outside the container. At the gateway
+    # nobody answers, and the rules refuse it.
+    host["Dns"] = [settings.gateway]
+    host["ExtraHosts"] = [f"{name}:{each}" for name, found in sorted(hosts.items()) for each in found]
+    body["NetworkingConfig"] = {"EndpointsConfig": {settings.network: {"IPAMConfig": {"IPv4Address": address}}}}
 
 
 def _host_config(host: _Fields, settings: Settings) -> dict[str, Any]:

@@ -41,7 +41,8 @@ def _make(path: Path, mode: int, former: int | None) -> None:
     """A folder with this mode, whatever the umask. Its parent is ours alone: nobody changes it meanwhile."""
     with suppress(FileExistsError):
         path.mkdir()
-    if stat.S_IMODE(_own(path, former).st_mode) != mode:
+    # It is sticky where an exam's work was put (exams/collect.py).
+    if stat.S_IMODE(_own(path, former).st_mode) & ~stat.S_ISVTX != mode:
         path.chmod(mode)
 
 

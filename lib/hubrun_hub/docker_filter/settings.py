@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..courses.course_folders import folders_of
+from ..exams.schedule import exam_in
 
 SITE = Path("/etc/jupyterhub/docker-filter.json")
 LOCAL = Path("/etc/jupyterhub/docker-filter-local.json")
@@ -43,6 +44,10 @@ class Settings:
         """The groups, of whichever course, that `user` is a member of."""
         found = (folders_of(entry, user).groups for entry in self.course_settings)
         return tuple(sorted({group for groups in found for group in groups}))
+
+    def exams(self) -> set[str]:
+        """The keys of exams that a container may be in."""
+        return {exam.key for exam in map(exam_in, self.course_settings) if exam}
 
     def data(self) -> set[str]:
         """The folders of the server that courses have, to read only."""

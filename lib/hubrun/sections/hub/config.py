@@ -323,7 +323,7 @@ def filter_settings(site: Site) -> str:
     if site.homes:
         allowed["homes"] = HOMES
     if site.courses:
-        allowed["course_settings"] = [each.model_dump(exclude_unset=True) for each in site.courses]
+        allowed["course_settings"] = [each.on_server() for each in site.courses]
     return json.dumps(allowed, indent=2) + "\n"
 
 
@@ -342,6 +342,7 @@ def docker_filter(site: Site) -> list[Resource]:
             watches=(
                 f"{HUB_CODE}/docker_filter",
                 f"{HUB_CODE}/courses",
+                f"{HUB_CODE}/exams",
                 f"{HUB_CODE}/homes",
                 f"{HUB_CODE}/test_student.py",
                 FILTER_UNIT,
