@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,7 +39,7 @@ BIO_KEY, CHEM_KEY = (exam.key for exam in schedule.exams(SITE))
 
 def at(time: str) -> datetime:
     """A time of the day of the exam in Zurich, which is an hour before UTC then."""
-    return datetime.fromisoformat(f"2026-12-01T{time}+01:00").astimezone(timezone.utc)
+    return datetime.fromisoformat(f"2026-12-01T{time}+01:00").astimezone(UTC)
 
 
 def groups(*names: str) -> list[schedule.Group]:
@@ -231,7 +231,7 @@ def test_each_container_gets_an_address_of_its_own_and_none_without_its_hosts(tm
 
 # -- what is taken at the end
 
-NOW = datetime(2026, 12, 1, 10, 0, tzinfo=timezone.utc)
+NOW = datetime(2026, 12, 1, 10, 0, tzinfo=UTC)
 
 
 @pytest.fixture
