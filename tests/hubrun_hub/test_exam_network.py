@@ -25,7 +25,7 @@ LISTED, OTHER, RESOLVER, ALLOWED = "203.0.113.2", "203.0.113.3", "203.0.113.4", 
 
 _UP = """
 set -e
-mount -t sysfs none /sys 2>/dev/null || true
+mount -t sysfs none /sys 2>/dev/null || true  # in a mount namespace of its own (unshare -m): not on this machine
 ip link set lo up
 for name in exam ordinary outside; do
     unshare -n sleep 300 & echo "$!" > "$1/$name"
@@ -108,7 +108,7 @@ class Net:
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     folder = tmp_path_factory.mktemp("net")
     rules = config.render("student-network.nft", build({**SITE, "courses": [{"course": "BIO", "exam": EXAM}]}, "here"))
-    router = subprocess.Popen(["unshare", "-n", "sh", "-c", _UP, "sh", str(folder)], stdin=subprocess.PIPE, text=True)
+    router = subprocess.Popen(["unshare", "-n", "-m", "sh", "-c", _UP, "sh", str(folder)], stdin=subprocess.PIPE, text=True)
     assert router.stdin
     router.stdin.write(rules)
     router.stdin.close()

@@ -31,7 +31,7 @@ class ExamParams(BaseModel):
         return self
 
     def on_server(self) -> dict[str, Any]:
-        """What the server's file says of it (hubrun_hub/exams/schedule.py): times in ISO 8601, with their offset."""
+        """What the server's file says of it (hubrun_hub/courses/exam_schedule.py): times in ISO 8601, with their offset."""
         times = {"from": moment(self.begins).isoformat(), "until": moment(self.until).isoformat()}
         return {**times, "hosts": self.hosts, "assignment": self.assignment}
 

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..awaited import awaited
-from ..exams import schedule
 from ..starting.spawner import NotStarted
+from . import exam_schedule as schedule
 from .course_folders import folders_of
 from .course_settings import settings_of
 from .mounts import ROOT, ContainerMounts, is_name, memberships, named, places

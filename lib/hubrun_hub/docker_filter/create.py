@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from .. import student_volume
 from ..courses.course_folders import CourseFolders
+from ..courses.exam_schedule import LABEL as EXAM
 from ..courses.folder_names import is_folder_name
 from ..courses.mounts import ROOT, Membership, is_name, places
-from ..exams.schedule import LABEL as EXAM
 from .settings import LOCAL, Refused, Settings
 
 # On each container that was made here.
@@ -83,7 +83,7 @@ def _exam(labels: dict[str, Any], courses: list[Membership], settings: Settings)
     """The exam that the hub says this container is in, "" for none. Raises Refused for one that is none, and other labels."""
     exam = labels.get(EXAM, "")
     if labels.keys() - {EXAM} or (exam and exam not in settings.exams()):
-        raise Refused(f"Labels: {labels!r} is not allowed")
+        raise Refused("Labels is not allowed, but for an exam that the site has")
     if exam and len(courses) > 1:
         raise Refused("Labels: a container in an exam sees one course")
     return str(exam)

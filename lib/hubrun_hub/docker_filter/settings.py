@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..courses.course_folders import folders_of
-from ..exams.schedule import exam_in
+from ..courses.exam_schedule import exam_in
 
 SITE = Path("/etc/jupyterhub/docker-filter.json")
 LOCAL = Path("/etc/jupyterhub/docker-filter-local.json")

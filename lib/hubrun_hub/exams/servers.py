@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import schedule
+from ..courses import exam_schedule as schedule
 
 DATABASE = Path("/var/lib/jupyterhub/jupyterhub.sqlite")
 _GROUPS = """SELECT users.name, groups.name, groups.properties FROM users

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from hubrun_hub import student_volume
+from hubrun_hub.courses import exam_schedule as schedule
 from hubrun_hub.courses.mounts import ROOT, is_name
 from hubrun_hub.docker_filter import settings
-from hubrun_hub.exams import address, collect, schedule, servers
+from hubrun_hub.exams import address, collect, servers
 from hubrun_hub.homes.places import Homes, is_subvolume
 
 # Which exams' work was taken, and whose: a file for each.

@@ -1,4 +1,4 @@
-"""Which exam somebody sits in at a moment. Pure."""
+"""Which exam somebody sits in at a moment; what that means for a server is in `exams`. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..courses.course_settings import settings_of
-from ..courses.mounts import INSTRUCTORS, PREFIX, memberships
+from .course_settings import settings_of
+from .mounts import INSTRUCTORS, PREFIX, memberships
 
 # On a container that is in an exam: its key.
 LABEL = "hubrun.exam"
