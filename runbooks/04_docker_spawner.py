@@ -253,17 +253,19 @@ server.ensure(*docker_setup.spawner(site, image))
 server.ensure(*homes.moved(site))
 
 # %% [markdown]
-# ## Exams
+# ## Exams and due dates
 #
 # Only with `exam` in one of `courses`. While it lasts, servers of the course's students reach the hub and the hosts that it names (their addresses, at ports 80 and 443), and nothing else: no other address, no IPv6 and no name server. They see the folders of this course alone. A server of a student that runs when the exam begins is stopped, and starts again in the exam with a click; at the end it is stopped again, and what the student has of `assignment` is taken as a submission. All of this is done by the server's clock: a timer looks every ten seconds, and the hub may be down meanwhile.
 #
-# By hand: `systemctl list-timers hubrun-exam.timer`, `journalctl -u hubrun-exam`, `sudo nft list set inet hubrun exam_hosts`
+# With `due` in one of `courses`, what each student has of an assignment is taken as a submission at the moment when it is due (`extensions` for a person), whether or not they clicked Submit, and whether or not their server runs.
+#
+# By hand: `systemctl list-timers hubrun-exam.timer hubrun-due.timer`, `journalctl -u hubrun-exam -u hubrun-due`, `sudo nft list set inet hubrun exam_hosts`
 
 # %%
-from hubrun.sections.docker_spawner import exams
+from hubrun.sections.docker_spawner import by_the_clock
 
-server.ensure(*exams.exams(site))
-server.check(*exams.tests(site))
+server.ensure(*by_the_clock.units(site))
+server.check(*by_the_clock.tests(site))
 
 # %% [markdown]
 # ## Check

@@ -232,8 +232,6 @@ def test_each_container_gets_an_address_of_its_own_and_none_without_its_hosts(tm
 
 # -- what is taken at the end
 
-NOW = datetime(2026, 12, 1, 10, 0, tzinfo=UTC)
-
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
@@ -245,15 +243,18 @@ def home(tmp_path: Path) -> Path:
 
 
 def taken(home: Path) -> Path | None:
-    return collect.take(home, ("BIO 101", "midterm"), home.parent / "inbound/ada", "ada", NOW)
+    return collect.take(home, ("BIO 101", "midterm"), home.parent / "inbound/ada", "ada")
 
 
 def test_work_is_taken_as_it_is_and_its_student_cannot_remove_it(home: Path) -> None:
     (home / "BIO 101/midterm/timestamp.txt").write_text("2001-01-01")
+    os.utime(home / "BIO 101/midterm/midterm.ipynb", (0, 0))
+    changed = max(each.stat().st_ctime for each in (home / "BIO 101/midterm").rglob("*"))
     path = taken(home)
-    assert path and path.name.startswith("ada+midterm+2026-12-01 10:00:00.000000 UTC+")
+    stamp = datetime.fromtimestamp(changed, UTC).strftime("%Y-%m-%d %H:%M:%S.%f UTC")
+    assert path and path.name.startswith(f"ada+midterm+{stamp}+"), "when it changed last, whatever its files say"
     assert (path / "midterm.ipynb").read_text() == "answers" and (path / "data/a.csv").read_text() == "1"
-    assert (path / "timestamp.txt").read_text() == "2026-12-01 10:00:00.000000 UTC"
+    assert (path / "timestamp.txt").read_text() == stamp
     assert f"{path.stat().st_mode & 0o7777:o} {path.parent.stat().st_mode & 0o7777:o}" == "755 1777"
     folders._make(path.parent, 0o777, None)
     assert path.parent.stat().st_mode & 0o1000, "and that holds when their server starts again"
@@ -283,7 +284,7 @@ def test_a_link_in_the_place_of_a_folder_is_none(home: Path, tmp_path: Path, par
 def test_a_home_that_is_a_link_is_an_error(home: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(home)
     with pytest.raises(OSError):
-        collect.take(tmp_path / "link", ("BIO 101", "midterm"), tmp_path / "inbound/ada", "ada", NOW)
+        collect.take(tmp_path / "link", ("BIO 101", "midterm"), tmp_path / "inbound/ada", "ada")
 
 
 @pytest.mark.parametrize("kind", ["large", "many", "deep"])

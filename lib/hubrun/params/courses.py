@@ -46,7 +46,8 @@ class CourseParams(BaseModel):
     """One course. `course` is its id in the LMS, its SIS id, or its label; `consumer`: of which consumer, "" for any.
 
     shared: whether it has a folder that its staff write to and its students read. groups: group → its members, as users of
-    the hub; each group has a folder. data: a folder of the server that the course may read.
+    the hub; each group has a folder. data: a folder of the server that the course may read. due: assignment → when each
+    student's work is taken; extensions: assignment → user of the hub → another moment for them.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -57,6 +58,14 @@ class CourseParams(BaseModel):
     groups: dict[kinds.GroupName, list[Annotated[kinds.HubName, Field(min_length=1)]]] = {}
     data: kinds.DataPath = ""
     exam: ExamParams | None = None
+    due: dict[kinds.Assignment, kinds.Moment] = {}
+    extensions: dict[kinds.Assignment, dict[Annotated[kinds.HubName, Field(min_length=1)], kinds.Moment]] = {}
+
+    @model_validator(mode="after")
+    def _of_what_is_due(self) -> CourseParams:
+        if more := sorted(self.extensions.keys() - self.due.keys()):
+            raise ValueError(f"extensions of assignments that have a due date: {more[0]} has none")
+        return self
 
     @property
     def has_folders(self) -> bool:
@@ -65,8 +74,15 @@ class CourseParams(BaseModel):
 
     def on_server(self) -> dict[str, Any]:
         """What the server's file says of it: what was given, and nothing else."""
-        given = self.model_dump(exclude_unset=True, exclude={"exam"})
-        return given | ({"exam": self.exam.on_server()} if self.exam else {})
+        given = self.model_dump(exclude_unset=True, exclude={"exam", "due", "extensions"})
+        due = {
+            assignment: {
+                "due": moment(at).isoformat(),
+                "people": {user: moment(own).isoformat() for user, own in self.extensions.get(assignment, {}).items()},
+            }
+            for assignment, at in self.due.items()
+        }
+        return given | ({"exam": self.exam.on_server()} if self.exam else {}) | ({"due": due} if due else {})
 
 
 def check_courses(courses: list[CourseParams]) -> None:

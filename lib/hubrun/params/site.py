@@ -660,6 +660,11 @@ class Site(AsYamlReads):
         return any(each.exam for each in self.courses)
 
     @property
+    def due_dates(self) -> bool:
+        """Whether some course has assignments whose work is taken when they are due."""
+        return any(each.due for each in self.courses)
+
+    @property
     def exam_part(self) -> str:
         """The part of docker_subnet in which containers in exams have their addresses."""
         return str(exam_part(self.docker_subnet))

@@ -15,12 +15,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from hubrun_hub import student_volume
 from hubrun_hub.courses import exam_schedule as schedule
 from hubrun_hub.courses.mounts import ROOT, is_name
 from hubrun_hub.docker_filter import settings
 from hubrun_hub.exams import address, collect, servers
-from hubrun_hub.homes.places import Homes, is_subvolume
+from hubrun_hub.homes.places import HomeError
 
 # Which exams' work was taken, and whose: a file for each.
 TAKEN = Path("/var/lib/hubrun/exams")
@@ -53,7 +52,9 @@ def main() -> int:
         for each in wrong:
             print(f"{each.user}: their server ends, as an exam has {'ended' if each.exam else 'begun'}", flush=True)
         servers.stop(wrong)
-    except (OSError, ValueError, sqlite3.Error, subprocess.SubprocessError) as error:
+        if over:
+            collect.check_disk(site.get("homes", ""))
+    except (OSError, ValueError, HomeError, sqlite3.Error, subprocess.SubprocessError) as error:
         print(f"<3>{error}: it is tried again", file=sys.stderr)
         return 1
     for exam in over:
@@ -93,28 +94,21 @@ def _take(exam: schedule.Exam, site: dict[str, Any], groups: dict[str, list[sche
         for sat, course in schedule.sat(site, mine):
             if sat.key == exam.key and exam.assignment and is_name(user):
                 said[user] = _take_one(
-                    exam, user, course, str(schedule.words(mine)[course].get("folder") or course), site, now
+                    exam, user, course, str(schedule.words(mine)[course].get("folder") or course), site
                 )
                 print(f"{exam.course}, {exam.assignment}: {user}: {said[user]}", flush=True)
     TAKEN.mkdir(mode=0o700, parents=True, exist_ok=True)
     (TAKEN / f"{exam.key}.json").write_text(json.dumps({"course": exam.course, "at": now.isoformat(), "taken": said}))
 
 
-def _take_one(exam: schedule.Exam, user: str, course: str, folder: str, site: dict[str, Any], now: datetime) -> str:
+def _take_one(exam: schedule.Exam, user: str, course: str, folder: str, site: dict[str, Any]) -> str:
     """What came of it, in words."""
     try:
-        inbound = Path(ROOT, course, "inbound", user)
-        path = collect.take(_home(user, site), (folder, exam.assignment), inbound, user, now)
-    except (OSError, ValueError, collect.TooMuch, subprocess.SubprocessError) as error:
+        inbound, home = Path(ROOT, course, "inbound", user), collect.home_of(user, site.get("homes", ""))
+        path = collect.take(home, (folder, exam.assignment), inbound, user) if home else None
+    except (OSError, HomeError, collect.TooMuch, subprocess.SubprocessError) as error:
         return f"not taken: {error}"
     return f"taken as {path.name}" if path else "there is none"
-
-
-def _home(user: str, site: dict[str, Any]) -> Path:
-    if site.get("homes") and is_subvolume(person := Homes(Path(site["homes"])).person(user)):
-        return person
-    words = ["docker", "volume", "inspect", "-f", "{{.Mountpoint}}", student_volume.volume(user)]
-    return Path(subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout.strip())
 
 
 if __name__ == "__main__":
