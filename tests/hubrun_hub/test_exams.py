@@ -33,7 +33,7 @@ BIO = {
     "assignment": "midterm",
 }
 CHEM = {"from": "2026-12-01 10:00 Europe/Zurich", "until": "2026-12-01 10:30 Europe/Zurich"}
-COURSES = [{"course": "BIO", "shared": True, "exam": BIO}, {"course": "CHEM", "exam": CHEM}]
+COURSES = [{"course": "BIO", "shared": True, "groups": {"red": ["ada"]}, "exam": BIO}, {"course": "CHEM", "exam": CHEM}]
 SITE = json.loads(config.filter_settings(build({"site": "x", "domain": "hub.example.edu", "courses": COURSES}, "here")))
 BIO_KEY, CHEM_KEY = (exam.key for exam in schedule.exams(SITE))
 
@@ -173,11 +173,12 @@ def started(monkeypatch: pytest.MonkeyPatch, time: str, *names: str) -> Any:
 def test_a_server_in_an_exam_says_so_and_sees_its_course_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     kwargs, binds, environment, event = started(monkeypatch, "10:00:00", "bio", "math")
     assert kwargs["labels"] == {"own": "1", LABEL: BIO_KEY}
-    assert binds and all(source.startswith("/srv/nbgrader/bio/") for source in binds)
+    assert "/srv/nbgrader/bio/shared" in binds and all(source.startswith("/srv/nbgrader/bio/") for source in binds)
+    assert "/srv/nbgrader/bio/groups/red" not in binds, "where others of the group write to"
     assert "until 11:00" in environment["HUBRUN_NOTICE"] and "canvas.example.edu" in event["message"]
     assert not {"http_proxy", "HTTPS_PROXY"} & environment.keys(), "the proxy would lead to everywhere"
     kwargs, binds, environment, event = started(monkeypatch, "08:00:00", "bio", "math")
-    assert kwargs == {"labels": {"own": "1"}} and any("/math/" in source for source in binds)
+    assert kwargs == {"labels": {"own": "1"}} and any("/math/" in source for source in binds) and "/srv/nbgrader/bio/groups/red" in binds
     assert "HUBRUN_NOTICE" not in environment and event == {"message": "It is your turn."}
 
 

@@ -19,7 +19,7 @@ The image makes links to all three in the home (hubrun_student/shared_folders).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 
@@ -42,6 +42,10 @@ class CourseFolders:
     groups: tuple[str, ...] = ()
     grouped: bool = False
     data: str = ""
+
+    def alone(self) -> CourseFolders:
+        """Without what other students write to, as in an exam."""
+        return replace(self, groups=(), grouped=False)
 
     def of(self, inside: str, *, teaches: bool) -> Iterator[Folder]:
         """The mounts but that of `data`. inside: what the course is called in the container."""

@@ -31,7 +31,7 @@ class CourseMounts:
 
     async def start(self: Any) -> Any:
         now = datetime.now(timezone.utc)  # noqa: UP017 - Python 3.10
-        if any(exam.was_just_on(now) for exam, _ in schedule.sat(self.site, self._groups())):
+        if any(exam.was_just_on(now) for exam, _ in schedule.sat(self._site(), self._groups())):
             raise NotStarted("The exam has ended, and what you have of it is taken now. Start your server in a minute.")
         self.course_places = self.find_places()
         return await super().start()
@@ -40,13 +40,15 @@ class CourseMounts:
         """What the container of this person gets of their courses below `root`."""
         groups = self._groups()
         words = schedule.words(groups)
-        sits = schedule.sits_in(self.site, groups, datetime.now(timezone.utc))  # noqa: UP017 - Python 3.10
+        sits = schedule.sits_in(self._site(), groups, datetime.now(timezone.utc))  # noqa: UP017 - Python 3.10
         self.exam, only = sits or (None, None)
         found = [
             replace(each, more=folders_of(settings_of(self.site, words[each.course]), self.user.name))
             for each in memberships(name for name, _ in groups)
             if only in (None, each.course)
         ]
+        if only:
+            found = [replace(each, more=each.more.alone()) for each in found]
         if self.readable_folders:
             found = named(found, words)
         if not is_name(self.user.name):
@@ -58,6 +60,9 @@ class CourseMounts:
             ", ".join(f"{one.course} ({'instructor' if one.teaches else 'student'})" for one in found) or "none",
         )
         return places(self.user.name, found, root, self.nbgrader)
+
+    def _site(self: Any) -> dict[str, Any]:
+        return schedule.with_changes(self.site, schedule.read_changes())
 
     def _groups(self: Any) -> list[schedule.Group]:
         return [(group.name, getattr(group, "properties", None) or {}) for group in self.user.groups]

@@ -1,4 +1,5 @@
-"""Exams: for a time, servers of a course's students reach the hub and a list of hosts, and see that course alone.
+"""Exams: for a time, servers of a course's students reach the hub and a list of hosts, and see that course alone, without
+folders of groups.
 
 The parameters say from when until when (`courses`, `exam`); the server's own clock counts, and nobody has to be there. Who
 sits in an exam is who is a student of its course, on whichever of their servers; staff are not touched.
@@ -15,7 +16,7 @@ No name server is reached, so that no question for a name carries anything out. 
 
 `programs/exam.py`, which a timer starts every ten seconds, ends what is not as it should be: at the beginning servers of
 the course's students that are not in the exam, at the end those that are. People start them again with a click, and are
-told. Only then what they handed in is taken (`collect`).
+told. Only then what they handed in is taken (`collect`). Staff of the course may move both times (`page`).
 
 What an address can tell apart, it does: of two sites behind one address (a content delivery network), to allow one is to
 allow both.

@@ -32,8 +32,9 @@ class Server(NamedTuple):
 def running() -> list[Server]:
     """All that run. Raises OSError, SubprocessError when Docker does not answer."""
     ids = _docker("ps", "-q", "--no-trunc", "--filter", "label=hubrun.student").splitlines()
-    # One that has ended since is left out.
-    return [parsed(line) for line in _docker("inspect", "-f", _FORMAT, *ids, check=False).splitlines()] if ids else []
+    # One that has ended since is left out, and so is one that has no address any more.
+    lines = _docker("inspect", "-f", _FORMAT, *ids, check=False).splitlines() if ids else []
+    return [server for server in map(parsed, lines) if server.address]
 
 
 def parsed(line: str) -> Server:

@@ -29,7 +29,7 @@ _LATE = timedelta(days=7)
 
 def main() -> int:
     """Do it; the exit code."""
-    site = settings.read(settings.SITE)
+    site = schedule.with_changes(settings.read(settings.SITE), schedule.read_changes())
     now = datetime.now(timezone.utc)  # noqa: UP017 - Python 3.10
     found = schedule.exams(site)
     near = [exam for exam in found if exam.is_near(now)]
