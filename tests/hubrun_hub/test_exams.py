@@ -178,7 +178,11 @@ def test_a_server_in_an_exam_says_so_and_sees_its_course_alone(monkeypatch: pyte
     assert "until 11:00" in environment["HUBRUN_NOTICE"] and "canvas.example.edu" in event["message"]
     assert not {"http_proxy", "HTTPS_PROXY"} & environment.keys(), "the proxy would lead to everywhere"
     kwargs, binds, environment, event = started(monkeypatch, "08:00:00", "bio", "math")
-    assert kwargs == {"labels": {"own": "1"}} and any("/math/" in source for source in binds) and "/srv/nbgrader/bio/groups/red" in binds
+    assert (
+        kwargs == {"labels": {"own": "1"}}
+        and any("/math/" in source for source in binds)
+        and "/srv/nbgrader/bio/groups/red" in binds
+    )
     assert "HUBRUN_NOTICE" not in environment and event == {"message": "It is your turn."}
 
 
@@ -330,3 +334,13 @@ def test_times_reach_the_server_with_their_offset_in_summer_and_in_winter() -> N
     site = build({"site": "x", "domain": "hub.example.edu", "courses": [{"course": "BIO", "exam": summer}]}, "here")
     (exam,) = schedule.exams(json.loads(config.filter_settings(site)))
     assert exam.begins.utcoffset() == timedelta(hours=2) and f"{exam.ends:%H:%M}" == "11:00"
+
+
+def test_jupyterlab_tells_of_the_exam_when_its_page_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = pytest.importorskip("hubrun_student.image")
+    (exam, _) = schedule.exams(SITE)
+    monkeypatch.setenv("HUBRUN_NOTICE", course_spawner.notice(exam))
+    said = asyncio.run(image.NewerImage("1.0")())
+    assert said == (
+        "Exam of BIO until 11:00. Of the network you reach canvas.example.edu, and see this course alone. Then your server ends."
+    )
