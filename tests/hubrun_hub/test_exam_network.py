@@ -15,7 +15,7 @@ import pytest
 
 from hubrun.params import build
 from hubrun.sections.hub import config
-from hubrun_hub.exams.address import elements, exam_part, free
+from hubrun_hub.courses.exam_address import elements, exam_part, free
 
 EXAM = {"from": "2026-12-01 09:00 UTC", "until": "2026-12-01 11:00 UTC", "hosts": ["canvas.example.edu"]}
 SITE = {"site": "x", "domain": "hub.example.edu", "student_networks": ["10.9.0.0/24"]}
@@ -108,7 +108,9 @@ class Net:
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     folder = tmp_path_factory.mktemp("net")
     rules = config.render("student-network.nft", build({**SITE, "courses": [{"course": "BIO", "exam": EXAM}]}, "here"))
-    router = subprocess.Popen(["unshare", "-n", "-m", "sh", "-c", _UP, "sh", str(folder)], stdin=subprocess.PIPE, text=True)
+    router = subprocess.Popen(
+        ["unshare", "-n", "-m", "sh", "-c", _UP, "sh", str(folder)], stdin=subprocess.PIPE, text=True
+    )
     assert router.stdin
     router.stdin.write(rules)
     router.stdin.close()

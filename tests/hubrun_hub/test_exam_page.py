@@ -14,6 +14,7 @@ import pytest
 from hubrun.params import build
 from hubrun.sections.hub import config
 from hubrun_hub.courses import exam_schedule as schedule
+from hubrun_hub.exams import servers
 from lti_hub import Browser, Hub, form, running_hub
 
 pytestmark = pytest.mark.hub
@@ -97,3 +98,13 @@ def test_what_is_no_change_counts_for_nothing(hub: Hub, tmp_path: Path, changes:
     assert schedule.exams(schedule.with_changes(site, read)) == schedule.exams(site)
     (tmp_path / "link").symlink_to("/etc/passwd")
     assert schedule.read_changes(tmp_path / "link") == {} == schedule.read_changes(tmp_path / "none")
+
+
+def test_root_reads_from_the_hubs_database_who_sits_where(hub: Hub) -> None:
+    came(hub, "ada", "BIO", "Learner")
+    came(hub, "tea", "BIO", "Instructor")
+    site = json.loads((hub.folder / "site.json").read_text())
+    people = servers.people(hub.folder / "jupyterhub.sqlite")
+    now = NOW + timedelta(minutes=90)
+    sits = {user: schedule.sits_in(site, groups, now) for user, groups in people.items()}
+    assert sits["ada"] and sits["ada"][0].course == "BIO" and sits["tea"] is None

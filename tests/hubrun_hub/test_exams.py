@@ -15,6 +15,7 @@ import pytest
 from hubrun.errors import BadInput
 from hubrun.params import build
 from hubrun.sections.hub import config
+from hubrun_hub.courses import exam_address as address
 from hubrun_hub.courses import exam_schedule as schedule
 from hubrun_hub.courses import spawner as course_spawner
 from hubrun_hub.courses.exam_schedule import LABEL, sits_in
@@ -22,7 +23,7 @@ from hubrun_hub.courses.spawner import CourseMounts
 from hubrun_hub.docker_filter import folders, serve
 from hubrun_hub.docker_filter.create import _exam, in_exam
 from hubrun_hub.docker_filter.settings import Refused, Settings
-from hubrun_hub.exams import address, collect, servers
+from hubrun_hub.exams import collect, servers
 from hubrun_hub.exams.servers import Server, misplaced
 from hubrun_hub.starting.spawner import NotStarted
 

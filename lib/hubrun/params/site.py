@@ -33,7 +33,7 @@ from hubrun.params.courses import CourseParams, check_courses
 from hubrun.redaction.secret import Secret
 from hubrun.server_paths import PROXY_USER
 from hubrun_hub.backup.target import Target, parse
-from hubrun_hub.exams.address import exam_part
+from hubrun_hub.courses.exam_address import exam_part
 from hubrun_hub.lti import user_names
 from hubrun_hub.lti.presets import PRESETS
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..exams.address import HOSTS, NoAddress, free
+from ..courses.exam_address import HOSTS, NoAddress, free
 from .calls import DockerCall, check_container, parse_call
 from .create import CreateRequest, create, in_exam
 from .folders import UnsafeFolder, make, remove

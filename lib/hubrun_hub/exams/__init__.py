@@ -5,7 +5,7 @@ The parameters say from when until when (`courses`, `exam`); the server's own cl
 sits in an exam is who is a student of its course, on whichever of their servers; staff are not touched.
 
 How a server is in an exam: at its start the hub says of which (a label), and the service before Docker, which is root's,
-gives its container an address of a part of the students' network that no other container has (`address.exam_part`). For
+gives its container an address of a part of the students' network that no other container has (`courses.exam_address`). For
 these addresses the rules of nftables, which are always there, let through the hub's port and pairs of address and host
 that `programs/exam.py` adds, and nothing else. So nothing has to be switched on in time: whatever is missing or late, the
 hub, that program or the rules' elements, a server in an exam reaches less and not more. An address cannot be changed from

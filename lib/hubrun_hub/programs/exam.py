@@ -15,10 +15,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from hubrun_hub.courses import exam_address as address
 from hubrun_hub.courses import exam_schedule as schedule
 from hubrun_hub.courses.mounts import ROOT, is_name
 from hubrun_hub.docker_filter import settings
-from hubrun_hub.exams import address, collect, servers
+from hubrun_hub.exams import collect, servers
 from hubrun_hub.homes.places import HomeError
 
 # Which exams' work was taken, and whose: a file for each.
