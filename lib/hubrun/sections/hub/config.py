@@ -342,7 +342,6 @@ def docker_filter(site: Site) -> list[Resource]:
             watches=(
                 f"{HUB_CODE}/docker_filter",
                 f"{HUB_CODE}/courses",
-                f"{HUB_CODE}/exams",
                 f"{HUB_CODE}/homes",
                 f"{HUB_CODE}/test_student.py",
                 FILTER_UNIT,
