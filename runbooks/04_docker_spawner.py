@@ -209,11 +209,14 @@ images = image_versions.current(server)
 #
 # On the server a course's folder has the course's id as its name. In containers it has a name that people can read, such as `BIO 101 - Frühling`, which the course keeps when it is renamed in the LMS; a home from the version before gets it at its next start. Formgrader shows people's names as the LMS sends them: the hub keeps them in `/var/lib/jupyterhub/lti_full_names.sqlite`, and tells them only to those who teach the course. Canvas's Test Student ("Student View") joins the course as a student; when the next one comes, the home and the course folders of the one before are removed.
 #
+# With `courses`, a course has further folders, which people find in their home as `COURSE/shared`, `COURSE/groups` and `COURSE/data`: what its staff write and its students read, one folder for each group that only its members write to, and a folder of the server that nobody can write to. `docs/how-to/courses.md` says more.
+#
 # By hand: `sudo install -d -m 0700 /srv/nbgrader`
 
 # %%
 from hubrun.sections.hub import config
 
+server.check(*docker_setup.data_tests(site))
 server.ensure(*config.courses(site))
 
 # %% [markdown]
@@ -257,6 +260,21 @@ server.ensure(*docker_setup.spawner(site, images))
 
 # %%
 server.ensure(*homes.moved(site))
+
+# %% [markdown]
+# ## Exams and due dates
+#
+# Only with `exam` in one of `courses`. While it lasts, servers of the course's students reach the hub and the hosts that it names (their addresses, at ports 80 and 443), and nothing else: no other address, no IPv6 and no name server. They see the folders of this course alone. A server of a student that runs when the exam begins is stopped, and starts again in the exam with a click; at the end it is stopped again, and what the student has of `assignment` is taken as a submission. All of this is done by the server's clock: a timer looks every ten seconds, and the hub may be down meanwhile.
+#
+# With `due` in one of `courses`, what each student has of an assignment is taken as a submission at the moment when it is due (`extensions` for a person), whether or not they clicked Submit, and whether or not their server runs.
+#
+# By hand: `systemctl list-timers hubrun-exam.timer hubrun-due.timer`, `journalctl -u hubrun-exam -u hubrun-due`, `sudo nft list set inet hubrun exam_hosts`
+
+# %%
+from hubrun.sections.docker_spawner import by_the_clock
+
+server.ensure(*by_the_clock.units(site))
+server.check(*by_the_clock.tests(site))
 
 # %% [markdown]
 # ## Check

@@ -5,9 +5,11 @@ Each name is that of the parameter of the site in whose place it counts; package
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hubrun.params import text_kinds as kinds
 from hubrun_hub.courses.servers import server_name
@@ -18,10 +20,44 @@ _Memory = Annotated[int, Field(ge=256)]
 _Cpus = Annotated[float, Field(gt=0)]
 
 
+class ExamParams(BaseModel):
+    """An exam, from a moment until another, each as `2026-12-01 09:00 Europe/Zurich`. hosts: what its servers may reach.
+
+    assignment: nbgrader's name of what is taken out of each student's home at the end, "" for nothing.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    begins: kinds.Moment = Field(alias="from")
+    until: kinds.Moment
+    hosts: list[kinds.Domain] = []
+    assignment: kinds.Assignment = ""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ExamParams:
+        if moment(self.begins) >= moment(self.until):
+            raise ValueError(f"an exam that ends after it begins, not from {self.begins} until {self.until}")
+        return self
+
+    def on_server(self) -> dict[str, Any]:
+        """What the server's file says of it (hubrun_hub/courses/exam_schedule.py): times in ISO 8601, with their offset."""
+        times = {"from": moment(self.begins).isoformat(), "until": moment(self.until).isoformat()}
+        return {**times, "hosts": self.hosts, "assignment": self.assignment}
+
+
+def moment(text: str) -> datetime:
+    """The moment that a text of the kind `Moment` names."""
+    day, time, zone = text.split()
+    return datetime.fromisoformat(f"{day} {time}").replace(tzinfo=ZoneInfo(zone))
+
+
 class CourseParams(BaseModel):
     """One course. `course` is its id in the LMS, its SIS id, or its label; `consumer`: of which consumer, "" for any.
 
     What is None or "" is as in the rest of the site. staff_*: for those who teach it. requirements_file: here, as pip has it.
+    shared: whether it has a folder that its staff write to and its students read. groups: group → its members, as users of
+    the hub; each group has a folder. data: a folder of the server that the course may read. due: assignment → when each
+    student's work is taken; extensions: assignment → user of the hub → another moment for them.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -41,12 +77,41 @@ class CourseParams(BaseModel):
     pytorch: Literal["none", "cpu", "cuda"] | None = None
     extra_pip_packages: list[Annotated[kinds.Pip, Field(min_length=1)]] = []
     requirements_file: kinds.LocalPath = ""
+    shared: bool = False
+    groups: dict[kinds.GroupName, list[Annotated[kinds.HubName, Field(min_length=1)]]] = {}
+    data: kinds.DataPath = ""
+    exam: ExamParams | None = None
+    due: dict[kinds.Assignment, kinds.Moment] = {}
+    extensions: dict[kinds.Assignment, dict[Annotated[kinds.HubName, Field(min_length=1)], kinds.Moment]] = {}
+
+    @model_validator(mode="after")
+    def _of_what_is_due(self) -> CourseParams:
+        if more := sorted(self.extensions.keys() - self.due.keys()):
+            raise ValueError(f"extensions of assignments that have a due date: {more[0]} has none")
+        return self
 
     @property
     def image_suffix(self) -> str:
         """What stands behind the name of the site's image for one of its own; "" where it says nothing of an image."""
         own = any(getattr(self, name) not in (None, "", []) for name in IMAGE)
         return "-" + server_name(self.course, f"{self.consumer}/{self.course}") if own else ""
+
+    @property
+    def has_folders(self) -> bool:
+        """Whether people's servers get a folder of it besides nbgrader's."""
+        return bool(self.shared or self.groups or self.data)
+
+    def on_server(self) -> dict[str, Any]:
+        """What the server's file says of it: what was given, and nothing else."""
+        given = self.model_dump(exclude_unset=True, exclude_none=True, exclude={*IMAGE, "exam", "due", "extensions"})
+        due = {
+            assignment: {
+                "due": moment(at).isoformat(),
+                "people": {user: moment(own).isoformat() for user, own in self.extensions.get(assignment, {}).items()},
+            }
+            for assignment, at in self.due.items()
+        }
+        return given | ({"exam": self.exam.on_server()} if self.exam else {}) | ({"due": due} if due else {})
 
 
 def check_courses(courses: list[CourseParams]) -> None:

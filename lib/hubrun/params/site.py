@@ -33,6 +33,7 @@ from hubrun.params.courses import CourseParams, check_courses
 from hubrun.redaction.secret import Secret
 from hubrun.server_paths import PROXY_USER
 from hubrun_hub.backup.target import Target, parse
+from hubrun_hub.courses.exam_address import exam_part
 from hubrun_hub.lti import user_names
 from hubrun_hub.lti.presets import PRESETS
 
@@ -654,6 +655,26 @@ class Site(AsYamlReads):
     def homes(self) -> bool:
         """Whether students' files have a disk of their own."""
         return bool(self.homes_device or self.homes_gb)
+
+    @property
+    def course_folders(self) -> bool:
+        """Whether people's servers get folders of their courses: nbgrader's, or those that `courses` name."""
+        return self.nbgrader or any(each.has_folders or each.exam for each in self.courses)
+
+    @property
+    def exams(self) -> bool:
+        """Whether some course has an exam, to come, under way or over."""
+        return any(each.exam for each in self.courses)
+
+    @property
+    def due_dates(self) -> bool:
+        """Whether some course has assignments whose work is taken when they are due."""
+        return any(each.due for each in self.courses)
+
+    @property
+    def exam_part(self) -> str:
+        """The part of docker_subnet in which containers in exams have their addresses."""
+        return str(exam_part(self.docker_subnet))
 
     @property
     def proxy_environment(self) -> dict[str, str]:

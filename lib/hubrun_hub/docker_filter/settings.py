@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..courses.course_folders import folders_of
+from ..courses.exam_schedule import exam_in
+
 SITE = Path("/etc/jupyterhub/docker-filter.json")
 LOCAL = Path("/etc/jupyterhub/docker-filter-local.json")
 
@@ -21,7 +24,7 @@ class Settings:
 
     mounts: folders of the server, or volumes, besides a student's own and their courses' → "ro" or "rw".
     courses: the folder of all courses, "" without any. hub_user: the hub's account. homes: the folder of all homes, ""
-    where Docker keeps people's files in volumes of its own.
+    where Docker keeps people's files in volumes of its own. course_settings: what is otherwise in some courses.
     """
 
     images: tuple[str, ...]
@@ -36,6 +39,20 @@ class Settings:
     gateway: str = ""
     homes: str = ""
     gpus: int = 0
+    course_settings: tuple[dict[str, Any], ...] = ()
+
+    def groups_of(self, user: str) -> tuple[str, ...]:
+        """The groups, of whichever course, that `user` is a member of."""
+        found = (folders_of(entry, user).groups for entry in self.course_settings)
+        return tuple(sorted({group for groups in found for group in groups}))
+
+    def exams(self) -> set[str]:
+        """The keys of exams that a container may be in."""
+        return {exam.key for exam in map(exam_in, self.course_settings) if exam}
+
+    def data(self) -> set[str]:
+        """The folders of the server that courses have, to read only."""
+        return {str(entry["data"]) for entry in self.course_settings if entry.get("data")}
 
 
 def load(site: Path = SITE, local: Path = LOCAL) -> Settings:
@@ -63,6 +80,7 @@ def load(site: Path = SITE, local: Path = LOCAL) -> Settings:
             subnet=str(found.get("subnet", "")),
             gateway=str(found.get("gateway", "")),
             homes=str(found.get("homes", "")),
+            course_settings=tuple(map(dict, found.get("course_settings", ()))),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Refused(f"{site} or {local} is not what it should be: {error!r}") from error

@@ -34,6 +34,7 @@ _PASSING = (
     (r"network \S+ not found|no such network", "The network of the students' servers is missing"),
     (r"No such image", "The image of the students' servers is missing"),
     (r"homes: .* (is|are) being moved", "Your files are being moved to another disk"),
+    (r"exam: ", "The network of the exam is not ready yet"),
     (r"homes: ", "The disk with everybody's files is not there"),
     (r"is already in use by container|removal of container|marked for removal", _OWN),
 )  # fmt: skip

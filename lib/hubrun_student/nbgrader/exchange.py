@@ -2,7 +2,8 @@
 the student's alone, as mounted.
 
 Who submitted is the name of the folder that the hub mounted into that person's container, and when is the kernel's
-change time. Names and timestamps that the submission itself has come from the student's container, and say nothing.
+change time. Names and timestamps that the submission itself has come from the student's container, and say nothing; those
+of one that the server took at its due time are the server's.
 """
 
 # mypy: disable-error-code="import-not-found,misc"
@@ -24,6 +25,7 @@ from nbgrader.utils import parse_utc, temp_attrs
 from . import courses, safe_copy
 
 _TIMESTAMP = "timestamp.txt"
+_ROOT = 0
 # The two may differ by the time that copying takes; above this, somebody looks into it.
 _LATER_S = 300
 
@@ -121,8 +123,12 @@ class Collect(_Mounted, default.ExchangeCollect):
             except (OSError, safe_copy.LimitExceeded) as error:
                 self.log.error("Passed over: %s of %s: %s", name, student, error)
                 continue
-            arrived = _time(changed)
-            self._compare(student, arrived, parts)
+            if path.lstat().st_uid == _ROOT:
+                # Taken when it was due (hubrun_hub/exams/collect.py): no student can make a folder of root's.
+                arrived = parse_utc(parts[2])
+            else:
+                arrived = _time(changed)
+                self._compare(student, arrived, parts)
             yield Submission(student, path, arrived)
 
     def _compare(self, student: str, arrived: datetime, claimed: list[str]) -> None:
@@ -162,17 +168,19 @@ class Collect(_Mounted, default.ExchangeCollect):
             seen = safe_copy.copy(submission.path, candidate, self._limit)
             for path in seen.left_out:
                 self.log.warning("Left out, as hidden or no plain file: %s of %s", path, submission.student)
-            self._stamp(candidate, seen.changed)
+            self._stamp(
+                candidate, submission.arrived if submission.path.lstat().st_uid == _ROOT else _time(seen.changed)
+            )
             shutil.rmtree(target, ignore_errors=True)
             candidate.rename(target)
         finally:
             shutil.rmtree(candidate, ignore_errors=True)
 
-    def _stamp(self, folder: Path, changed: float) -> None:
+    def _stamp(self, folder: Path, changed: datetime) -> None:
         stamp = folder / _TIMESTAMP
         if stamp.is_dir():
             shutil.rmtree(stamp)
-        stamp.write_text(f"{_time(changed)} UTC")
+        stamp.write_text(f"{changed} UTC")
 
 
 class ReleaseFeedback(_Mounted, default.ExchangeReleaseFeedback):

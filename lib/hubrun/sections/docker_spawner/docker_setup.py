@@ -89,6 +89,21 @@ def hubs_network(site: Site) -> Resource:
     return WhenFileHas(server_paths.DOCKER_PART, f"http://{site.gateway}:8081", network(site))
 
 
+def _data(site: Site) -> list[str]:
+    return sorted({each.data for each in site.courses if each.data})
+
+
+def data_tests(site: Site) -> list[Test]:
+    """Tests that the folders that courses read are there: where one is missing, Docker would make it, and it would be empty."""
+    return [
+        Test(
+            f"{path} is there", quote("test -d {}", path),
+            remedy="Put the data there, mount its disk, or take it out of `courses`",
+        )
+        for path in _data(site)
+    ]  # fmt: skip
+
+
 def container_tests(site: Site) -> list[Test]:
     """Tests of a container of the students' image, in their network: what it is, and that it reaches the hub.
 
@@ -105,7 +120,16 @@ def container_tests(site: Site) -> list[Test]:
         "a container knows the time zone", quote(_ZONE, site.timezone, site.image_name), "^known$", traces=True,
         remedy="base_image has no time zones: use one with the package tzdata, such as quay.io/jupyter/…",
     )  # fmt: skip
+    data = [
+        Test(
+            f"students' servers may read {path}",
+            quote("docker run --rm --network none -v {} --entrypoint ls {} -A {}", f"{path}:{path}:ro", site.image_name, path),
+            traces=True, remedy=f"chmod o+rx {path}: everything in a container runs as uid 1000",
+        )
+        for path in _data(site)
+    ]  # fmt: skip
     return [
+        *data,
         *([zone] if site.timezone else []),
         Test(
             "the image has the hub's own version of JupyterHub", script, rf"^jupyterhub {re.escape(version)}$", traces=True,

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource
 from hubrun.params import Site
-from hubrun.params.courses import IMAGE, CourseParams
+from hubrun.params.courses import CourseParams
 from hubrun.resources.conditional import Repaired
 from hubrun.resources.files import Directory, File
 from hubrun.resources.hub_database import HubDatabase
@@ -292,9 +292,9 @@ def files(site: Site) -> list[Resource]:
 
 
 def courses(site: Site) -> list[Resource]:
-    """The place for the folders of courses; nothing, when the site has no nbgrader."""
+    """The place for the folders of courses; nothing, when the site has none."""
     # Root's, and closed to all others, the hub's account too: see hubrun_hub/courses/__init__.py.
-    return [Directory(COURSES, 0o700)] if site.nbgrader else []
+    return [Directory(COURSES, 0o700)] if site.course_folders else []
 
 
 # What a server writes at its start is in memory: somebody whose home is full gets in, and can delete.
@@ -315,7 +315,7 @@ def filter_settings(site: Site) -> str:
         "memory_mb": site.user_memory_mb,
         "cpus": site.user_cpus,
         "processes": site.user_processes,
-        "courses": COURSES if site.nbgrader else "",
+        "courses": COURSES if site.course_folders else "",
         "hub_user": site.hub_user,
         "subnet": site.docker_subnet,
         "gateway": site.gateway,
@@ -335,7 +335,7 @@ def filter_settings(site: Site) -> str:
 
 def _course_settings(site: Site, course: CourseParams) -> dict[str, Any]:
     """What the hub reads of a course (hubrun_hub/courses/course_settings.py); image_name: of its own one."""
-    says = course.model_dump(exclude_unset=True, exclude_none=True, exclude=set(IMAGE))
+    says = course.on_server()
     own = course.image_suffix
     return {**says, "image_name": site.image_repository + own} if own else says
 

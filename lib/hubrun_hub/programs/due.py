@@ -1,0 +1,127 @@
+"""Takes what each student has of an assignment at the moment when it is due, submitted or not; a timer starts it every ten
+seconds, and it waits for a moment that comes before the next time. See `courses.due_dates` and `exams.collect`.
+
+Where homes are on a disk of their own, all that are due at one moment are kept in snapshots first: what somebody saves
+while others' work is copied is not in theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from itertools import groupby
+from pathlib import Path
+
+from hubrun_hub.courses import due_dates
+from hubrun_hub.courses.due_dates import Due
+from hubrun_hub.courses.mounts import ROOT
+from hubrun_hub.docker_filter import settings
+from hubrun_hub.exams import collect, servers
+from hubrun_hub.homes import btrfs
+from hubrun_hub.homes.places import HomeError
+
+# Course → what was taken, and of whom there was nothing.
+TAKEN = Path("/var/lib/hubrun/due")
+_NONE, _SNAPSHOT = "there is none", ".due-"
+_AHEAD, _LATE = timedelta(seconds=12), timedelta(days=7)
+
+
+def main() -> int:
+    """Do it; the exit code."""
+    site, now = settings.read(settings.SITE), _now()
+    try:
+        lms = json.loads(due_dates.LMS.read_text()) if due_dates.LMS.exists() else {}
+        found = due_dates.all_due(site, lms, servers.people())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, sqlite3.Error) as error:
+        print(f"<3>{error!r}: it is tried again", file=sys.stderr)
+        return 1
+    homes = site.get("homes", "")
+    try:
+        for at, batch in groupby(_left(found, now), key=lambda due: due.at):
+            time.sleep(max(0.0, (at - _now()).total_seconds()))
+            collect.check_disk(homes)
+            _take(list(batch), homes)
+    except (OSError, HomeError) as error:
+        print(f"<3>{error}: it is tried again", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)  # noqa: UP017 - Python 3.10
+
+
+def _left(found: Iterable[Due], now: datetime) -> list[Due]:
+    """Those whose moment has come or comes before the next start of this program, and that were not taken for it."""
+    near = [due for due in found if now - _LATE < due.at <= now + _AHEAD]
+    taken = {course: _read(course) for course in {due.course for due in near}}
+    return [due for due in near if _key(due) not in taken[due.course]]
+
+
+def _key(due: Due) -> str:
+    return f"{due.assignment}/{due.user}/{due.at.isoformat()}"
+
+
+def _read(course: str) -> dict[str, str]:
+    try:
+        return dict(json.loads((TAKEN / f"{course}.json").read_text()))
+    except FileNotFoundError:
+        return {}
+
+
+def _take(batch: list[Due], homes: str) -> None:
+    said: dict[str, dict[str, str]] = {}
+    with _kept({due.user for due in batch}, homes) as found:
+        for due in batch:
+            words = _take_one(due, found[due.user])
+            said.setdefault(due.course, {})[_key(due)] = words
+            print(f"{due.course}, {due.assignment}, due at {due.at.isoformat()}: {due.user}: {words}", flush=True)
+    TAKEN.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for course, words_of in said.items():
+        fresh = TAKEN / f".{course}.new"
+        fresh.write_text(json.dumps(_read(course) | words_of, indent=1))
+        fresh.rename(TAKEN / f"{course}.json")
+
+
+def _take_one(due: Due, home: Path | str) -> str:
+    """What came of it, in words. home: its words where there is none."""
+    if isinstance(home, str):
+        return home
+    try:
+        path = collect.take(home, (due.folder, due.assignment), Path(ROOT, due.course, "inbound", due.user), due.user)
+    except (OSError, collect.TooMuch) as error:
+        return f"not taken: {error}"
+    return f"taken as {path.name}" if path else _NONE
+
+
+@contextmanager
+def _kept(users: set[str], homes: str) -> Iterator[dict[str, Path | str]]:
+    """User → their home as it is now, or why there is none. homes: the folder of all homes, or ""."""
+    found: dict[str, Path | str] = {}
+    try:
+        for user in sorted(users):
+            try:
+                home = collect.home_of(user, homes)
+                if home and homes and home.is_relative_to(homes):
+                    snapshot = Path(homes, f"{_SNAPSHOT}{home.name}")
+                    btrfs.run("subvolume", "snapshot", "-r", home, snapshot)
+                    home = snapshot
+                found[user] = home or _NONE
+            except (OSError, HomeError, subprocess.SubprocessError) as error:
+                found[user] = f"not taken: {error}"
+        yield found
+    finally:
+        if homes:  # those too of a time that was ended in between
+            btrfs.remove(Path(homes), *Path(homes).glob(f"{_SNAPSHOT}*"))
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""What is due when, and that what is taken is what stood there then: thirty homes, three times, one who saves at the last moment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubrun.errors import BadInput
+from hubrun.params import build
+from hubrun.sections.hub import config
+from hubrun_hub.courses.due_dates import all_due
+from hubrun_hub.courses.exam_schedule import Group
+from hubrun_hub.exams import collect, servers
+from hubrun_hub.programs import due
+
+COURSE = {
+    "course": "BIO", "due": {"ps1": "2026-12-01 23:59 Europe/Zurich"},
+    "extensions": {"ps1": {"ben": "2026-12-03 23:59 Europe/Zurich"}},
+}  # fmt: skip
+
+
+def site_of(*courses: dict[str, Any]) -> dict[str, Any]:
+    found = build({"site": "x", "domain": "hub.example.edu", "courses": list(courses)}, "here")
+    return dict(json.loads(config.filter_settings(found)))
+
+
+def groups(*names: str) -> list[Group]:
+    return [(f"course-{name}", {"label": "BIO", "folder": "BIO 101"}) for name in names]
+
+
+PEOPLE = {
+    "ada": groups("bio"),
+    "ben": groups("bio"),
+    "tea": groups("bio", "bio-instructors"),
+    "kim": [("course-chem", {"label": "CHEM"})],
+}
+
+
+def dates(lms: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(each.user, each.assignment, each.at.isoformat()) for each in all_due(site_of(COURSE), lms, PEOPLE)]
+
+
+def test_each_student_has_their_own_date_and_staff_have_none() -> None:
+    assert dates({}) == [("ada", "ps1", "2026-12-01T23:59:00+01:00"), ("ben", "ps1", "2026-12-03T23:59:00+01:00")]
+    assert all_due(site_of(COURSE), {}, PEOPLE)[0].folder == "BIO 101"
+
+
+def test_what_the_lms_says_of_an_assignment_counts_first() -> None:
+    lms = {
+        "bio": {"ps1": {"due": "2026-12-02T00:00:00+00:00", "people": {"ada": "2026-12-05T00:00:00Z"[:-1] + "+00:00"}}}
+    }
+    assert dates(lms) == [("ben", "ps1", "2026-12-02T00:00:00+00:00"), ("ada", "ps1", "2026-12-05T00:00:00+00:00")]
+    with pytest.raises(ValueError, match="no offset"):
+        dates({"bio": {"ps1": {"due": "2026-12-02T00:00:00"}}})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"extensions": {"ps2": {"ada": "2026-12-03 23:59 UTC"}}}, {"due": {"../x": "2026-12-01 23:59 UTC"}}, {"due": {"ps1": "2026-12-01"}},
+     {"extensions": {"ps1": {"ada": "tomorrow"}}}],
+)  # fmt: skip
+def test_dates_that_are_none_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match=r"courses\[0\]"):
+        site_of(COURSE | changes)
+
+
+class Server:
+    """Homes in folders, and the program as the timer starts it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.site, self.people = folder, {}, dict[str, list[Group]]()
+        monkeypatch.setattr(due, "TAKEN", folder / "taken")
+        monkeypatch.setattr(due, "ROOT", str(folder / "courses"))
+        monkeypatch.setattr(due.settings, "read", lambda _: self.site)
+        monkeypatch.setattr(servers, "people", lambda: self.people)
+        monkeypatch.setattr(
+            collect, "home_of", lambda user, _: path if (path := folder / "homes" / user).is_dir() else None
+        )
+
+    def person(self, user: str, at: datetime, text: str) -> Path:
+        """Somebody whose work is due at `at`; their notebook."""
+        self.people[user] = groups("bio")
+        dates = self.site.setdefault(
+            "course_settings", [{"course": "BIO", "due": {"ps1": {"due": at.isoformat(), "people": {}}}}]
+        )
+        dates[0]["due"]["ps1"]["people"][user] = at.isoformat()
+        (self.folder / "courses/bio/inbound" / user).mkdir(parents=True)
+        book = self.folder / "homes" / user / "BIO 101/ps1/ps1.ipynb"
+        book.parent.mkdir(parents=True)
+        book.write_text(text)
+        return book
+
+    def digests(self) -> dict[str, list[str]]:
+        """User → digests of what was taken, the first one first."""
+        found: dict[str, list[str]] = {}
+        for user in sorted(self.people):
+            taken = sorted(
+                (self.folder / "courses/bio/inbound" / user).glob(f"{user}+ps1+*"), key=lambda path: path.name
+            )
+            found[user] = [hashlib.sha256((path / "ps1.ipynb").read_bytes()).hexdigest() for path in taken]
+        return found
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.slow
+def test_what_is_taken_is_what_stood_there_when_it_was_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(tmp_path, monkeypatch)
+    now = datetime.now(UTC)
+    # One due an hour ago, while the server was off; two times that come while the program runs; one far away.
+    times = [now - timedelta(hours=1), now + timedelta(seconds=2), now + timedelta(seconds=4), now + timedelta(hours=1)]
+    books = {
+        f"s{number:02}": server.person(f"s{number:02}", times[number % 3], f"work of {number}") for number in range(30)
+    }
+    server.person("later", times[3], "not yet")
+    server.people["absent"] = groups("bio")
+
+    def write(user: str, at: datetime, text: str) -> None:
+        time.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()))
+        books[user].write_text(text)
+
+    last, late = times[1] - timedelta(seconds=0.2), times[1] + timedelta(seconds=1)
+    writers = [
+        threading.Thread(target=write, args=("s01", *each))
+        for each in ((last, "at the last moment"), (late, "too late"))
+    ]
+    for writer in writers:
+        writer.start()
+    assert due.main() == 0
+    for writer in writers:
+        writer.join()
+    expected = {f"s{number:02}": [digest(f"work of {number}")] for number in range(30)} | {
+        "s01": [digest("at the last moment")],
+        "later": [],
+        "absent": [],
+    }
+    assert server.digests() == expected
+    # Once more, and nothing is taken twice; who gets an extension afterwards is taken again then.
+    assert due.main() == 0 and server.digests() == expected
+    server.site["course_settings"][0]["due"]["ps1"]["people"]["s01"] = (
+        datetime.now(UTC) + timedelta(seconds=1)
+    ).isoformat()
+    assert due.main() == 0
+    assert server.digests()["s01"] == [digest("at the last moment"), digest("too late")]
+    said = json.loads((tmp_path / "taken/bio.json").read_text())
+    assert sorted({words.partition(" as ")[0] for words in said.values()}) == ["taken", "there is none"]
+
+
+def test_one_whose_work_cannot_be_taken_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(tmp_path, monkeypatch)
+    at = datetime.now(UTC) - timedelta(seconds=1)
+    big = server.person("big", at, "")
+    with big.open("wb") as file:
+        file.truncate(1 << 40)
+    server.person("tiny", at, "work")
+    assert due.main() == 0
+    assert server.digests() == {"big": [], "tiny": [digest("work")]}
+    assert "not taken: more than" in (tmp_path / "taken/bio.json").read_text()
