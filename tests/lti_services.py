@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import math
 import re
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, quote, urlsplit
 from xml.etree import ElementTree
 
 from cryptography.exceptions import InvalidSignature
@@ -344,7 +345,7 @@ class ServicesLms(Platform):
             "POST", oauth.base_string_uri(self.outcome_url), oauth.normalize_parameters(sorted(said.items()))
         )
         signed = _oauth_signature(headers["Authorization"] or "")
-        expected = oauth._sign_with_hmac("SHA-1", base, secret, "")
+        expected = base64.b64encode(hmac.digest(f"{quote(secret, safe='')}&".encode(), base.encode(), "sha1")).decode()
         nonce = f"{said.get('oauth_timestamp')} {said.get('oauth_nonce')}"
         fine = said.get("oauth_consumer_key") == key and signed == expected
         fine &= self.rule(said.get("oauth_body_hash") == digest, "the digest of the body")

@@ -47,10 +47,12 @@ class Calls:
         self._inner, self._sleep = inner, sleep
 
     async def ask(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, *, twice: bool = True,
+        self, method: str, url: str, made: Callable[[], tuple[Mapping[str, str], bytes | None]], *, twice: bool = True,
         accept: tuple[int, ...] = (),
     ) -> Answer:  # fmt: skip
         """Return an answer of 2xx, or with a status of `accept`. `twice`: it does no harm to be carried out twice.
+
+        made: headers and body, made for each try: what is signed for one request is refused for another.
 
         Raises ServiceError; Unclear where it is not known whether it was carried out, also when later tries were refused.
         """
@@ -58,7 +60,7 @@ class Calls:
         for number in range(TRIES):
             last = number == TRIES - 1
             try:
-                answer = await send(method, url, headers, body, inner=self._inner, limit=LIMIT_BYTES)
+                answer = await send(method, url, *made(), inner=self._inner, limit=LIMIT_BYTES)
             except NotAnswered as error:
                 unclear = True
                 if last or not twice:

@@ -8,11 +8,9 @@ the LMS's own, which the form names by a field that no address gives (`cross_sit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-from ..cross_site import host_of
 
 AGS = "https://purl.imsglobal.org/spec/lti-ags/"
 NRPS = "https://purl.imsglobal.org/spec/lti-nrps/"
@@ -55,10 +53,10 @@ def of_13(claims: Mapping[str, Any], link: object, client_id: str) -> Services:
     )  # fmt: skip
 
 
-def of_11(vouched: Mapping[str, str], hosts: frozenset[str]) -> Services:
+def of_11(vouched: Mapping[str, str], is_at_lms: Callable[[str], bool]) -> Services:
     """The service in a verified form, of which `vouched` are the fields that its link's own address does not give."""
     url, sourcedid = _text(vouched.get("lis_outcome_service_url")), _text(vouched.get("lis_result_sourcedid"))
-    known = bool(sourcedid) and host_of(url) in hosts
+    known = bool(url and sourcedid) and is_at_lms(url)
     return Services(
         _text(vouched.get("resource_link_id")), _text(vouched.get("resource_link_title"))[:200],
         outcome_url=url if known else "", sourcedid=sourcedid if known else "",

@@ -56,10 +56,13 @@ class Outcomes:
 
     async def _tell(self, url: str, kind: str, sourcedid: str, result: str = "") -> ElementTree.Element:
         body = _MESSAGE.format(id=secrets.token_hex(16), kind=kind, sourcedid=escape(sourcedid), result=result)
-        signer = Client(self._key, client_secret=self._secret, signature_type=SIGNATURE_TYPE_AUTH_HEADER)
-        _, headers, data = signer.sign(url, "POST", body=body, headers={"Content-Type": _XML})
-        answer = await self._calls.ask("POST", url, {**headers, "Accept": _XML}, data.encode())
-        return _read(answer.body)
+
+        def signed() -> tuple[dict[str, str], bytes]:
+            signer = Client(self._key, client_secret=self._secret, signature_type=SIGNATURE_TYPE_AUTH_HEADER)
+            _, headers, data = signer.sign(url, "POST", body=body, headers={"Content-Type": _XML})
+            return {**headers, "Accept": _XML}, data.encode()
+
+        return _read((await self._calls.ask("POST", url, signed)).body)
 
 
 def _read(body: bytes) -> ElementTree.Element:

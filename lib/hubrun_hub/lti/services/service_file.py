@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from ..roles import Part
 from .claims import Services
 from .roster import Member
 
@@ -142,13 +143,13 @@ class ServiceFile:
         with self._open() as db:
             return {user: (consumer, *rest) for user, consumer, *rest in db.execute(asks, (course, link))}
 
-    def keep_roster(self, course: str, members: Iterable[Member], students: set[str], now: float) -> None:
-        """Keep who is in a course. `students`: ids of those who are students. Who is not listed any more has left."""
+    def keep_roster(self, course: str, members: Iterable[Member], now: float) -> None:
+        """Keep who is in a course. Who is not listed any more has left."""
         with self._open() as db:
             db.execute("UPDATE roster SET active = 0 WHERE course = ?", (course,))
             db.executemany(
                 "INSERT OR REPLACE INTO roster VALUES (?, ?, ?, ?, ?)",
-                [(course, each.id, each.name, each.id in students, each.active) for each in members],
+                [(course, each.id, each.name, each.part is Part.STUDENT, each.active) for each in members],
             )
             db.execute("UPDATE course SET roster_at = ? WHERE course = ?", (now, course))
 

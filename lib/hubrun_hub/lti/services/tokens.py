@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -64,7 +65,8 @@ class Tokens:
         for last in (False, True):
             token = await self.get(tool, scopes)
             try:
-                return await self._calls.ask(method, url, {**headers, "Authorization": f"Bearer {token}"}, body, **how)
+                bearing = ({**headers, "Authorization": f"Bearer {token}"}, body)
+                return await self._calls.ask(method, url, lambda: bearing, **how)  # noqa: B023 - asked at once
             except ServiceError as error:
                 if error.status != 401 or last:
                     raise
@@ -76,26 +78,29 @@ class Tokens:
         if not tool.token_url:
             raise ServiceError("it is not known where this LMS gives out tokens: set token_url (lti_token_url)")
         for former in (False, True):
-            now = int(time.time())
-            claims = {
-                "iss": tool.client_id, "sub": tool.client_id, "aud": tool.audience or tool.token_url, "iat": now,
-                "exp": now + _GOOD_FOR_S, "jti": secrets.token_urlsafe(24),
-            }  # fmt: skip
-            if not (assertion := self._sign(claims, former)):
+            if not self._request(tool, scope, former)[1]:
                 break
-            asked = {
-                "grant_type": "client_credentials", "client_assertion_type": _ASSERTION, "client_assertion": assertion,
-                "scope": scope,
-            }  # fmt: skip
-            answer = await self._calls.ask(
-                "POST", tool.token_url,
-                {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
-                urlencode(asked).encode(), accept=(400, 401, 403),
-            )  # fmt: skip
+            made = partial(self._request, tool, scope, former)
+            answer = await self._calls.ask("POST", tool.token_url, made, accept=(400, 401, 403))
             if answer.status < 300:
                 return _read(answer, scope, where)
             refused = f"{where} gives the hub no token ({answer.status} {_why(answer)})"
         raise ServiceError(f"{refused}: does it have the tool's key, and are the scopes allowed (05_canvas)?", 401)
+
+    def _request(self, tool: Tool, scope: str, former: bool) -> tuple[dict[str, str], bytes]:
+        """A question for a token, whose assertion is good once; without a body where there is no such key."""
+        now = int(time.time())
+        claims = {
+            "iss": tool.client_id, "sub": tool.client_id, "aud": tool.audience or tool.token_url, "iat": now,
+            "exp": now + _GOOD_FOR_S, "jti": secrets.token_urlsafe(24),
+        }  # fmt: skip
+        assertion = self._sign(claims, former)
+        asked = {
+            "grant_type": "client_credentials", "client_assertion_type": _ASSERTION, "client_assertion": assertion,
+            "scope": scope,
+        }  # fmt: skip
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        return headers, urlencode(asked).encode() if assertion else b""
 
 
 def _read(answer: Answer, scope: str, where: str) -> tuple[float, str]:
