@@ -192,7 +192,7 @@ server.ensure(*rotation.hub_secrets(site))
 # %% [markdown]
 # ## The tool's key (LTI 1.3)
 #
-# The hub publishes a new public key at `/hub/lti13/jwks`, the new one first, and the one before with it for `rotate_days`: an LMS has the time to fetch the new one. The hub signs nothing with it, since it asks the LMS for nothing; its private half is thrown away when it is made. So this is for those whose rules ask for a new key each year.
+# The hub publishes a new public key at `/hub/lti13/jwks`, the new one first, and the one before with it for `rotate_days`: an LMS has the time to fetch the new one. With `lti_services` the hub signs with the new one at once, and with the one before where the LMS does not know the new one yet. Without, it signs nothing, and the private half is thrown away when it is made. So this is for those whose rules ask for a new key each year.
 #
 # **People notice** nothing. In the LMS there is nothing to do: it fetches the key from that address.
 #

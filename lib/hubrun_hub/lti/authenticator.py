@@ -16,7 +16,7 @@ from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
 from traitlets import Bool, CaselessStrEnum, Float, List, Unicode
 
-from . import consumers, groups, handlers, sessions, tool_key, user_names
+from . import consumers, groups, handlers, review, sessions, tool_key, user_names
 from .cross_site import PendingConfirmations
 from .deep_linking import Choices
 from .framed import Tickets
@@ -307,13 +307,20 @@ class LaunchAuthenticator(Authenticator):
         """Keep where the LMS's services are for the launch's course. Whoever launched goes on, whatever comes of it."""
         if not self.services or launch.course is None or launch.test_student:
             return
-        course = groups.course_group(launch.course.id, launch.consumer.prefix).removeprefix("course-")
+        course = groups.course_name(launch.course.id, launch.consumer.prefix)
         student = groups.part_in(launch) is Part.STUDENT
         try:
             lti_user = launch.ids[0][1]
             self.service_file.note(course, launch.consumer.name, launch.user, lti_user, student, launch.services)
         except (sqlite3.Error, OSError, UnicodeError) as error:
             self.log.error("%s cannot be written (%s)", self.services_file, error)
+
+    def reviewed(self, launch: Launch) -> Launch:
+        """The launch of who asks to look at a submission, with the page to go to. Raises Refusal."""
+        if launch.course is None:
+            raise Refusal(Reason.NOT_STAFF, "a submission is asked for outside a course", launch.consumer.name)
+        course, file = groups.course_name(launch.course.id, launch.consumer.prefix), self.service_file
+        return review.reviewed(launch, course, file.lti_users(course), file.chosen(course))
 
     async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
         """When the disk is full, say so instead of starting a server that cannot run."""

@@ -38,6 +38,11 @@ def course_group(context_id: str, prefix: str = "") -> str:
     return front + (context_id if plain else made(context_id, _ROOM))
 
 
+def course_name(context_id: str, prefix: str = "") -> str:
+    """Return what the course is called on the hub: its group without what stands before each."""
+    return course_group(context_id, prefix).removeprefix(_COURSE)
+
+
 def part_in(launch: Launch) -> Part:
     """What the launch's person is in its course; nothing where it comes from outside a course."""
     return part(launch.roles, launch.consumer.lms) if launch.course else Part.NONE

@@ -13,7 +13,7 @@ from tornado.httputil import url_concat
 
 from . import cross_site, framed, launch11, launch13, registration
 from .consumers import BY_FORMER
-from .launch import DEEP_LINKING
+from .launch import DEEP_LINKING, REVIEW
 from .launch_handler import CrossSite
 from .pick_handler import PickPage
 from .refusals import Reason, Refusal
@@ -170,6 +170,8 @@ class Callback13(PickPage):
             raise Refusal(Reason.NO_COOKIE, detail, name) from None
         if launch.message == DEEP_LINKING:
             return await self.offer(launch)
+        if launch.message == REVIEW:
+            launch = door.reviewed(launch)
         await self.admit(launch, bound)
 
 

@@ -47,8 +47,8 @@ class PickPage(CrossSite):
 
     async def assignments(self, launch: Launch) -> dict[str, Assignment]:
         """nbgrader's assignments of the course. Raises NoGradebook."""
-        group = groups.course_group(launch.course.id if launch.course else "", launch.consumer.prefix)
-        return await ask(self.authenticator.gradebook_socket, group.removeprefix("course-"))
+        course = groups.course_name(launch.course.id if launch.course else "", launch.consumer.prefix)
+        return await ask(self.authenticator.gradebook_socket, course)
 
     async def framed_page(self, launch: Launch, template: str, **values: Any) -> None:
         """A page that the launch's LMS may frame."""

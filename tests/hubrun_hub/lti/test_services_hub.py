@@ -91,7 +91,7 @@ class School:
     def student(self, name: str, **claims: Any) -> Browser:
         self.lms.students[name] = (name.title(), "Learner", "Active")
         browser = Browser(self.hub)
-        assert self.launch(browser, name, name=f"{name.title()} L.", **claims).logged_in
+        assert self.launch(browser, name, **claims).logged_in
         return browser
 
     @property
@@ -253,7 +253,7 @@ def test_grades_by_lti_11_go_to_the_column_of_the_link_that_was_chosen(school: S
             "resource_link_title": "First lab", "lis_outcome_service_url": lms.outcome_url,
             "lis_result_sourcedid": lms.sourcedid(name),
         }  # fmt: skip
-        assert browser.post("/hub/lti/launch", form(name, **says)).logged_in
+        assert browser.post("/hub/lti/launch", form(name, **says), headers={"Origin": lms.url}).logged_in
     school.book.submit("ps1", "ada", 2.0)
     school.book.submit("ps1", "bob", 2.0, extra=20.0)
     lms.outcomes[lms.sourcedid("bob")] = "0.5"
@@ -275,15 +275,10 @@ def test_an_outcome_service_that_a_links_address_gives_counts_for_nothing(school
         "resource_link_id": "l-2",
     }
     query = f"lis_outcome_service_url={other.outcome_url}&lis_result_sourcedid=1"
-    launched = form("eve", url=f"{PUBLIC_URL}hub/lti/launch?{query}", **says)
-    assert browser.post("/hub/lti/launch", launched).logged_in, (
-        "as Canvas copies the query, and a browser leaves it away"
-    )
-    assert (
-        Browser(hub)
-        .post(f"/hub/lti/launch?{query}", form("eve", url=f"{PUBLIC_URL}hub/lti/launch?{query}", **says))
-        .logged_in
-    )
+    # As Canvas copies the query, and as a browser may leave it away.
+    for visitor, address in ((browser, "/hub/lti/launch"), (Browser(hub), f"/hub/lti/launch?{query}")):
+        launched = form("eve", url=f"{PUBLIC_URL}hub/lti/launch?{query}", **says)
+        assert visitor.post(address, launched, headers={"Origin": lms.url}).logged_in
     assert "l-2" not in school.page()
     other.close()
     assert other.asked == []
@@ -333,7 +328,8 @@ def picked(school: School, page: str, **entered: str) -> tuple[dict[str, Any] | 
 def test_a_teacher_chooses_an_assignment_and_its_grades_go_to_that_column(school: School) -> None:
     answer = choose(school)
     assert answer.status == 200 and not answer.logged_in
-    assert "frame-ancestors https://canvas.example.edu;" in answer.response.headers["Content-Security-Policy"]
+    hosts = f"https://{school.lms.url.removeprefix('http://')} https://canvas.example.edu"
+    assert f"frame-ancestors {hosts};" in answer.response.headers["Content-Security-Policy"]
     assert "ps1 (10 points)" in answer.response.text
     said, page = picked(school, answer.response.text, kind="assignment", assignment="ps1", title="Lab 1", points="20")
     assert said is not None

@@ -4,8 +4,7 @@ A course is known by the name of its group without "course-" (`groups.course_gro
 person by their hub user. Each person's own source id of LTI 1.1 goes with the address at which it is good: whoever could
 write a false one into a launch of theirs gains no more than that their own grade goes there.
 
-Only the hub's account can read it, and it goes to nobody's server. What is a person's goes with their hub user; the line
-that a grade was sent stays, under the name that it was sent for.
+Only the hub's account can read it, and it goes to nobody's server. What is a person's goes with their hub user.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ CREATE TABLE IF NOT EXISTS sent (
 );
 CREATE INDEX IF NOT EXISTS sent_of ON sent (course, assignment, user, number);
 """
-_OF_A_PERSON = ("person", "outcome")
+_OF_A_PERSON = ("person", "outcome", "sent")
 
 
 class CourseServices(NamedTuple):
@@ -185,6 +184,7 @@ class ServiceFile:
     def forget(self, user: str) -> None:
         """Remove what is kept of a person."""
         with self._open() as db:
+            db.execute("DELETE FROM roster WHERE lti_user IN (SELECT lti_user FROM person WHERE user = ?)", (user,))
             for table in _OF_A_PERSON:
                 db.execute(f"DELETE FROM {table} WHERE user = ?", (user,))  # nosec B608
 
