@@ -109,9 +109,9 @@ class School:
         found = {}
         for state, row in rows:
             head, here, there = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)[:3]
-            user = re.search(r"<small[^>]*>([^<]*)</small>|^\s*([^<\s]+)", head)
+            user = re.search(r"<small[^>]*>([^<]*)</small>", head) or re.search(r"^\s*([^<\s]+)", head)
             assert user
-            found[user.group(1) or user.group(2)] = (here, there, state)
+            found[user.group(1)] = (here, there, state)
         return found
 
     def fields(self, page: str, do: str) -> dict[str, str]:
