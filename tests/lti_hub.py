@@ -179,7 +179,7 @@ class Hub:
             self._process = subprocess.Popen(
                 [hub_python(), "-m", "jupyterhub"], cwd=self.folder, stdout=log, stderr=log, env={"PATH": os.defpath}
             )
-        deadline = time.monotonic() + 400
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 if httpx.get(f"http://127.0.0.1:{self.port}/hub/health", verify=False).status_code == 200:

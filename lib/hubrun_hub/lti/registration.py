@@ -147,7 +147,7 @@ def tool_registration(
         asked["claims"] = [*asked["claims"], "email"]
     messages = [message]
     if services:
-        choice = {"type": "LtiDeepLinkingRequest", "target_link_uri": launch, "label": title}
+        choice: dict[str, Any] = {"type": "LtiDeepLinkingRequest", "target_link_uri": launch, "label": title}
         if lms == "canvas":
             message["placements"] = ["course_navigation"]
             choice["placements"] = ["link_selection", "assignment_selection"]

@@ -51,7 +51,7 @@ def sign(path: Path, claims: Mapping[str, Any], former: bool = False) -> str:
         key = kept.get(_FORMER, {}) if kept.get(_UNTIL, 0) > time.time() else {}
         if "d" not in key:
             return ""
-    return jwt.encode(dict(claims), RSAAlgorithm.from_jwk(_key(key)), "RS256", {"kid": key["kid"]})
+    return str(jwt.encode(dict(claims), RSAAlgorithm.from_jwk(_key(key)), "RS256", {"kid": key["kid"]}))
 
 
 def renew(path: Path, days: int) -> None:

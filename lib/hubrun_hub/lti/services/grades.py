@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeGuard
 
 from .calls import Calls, ServiceError, Unclear, below, with_query
 from .claims import LINEITEM, LINEITEM_READ, RESULT_READ, SCORE
@@ -116,7 +116,7 @@ def _column(said: Any) -> Column:
     return Column(url, str(said.get("label", ""))[:200], float(maximum) if _is_number(maximum) else 0.0)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

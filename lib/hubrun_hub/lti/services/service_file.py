@@ -113,7 +113,10 @@ class ServiceFile:
         asks = "SELECT consumer, client_id, lineitems, memberships, scopes, roster_at FROM course WHERE course = ?"
         with self._open() as db:
             found = db.execute(asks, (course,)).fetchone()
-        return CourseServices(*found[:4], tuple(found[4].split()), found[5]) if found else None
+        if found is None:
+            return None
+        consumer, client_id, lineitems, memberships, scopes, at = found
+        return CourseServices(consumer, client_id, lineitems, memberships, tuple(scopes.split()), at)
 
     def links(self, course: str) -> list[Link]:
         """The links of a course that have a column, by their titles."""
