@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from hubrun_hub.gradebooks.ask import Assignment, NoGradebook, Submission, ask, assignments_of
 from hubrun_hub.gradebooks.serve import serve
+from hubrun_hub.lti.services.assignments import Assignment, NoGradebook, Submission, ask, assignments_of
 from nbgrader_book import Book
 
 

@@ -13,8 +13,8 @@ from jupyterhub import orm
 from jupyterhub.handlers import BaseHandler
 from tornado.web import HTTPError, authenticated
 
-from ..gradebooks.ask import NoGradebook
 from . import groups
+from .services.assignments import NoGradebook
 from .services.calls import ServiceError
 from .services.course_grades import CourseGrades, rows_for_page
 

@@ -13,13 +13,13 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..gradebooks.ask import Assignment, NoGradebook, ask
 from . import deep_linking, framed, git_remote, groups, registration
 from .deep_linking import GitFile, NotChosen
 from .launch import Launch
 from .launch_handler import PICK, CrossSite
 from .refusals import Reason, Refusal
 from .roles import Part
+from .services.assignments import Assignment, NoGradebook, ask
 
 TEMPLATE, DONE = "hubrun-pick.html", "hubrun-picked.html"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from ...gradebooks.ask import Assignment
+from .assignments import Assignment
 
 # LMSs keep two decimals: of ten points, half of the last one.
 _SAME = 6e-4

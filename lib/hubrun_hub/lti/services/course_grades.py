@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...gradebooks.ask import Assignment, ask
 from ..consumers import Consumer
 from ..presets import PRESETS
+from .assignments import Assignment, ask
 from .calls import Calls, ServiceError
 from .claims import LINEITEM, LINEITEM_READ
 from .columns import AnyColumn, Column11, Column13, Place11, send_all

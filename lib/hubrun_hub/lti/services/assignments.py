@@ -1,4 +1,7 @@
-"""The hub's side: it asks for a course's gradebook, and takes of the answer what may be one."""
+"""The assignments of a course and their points: asked of the service that reads gradebooks (`hubrun_hub.gradebooks`).
+
+Of the answer counts what may be one: a gradebook is a container's to write.
+"""
 
 from __future__ import annotations
 
