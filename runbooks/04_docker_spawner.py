@@ -41,6 +41,7 @@ http_proxy: str = ""  # the proxy through which the server, and students' contai
 no_proxy: list = []  # what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]
 timezone: str = ""  # time zone of the server, students' containers and due dates: Europe/Zurich; empty: as the server has it, and UTC for the others
 hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
+lti_services: bool = False  # grades go to the LMS, names of a course's people come from it, and teachers choose there what a link opens (see 02)
 docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docker's own apt repository
 docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it
 docker_apt_key: str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"  # docker-ce: fingerprint of the repository's key; another key is refused

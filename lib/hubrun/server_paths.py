@@ -52,6 +52,8 @@ PROXY_USER = "jupyterhub-proxy"
 # Students' files, where they have a disk of their own (hubrun_hub/homes).
 HOMES = "/srv/jupyterhub/homes"
 HOMES_FILE = "/srv/jupyterhub/homes.img"
+# Where the hub asks for what nbgrader's gradebooks say.
+GRADEBOOKS_SOCKET = "/run/hubrun-gradebooks.sock"
 HOMES_SETTINGS = "/etc/jupyterhub/homes.json"
 # Backups: the command, its settings, what it knows (hubrun_hub/backup).
 BACKUP = "/usr/local/sbin/hubrun-backup"

@@ -183,6 +183,14 @@ class Site(AsYamlReads):
     lti_issuer: kinds.Https = _param("02 05", "LTI 1.3: issuer, if it is not the platform's", "")
     lti_authorize_url: kinds.Https = _param("02 05", "LTI 1.3: authorize URL, if it is not the platform's", "")
     lti_jwks_url: kinds.Https = _param("02 05", "LTI 1.3: URL of the LMS's keys, if it is not the platform's", "")
+    lti_token_url: kinds.Https = _param(
+        "02 05", "LTI 1.3: URL at which the LMS gives out tokens for its services, if it is not the platform's", ""
+    )
+    lti_services: bool = _param(
+        "02 04 05",
+        "grades go to the LMS, names of a course's people come from it, and teachers choose there what a link opens (see 02)",
+        False,
+    )
     lti_inner_addresses: bool = _param(
         "02 05",
         "LTI 1.3: the LMS's keys are at an address inside your institution (a private one); false: only on the internet",
@@ -620,6 +628,7 @@ class Site(AsYamlReads):
             deployment_ids=self.lti_deployment_ids,
             issuer=self.lti_issuer,
             authorize_url=self.lti_authorize_url,
+            token_url=self.lti_token_url,
             jwks_url=self.lti_jwks_url,
         )
         return [default, *self.consumers]

@@ -43,6 +43,11 @@ def group_of(launch: Launch) -> str:
     return course_group(launch.course.id, launch.consumer.prefix) if launch.course else ""
 
 
+def course_name(context_id: str, prefix: str = "") -> str:
+    """Return what the course is called on the hub: its group without what stands before each."""
+    return course_group(context_id, prefix).removeprefix(_COURSE)
+
+
 def part_in(launch: Launch) -> Part:
     """What the launch's person is in its course; nothing where it comes from outside a course."""
     return part(launch.roles, launch.consumer.lms) if launch.course else Part.NONE

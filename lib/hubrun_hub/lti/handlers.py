@@ -15,8 +15,10 @@ from tornado.web import HTTPError
 from ..starting.spawner import LINE
 from . import groups, registration
 from .click_handlers import Again, Confirm, Open
-from .launch_handler import AGAIN, CONFIRM, OPEN, LaunchHandler
+from .grades_handler import ROUTES as GRADES
+from .launch_handler import AGAIN, CONFIRM, OPEN, PICK, LaunchHandler
 from .login_handlers import Callback13, Launch11, Login13
+from .pick_handler import Pick
 from .refusals import Reason, Refusal
 from .registration_handler import Register13
 
@@ -61,6 +63,7 @@ class Config13(LaunchHandler):
                 next(iter(named), "") or door.username_key,
                 title=door.tool_title,
                 public_jwk=door.tool_jwks[0],
+                services=door.services,
             )
         except ValueError as error:
             self.set_status(404)
@@ -120,3 +123,5 @@ ROUTES: list[tuple[str, Any]] = [
         )
     ),
 ]
+# Where a site uses the LMS's services.
+SERVICES: list[tuple[str, Any]] = [("/" + re.escape(PICK) + "/?", Pick), *GRADES]

@@ -23,7 +23,7 @@ from oauthlib.oauth1.rfc5849.signature import (
 )
 
 from .consumers import Consumer
-from .cross_site import lms_hosts
+from .cross_site import host_of, lms_hosts
 from .full_names import full_name
 from .groups import group_of
 from .launch import WINDOW_S, Course, Launch, check_age, identities_of, ids_of, target_of, test_student_of
@@ -31,6 +31,7 @@ from .nonces import Nonces, digest_of
 from .presets import PRESETS
 from .refusals import Reason, Refusal
 from .return_url import page_of
+from .services import claims
 
 _REQUIRED = ("oauth_consumer_key", "oauth_signature_method", "oauth_timestamp", "oauth_nonce", "oauth_signature")
 # Who, as what and in which course: never from the query of the launch URL, which any teacher can write into a link.
@@ -124,6 +125,7 @@ def verify(
     in_link = {name for name, _ in in_query}
     vouched = {name: value for name, value in fields.items() if name not in in_link}
     looks_around = is_test_student(consumer.lms, vouched)
+    hosts = lms_hosts(fields)
     launch = Launch(
         consumer,
         test_student_of(fields.get("user_id"), consumer) if looks_around else "",
@@ -143,12 +145,13 @@ def verify(
         # browser can leave the query away. What Canvas has of a person it does not take from there, but somebody
         # without an SIS id has no sourcedid. Canvas's user_id is there always, and the same in all courses.
         ids_of(fields.get, stable, consumer),
-        lms_hosts(fields),
+        hosts,
         test_student=looks_around,
         full_name=full_name(*(vouched.get(f"lis_person_name_{part}") for part in ("full", "given", "family"))),
         used=digest_of(f"1.1 {consumer.key}", f"{timestamp} {fields['oauth_nonce']}"),
         course_url="" if _RETURN in in_link else page_of(fields.get(_RETURN)),
         document_target=fields.get("launch_presentation_document_target", ""),
+        services=claims.of_11(vouched, lambda url: host_of(url) in hosts),
     )
     # Remembered for longer than it is good for: a clock that is set back makes it good again.
     if not nonces.use(launch.used, now, max(now, timestamp) + 2 * window_s):

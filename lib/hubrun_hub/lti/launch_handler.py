@@ -29,7 +29,7 @@ from .people import Unusable
 from .refusals import FORGED, Reason, Refusal
 
 # The pages for clicks (`click_handlers`), and the name under which the ticket of a second click is signed.
-CONFIRM, OPEN, AGAIN = "lti/confirm", "lti/open", "lti/again"
+CONFIRM, OPEN, AGAIN, PICK = "lti/confirm", "lti/open", "lti/again", "lti/pick"
 AGAIN_SIGNED = "lti-again"
 _FORM = "application/x-www-form-urlencoded"
 NOTICE_S = 5.0
@@ -226,6 +226,7 @@ class LaunchHandler(BaseHandler):
             self.db.commit()
             self.authenticator.people.pending.clear()
             self.authenticator.note_name(self._launch)
+            self.authenticator.note_services(self._launch)
         return user
 
     def set_login_cookie(self, user: Any) -> None:
@@ -268,7 +269,7 @@ class CrossSite(LaunchHandler):
     @property
     def entrances(self) -> list[str]:
         """The paths of the hub's addresses for launches. Whoever is sent there is sent to no page in particular."""
-        paths = (registration.LAUNCH, registration.LOGIN, registration.CALLBACK, CONFIRM, OPEN, AGAIN)
+        paths = (registration.LAUNCH, registration.LOGIN, registration.CALLBACK, CONFIRM, OPEN, AGAIN, PICK)
         return [self.hub.base_url + path for path in paths]
 
     def check_xsrf_cookie(self) -> None:

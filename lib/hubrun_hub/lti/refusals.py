@@ -25,6 +25,7 @@ class Reason(Enum):
     LMS_ERROR = "lms-error"
     NO_KEYS = "no-keys"
     NOT_IN_COURSE = "not-in-course"
+    NOT_STAFF = "not-staff"
     NOT_ADMITTED = "not-admitted"
     DISK_FULL = "disk-full"
     FRAMED = "in-a-frame"

@@ -25,7 +25,7 @@ from hubrun_hub.removing.whose import Wanted
 
 # A database of the whole site, on a slow disk.
 _SECONDS = 600
-# Of the hub's databases, and those beside them (lti/people_file.py, full_names.py, nonces.py): table → what goes with a user,
+# Of the hub's databases, and those beside them (lti/people_file.py, full_names.py, nonces.py, services/service_file.py): table → what goes with a user,
 # in this order. What else the hub has of a user goes by its own rule ON DELETE CASCADE.
 _SPAWNERS = "SELECT {} FROM spawners JOIN users ON users.id = user_id WHERE users.name = ?"
 _OF_USERS = {
@@ -33,7 +33,10 @@ _OF_USERS = {
     "servers": f"DELETE FROM servers WHERE id IN ({_SPAWNERS.format('server_id')})",
     "users": "DELETE FROM users WHERE name = ?",
     "hubrun_marks": "DELETE FROM hubrun_marks WHERE user = ?",
+    "roster": "DELETE FROM roster WHERE lti_user IN (SELECT lti_user FROM person WHERE user = ?)",
     "person": "DELETE FROM person WHERE user = ?",
+    "outcome": "DELETE FROM outcome WHERE user = ?",
+    "sent": "DELETE FROM sent WHERE ?1 IN (user, sender)",
     "unclaimed": "DELETE FROM unclaimed WHERE user = ?",
     "full_name": "DELETE FROM full_name WHERE user = ?",
     "entered": "DELETE FROM entered WHERE user = ?",
@@ -42,6 +45,8 @@ _OF_CONSUMER = {
     "stable_id": "DELETE FROM stable_id WHERE consumer = ?",
     "field": "DELETE FROM field WHERE consumer = ?",
     "consumer": "DELETE FROM consumer WHERE name = ?",
+    "course": "DELETE FROM course WHERE consumer = ?",
+    "outcome": "DELETE FROM outcome WHERE consumer = ?",
 }
 
 
@@ -140,6 +145,10 @@ def _forget(path: Path, users: list[str], consumer: str, marks: list[str], group
                 db.executemany("DELETE FROM hubrun_marks WHERE mark = ?", [(mark,) for mark in marks])
             if "groups" in tables:
                 db.executemany("DELETE FROM groups WHERE name = ?", [(group,) for group in groups])
+            if "chosen" in tables:
+                courses = [(group.removeprefix("course-"),) for group in groups]
+                for table in ("course", "link", "person", "outcome", "chosen", "roster", "sent"):
+                    db.executemany(f"DELETE FROM {table} WHERE course = ?", courses)  # nosec B608
         _clean(db)
 
 

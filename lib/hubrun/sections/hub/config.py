@@ -35,6 +35,7 @@ from hubrun.server_paths import (
     FILTER_SOCKET,
     FILTER_SOCKET_UNIT,
     FILTER_UNIT,
+    GRADEBOOKS_SOCKET,
     HOMES,
     HUB_CODE,
     KEPT,
@@ -80,7 +81,7 @@ def render(template: str, site: Site, **more: object) -> str:
     names = {
         "site": site, "alerts": ALERTS, "away": AWAY, "conf_d": CONF_D, "config": CONFIG, "courses": COURSES, "kept": KEPT,
         "network": NETWORK, "state": STATE,
-        "filter_settings": FILTER_SETTINGS, "filter_socket": FILTER_SOCKET, "homes": HOMES, "hub_program": program,
+        "filter_settings": FILTER_SETTINGS, "filter_socket": FILTER_SOCKET, "gradebooks_socket": GRADEBOOKS_SOCKET, "homes": HOMES, "hub_program": program,
         "lib": LIB, "proxy_user": PROXY_USER,
         "idle_courses": any(each.idle_minutes for each in site.courses),
         "registered": REGISTERED, "registration": REGISTRATION, "outbound": outbound(site), **more,
@@ -341,7 +342,8 @@ def _course_settings(site: Site, course: CourseParams) -> dict[str, Any]:
 
 
 def docker_filter(site: Site) -> list[Resource]:
-    """What stands between the hub and Docker: its program, its settings, the operator's own, and two units."""
+    """What stands between the hub and Docker: its program, its settings, the operator's own, and two units; and between
+    the hub and gradebooks."""
     return [
         *hub_code(),
         File(FILTER_SETTINGS, filter_settings(site)),
@@ -361,7 +363,16 @@ def docker_filter(site: Site) -> list[Resource]:
             ),
             ready=filter_answers(),
         ),
+        *gradebooks(site),
     ]
+
+
+def gradebooks(site: Site) -> list[Resource]:
+    """What reads courses' gradebooks for the hub; nothing where no grades go to the LMS."""
+    if not (site.lti_services and site.nbgrader):
+        return []
+    names = ("hubrun-gradebooks@.service", "hubrun-gradebooks.socket")
+    return [*(unit(site, f"/etc/systemd/system/{name}") for name in names), Service("hubrun-gradebooks.socket")]
 
 
 def filter_answers() -> str:

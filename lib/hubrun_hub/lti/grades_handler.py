@@ -1,0 +1,122 @@
+"""/hub/lti/grades: for who teaches a course, its grades on their way to the LMS. The hub asks the LMS itself; neither the
+tool's key nor an address of the LMS gets to anybody's server."""
+
+# mypy: disable-error-code="import-not-found,misc,no-any-return"
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+from jupyterhub import orm
+from jupyterhub.handlers import BaseHandler
+from tornado.web import HTTPError, authenticated
+
+from . import groups
+from .services.assignments import NoGradebook
+from .services.calls import ServiceError
+from .services.course_grades import CourseGrades, rows_for_page
+
+_LINES = 200
+
+
+class Grades(BaseHandler):
+    """Without a course: those that this person teaches. A course: its assignments, and of one what would be sent.
+
+    Who is in the course's instructors may see and send it, and nobody else, administrators of the hub neither.
+    """
+
+    @authenticated
+    async def get(self, course: str = "") -> None:
+        if not course:
+            return await self._show("hubrun-grades.html", course="", courses=self._taught())
+        grades = self._grades(course)
+        await self._page(course, grades, again=self.get_query_argument("names", "") == "again")
+
+    @authenticated
+    async def post(self, course: str = "") -> None:
+        grades, door = self._grades(course), self.authenticator
+        name = self.get_body_argument("assignment", "")
+        try:
+            assignment = (await grades.assignments()).get(name)
+        except NoGradebook as error:
+            return await self._page(course, grades, note=str(error))
+        if assignment is None:
+            raise HTTPError(404)
+        if self.get_body_argument("do", "") == "choose":
+            link = self.get_body_argument("link", "")
+            if link and link not in {each.link for each in grades.links()}:
+                raise HTTPError(400)
+            door.service_file.choose(course, name, link)
+            return self.redirect(f"{self.request.path}?{urlencode({'assignment': name})}")
+        # Of two clicks the second finds that everything is there.
+        async with door.sending.setdefault(course, asyncio.Lock()):
+            try:
+                lines = await grades.send(
+                    assignment, self._students(course), self.get_body_argument("shown", ""),
+                    self.get_body_arguments("by_hand"), self.current_user.name,
+                )  # fmt: skip
+            except ServiceError as error:
+                return await self._page(course, grades, note=f"Nothing was sent: {error}.")
+        if lines is None:
+            note = "Nothing was sent: something changed since this page was made. Look at it again, and send then."
+            return await self._page(course, grades, note=note)
+        failed = [line for line in lines if line.failed]
+        self.log.info(
+            "%s sent %d grades of %s in %s: %d failed", self.current_user.name, len(lines), name, course, len(failed)
+        )
+        note = f"{len(lines) - len(failed)} of {len(lines)} grades arrived."
+        if failed:
+            note += f" {len(failed)} did not, such as that of {failed[0].user}: {failed[0].failed}. Send again: it does no harm."
+        await self._page(course, grades, note=note)
+
+    async def _page(self, course: str, grades: CourseGrades, note: str = "", again: bool = False) -> None:
+        door = self.authenticator
+        notes = [note] if note else []
+        try:
+            await grades.update_roster(time.time(), again)
+        except ServiceError as error:
+            notes.append(f"The LMS does not say who is in the course: {error}.")
+        try:
+            assignments = await grades.assignments()
+        except NoGradebook as error:
+            assignments = {}
+            notes.append(f"There are no grades to show: {error}.")
+        students, chosen, preview = self._students(course), None, self.get_argument("assignment", "")
+        if preview in assignments:
+            chosen = await grades.preview(assignments[preview], students)
+        names = door.full_names.of({*students, *(row.user for row in chosen.rows)} if chosen else students)
+        await self._show(
+            "hubrun-grades.html", course=course, title=self._taught()[course], notes=notes, assignments=assignments.values(),
+            preview=chosen, rows=rows_for_page(chosen, names) if chosen else [], links=grades.links(), left=sorted(grades.left()),
+            absent=grades.absent(), record=[(time.strftime("%Y-%m-%d %H:%M", time.gmtime(line.at)), line) for line in door.service_file.sent(course, _LINES)],
+        )  # fmt: skip
+
+    async def _show(self, template: str, **values: Any) -> None:
+        self.set_header("Cache-Control", "no-store")
+        self.finish(await self.render_template(template, **values))
+
+    def _grades(self, course: str) -> CourseGrades:
+        if course not in self._taught():
+            raise HTTPError(403, "Only those who teach this course see its grades")
+        return self.authenticator.course_grades(course)
+
+    def _taught(self) -> dict[str, str]:
+        """Course → what people call it, of those that this person teaches."""
+        mine = [group for group in self.current_user.orm_user.groups if group.name.startswith("course-")]
+        return {
+            group.name.removeprefix("course-").removesuffix(groups.INSTRUCTORS): str(
+                (group.properties or {}).get("title") or (group.properties or {}).get("label") or group.name
+            )
+            for group in mine
+            if group.name.endswith(groups.INSTRUCTORS)
+        }
+
+    def _students(self, course: str) -> list[str]:
+        found, staff = (orm.Group.find(self.db, f"course-{course}{end}") for end in ("", groups.INSTRUCTORS))
+        teaching = {user.name for user in staff.users} if staff else set()
+        return [user.name for user in found.users if user.name not in teaching] if found else []
+
+
+ROUTES: list[tuple[str, Any]] = [("/lti/grades/?", Grades), ("/lti/grades/([a-z0-9._-]+)", Grades)]

@@ -1,0 +1,372 @@
+"""Grades, names and chosen links on a real JupyterHub: the LMS is lti_services, the gradebooks are read by the service's own code."""
+
+from __future__ import annotations
+
+import html
+import re
+import socket
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubrun_hub.gradebooks.serve import serve
+from lti_hub import PUBLIC_URL, Browser, Hub, form, running_hub
+from lti_platform import MEMBERSHIP, Answer
+from lti_services import Order, ServicesLms
+from nbgrader_book import Book
+
+pytestmark = pytest.mark.hub
+
+DL = "https://purl.imsglobal.org/spec/lti-dl/claim/"
+RETURN = "https://canvas.example.edu/deep_linking_response"
+TEACHER = [f"{MEMBERSHIP}#Instructor"]
+SAME_SITE = {"Origin": PUBLIC_URL.rstrip("/"), "Sec-Fetch-Site": "same-origin"}
+SETTINGS = """
+c.LaunchAuthenticator.services = True
+c.LaunchAuthenticator.inner_addresses = True
+c.LaunchAuthenticator.gradebook_socket = {socket!r}
+"""
+
+
+@pytest.fixture(scope="module")
+def courses(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("courses")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory, courses: Path) -> Iterator[Hub]:
+    path = str(tmp_path_factory.mktemp("run") / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                serve(connection, courses)
+
+        threading.Thread(target=accept, daemon=True).start()
+        with running_hub(tmp_path_factory.mktemp("hub"), SETTINGS.format(socket=path)) as hub:
+            yield hub
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def lms(hub: Hub) -> Iterator[ServicesLms]:
+    """An LMS of this test alone, and so its courses are."""
+    lms = ServicesLms("the-key-of-canvas", "the-secret-of-canvas")
+    lms.client_id = f"client-{time.monotonic_ns()}"
+    (hub.folder / "consumers.d" / "default.json").write_text(lms.settings(token_url=lms.token_url, prefix=""))
+    yield lms
+    lms.close()
+    assert lms.broken == []
+
+
+class School:
+    """A course with people who launched, and its gradebook."""
+
+    def __init__(self, hub: Hub, lms: ServicesLms, courses: Path) -> None:
+        self.hub, self.lms = hub, lms
+        self.course = f"bio-{time.monotonic_ns()}"
+        self.book = Book(courses, self.course)
+        self.book.assignment("ps1")
+        self.teacher = Browser(hub)
+        assert self.launch(self.teacher, "tea", roles=TEACHER).logged_in
+        lms.tool_keys = hub_keys(hub)
+
+    def launch(self, browser: Browser, name: str, **claims: Any) -> Answer:
+        context = {"id": self.course, "label": "BIO", "title": "Biology"}
+        question = self.lms.begin(browser)
+        said = self.lms.claims(question, name, context=context, **claims) | self.lms.services()
+        return self.lms.answer(browser, question, self.lms.key.sign(said))
+
+    def student(self, name: str, **claims: Any) -> Browser:
+        self.lms.students[name] = (name.title(), "Learner", "Active")
+        browser = Browser(self.hub)
+        assert self.launch(browser, name, **claims).logged_in
+        return browser
+
+    @property
+    def address(self) -> str:
+        return f"/hub/lti/grades/{self.course}"
+
+    def page(self, assignment: str = "ps1", query: str = "") -> str:
+        answer = self.teacher.get(f"{self.address}?assignment={assignment}{query}")
+        assert answer.status == 200, answer.response.text
+        return answer.response.text
+
+    def states(self, assignment: str = "ps1") -> dict[str, tuple[str, str, str]]:
+        """Hub user → what the page says: points here, in the LMS, and what happens."""
+        rows = re.findall(r'<tr data-state="(\w+)">(.*?)</tr>', self.page(assignment), re.DOTALL)
+        found = {}
+        for state, row in rows:
+            head, here, there = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)[:3]
+            user = re.search(r"<small[^>]*>([^<]*)</small>", head) or re.search(r"^\s*([^<\s]+)", head)
+            assert user
+            found[user.group(1)] = (here, there, state)
+        return found
+
+    def fields(self, page: str, do: str) -> dict[str, str]:
+        """The hidden fields of the form with this button."""
+        for each in re.findall(r"<form.*?</form>", page, re.DOTALL):
+            if f'value="{do}"' in each:
+                hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', each)
+                return {name: html.unescape(value) for name, value in hidden} | {"do": do}
+        raise AssertionError(f"no form to {do}")
+
+    def post(self, fields: Any) -> str:
+        answer = self.teacher.post(
+            self.address, list(fields.items()) if isinstance(fields, dict) else fields, headers=SAME_SITE
+        )
+        assert answer.status == 200, (answer.status, answer.response.text[-2000:])
+        return answer.response.text
+
+    def send(self, *by_hand: str) -> str:
+        fields = self.fields(self.page(), "send")
+        return self.post([*fields.items(), *(("by_hand", user) for user in by_hand)])
+
+
+def hub_keys(hub: Hub) -> list[dict[str, str]]:
+    """As an LMS gets them: where the hub publishes them. It signs with a key of its own from the first question on."""
+    keys: list[dict[str, str]] = Browser(hub).get("/hub/lti13/jwks").response.json()["keys"]
+    return keys
+
+
+@pytest.fixture
+def school(hub: Hub, lms: ServicesLms, courses: Path) -> School:
+    school = School(hub, lms, courses)
+    known = lms.verified
+    # The key may be made at the first question: an LMS asks again for a key that it does not know.
+    lms.verified = lambda token: known(token) or (setattr(lms, "tool_keys", hub_keys(hub)), known(token))[1]  # type: ignore[method-assign]
+    return school
+
+
+def test_grades_are_shown_first_and_sent_with_a_click_and_once(school: School) -> None:
+    school.student("ada")
+    school.student("bob")
+    school.student("eve")
+    school.book.submit("ps1", "ada", 2.0)
+    school.book.submit("ps1", "bob", 1.0, waits=True)
+    school.book.submit("ps1", "stranger", 1.0)
+    assert school.states() == {
+        "ada": ("2", "", "NEW"), "bob": ("1", "", "MANUAL"), "eve": ("", "", "MISSING"), "stranger": ("1", "", "UNKNOWN"),
+    }  # fmt: skip
+    assert (school.lms.columns, school.lms.posted) == ({}, []), "nothing is sent, and no column made, by a look"
+
+    assert "1 of 1 grades arrived" in school.send()
+    [column] = school.lms.columns.values()
+    assert (column["label"], column["scoreMaximum"], column["resourceId"]) == ("ps1", 10.0, "nbgrader/ps1")
+    assert [(each["userId"], each["scoreGiven"], each["scoreMaximum"]) for each in school.lms.posted] == [
+        ("ada", 2.0, 10.0)
+    ]
+    assert school.states()["ada"] == ("2", "2", "SAME")
+    assert "0 of 0 grades arrived" in school.send()
+    assert len(school.lms.posted) == 1
+
+    school.book.submit("ps1", "ada", 1.0)
+    assert school.states()["ada"] == ("1", "2", "CHANGED")
+    assert "1 of 1" in school.send()
+    assert school.states()["ada"] == ("1", "1", "SAME")
+    record = re.findall(r"<td>tea</td><td>ps1</td><td>(\w+)</td><td>([^<]*)</td><td>([^<]*)</td>", school.page())
+    assert record == [("ada", "1 of 10", "arrived"), ("ada", "2 of 10", "arrived")]
+
+
+def test_a_grade_that_was_changed_by_hand_is_named_and_not_overwritten_unasked(school: School) -> None:
+    school.student("ada")
+    school.student("bob")
+    school.book.submit("ps1", "ada", 1.0)
+    school.book.submit("ps1", "bob", 2.0)
+    school.send()
+    school.lms.by_hand("c1", "ada", 9.0)
+    school.book.submit("ps1", "ada", 2.0)
+    assert school.states() == {"ada": ("2", "9", "BY_HAND"), "bob": ("2", "2", "SAME")}
+    assert "0 of 0" in school.send()
+    assert "1 of 1" in school.send("ada", "bob")  # bob's is there, and is not sent again
+    assert [each["userId"] for each in school.lms.posted].count("bob") == 1
+    assert school.states()["ada"] == ("2", "2", "SAME")
+
+
+def test_what_changed_since_it_was_shown_is_not_sent(school: School) -> None:
+    school.student("ada")
+    school.book.submit("ps1", "ada", 1.0)
+    fields = school.fields(school.page(), "send")
+    school.book.submit("ps1", "ada", 0.0)
+    assert "something changed" in school.post(fields)
+    assert school.lms.posted == []
+    again = school.fields(school.page(), "send")
+    school.post(again)
+    assert "something changed" in school.post(again), "a second click on the same page"
+    assert len(school.lms.posted) == 1
+
+
+def test_a_maximum_that_the_lms_changed_and_a_failure_and_who_dropped(school: School) -> None:
+    for name in ("ada", "bob", "eve"):
+        school.student(name)
+        school.book.submit("ps1", name, 2.0)
+    school.lms.students["new"] = ("Newton", "Learner", "Active")
+    school.lms.students["eve"] = ("Eve", "Learner", "Inactive")
+    page = school.page(query="&names=again")
+    assert "eve: is not in the course any more" in page and "Newton: never opened JupyterHub" in page
+    assert school.states()["eve"] == ("2", "", "LEFT")
+    school.lms.orders = [Order("/scores", 403)]
+    page = school.send()
+    assert "1 of 2 grades arrived" in page and "does the tool have the scopes" in page
+    school.lms.columns["c1"]["scoreMaximum"] = 50
+    states = school.states()
+    assert sorted(state for _, _, state in states.values()) == ["LEFT", "NEW", "SAME"]
+    assert "1 of 1" in school.send()
+    assert len(school.lms.columns) == 1 and len(school.lms.posted) == 2
+    assert {each["userId"] for each in school.lms.posted} == {"ada", "bob"}
+
+
+def test_only_who_teaches_the_course_sees_and_sends(school: School) -> None:
+    ada = school.student("ada")
+    school.book.submit("ps1", "ada", 1.0)
+    fields = school.fields(school.page(), "send")
+    assert ada.get(school.address).status == 403
+    assert ada.post(school.address, fields, headers=SAME_SITE).status == 403
+    assert Browser(school.hub).get(school.address).status in (302, 403)
+    other = Browser(school.hub)
+    context = {"id": "other", "label": "", "title": ""}
+    question = school.lms.begin(other)
+    claims = school.lms.claims(question, "prof", context=context, roles=TEACHER)
+    assert school.lms.answer(other, question, school.lms.key.sign(claims)).logged_in
+    assert other.get(school.address).status == 403
+    assert school.teacher.post(school.address, fields | {"_xsrf": "x"}, headers=SAME_SITE).status == 403
+    assert school.lms.posted == []
+
+
+def test_grades_by_lti_11_go_to_the_column_of_the_link_that_was_chosen(school: School, hub: Hub) -> None:
+    lms, browsers = school.lms, {name: Browser(hub) for name in ("ada", "bob")}
+    for name, browser in browsers.items():
+        lms.students[name] = (name, "Learner", "Active")
+        says = {
+            "course": school.course, "launch_presentation_return_url": f"{lms.url}/courses/1", "resource_link_id": "l-1",
+            "resource_link_title": "First lab", "lis_outcome_service_url": lms.outcome_url,
+            "lis_result_sourcedid": lms.sourcedid(name),
+        }  # fmt: skip
+        assert browser.post("/hub/lti/launch", form(name, **says), headers={"Origin": lms.url}).logged_in
+    school.book.submit("ps1", "ada", 2.0)
+    school.book.submit("ps1", "bob", 2.0, extra=20.0)
+    lms.outcomes[lms.sourcedid("bob")] = "0.5"
+    choose = school.fields(school.page(), "choose")
+    answer = school.teacher.post(school.address, choose | {"link": "l-1"}, headers=SAME_SITE)
+    assert answer.status == 302
+    assert school.states() == {"ada": ("2", "", "NEW"), "bob": ("22", "5", "BY_HAND")}
+    assert "2 of 2" in school.send("bob")
+    assert lms.outcomes == {lms.sourcedid("ada"): "0.2", lms.sourcedid("bob"): "1"}
+    assert {state for _, _, state in school.states().values()} == {"SAME"}
+
+
+def test_an_outcome_service_that_a_links_address_gives_counts_for_nothing(school: School, hub: Hub) -> None:
+    other = ServicesLms("the-key-of-canvas", "the-secret-of-canvas")
+    browser, lms = Browser(hub), school.lms
+    says = {
+        "course": school.course,
+        "launch_presentation_return_url": f"{lms.url}/courses/1",
+        "resource_link_id": "l-2",
+    }
+    query = f"lis_outcome_service_url={other.outcome_url}&lis_result_sourcedid=1"
+    # As Canvas copies the query, and as a browser may leave it away.
+    for visitor, address in ((browser, "/hub/lti/launch"), (Browser(hub), f"/hub/lti/launch?{query}")):
+        launched = form("eve", url=f"{PUBLIC_URL}hub/lti/launch?{query}", **says)
+        assert visitor.post(address, launched, headers={"Origin": lms.url}).logged_in
+    assert "l-2" not in school.page()
+    other.close()
+    assert other.asked == []
+
+
+def test_the_file_of_services_is_the_hubs_alone_and_a_person_leaves_it_with_their_user(school: School) -> None:
+    school.student("ada")
+    school.book.submit("ps1", "ada", 2.0)
+    school.send()
+    path = school.hub.folder / "lti_services.sqlite"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE((school.hub.folder / "lti_tool_jwk.json").stat().st_mode) == 0o600
+    assert '"d"' in (school.hub.folder / "lti_tool_jwk.json").read_text()
+    assert all("d" not in key for key in hub_keys(school.hub))
+    school.hub.api("DELETE", "/users/ada")
+    assert school.states()["ada"][2] == "UNKNOWN"
+
+
+# -- deep linking ----------------------------------------------------------------------------------------------------
+
+
+def choose(school: School, roles: list[str] = TEACHER, **settings: Any) -> Answer:
+    """The LMS asks in a frame what a link shall open: no cookies, but what the hub just set."""
+    browser = Browser(school.hub)
+    question = school.lms.begin(browser)
+    browser.cookies.clear()
+    said = {"deep_link_return_url": RETURN, "accept_types": ["ltiResourceLink"], "data": "the-data", **settings}
+    claims = school.lms.claims(
+        question, "tea", message_type="LtiDeepLinkingRequest", resource_link=None, roles=roles,
+        context={"id": school.course, "label": "BIO", "title": "Biology"},
+        launch_presentation={"document_target": "iframe", "return_url": "https://canvas.example.edu/courses/7"},
+    ) | {f"{DL}deep_linking_settings": said}  # fmt: skip
+    form = {"id_token": school.lms.key.sign(claims), "state": question["state"]}
+    return browser.post(question["redirect_uri"], form, headers={"Sec-Fetch-Dest": "iframe"})
+
+
+def picked(school: School, page: str, **entered: str) -> tuple[dict[str, Any] | None, str]:
+    """What goes back to the LMS when this is entered; and the page."""
+    ticket = re.search(r'name="ticket" value="([^"]*)"', page)
+    assert ticket
+    answer = Browser(school.hub).post("/hub/lti/pick", {"ticket": ticket[1], **entered}, headers=SAME_SITE)
+    assert answer.status == 200
+    token = re.search(r'name="JWT" value="([^"]*)"', answer.response.text)
+    return (school.lms.verified(token[1]) if token else None), answer.response.text
+
+
+def test_a_teacher_chooses_an_assignment_and_its_grades_go_to_that_column(school: School) -> None:
+    answer = choose(school)
+    assert answer.status == 200 and not answer.logged_in
+    hosts = f"https://{school.lms.url.removeprefix('http://')} https://canvas.example.edu"
+    assert f"frame-ancestors {hosts};" in answer.response.headers["Content-Security-Policy"]
+    assert "ps1 (10 points)" in answer.response.text
+    said, page = picked(school, answer.response.text, kind="assignment", assignment="ps1", title="Lab 1", points="20")
+    assert said is not None
+    assert f'action="{RETURN}"' in page
+    assert said["iss"] == school.lms.client_id and said["aud"] == school.lms.issuer
+    assert said[f"{DL}data"] == "the-data"
+    [item] = said[f"{DL}content_items"]
+    assert (item["title"], item["url"]) == ("Lab 1", f"{PUBLIC_URL}hub/lti/launch")
+    assert item["window"] == {"targetName": "_blank"}
+    # The LMS makes the column of the item; grades go there from then on.
+    school.lms.columns["c7"] = item["lineItem"]
+    school.student("ada")
+    school.book.submit("ps1", "ada", 2.0)
+    assert "1 of 1" in school.send()
+    assert school.lms.columns.keys() == {"c7"} and school.lms.columns["c7"]["scoreMaximum"] == 20
+    assert school.states()["ada"] == ("2", "2", "SAME")
+
+
+def test_what_is_wrong_is_said_and_nothing_that_was_entered_is_lost(school: School) -> None:
+    page = choose(school).response.text
+    said, page = picked(school, page, kind="git", repo="http://x/<y>", path="lab.ipynb")
+    assert said is None and 'role="alert"' in page
+    assert 'value="http://x/&lt;y&gt;"' in page and 'value="lab.ipynb"' in page
+    assert re.search(r'id="kind-git" checked', page)
+    for entered in (
+        {"kind": "assignment", "assignment": "no"},
+        {"kind": ""},
+        {"kind": "assignment", "assignment": "ps1", "points": "0"},
+    ):
+        assert picked(school, page, **entered)[0] is None
+    said, _ = picked(school, page, kind="hub")
+    assert said is not None and said[f"{DL}content_items"][0]["title"] == "JupyterHub"
+
+
+def test_only_staff_chooses(school: School) -> None:
+    answer = choose(school, roles=[f"{MEMBERSHIP}#Learner"])
+    assert (answer.status, answer.reason) == (403, "not-staff")
+    assert choose(school, deep_link_return_url="http://evil.example/").reason == "no-launch"
+    gone = Browser(school.hub).post("/hub/lti/pick", {"ticket": "x"}, headers=SAME_SITE)
+    assert gone.reason == "late-click"
