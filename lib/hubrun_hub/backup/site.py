@@ -80,7 +80,7 @@ def restore(repository: Repository, snapshot: Snapshot) -> list[str]:
         subprocess.run(["find", str(folder), "-xdev", "-type", "p", "-delete"], check=True)
     top = tree.put_together(tree.sources(repository.settings, folders), writable=True)
     unwritten = _restic(repository, snapshot, top)
-    _take_over(top / "server", json.loads((top / "server/manifest.json").read_text()))
+    unwritten += _take_over(top / "server", json.loads((top / "server/manifest.json").read_text()))
     _systemctl("restart", "jupyterhub-proxy")
     _systemctl("enable", "--now", _HUB)
     subprocess.run(["systemctl", "reload", "nginx"], check=False, capture_output=True)  # 03 may come later
@@ -105,18 +105,22 @@ def _restic(repository: Repository, snapshot: Snapshot, top: Path) -> list[str]:
     return unwritten
 
 
-def _take_over(server: Path, manifest: dict[str, Any]) -> None:
-    """Databases take their places, and what was the hub's account's is so here, where it may have another number."""
+def _take_over(server: Path, manifest: dict[str, Any]) -> list[str]:
+    """Databases take their places, and what was the hub's account's is so here, where it may have another number.
+
+    Gradebooks that cannot. Raises Failed for another database.
+    """
     hub, was = tree.STATE.stat(), manifest["hub"]
-    databases.put_back(server / str(tree.STATE)[1:])
-    for course in tree.COURSES.iterdir():
-        databases.put_back(course / "course")
+    failed = databases.put_back(databases.databases(server / str(tree.STATE)[1:], tree.COURSES))
+    if lost := [why for path, why in failed.items() if path.is_relative_to(server)]:
+        raise Failed("; ".join(lost))
     for folder in (FOLDER, tree.STATE):
         for at, _, files in os.walk(folder):
             for each in (at, *(os.path.join(at, name) for name in files)):
                 now = os.lstat(each)
                 uid = hub.st_uid if now.st_uid == was[0] else now.st_uid
                 os.lchown(each, uid, hub.st_gid if now.st_gid == was[1] else now.st_gid)
+    return [str(path) for path in failed]
 
 
 def _people() -> list[str]:
