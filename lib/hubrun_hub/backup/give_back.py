@@ -72,7 +72,7 @@ def find(repository: Repository, folder: str, which: str, name: str) -> Wanted:
     clean = str(PurePosixPath(name)) if name else ""
     snapshot = repository.chosen(which)
     path = str(PurePosixPath("/", folder, clean))
-    found = next((each for each in repository.nodes(snapshot.id, path) if each["path"] == path), None)
+    found = repository.node(snapshot.id, path)
     if not found:
         raise Failed(f"{clean or folder} is not in the backup of {snapshot.day}")
     if found["type"] not in ("dir", "file"):

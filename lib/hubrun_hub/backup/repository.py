@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ _CACHE = "/var/cache/hubrun-backup"
 # Of a site without a home: nobody wants this one when they ask for the latest.
 EMPTY = "empty"
 
+# Lines that are kept of those that somebody else got: a reason is at the end.
+_LAST = 100
 _NONE = "there is no repository"
 # What restic, ssh or the other side says → what is wrong and what to do; the first that is found.
 _REASONS = (
@@ -97,9 +100,9 @@ class Repository:
 
     def restic(
         self, *arguments: str, cwd: Path | None = None, seconds: float | None = None,
-        line: Callable[[str], None] = lambda line: None, tolerated: Iterable[int] = (), data: str = "",
+        line: Callable[[str], None] | None = None, tolerated: Iterable[int] = (), data: str = "",
     ) -> str:  # fmt: skip
-        """What restic prints, on both streams; `line` gets each of its lines. Raises Failed with the reason.
+        """What restic prints, on both streams; with `line`, which gets each line, the last of it. Raises Failed with the reason.
 
         seconds: time limit. tolerated: exit codes that are no failure. data: for its standard input.
         """
@@ -111,9 +114,11 @@ class Repository:
             assert process.stdin and process.stdout
             with suppress(BrokenPipeError), process.stdin:  # it may have ended already, and says why
                 process.stdin.write(data)
-            said = []
+            # Of what students have there may be a line for each, without end.
+            said = deque[str](maxlen=_LAST if line else None)
             for each in process.stdout:
-                line(each)
+                if line:
+                    line(each)
                 said.append(each)
         text = "".join(said)
         if process.returncode not in (0, *tolerated):
@@ -179,9 +184,22 @@ class Repository:
 
     def nodes(self, snapshot: str, path: str) -> list[dict[str, Any]]:
         """What is at `path` in the backup, then, for a folder, what is in it. Raises Failed."""
-        lines = self.restic("ls", "--json", snapshot, path, seconds=600).splitlines()
-        found = [json.loads(line) for line in lines if line.startswith("{")]
-        return [each for each in found if each.get("struct_type") == "node"]
+        return self._nodes(snapshot, path, lambda node: True)
+
+    def node(self, snapshot: str, path: str) -> dict[str, Any] | None:
+        """What is at `path` in the backup itself, whatever number of things is in it. Raises Failed."""
+        return next(iter(self._nodes(snapshot, path, lambda node: node["path"] == path)), None)
+
+    def _nodes(self, snapshot: str, path: str, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+
+        def line(text: str) -> None:
+            node = json.loads(text) if text.startswith("{") else {}
+            if node.get("struct_type") == "node" and wanted(node):
+                found.append(node)
+
+        self.restic("ls", "--json", snapshot, path, seconds=600, line=line)
+        return found
 
     def reason(self, text: str) -> str:
         """What went wrong, and what to do, from what restic printed. No secret is in it."""
@@ -220,6 +238,8 @@ class Repository:
             **secret,
             "RESTIC_REPOSITORY": repository,
             "RESTIC_CACHE_DIR": _CACHE,
+            # With --json it would say sixty times a second how far it is.
+            "RESTIC_PROGRESS_FPS": "0.02",
         }
 
 
