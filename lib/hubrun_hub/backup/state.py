@@ -4,7 +4,7 @@ last_ok        when the last backup that is whole began, ISO 8601 in UTC; "" for
 last_try       the same of the last one that was tried
 last_error     why it failed; "" when it did not
 snapshot       restic's id of the last one; seconds it took, bytes that it added, number of homes in it
-left_out       homes that it does not hold: {user: why}
+left_out       homes, and folders of courses, that it does not hold: {user, or path: why}
 unread         how many of students' files could not be read (they change while they are read, or lie too deep)
 check, test_restore    {"at": when, "ok": whether, "error": why not}, of the week's; the second with "home" and "files"
 """

@@ -1,0 +1,98 @@
+"""hubrun-backup against people who want it to fail for everybody, or to fill the server's disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup_server import STUDENT, BackupServer, a_site, backup_server
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="mounts are root's"),
+]
+COURSE = "/srv/nbgrader/course-1"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[BackupServer]:
+    with backup_server(tmp_path, str(tmp_path / "repository")) as made:
+        a_site(made)
+        made.backup("make")
+        yield made
+
+
+def test_a_hollow_file_that_is_handed_in_keeps_nobody_from_being_backed_up(server: BackupServer) -> None:
+    server.shell(f"truncate -s 8T {COURSE}/inbound/ada/huge")
+    server.backup("run")
+    assert server.state["last_error"] == ""
+    assert list(server.state["left_out"]) == ["courses/course-1/inbound/ada"]  # type: ignore[call-overload]
+    server.backup("restore", "course", "course-1", "latest")
+
+
+@pytest.mark.parametrize(
+    "name", ["..hubrun-copy", "....hubrun-copy", ".source.hubrun-copy", ".gradebook.db.hubrun-copy"]
+)
+def test_what_an_instructor_calls_like_a_copy_of_a_database_ends_no_restore(
+    server: BackupServer, tmp_path: Path, name: str
+) -> None:
+    server.shell(f"cd {COURSE}/course; mkdir -p source '{name}/full'; echo x > {name}/full/x")
+    if name != ".gradebook.db.hubrun-copy":
+        server.shell(f"cd {COURSE}/course; rm -r {name}; echo x > {name}")
+    server.backup("run")
+    with backup_server(tmp_path, server.repository) as fresh:
+        fresh.backup("restore", "site", "latest")
+        assert fresh.rows(f"{COURSE}/course/gradebook.db", "SELECT score FROM grade") == [(9.5,)]
+
+
+def test_a_gradebook_that_could_not_be_copied_comes_back_as_it_was(server: BackupServer, tmp_path: Path) -> None:
+    book = f"{COURSE}/course/gradebook.db"
+    hold = "import sqlite3, sys, time\ndb = sqlite3.connect(sys.argv[1], isolation_level=None)\ndb.execute('BEGIN EXCLUSIVE')\nprint(1, flush=True)\ntime.sleep(100)"
+    with subprocess.Popen(server.command("python3", "-c", hold, book), stdout=subprocess.PIPE) as holder:
+        assert holder.stdout and holder.stdout.readline()
+        try:
+            server.backup("run")
+        finally:
+            holder.kill()
+    assert "locked" in str(server.state["gradebooks"])
+    with backup_server(tmp_path, server.repository) as fresh:
+        fresh.backup("restore", "site", "latest")
+        assert fresh.rows(book, "SELECT score FROM grade") == [(9.5,)]
+
+
+def test_a_name_that_reads_like_an_error_of_the_servers_own_files_ends_no_restore(server: BackupServer) -> None:
+    name = "$'a\\nignoring error for /server/etc/x: '"
+    server.shell(f"cd {server.home('ada')}; mkdir -p {name}; rmdir {name}; echo x > {name}")
+    server.backup("run")
+    server.shell(f"cd {server.home('ada')}; rm {name}; mkdir {name}; touch {name}/x")
+    said = server.backup("restore", "site", "latest", "over")
+    assert said.startswith("2 files or folders of people could not be written")
+
+
+def test_a_repository_that_goes_away_is_no_fault_of_peoples_files(server: BackupServer, tmp_path: Path) -> None:
+    server.write(f"{server.home('ada')}/big", os.urandom(1 << 20).hex(), STUDENT)
+    server.backup("run")
+    kept = Path(server.repository)
+    real = subprocess.run(["which", "restic"], capture_output=True, text=True, check=True).stdout.strip()
+    with backup_server(tmp_path, server.repository) as fresh:
+        # It goes away after the server's own files, as a line that breaks.
+        fresh.tool(
+            "restic",
+            f"""case "$*" in
+            *"restore "*exclude=/server) mv {kept} {kept}.away
+                echo 'ignoring error for /homes/ada/big: StreamPack: connection refused'
+                echo 'Fatal: There were 1 errors' >&2; exit 1;;
+            esac
+            exec {real} "$@" """,
+        )
+        assert "there is no repository" in fresh.backup("restore", "site", "latest", fails=True)
+
+
+def test_a_pipe_in_the_place_of_a_file_that_was_handed_in_ends_no_restore(server: BackupServer) -> None:
+    server.backup("run")
+    server.shell(f"cd {COURSE}/inbound/ada; rm task.ipynb; mkfifo task.ipynb")
+    server.backup("restore", "site", "latest", "over")
