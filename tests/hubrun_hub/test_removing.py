@@ -359,6 +359,19 @@ class TestCourse:
         assert "the archive lacks" in site.refused("archive", "bio")
         assert site.shell("ls /var/lib/hubrun/archives") == ""
 
+    @pytest.mark.parametrize(
+        "sql", ["UPDATE student SET first_name = x'00'", "DROP TABLE grade; CREATE TABLE grade (x)", ""]
+    )
+    def test_whatever_instructors_made_of_the_gradebook_the_course_can_be_archived(self, site: Site, sql: str) -> None:
+        book = f"{_COURSE}/course/gradebook.db"
+        if sql:
+            site.database(book, STUDENT, sql)
+        else:
+            site.write(book, "this is none", STUDENT)
+        top = self.opened(site, site.remove("archive", "bio")["file"])
+        assert "There is no grades.csv, because gradebook.db" in site.shell(f"cat {top}/README.txt")
+        assert site.shell(f"cmp {book} {top}/files/course/gradebook.db; ls {top}") == "README.txt\nfiles\npeople.csv\n"
+
     def test_what_students_put_there_is_in_it_as_it_is_and_keeps_nobody_waiting(self, site: Site) -> None:
         site.write("/srv/outside/secret.txt", "root's")
         site.shell(

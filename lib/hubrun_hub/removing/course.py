@@ -13,7 +13,7 @@ import tarfile
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -107,7 +107,8 @@ def existing(course: str) -> Path | None:
 def is_current(found: Path, folder: Path) -> bool:
     """Whether nothing in the course's folder changed since the archive was begun."""
     command = ["find", str(folder), "-xdev", "-newerct", f"@{found.stat().st_mtime:.3f}", "-print", "-quit"]
-    return not subprocess.run(command, capture_output=True, check=True).stdout
+    done = subprocess.run(command, capture_output=True, check=False)
+    return done.returncode == 0 and not done.stdout  # it fails at what goes while it looks
 
 
 def holds(found: Path, course: str, live: Path) -> bool:
@@ -226,15 +227,18 @@ def _hashed(file: IO[bytes]) -> str:
 def _explain(course: str, source: Path, folder: Path, places: Places) -> None:
     title, inside = usage.members(places.hub).get(course, ("", set()))
     at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    (folder / "README.txt").write_text(_README.format(course=course, title=title or "without a title", at=at))
+    text = _README.format(course=course, title=title or "without a title", at=at)
     staff = _members(places.hub, f"course-{course}-instructors")
     names = _full_names(places)
     people = [(user, "instructor" if user in staff else "student", names.get(user, "")) for user in sorted(inside)]
     _table(folder / "people.csv", ("user", "role", "name"), people)
     book = source / "course" / "gradebook.db"
-    with suppress(OSError):
+    try:
         if book.is_file() and not book.is_symlink():
             _table(folder / "grades.csv", _COLUMNS, as_owner(book, _grades))
+    except (Failed, OSError) as error:  # whatever its instructors made of it, the course can be archived
+        text += f"\nThere is no grades.csv, because gradebook.db cannot be read: {ascii(str(error))}\n"
+    (folder / "README.txt").write_text(text)
 
 
 def _members(hub: Path, group: str) -> set[str]:
