@@ -5,6 +5,7 @@ key                             show what a restore on another server needs: kee
 list                            the days of which there is a backup
 look                            whether the repository can be used
 make                            make the repository, where there is none
+accept [new]                    other settings and secrets, if they lead to a repository; new: or to a place for one
 password [given]                another password; given: the one in the first line of standard input
 find|restore person USER DAY [PATH]    into restored-DAY in their home; DAY: YYYY-MM-DD, or latest
 find|restore course ID DAY      into restored-DAY in the course's folder
@@ -17,7 +18,7 @@ import sqlite3
 import subprocess
 import sys
 
-from hubrun_hub.backup import give_back, password, repository, site, state, take
+from hubrun_hub.backup import access, give_back, password, repository, site, state, take
 from hubrun_hub.joining.failed import Failed
 
 # When the key was shown last.
@@ -26,8 +27,11 @@ _SHOWN = state.FOLDER / "backup-key-shown"
 
 def main(command: str = "", *words: str) -> str:
     """What is said of it. Raises Failed."""
-    if command not in ("run", "key", "list", "look", "make", "password", "find", "restore"):
+    if command not in ("run", "key", "list", "look", "make", "accept", "password", "find", "restore"):
         raise Failed((__doc__ or "").strip())
+    if command == "accept":
+        access.accept(sys.stdin.read(), new=words == ("new",))
+        return "accepted"
     kept = repository.Repository(repository.load())
     if command == "key":
         return _key(kept)
@@ -70,9 +74,8 @@ def _files(kept: repository.Repository, command: str, kind: str, whose: str, day
 
 
 def _site(kept: repository.Repository, command: str, day: str, over: str = "") -> str:
-    begun = site.noted()
-    if begun.get("done") and day in ("latest", begun["day"]):
-        return f"snapshot={begun['snapshot'][:8]}\nday={begun['day']}\nthere=yes"
+    if there := site.restored(kept, day):
+        return _facts(there, there=True)
     snapshot = site.chosen(kept, day, over == "over")
     if command == "restore":
         unwritten = site.restore(kept, snapshot)
