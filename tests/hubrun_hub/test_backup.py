@@ -147,6 +147,7 @@ class TestSite:
             fresh.shell("mkdir -p /srv/docker/volumes; mount -t tmpfs -o size=3m tmpfs /srv/docker/volumes")
             assert "big' is full: make room" in fresh.backup("restore", "site", "latest", fails=True)
             assert "enable" not in fresh.shell("cat /srv/systemctl")
+            assert "a restore of the whole site is half done" in fresh.backup("run", fails=True)
             fresh.shell("mount -o remount,size=30m /srv/docker/volumes")
             fresh.backup("restore", "site", "latest")
             assert "there=yes" in fresh.backup("find", "site", "latest")
@@ -340,8 +341,12 @@ class TestRepository:
         accept(backup_json=settings(str(tmp_path / "other")), backup_env="RESTIC_PASSWORD=of another\n")
         assert backed_up.backup("look") == "ready\n"
         accept("new", backup_json=settings(empty))
-        assert backed_up.backup("look", "new") == "nothing is there yet\n"
+        assert backed_up.backup("look") == "ready\n"
         assert "of another" in backed_up.backup("key")
+        before = backed_up.digests("/etc/jupyterhub")
+        backed_up.shell("mkdir -p /srv/full; mount -t tmpfs -o size=16k tmpfs /srv/full")
+        assert "it is full" in accept("new", backup_json=settings("/srv/full/repository"), fails=True)
+        assert backed_up.digests("/etc/jupyterhub") == before
 
     def test_a_server_without_a_password_makes_one_only_for_a_new_repository(self, backed_up: BackupServer) -> None:
         backed_up.shell("rm /etc/jupyterhub/backup.env")
@@ -357,7 +362,6 @@ class TestRepository:
             backed_up.shell("stat -c %a /etc/jupyterhub/backup.env; ls /etc/jupyterhub | grep -c tried || true")
             == "600\n0\n"
         )
-        backed_up.backup("make")
 
     def test_a_killed_init_is_made_again(self, server: BackupServer) -> None:
         server.backup("make")

@@ -44,7 +44,7 @@ class BackupAccess(Resource):
     """The settings of backups on the server, and what it takes to open their repository; kept only if all of it does.
 
     settings: the text of BACKUP_SETTINGS. password, credentials: None for those that are there; a password that there is
-    none of is made on the server. new: the repository may be one that is still to be made.
+    none of is made on the server. new: where there is no repository yet, it is made.
     """
 
     settings: str
@@ -115,14 +115,20 @@ class BackupRepository(Resource):
         ]
 
 
+@dataclass(frozen=True)
 class FirstBackup(Resource):
-    """There is a backup, by the unit that makes one each night."""
+    """There is a backup at `repository`, by the unit that makes one each night."""
+
+    repository: str
 
     label_format = "a first backup"
 
     @override
     def probe(self) -> str:
-        return f"""sed -nE 's/^ "last_ok": "([^"]+)".*/last_ok=\\1/p' {BACKUP_STATE} 2> /dev/null"""
+        return quote(
+            f"""grep -qsF -e {{}} {BACKUP_STATE} && sed -nE 's/^ "last_ok": "([^"]+)".*/last_ok=\\1/p' {BACKUP_STATE}""",
+            f'"repository": "{self.repository}"',
+        )
 
     @override
     def plan(self, found: str) -> list[Action]:

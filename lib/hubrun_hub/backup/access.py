@@ -8,7 +8,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from hubrun_hub.backup.repository import CREDENTIALS, FOLDER, PASSWORD, WRONG_PASSWORD, Repository, load
+from hubrun_hub.backup.repository import CREDENTIALS, FOLDER, PASSWORD, READY, WRONG_PASSWORD, Repository, load
 from hubrun_hub.joining.failed import Failed
 
 _SETTINGS = "backup.json"
@@ -20,7 +20,7 @@ def accept(given: str, new: bool, folder: Path = FOLDER) -> None:
     """Try another way to a repository, and keep it only if it leads there. Raises Failed; then the present one stays.
 
     given: JSON, {name of a file: its text}; what is not given is as it was, and a password that there is none of is made.
-    new: there may be nothing yet.
+    new: where there is nothing yet, the repository is made.
     """
     tried = folder / "backup-tried"
     shutil.rmtree(tried, ignore_errors=True)
@@ -37,7 +37,8 @@ def accept(given: str, new: bool, folder: Path = FOLDER) -> None:
                     os.fsync(file.fileno())
         settings = load(tried)
         try:
-            Repository(settings, tried).look(new)
+            if Repository(settings, tried).look(new) != READY:
+                Repository(settings, tried).make()
         except Failed as error:
             if made and WRONG_PASSWORD in str(error):
                 raise Failed(

@@ -26,6 +26,7 @@ _CACHE = "/var/cache/hubrun-backup"
 EMPTY = "empty"
 
 _NONE = "there is no repository"
+READY = "ready"
 WRONG_PASSWORD = "the password is not this repository's"
 # What restic, ssh or the other side says → what is wrong and what to do; the first that is found.
 _REASONS = (
@@ -136,7 +137,7 @@ class Repository:
             if new and _NONE in str(error):
                 return "nothing is there yet"
             raise
-        return "ready"
+        return READY
 
     def make(self) -> None:
         """Make the repository, where there is none. Raises Failed; a folder with something else in it is left alone."""

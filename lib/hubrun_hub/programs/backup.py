@@ -5,7 +5,7 @@ key                             show what a restore on another server needs: kee
 list                            the days of which there is a backup
 look                            whether the repository can be used
 make                            make the repository, where there is none
-accept [new]                    other settings and secrets, if they lead to a repository; new: or to a place for one
+accept [new]                    other settings and secrets, if they lead to a repository; new: or one can be made there
 password [given]                another password; given: the one in the first line of standard input
 find|restore person USER DAY [PATH]    into restored-DAY in their home; DAY: YYYY-MM-DD, or latest
 find|restore course ID DAY      into restored-DAY in the course's folder
@@ -39,7 +39,10 @@ def main(command: str = "", *words: str) -> str:
         return "\n".join(f"{each.day}  {each.id[:8]}{'  without a home' * each.empty}" for each in kept.snapshots())
     if command == "look":
         return kept.look(new=words == ("new",))
-    with state.alone():
+    if command == "find":
+        return _given_back(kept, command, *words)
+    # Whoever began it has lost their connection, mostly, and waits for its end; the nightly one comes again.
+    with state.alone(wait=command != "run"):
         if command == "make":
             kept.make()
             return "made"
@@ -49,7 +52,7 @@ def main(command: str = "", *words: str) -> str:
         if command == "run":
             known = take.run(kept)
             return f"{known['homes']} homes, {known['added'] // 1000} kB added, {known['seconds']} s"
-        return _site(kept, command, *words[1:]) if words[:1] == ("site",) else _files(kept, command, *words)
+        return _given_back(kept, command, *words)
 
 
 def _key(kept: repository.Repository) -> str:
@@ -62,6 +65,10 @@ def _key(kept: repository.Repository) -> str:
         "Without this password nobody can read the backups. Keep it where it is safe and this server is not: a password\n"
         "manager, or on paper in an envelope. To restore on another server, name it by backup_password_file."
     )
+
+
+def _given_back(kept: repository.Repository, command: str, *words: str) -> str:
+    return _site(kept, command, *words[1:]) if words[:1] == ("site",) else _files(kept, command, *words)
 
 
 def _files(kept: repository.Repository, command: str, kind: str, whose: str, day: str, name: str = "") -> str:

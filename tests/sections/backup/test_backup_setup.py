@@ -138,8 +138,8 @@ RESTORED = Restored(("person", "ada", "latest", "week 1"))
     [
         (BackupRepository(), "said=ready", []),
         (BackupRepository(), "said=nothing is there yet", ["make the repository for backups"]),
-        (FirstBackup(), "last_ok=2026-11-20T01:30:00+00:00", []),
-        (FirstBackup(), "", ["make the first backup, and restore a home of it for a test"]),
+        (FirstBackup("/mnt/backup"), "last_ok=2026-11-20T01:30:00+00:00", []),
+        (FirstBackup("/mnt/backup"), "", ["make the first backup, and restore a home of it for a test"]),
         (RESTORED, "snapshot=1\nday=2026-11-20\nthere=yes\ninto=x", []),
         (RESTORED, "snapshot=1\nday=2026-11-20\nthere=no\ninto=restored-2026-11-20/week 1", ["restore person ada as of 2026-11-20, into restored-2026-11-20/week 1"]),
         (RESTORED, "error: it is not reached", ["restore person ada as of that day"]),

@@ -53,7 +53,7 @@ def code_test() -> Test:
 def access(site: Site, new: bool = False) -> list[Resource]:
     """What it takes to reach the backups: restic, the command, secrets and settings.
 
-    new: the repository may be one that is still to be made. Raises BadInput where a parameter is missing, or what it points
+    new: where there is no repository yet, it is made. Raises BadInput where a parameter is missing, or what it points
     at cannot be right.
     """
     target = site.backup_target
@@ -92,7 +92,7 @@ def backups(site: Site) -> list[Resource]:
         config.unit(site, BACKUP_UNIT),
         config.unit(site, BACKUP_TIMER),
         Service("hubrun-backup.timer"),
-        FirstBackup(),
+        FirstBackup(site.backup_to),
     ]
 
 
