@@ -30,6 +30,7 @@ for name in etc var; do
     mount -t overlay overlay -o lowerdir=/$name,upperdir=/srv/over/$name/upper,workdir=/srv/over/$name/work /$name
 done
 mkdir -p /etc/jupyterhub/conf.d /var/lib/jupyterhub /srv/nbgrader /srv/docker/volumes /srv/jupyterhub/image
+echo hub:x:HUB:HUB::/:/bin/false >> /etc/passwd
 chown -R HUB:HUB /var/lib/jupyterhub
 chmod 700 /var/lib/jupyterhub /srv/nbgrader
 echo ready
@@ -42,6 +43,11 @@ case "$1 $2" in
     "volume create") install -d -o 1000 -g 100 "/srv/docker/volumes/$3/_data";;
     "volume rm") rm -rf "/srv/docker/volumes/$3";;
     "volume inspect")
+        if [ "$3" != --format ]; then
+            shift 2; echo '['; comma=
+            for name; do echo "$comma{\\"Name\\": \\"$name\\", \\"Options\\": null, \\"Mountpoint\\": \\"/srv/docker/volumes/$name/_data\\"}"; comma=,; done
+            echo ']'; exit
+        fi
         format=$4; shift 4
         for name; do echo "$format" | sed "s#{{.Name}}#$name#; s#{{len .Options}}#0#; s#{{.Mountpoint}}#/srv/docker/volumes/$name/_data#"; done;;
     ps*|stop*) ;;

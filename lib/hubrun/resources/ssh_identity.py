@@ -34,6 +34,8 @@ done > "$folder/known_hosts.new"
     rm "$folder/known_hosts.new"
     exit 1
 }
+# Those of other servers stay: there the backups go until this one is known to take them.
+[ ! -e "$folder/known_hosts" ] || grep -vF -e "$(cut -d' ' -f1 "$folder/known_hosts.new" | head -n 1) " "$folder/known_hosts" >> "$folder/known_hosts.new" || true
 mv -fT "$folder/known_hosts.new" "$folder/known_hosts"
 """
 

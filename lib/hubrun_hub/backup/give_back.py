@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -12,6 +13,8 @@ from hubrun_hub import student_volume
 from hubrun_hub.backup import tree
 from hubrun_hub.backup.repository import Repository, Snapshot
 from hubrun_hub.courses.mounts import is_name
+from hubrun_hub.homes import folders
+from hubrun_hub.homes.places import Homes, is_subvolume
 from hubrun_hub.joining.failed import Failed
 
 _HOME = "/home/jovyan"
@@ -97,6 +100,17 @@ def give_back(repository: Repository, wanted: Wanted, source: str) -> None:
     """Put it there, as the student. Raises Failed; then nothing has its name."""
     part = f"restored-{wanted.snapshot.day}.part"
     image = repository.settings.image
+    user = student_volume.user_of(source)
+    with ExitStack() as held:
+        if user and folders.on_a_disk():
+            homes = Homes()
+            held.enter_context(homes.alone(user, 20))  # nobody moves it meanwhile
+            if is_subvolume(homes.person(user)):
+                folders.make_volume(homes, user)
+        _give_back(repository, wanted, source, part, image)
+
+
+def _give_back(repository: Repository, wanted: Wanted, source: str, part: str, image: str) -> None:
     with repository.dump(wanted.snapshot.id, wanted.path) as dump:
         assert dump.stdout and dump.stderr
         depth = len(PurePosixPath(wanted.path).parts) - 1

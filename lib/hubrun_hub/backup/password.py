@@ -14,7 +14,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from hubrun_hub.backup.repository import FOLDER, NEXT_PASSWORD, PASSWORD, Repository
+from hubrun_hub.backup.repository import FOLDER, NEXT_PASSWORD, PASSWORD, WRONG_PASSWORD, Repository
 from hubrun_hub.joining.failed import Failed
 
 _NAME, _OLD, _ROTATED = "RESTIC_PASSWORD", "# instead of key ", "# rotated "
@@ -61,7 +61,7 @@ def _opens(repository: Repository) -> bool:
     try:
         repository.look()
     except Failed as error:
-        if "the password is not this repository's" in str(error):
+        if WRONG_PASSWORD in str(error):
             return False
         raise
     return True

@@ -29,10 +29,12 @@ EMPTY = "empty"
 # Lines that are kept of those that somebody else got: a reason is at the end.
 _LAST = 100
 _NONE = "there is no repository"
+READY = "ready"
+WRONG_PASSWORD = "the password is not this repository's"
 # What restic, ssh or the other side says → what is wrong and what to do; the first that is found.
 _REASONS = (
     (r"wrong password or no key found",
-     "the password is not this repository's: set backup_password_file, or backup_password_env, to the one of its recovery key"),
+     f"{WRONG_PASSWORD}: set backup_password_file, or backup_password_env, to the one of its recovery key"),
     (r"Host key verification failed|No \S+ host key is known", "its host key is not the one of backup_host_fingerprint"),
     (r"Permission denied \(", "it does not let this server in: {key}"),
     (r"no space left|quota exceeded|insufficient storage|XMinioStorageFull", "it is full: free space there, or lower backup_keep_…"),
@@ -140,7 +142,7 @@ class Repository:
             if new and _NONE in str(error):
                 return "nothing is there yet"
             raise
-        return "ready"
+        return READY
 
     def make(self) -> None:
         """Make the repository, where there is none. Raises Failed; a folder with something else in it is left alone."""

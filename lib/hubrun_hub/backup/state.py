@@ -1,5 +1,6 @@
 """What is known of the backups of a site: /var/lib/hubrun/backup.json, which `hubrun-backup run` keeps.
 
+repository     where the last one is, or was to be
 last_ok        when the last backup that is whole began, ISO 8601 in UTC; "" for never
 last_try       the same of the last one that was tried
 last_error     why it failed; "" when it did not
@@ -24,7 +25,7 @@ from hubrun_hub.joining.failed import Failed
 
 FOLDER = Path("/var/lib/hubrun")
 FILE = FOLDER / "backup.json"
-_FRESH: dict[str, Any] = {"last_ok": "", "last_try": "", "last_error": ""}
+_FRESH: dict[str, Any] = {"repository": "", "last_ok": "", "last_try": "", "last_error": ""}
 
 
 def read(file: Path = FILE) -> dict[str, Any]:
@@ -33,6 +34,12 @@ def read(file: Path = FILE) -> dict[str, Any]:
         return {**_FRESH, **json.loads(file.read_text())}
     except (OSError, ValueError, TypeError):
         return dict(_FRESH)
+
+
+def of(repository: str) -> dict[str, Any]:
+    """What is known of the backups in this repository; of another than the last one, that there is none."""
+    known = read()
+    return known if known["repository"] == repository else {**_FRESH, "repository": repository}
 
 
 def write(known: dict[str, Any], file: Path = FILE) -> None:
@@ -59,14 +66,17 @@ def days_since(at: str) -> float:
 
 
 @contextmanager
-def alone(folder: Path = FOLDER) -> Iterator[None]:
-    """One backup or restore at a time. Raises Failed where another goes on."""
+def alone(folder: Path = FOLDER, wait: bool = False) -> Iterator[None]:
+    """One backup or restore at a time. Where another goes on, wait for its end, or raise Failed."""
     folder.mkdir(mode=0o755, exist_ok=True)
     with open(folder / "backup.lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failed(
-                "another backup or restore goes on: see systemctl status hubrun-backup, and wait for its end"
-            ) from None
+            if not wait:
+                raise Failed(
+                    "another backup or restore goes on: see systemctl status hubrun-backup, and wait for its end"
+                ) from None
+            print("another backup or restore goes on; waiting for its end", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hubrun_hub.backup import databases, state, tree
+from hubrun_hub.backup import databases, site, state, tree
 from hubrun_hub.backup.repository import CREDENTIALS, EMPTY, NEXT_PASSWORD, PASSWORD, SSH, Repository, Settings
 from hubrun_hub.joining.failed import Failed
 
@@ -35,7 +35,7 @@ def run(repository: Repository) -> dict[str, Any]:
 
     Raises Failed, after the reason was kept.
     """
-    known = state.read() | {"last_try": state.now(), "last_error": "", "repository": repository.settings.repository}
+    known = state.of(repository.settings.repository) | {"last_try": state.now(), "last_error": ""}
     try:
         _run(repository, known)
     except (Failed, OSError, subprocess.SubprocessError) as error:
@@ -47,6 +47,8 @@ def run(repository: Repository) -> dict[str, Any]:
 
 
 def _run(repository: Repository, known: dict[str, Any]) -> None:
+    if site.noted().get("state") == site.BEGUN:
+        raise Failed("a restore of the whole site is half done, and what is here is none: run it once more, to its end")
     repository.restic("unlock", seconds=600)  # those whose process ended; others' stay (restic's own rule)
     folders = tree.homes()
     found = {name: measured(folder) for name, folder in (folders | _of_courses()).items()}

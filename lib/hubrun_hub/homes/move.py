@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .. import student_volume
-from . import btrfs, serve
-from .places import HomeError, Homes, driver_options, is_subvolume
+from . import btrfs, folders, serve
+from .places import HomeError, Homes, is_subvolume
 
 OLD = "jupyterhub-old-"
 # A home of many files, on a slow disk; one that takes longer is somebody's trap, and does not hold up the others.
@@ -25,7 +25,7 @@ _COPY = ("-aHAXS", "--numeric-ids", "--one-file-system", "--no-devices")
 def move(homes: Homes, limit: int) -> Iterator[str]:
     """Move everybody who can be moved; a line for each person. Raises HomeError when nobody can be."""
     homes.check_mounted()
-    for name, data in sorted(_plain_volumes().items()):
+    for name, data in sorted(folders.plain_volumes().items()):
         user = student_volume.user_of(name)
         failed = homes.moving(user).with_suffix(".failed")
         try:
@@ -71,10 +71,7 @@ def _switch(homes: Homes, user: str, data: Path) -> None:
         data.rename(_mountpoint(old))  # which is empty, or this fails
         data.mkdir()  # as Docker finds it missing otherwise
     _docker("volume", "rm", volume)
-    options = [
-        word for name, value in driver_options(homes.person(user)).items() for word in ("--opt", f"{name}={value}")
-    ]
-    _docker("volume", "create", *options, volume)
+    folders.make_volume(homes, user)
 
 
 def _docker(*words: str) -> str:
@@ -83,26 +80,6 @@ def _docker(*words: str) -> str:
 
 def _mountpoint(volume: str) -> Path:
     return Path(_docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume).strip())
-
-
-def _plain_volumes() -> dict[str, Path]:
-    """The volumes of people that are not on the disk of homes, with the folder of their files."""
-    names = [name for name in _docker("volume", "ls", "-q").split() if _is_persons(name)]
-    found = {}
-    for line in (
-        _docker("volume", "inspect", "--format", "{{.Name}} {{len .Options}} {{.Mountpoint}}", *names).splitlines()
-        if names
-        else ()
-    ):
-        name, options, folder = line.split(" ", 2)
-        if options == "0":
-            found[name] = Path(folder)
-    return found
-
-
-def _is_persons(volume: str) -> bool:
-    user = student_volume.user_of(volume)
-    return bool(user) and student_volume.volume(user) == volume
 
 
 def _in_use(volume: str) -> bool:

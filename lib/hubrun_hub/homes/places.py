@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import student_volume
+from ..joining.failed import Failed
 
 ROOT = Path("/srv/jupyterhub/homes")
 LOCKS = Path("/run/hubrun-homes")
@@ -23,7 +24,7 @@ FOLDERS = ("people", "snapshots", "moving", "work", "empty")
 _SUBVOLUME = 256
 
 
-class HomeError(Exception):
+class HomeError(Failed):
     """A home cannot be used, made, copied or removed; the text is one line for people."""
 
 

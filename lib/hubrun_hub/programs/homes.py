@@ -8,9 +8,9 @@ import socket
 import sys
 from datetime import datetime
 
-from hubrun_hub.homes import btrfs, move, snapshots
+from hubrun_hub.homes import move, snapshots
 from hubrun_hub.homes.places import SETTINGS, HomeError, Homes, limit_bytes
-from hubrun_hub.homes.serve import remove, serve
+from hubrun_hub.homes.serve import remove, serve, set_limits
 
 
 def main(what: str, *users: str) -> int:
@@ -26,9 +26,7 @@ def main(what: str, *users: str) -> int:
     if what == "hourly":
         print(*snapshots.take(homes, limit_bytes(), datetime.now()), sep="\n")
     if what == "limits":
-        for name in homes.names():
-            btrfs.set_limit(homes.root / "people" / name, limit_bytes())
-        (homes.root / "limit").write_text(f"{limit_bytes()}\n")
+        set_limits(homes, limit_bytes())
     if what == "remove":
         for user in users:
             with homes.alone(user, 20):
