@@ -1,4 +1,4 @@
-"""Removes a person, a course, or a consumer with its people; for runbook 15, run by root. Prints JSON.
+"""Removes a person, a course, or a consumer with its people; for runbook 15, run by root. Prints JSON, or what is wrong.
 
 look KIND NAME                what there is of it, what is to be typed as a yes, and whether it was begun or done
 archive NAME                  of a course: makes its archive
@@ -31,22 +31,11 @@ _MOUNTS, _ARCHIVED = Path("/run/hubrun-remove"), Path("/run/hubrun-archive")
 
 
 def main(command: str, *words: str) -> dict[str, Any]:
-    """Do what is asked; the answer, {"error": …} when it failed."""
-    try:
-        if command == "look":
-            return _look(*words)
-        with state.alone():
-            return _archive(*words) if command == "archive" else _do(*words)
-    except (
-        Failed,
-        HomeError,
-        OSError,
-        ValueError,
-        sqlite3.Error,
-        subprocess.SubprocessError,
-        *course.UNREADABLE,
-    ) as error:
-        return {"error": str(error), "nobody": isinstance(error, Nobody)}
+    """Do what is asked, and say what came of it. Raises Failed and what is caught below."""
+    if command == "look":
+        return _look(*words)
+    with state.alone():
+        return _archive(*words) if command == "archive" else _do(*words)
 
 
 def _look(kind: str, asked: str) -> dict[str, Any]:
@@ -173,4 +162,15 @@ def _is_healthy() -> bool:
 
 
 if __name__ == "__main__":
-    json.dump(main(*sys.argv[1:]), sys.stdout)
+    try:
+        json.dump(main(*sys.argv[1:]), sys.stdout)
+    except (
+        Failed,
+        HomeError,
+        OSError,
+        ValueError,
+        sqlite3.Error,
+        subprocess.SubprocessError,
+        *course.UNREADABLE,
+    ) as wrong:
+        sys.exit(str(wrong))
