@@ -115,5 +115,12 @@ def test_an_uninstall_that_is_killed_again_and_again_goes_on_and_students_files_
         interrupted += killed(machine, moments.uniform(2.0, 20.0), *both)
     ended(machine, f"seed {SEED}\n", *both)
     assert interrupted >= KILLS, f"seed {SEED}"
-    left = "find / -xdev -path /proc -prune -o '(' -iname '*jupyterhub*' -o -iname '*hubrun*' ')' -print; systemctl list-units --all --plain --no-legend 'jupyterhub*' 'hubrun*'; command -v docker nginx"
-    assert machine.run(f"{left}; true") == ""
+    # The account of admin_user stays.
+    left = "find / -xdev -path /proc -prune -o '(' -iname '*jupyterhub*' -o -iname '*hubrun*' ')' -print"
+    assert machine.run(left) == "/etc/sudoers.d/hubrun-admin\n"
+    assert (
+        machine.run(
+            "systemctl list-units --all --plain --no-legend 'jupyterhub*' 'hubrun*'; command -v docker nginx || true"
+        )
+        == ""
+    )

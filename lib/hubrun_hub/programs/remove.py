@@ -65,7 +65,7 @@ def _look(kind: str, asked: str) -> dict[str, Any]:
     return {
         "state": "there", "confirm": wanted.confirm, "name": wanted.name, "parts": parts,
         "archive": _about(archive) if archive and current else {},
-        "backups": receipt.backups(), "healthy": _is_healthy(),
+        "backups": receipt.backups(), "healthy": _hub_answers(),
     }  # fmt: skip
 
 
@@ -105,6 +105,7 @@ def _do(kind: str, asked: str, confirm: str, by: str) -> dict[str, Any]:
     for path in named:
         print(f"still named in {path!r}", file=sys.stderr)
     receipt.end(note, by, len(named))
+    _hub_answers(60)  # as it starts again: what comes next is a test of it
     return dict(receipt.of(note["asked"]) or {})
 
 
@@ -156,8 +157,10 @@ def _tree_of(name: str, source: Path) -> Path:
     return tree.put_together({f"{name}/files": source}, root=_ARCHIVED)
 
 
-def _is_healthy() -> bool:
-    command = ["curl", "-fsS", "-o", "/dev/null", "-m", "10", "http://127.0.0.1:8000/hub/api"]
+def _hub_answers(waits: int = 0) -> bool:
+    """Whether the hub answers, within about so many seconds."""
+    again = ["--retry", str(waits), "--retry-delay", "1", "--retry-all-errors"]
+    command = ["curl", "-fsS", "-o", "/dev/null", "-m", "10", *again, "http://127.0.0.1:8000/hub/api"]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
