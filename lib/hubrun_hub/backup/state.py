@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -59,14 +60,19 @@ def days_since(at: str) -> float:
 
 
 @contextmanager
-def alone(folder: Path = FOLDER) -> Iterator[None]:
-    """One backup or restore at a time. Raises Failed where another goes on."""
+def alone(seconds: float = 0, folder: Path = FOLDER) -> Iterator[None]:
+    """One backup, restore or removal at a time. Raises Failed where another goes on for longer than `seconds`."""
     folder.mkdir(mode=0o755, exist_ok=True)
+    deadline = time.monotonic() + seconds
     with open(folder / "backup.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Failed(
-                "another backup or restore goes on: see systemctl status hubrun-backup, and wait for its end"
-            ) from None
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise Failed(
+                        "another backup or restore goes on (or a removal): see systemctl status hubrun-backup, and wait for its end"
+                    ) from None
+                time.sleep(0.5)
         yield

@@ -29,12 +29,15 @@ from hubrun_hub.removing.whose import PLACES, Nobody, Wanted, find
 _NAMED_IN = ("/etc", str(PLACES.hub.parent), str(KEPT), str(PLACES.courses))
 _MOUNTS, _ARCHIVED = Path("/run/hubrun-remove"), Path("/run/hubrun-archive")
 
+_GOES_ON_S = 600
+
 
 def main(command: str, *words: str) -> dict[str, Any]:
     """Do what is asked, and say what came of it. Raises Failed and what is caught below."""
     if command == "look":
         return _look(*words)
-    with state.alone():
+    # One whose connection was lost goes on by itself: whoever carries it on waits for it.
+    with state.alone(_GOES_ON_S if receipt.begun() else 0):
         return _archive(*words) if command == "archive" else _do(*words)
 
 
@@ -46,13 +49,8 @@ def _look(kind: str, asked: str) -> dict[str, Any]:
                 f"the removal of the {begun['kind']} {begun['name']} is half done: finish it first, with its name"
             )
         wanted = receipt.wanted_of(begun)
-        return {
-            "state": "begun",
-            "confirm": wanted.confirm,
-            "name": wanted.name,
-            "parts": begun["parts"],
-            "archive": {},
-        }
+        about = {"confirm": wanted.confirm, "name": wanted.name, "parts": begun["parts"]}
+        return {"state": "begun", **about, "archive": {}}
     try:
         wanted = find(kind, asked)
     except Nobody as error:

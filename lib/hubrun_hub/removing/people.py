@@ -222,18 +222,8 @@ def left(wanted: Wanted, folders: Iterable[str]) -> list[str]:
     there = [folder for folder in folders if Path(folder).exists()]
     patterns = "\n".join(word for word in words if word and "\n" not in word)
     # It opens no device or pipe, and follows no link: grep(1), -D and -r.
-    command = [
-        "grep",
-        "-rlawiF",
-        "-D",
-        "skip",
-        "--exclude=removing.json",
-        f"--exclude-dir={TRASH}",
-        "-f",
-        "-",
-        "--",
-        *there,
-    ]
+    excluded = ("--exclude=removing.json", f"--exclude-dir={TRASH}")
+    command = ["grep", "-rlawiF", "-D", "skip", *excluded, "-f", "-", "--", *there]
     try:
         done = subprocess.run(
             command, input=patterns, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False
