@@ -110,8 +110,9 @@ server.ensure(*uninstalling.files(server))
 # By hand: `sudo apt-get purge nginx certbot …`, `sudo apt-get autoremove --purge`
 
 # %%
-server.ensure(*uninstalling.packages(server))
-server.ensure(*uninstalling.note(server))
+server.ensure(*uninstalling.docker(server))
+server.ensure(*uninstalling.packages(site))
+server.ensure(*uninstalling.leftovers(server))
 
 # %% [markdown]
 # ## What stays

@@ -39,6 +39,7 @@ exec sleep 1000000
 _DOCKER = """#!/bin/sh
 case "$1 $2" in
     info*) echo /srv/docker;;
+    "image ls") ;;
     "volume ls") ls /srv/docker/volumes;;
     "volume create") install -d -o 1000 -g 100 "/srv/docker/volumes/$3/_data";;
     "volume rm") rm -rf "/srv/docker/volumes/$3";;

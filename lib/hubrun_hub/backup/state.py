@@ -15,6 +15,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -66,17 +68,22 @@ def days_since(at: str) -> float:
 
 
 @contextmanager
-def alone(folder: Path = FOLDER, wait: bool = False) -> Iterator[None]:
-    """One backup or restore at a time. Where another goes on, wait for its end, or raise Failed."""
+def alone(seconds: float = 0, folder: Path = FOLDER) -> Iterator[None]:
+    """One backup, restore or removal at a time. Raises Failed where another goes on for longer than `seconds`."""
     folder.mkdir(mode=0o755, exist_ok=True)
+    deadline, said = time.monotonic() + seconds, False
     with open(folder / "backup.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise Failed(
-                    "another backup or restore goes on: see systemctl status hubrun-backup, and wait for its end"
-                ) from None
-            print("another backup or restore goes on; waiting for its end", flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise Failed(
+                        "another backup or restore goes on (or a removal): see systemctl status hubrun-backup, and wait for its end"
+                    ) from None
+                if not said:
+                    print("another backup or restore goes on (or a removal); waiting for its end", file=sys.stderr, flush=True)
+                said = True
+                time.sleep(0.5)
         yield

@@ -42,7 +42,7 @@ def main(command: str = "", *words: str) -> str:
     if command == "find":
         return _given_back(kept, command, *words)
     # Whoever began it has lost their connection, mostly, and waits for its end; the nightly one comes again.
-    with state.alone(wait=command != "run"):
+    with state.alone(0 if command == "run" else float("inf")):
         if command == "make":
             kept.make()
             return "made"

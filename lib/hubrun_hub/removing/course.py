@@ -179,22 +179,12 @@ def _in_archive(found: Path, folder: str) -> dict[str, Entry]:
 def _on_disk(live: Path) -> Iterator[tuple[str, float, Entry]]:
     """Path below `live`, when it changed last (s since 1970), and what it is; without digests."""
     command = ["find", str(live), "-mindepth", "1", "-xdev", "-printf", "%y %C@ %s %l\\0%P\\0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout
-        for about, path in _pairs(process.stdout):
-            kind, changed, size, link = about.split(" ", 3)
-            if kind != "s":  # a socket, of a program that has ended: tar leaves it out
-                entry = Entry("f", int(size)) if kind == "f" else Entry(kind if kind in "dl" else "other", what=link)
-                yield path, float(changed), entry
-
-
-def _pairs(stream: IO[bytes]) -> Iterator[tuple[str, str]]:
-    rest, words = b"", []
-    while part := stream.read(1 << 16):
-        *whole, rest = (rest + part).split(b"\0")
-        words += [os.fsdecode(each) for each in whole]
-        while len(words) >= 2:
-            yield words.pop(0), words.pop(0)
+    words = map(os.fsdecode, subprocess.run(command, capture_output=True, check=False).stdout.split(b"\0"))
+    for about, path in zip(words, words, strict=False):
+        kind, changed, size, link = about.split(" ", 3)
+        if kind != "s":  # a socket, of a program that has ended: tar leaves it out
+            entry = Entry("f", int(size)) if kind == "f" else Entry(kind if kind in "dl" else "other", what=link)
+            yield path, float(changed), entry
 
 
 def _digest_below(top: Path, path: str) -> str:

@@ -9,8 +9,9 @@ import sqlite3
 import subprocess
 import uuid
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from hubrun_hub import student_volume
 from hubrun_hub.backup import state, tree
@@ -25,6 +26,8 @@ from hubrun_hub.removing.whose import Wanted
 
 # A database of the whole site, on a slow disk.
 _SECONDS = 600
+_GATE = Path("/run/nginx-jupyterhub-gate")
+_CONTAINERS = Path("/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db")
 # Of the hub's databases, and those beside them (lti/people_file.py, full_names.py, nonces.py): table → what goes with a user,
 # in this order. What else the hub has of a user goes by its own rule ON DELETE CASCADE.
 _SPAWNERS = "SELECT {} FROM spawners JOIN users ON users.id = user_id WHERE users.name = ?"
@@ -192,15 +195,26 @@ def _forget_figures(users: Iterable[str], folder: Path = KEPT) -> None:
 
 
 def overwrite_names(users: Iterable[str], tries: int = 40) -> None:
-    """Docker's list of volumes keeps removed names in its free pages (bbolt) until they are used again: use them."""
-    file = Path(tree.docker("info", "--format", "{{.DockerRootDir}}").strip(), "volumes", "metadata.db")
-    names = "|".join(re.escape(student_volume.escaped(user)) for user in users)
-    named = re.compile(f"jupyterhub-(user|old)-({names})(?![a-z0-9-])".encode())
-    for number in range(tries):
-        if not file.exists() or not named.search(file.read_bytes()):
+    """What nginx remembers of people for ten minutes goes (nginx-gate.conf.j2). Docker's and containerd's lists keep removed
+    names in their free pages (bbolt) until these are used again: use them."""
+    names = {name for user in users for name in (user, quote(user, safe="@~"), student_volume.escaped(user))}
+    for remembered in _GATE.glob("*"):
+        with suppress(FileNotFoundError):  # its time was over
+            if any(f" {name}/".encode() in remembered.read_bytes() for name in names):
+                remembered.unlink()
+    pattern = rf"(jupyterhub-(user|old)-|JUPYTERHUB_USER=|/user/)({'|'.join(map(re.escape, names))})(?![a-z0-9-])"
+    named = re.compile(pattern.encode())
+    listed = Path(tree.docker("info", "--format", "{{.DockerRootDir}}").strip(), "volumes", "metadata.db")
+    image = tree.docker("image", "ls", "-q", "--filter", "label=hubrun.context").split()[:1]
+    tree.docker("volume", "rm", "-f", "hubrun-overwrite")  # of a run that was killed
+    for _ in range(tries if names else 0):
+        if listed.exists() and named.search(listed.read_bytes()):
+            tree.docker("volume", "create", "hubrun-overwrite")
+            tree.docker("volume", "rm", "hubrun-overwrite")
+        elif image and _CONTAINERS.exists() and named.search(_CONTAINERS.read_bytes()):
+            tree.docker("run", "--rm", "--network=none", "--entrypoint=true", *image)
+        else:
             return
-        tree.docker("volume", "create", f"hubrun-overwrite-{number:04}")
-        tree.docker("volume", "rm", f"hubrun-overwrite-{number:04}")
 
 
 def left(wanted: Wanted, folders: Iterable[str]) -> list[str]:
@@ -209,18 +223,8 @@ def left(wanted: Wanted, folders: Iterable[str]) -> list[str]:
     there = [folder for folder in folders if Path(folder).exists()]
     patterns = "\n".join(word for word in words if word and "\n" not in word)
     # It opens no device or pipe, and follows no link: grep(1), -D and -r.
-    command = [
-        "grep",
-        "-rlawiF",
-        "-D",
-        "skip",
-        "--exclude=removing.json",
-        f"--exclude-dir={TRASH}",
-        "-f",
-        "-",
-        "--",
-        *there,
-    ]
+    excluded = ("--exclude=removing.json", f"--exclude-dir={TRASH}")
+    command = ["grep", "-rlawiF", "-D", "skip", *excluded, "-f", "-", "--", *there]
     try:
         done = subprocess.run(
             command, input=patterns, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False

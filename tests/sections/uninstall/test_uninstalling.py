@@ -63,8 +63,9 @@ def everything() -> list[Resource]:
         *uninstalling.service(whole.site),
         *uninstalling.software(whole.site),
         *uninstalling.files(whole),
-        *uninstalling.packages(whole),
-        *uninstalling.note(whole),
+        *uninstalling.docker(whole),
+        *uninstalling.packages(whole.site),
+        *uninstalling.leftovers(whole),
     ]
 
 
@@ -100,15 +101,16 @@ class TestYes:
     def test_files_stay_without_the_second(self) -> None:
         one = server(uninstall_confirm="hub.example.edu")
         yes.show(one)
-        assert uninstalling.files(one) == [] and uninstalling.note(one) == []
-        assert not any("Docker of" in each.label for each in uninstalling.packages(one))
+        assert uninstalling.files(one) == [] and uninstalling.docker(one) == []
+        assert "no notes of hubrun" not in {each.label for each in uninstalling.leftovers(one)}
 
     def test_the_second_counts_on_when_half_of_the_files_are_gone(self) -> None:
         assert uninstalling.files(server("people=1\ngiven=3\nstate=there\n", uninstall_files="3"))
         assert not uninstalling.files(server("people=1\ngiven=\nstate=there\n", uninstall_files="3"))
 
     def test_where_no_file_is_left_it_takes_none(self) -> None:
-        assert uninstalling.note(server("people=0\ngiven=\n", uninstall_confirm="hub.example.edu"))
+        nobody = server("people=0\ngiven=\n", uninstall_confirm="hub.example.edu")
+        assert "no notes of hubrun" in {each.label for each in uninstalling.leftovers(nobody)}
 
 
 def test_every_package_that_hubrun_installs_is_known_to_the_uninstall() -> None:

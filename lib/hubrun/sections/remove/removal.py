@@ -7,6 +7,7 @@ from typing import Any
 
 from hubrun.desired.cards import Card, ProgressLine, Row
 from hubrun.desired.checks import Test
+from hubrun.desired.diagnosis import last_line
 from hubrun.desired.resource import Resource
 from hubrun.desired.server import Server
 from hubrun.errors import BadInput
@@ -107,9 +108,8 @@ def tests(site: Site) -> list[Test]:
 def _seen(server: Server) -> dict[str, Any]:
     found = server.probe(look(*asked(server.site)))[0]
     seen = answer(found.stdout)
-    if "error" in seen or not seen:
-        what = seen.get("error", "the server does not say what there is")
-        raise BadInput(what, server.site.host, detail=found.stderr)
+    if found.exit_code or not seen:
+        raise BadInput(last_line(found.stderr) or "the server does not say what there is", server.site.host)
     return seen
 
 

@@ -132,7 +132,7 @@ unneeded() { (
 alone() { ! command -v docker > /dev/null || { docker version > /dev/null && [ -z "$(
     docker ps -a --format '{{.Names}}' | grep -vE '^(jupyter-|hubrun-image$)'; docker volume ls -q | grep -vE 'VOLUME')" ]; }; }
 """.replace("VOLUME", _VOLUME)
-_DOCKER_FOLDERS = "/var/lib/docker /var/lib/containerd /etc/docker"
+_DOCKER_FOLDERS = "/var/lib/docker /var/lib/containerd /etc/docker /etc/cni /opt/containerd"
 DOCKER_LOOK = (
     f'command -v dockerd > /dev/null || for each in {_DOCKER_FOLDERS}; do ! came "path $each" || paths $each; done\n'
 )
@@ -141,10 +141,20 @@ for each in {_DOCKER_FOLDERS}; do ! came "path $each" || rm -rf --one-file-syste
 ! came 'group docker' || groupdel docker 2> /dev/null || true
 ip link delete docker0 2> /dev/null || true
 """
+# What uv and npm downloaded, and apt.
+CACHES = """
+for each in /root/.cache/uv /root/.npm; do ! came "path $each" || paths $each; done
+find /var/cache/apt/archives -maxdepth 1 -name '*.deb' -printf 'there %p\\n'
+"""
+NO_CACHES = """
+for each in /root/.cache/uv /root/.npm; do ! came "path $each" || rm -rf --one-file-system $each; done
+apt-get clean
+"""
+# No file is in them; but for a page that nginx's package leaves.
 EMPTY = """
-empty() { for each in /etc/systemd/journald.conf.d /etc/systemd/system/*.d /var/www/html /var/www /etc/docker /etc/apt/keyrings /srv/jupyterhub; do
+empty() { for each in /etc/systemd/journald.conf.d /etc/systemd/system/*.d /var/www /etc/docker /etc/apt/keyrings /srv/jupyterhub /root/.cache; do
     case $each in /etc/systemd/system/*) ours=yes;; *) came "path $each" && ours=yes || ours=;; esac
-    [ -z "$ours" ] || [ ! -d "$each" ] || [ -n "$(ls -A "$each")" ] || echo "$each"
+    [ -z "$ours" ] || [ ! -d "$each" ] || [ -n "$(find "$each" ! -type d ! -name index.nginx-debian.html -print -quit)" ] || echo "$each"
 done; }
 """
 # Whatever has a name of ours.
