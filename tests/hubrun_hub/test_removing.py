@@ -261,6 +261,18 @@ open('deep', 'w').write('by ada')" """
         assert site.shell("cat /srv/outside/ada/keep.txt") == "somebody else's"
         assert site.shell(f"ls {_COURSE}/inbound") == "bob\n"
 
+    def test_what_others_hand_in_does_not_keep_it_from_being_looked_who_names_them(self, site: Site) -> None:
+        site.write(f"{_COURSE}/inbound/bob/z.txt", "with ada", STUDENT)
+        site.shell(f"truncate -s 8T {_COURSE}/inbound/bob/a")
+        # As on a server that has no more; what grep keeps of a line is its memory.
+        site.tool("grep", 'ulimit -v 400000; exec /usr/bin/grep "$@"')
+        assert site.remove("do", "person", "user=ada", "ada", "op")["named_in"] == 1
+
+    def test_whatever_takes_too_long_to_look_through_the_removal_ends(self, site: Site) -> None:
+        site.tool("timeout", 'exec /usr/bin/timeout 1 sh -c "sleep 9"')
+        assert site.remove("do", "person", "user=ada", "ada", "op")["named_in"] is None
+        assert site.remove("look", "person", "user=bob")["state"] == "there"
+
     def test_a_gradebook_that_would_run_programs_is_refused_and_the_person_is_still_known(self, site: Site) -> None:
         site.database(
             f"{_COURSE}/course/gradebook.db",

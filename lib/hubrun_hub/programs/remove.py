@@ -100,9 +100,9 @@ def _do(kind: str, asked: str, confirm: str, by: str) -> dict[str, Any]:
     people.empty_trash(_courses())
     people.overwrite_names(wanted.users if kind != "course" else ())
     named = [] if kind == "course" else people.left(wanted, _NAMED_IN)
-    for path in named:
+    for path in named or ():
         print(f"still named in {path!r}", file=sys.stderr)
-    receipt.end(note, by, len(named))
+    receipt.end(note, by, None if named is None else len(named))
     _hub_answers(60)  # as it starts again: what comes next is a test of it
     return dict(receipt.of(note["asked"]) or {})
 

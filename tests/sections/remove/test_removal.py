@@ -117,6 +117,8 @@ def test_with_a_yes_it_is_planned_with_all_that_goes_and_once_it_is_done_there_i
     assert gone.plan(json.dumps(done)) == []
     removal.show(server(done, remove_person="ada"))
     removal.show_receipt(server(done, remove_person="ada", remove_confirm="ada"))
+    unknown = {"state": "done", "receipt": {**RECEIPT, "named_in": None}}
+    removal.show_receipt(server(unknown, remove_person="ada", remove_confirm="ada"))
     assert len(removal.removed(server(done, remove_person="ada"))) == 1
 
 

@@ -117,7 +117,9 @@ def _receipt(receipt: dict[str, Any]) -> list[Row]:
     rows = [Row(f"removed: {part['what']} ({part['where']})", size(part)) for part in receipt["removed"]]
     rows += [Row("when, and by whom", f"{receipt['at']}, {receipt['by']}"), Row("backups have it", receipt["backups"])]
     rows += [Row("logs name the hub's user", receipt["logs"])]
-    if receipt["named_in"]:
+    if receipt["named_in"] is None:
+        rows += [Row("files of others that name them", "not known: somebody has too many files in a course")]
+    elif receipt["named_in"]:
         rows += [Row("files of others that name them", f"{receipt['named_in']}, which the log of the removal lists")]
     return rows + (_file(receipt["archive"]) if receipt["archive"] else [])
 
