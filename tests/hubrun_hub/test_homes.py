@@ -27,6 +27,7 @@ from hubrun_hub.docker_filter.homes import HomesAway, home, remove_home
 from hubrun_hub.homes import btrfs, folders, move, serve, snapshots
 from hubrun_hub.homes.places import HomeError, Homes, driver_options, is_subvolume, limit_bytes
 from hubrun_hub.joining import homes as joining
+from hubrun_hub.programs import homes as homes_program
 from hubrun_hub.removing import people as removing
 
 MB = 2**20
@@ -531,6 +532,29 @@ def test_one_who_cannot_be_moved_holds_up_nobody(
     assert (homes.root / "moving/ada.failed").exists() and not (homes.root / "moving/ben.failed").exists()
     assert list(move.move(homes, 50 * MB)) == ["ada: moved"]
     assert not (homes.root / "moving/ada.failed").exists()
+
+
+@real
+def test_a_home_of_nothing_but_holes_is_not_read_and_no_room_to_say_so_holds_up_nobody(
+    homes: Homes, volumes: Volumes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(move, "_COPY_S", 5)
+    os.truncate(os.open(volumes.add("ada") / "huge", os.O_CREAT | os.O_WRONLY), 8 << 40)
+    (volumes.add("ben") / "note").write_text("x")
+    (homes.root / "moving/ada.failed").mkdir()  # as little can be written there as on a full disk
+    assert list(move.move(homes, 50 * MB)) == [
+        "ada: not moved: its files say that they have 8192 GB, and have 0", "ben: moved",
+    ]  # fmt: skip
+
+
+def test_each_hour_snapshots_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    came: list[str] = []
+    monkeypatch.setattr(homes_program.Homes, "check_mounted", lambda homes: None)
+    monkeypatch.setattr(homes_program, "limit_bytes", lambda: 1)
+    monkeypatch.setattr(snapshots, "take", lambda *_: came.append("taken") or [])
+    monkeypatch.setattr(move, "move", lambda *_: came.append("moved") or [])
+    assert homes_program.main("hourly") == 0
+    assert came == ["taken", "moved"]
 
 
 @real
