@@ -96,3 +96,24 @@ def test_a_pipe_in_the_place_of_a_file_that_was_handed_in_ends_no_restore(server
     server.backup("run")
     server.shell(f"cd {COURSE}/inbound/ada; rm task.ipynb; mkfifo task.ipynb")
     server.backup("restore", "site", "latest", "over")
+
+
+def test_holes_that_come_back_as_zeros_do_not_fill_the_disk(server: BackupServer) -> None:
+    home = server.home("eve")
+    server.shell(
+        f"mount -t tmpfs -o size=30m,mode=777 tmpfs {home}; truncate -s 40M {home}/huge; echo x > {home}/small"
+    )
+    server.backup("run")
+    assert "it takes 40 MB, and the disk has" in server.backup("restore", "person", "eve", "latest", fails=True)
+    assert server.shell(f"ls {home}") == "huge\nsmall\n"
+    server.backup("restore", "person", "eve", "latest", "small")
+
+
+def test_a_home_of_more_files_than_the_disk_can_take_is_not_restored_for_a_test(server: BackupServer) -> None:
+    server.shell(
+        f"rm -rf {server.home('ada')}/* {server.home('bob-2eb')}/* {server.home('ada')}/.config {server.home('bob-2eb')}/.config"
+    )
+    server.shell(f"cd {server.home('eve')}; echo x > x; touch $(seq 300)")
+    server.shell("mount -t tmpfs -o nr_inodes=400 tmpfs /var/lib/hubrun")
+    server.backup("run")
+    assert server.state["test_restore"]["home"] == ""  # type: ignore[index]

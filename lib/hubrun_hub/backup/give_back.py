@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -85,15 +86,17 @@ def find(repository: Repository, folder: str, which: str, name: str) -> Wanted:
 
 def is_there(wanted: Wanted, source: str) -> bool:
     """Whether it was given back already. No link on the way is followed."""
-    folder = (
-        Path(source)
-        if source.startswith("/")
-        else tree.homes().get(student_volume.escaped(student_volume.user_of(source)))
-    )
+    folder = _folder(source)
     if not folder or not folder.is_dir():
         return False
     top = tree.put_together({"homes/one": folder})
     return os.path.lexists(top / "homes/one" / wanted.into)
+
+
+def _folder(source: str) -> Path | None:
+    if source.startswith("/"):
+        return Path(source)
+    return tree.homes().get(student_volume.escaped(student_volume.user_of(source)))
 
 
 def give_back(repository: Repository, wanted: Wanted, source: str) -> None:
@@ -111,6 +114,12 @@ def give_back(repository: Repository, wanted: Wanted, source: str) -> None:
 
 
 def _give_back(repository: Repository, wanted: Wanted, source: str, part: str, image: str) -> None:
+    # What were holes comes back as zeros: a home that is small on the disk may fill it for everybody.
+    size = repository.size(wanted.snapshot.id, wanted.path)
+    where = _folder(source) or Path(tree.docker("info", "--format", "{{.DockerRootDir}}").strip())
+    free = shutil.disk_usage(where).free
+    if size > free * 0.9:
+        raise Failed(f"it takes {size >> 20} MB, and the disk has {free >> 20} MB left: nothing was restored")
     with repository.dump(wanted.snapshot.id, wanted.path) as dump:
         assert dump.stdout and dump.stderr
         depth = len(PurePosixPath(wanted.path).parts) - 1

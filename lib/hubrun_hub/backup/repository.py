@@ -192,7 +192,20 @@ class Repository:
         """What is at `path` in the backup itself, whatever number of things is in it. Raises Failed."""
         return next(iter(self._nodes(snapshot, path, lambda node: node["path"] == path)), None)
 
-    def _nodes(self, snapshot: str, path: str, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    def size(self, snapshot: str, path: str) -> int:
+        """How many bytes a file, or all files below a folder, have in the backup. Raises Failed."""
+        sizes = [0]
+
+        def add(node: dict[str, Any]) -> bool:
+            sizes[0] += node.get("size", 0)
+            return False
+
+        self._nodes(snapshot, path, add, "--recursive")
+        return sizes[0]
+
+    def _nodes(
+        self, snapshot: str, path: str, wanted: Callable[[dict[str, Any]], bool], *options: str
+    ) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
 
         def line(text: str) -> None:
@@ -200,7 +213,7 @@ class Repository:
             if node.get("struct_type") == "node" and wanted(node):
                 found.append(node)
 
-        self.restic("ls", "--json", snapshot, path, seconds=600, line=line)
+        self.restic("ls", "--json", *options, snapshot, path, seconds=600, line=line)
         return found
 
     def reason(self, text: str) -> str:

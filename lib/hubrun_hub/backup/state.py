@@ -83,7 +83,11 @@ def alone(seconds: float = 0, folder: Path = FOLDER) -> Iterator[None]:
                         "another backup or restore goes on (or a removal): see systemctl status hubrun-backup, and wait for its end"
                     ) from None
                 if not said:
-                    print("another backup or restore goes on (or a removal); waiting for its end", file=sys.stderr, flush=True)
+                    print(
+                        "another backup or restore goes on (or a removal); waiting for its end",
+                        file=sys.stderr,
+                        flush=True,
+                    )
                 said = True
                 time.sleep(0.5)
         yield
