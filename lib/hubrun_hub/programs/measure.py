@@ -12,5 +12,5 @@ from hubrun_hub.homes.folders import folders
 from hubrun_hub.watching import kept, updates, usage
 
 if __name__ == "__main__":
+    kept.write("updates", updates.count())  # first: nobody's files can keep it from being known
     kept.write("usage", usage.measure(Path(sys.argv[1]), folders()))
-    kept.write("updates", updates.count())
