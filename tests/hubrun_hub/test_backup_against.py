@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from backup_server import STUDENT, BackupServer, a_site, backup_server
+from hubrun_hub.backup import databases
+from hubrun_hub.joining.confined import as_owner
 
 pytestmark = [
     pytest.mark.slow,
@@ -49,19 +53,21 @@ def test_what_an_instructor_calls_like_a_copy_of_a_database_ends_no_restore(
         assert fresh.rows(f"{COURSE}/course/gradebook.db", "SELECT score FROM grade") == [(9.5,)]
 
 
-def test_a_gradebook_that_could_not_be_copied_comes_back_as_it_was(server: BackupServer, tmp_path: Path) -> None:
-    book = f"{COURSE}/course/gradebook.db"
-    hold = "import sqlite3, sys, time\ndb = sqlite3.connect(sys.argv[1], isolation_level=None)\ndb.execute('BEGIN EXCLUSIVE')\nprint(1, flush=True)\ntime.sleep(100)"
-    with subprocess.Popen(server.command("python3", "-c", hold, book), stdout=subprocess.PIPE) as holder:
-        assert holder.stdout and holder.stdout.readline()
-        try:
-            server.backup("run")
-        finally:
-            holder.kill()
-    assert "locked" in str(server.state["gradebooks"])
-    with backup_server(tmp_path, server.repository) as fresh:
-        fresh.backup("restore", "site", "latest")
-        assert fresh.rows(book, "SELECT score FROM grade") == [(9.5,)]
+def test_a_gradebook_that_could_not_be_copied_comes_back_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(as_owner.__kwdefaults__, "seconds", 2)
+    book = tmp_path / "gradebook.db"
+    with closing(sqlite3.connect(book, isolation_level=None)) as db:
+        db.executescript("CREATE TABLE grade (score); INSERT INTO grade VALUES (9.5)")
+        os.chown(tmp_path, STUDENT, STUDENT)
+        os.chown(book, STUDENT, STUDENT)
+        db.execute("BEGIN EXCLUSIVE")
+        assert list(databases.copy([book])) == [book]
+    assert os.listdir(tmp_path) == ["gradebook.db"]  # what is backed up
+    assert databases.put_back([book]) == {}
+    with closing(sqlite3.connect(book)) as db:
+        assert db.execute("SELECT score FROM grade").fetchall() == [(9.5,)]
 
 
 def test_a_name_that_reads_like_an_error_of_the_servers_own_files_ends_no_restore(server: BackupServer) -> None:

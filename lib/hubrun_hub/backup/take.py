@@ -90,7 +90,7 @@ class Size(NamedTuple):
 
     read: int
     disk: int
-    count: int
+    files: int
 
 
 def measured(folder: Path) -> Size:
@@ -191,7 +191,7 @@ def _test_restore(
     left = os.statvfs(state.FOLDER)
     # btrfs has no number of files, and says 0 of 0.
     most = min(_TESTED_FILES, left.f_favail // 2) if left.f_files else _TESTED_FILES
-    fitting = [name for name, size in sizes.items() if 0 < size.read <= room and size.count <= most]
+    fitting = [name for name, size in sizes.items() if 0 < size.read <= room and size.files <= most]
     if not fitting:
         return {"home": "", "files": 0}
     name = random.choice(fitting)
