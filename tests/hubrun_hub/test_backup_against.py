@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from backup_server import STUDENT, BackupServer, a_site, backup_server
-from hubrun_hub.backup import databases
+from hubrun_hub.backup import access, databases
+from hubrun_hub.backup.repository import READY, Repository, load
 from hubrun_hub.joining.confined import as_owner
 
 pytestmark = [
@@ -123,3 +125,18 @@ def test_a_home_of_more_files_than_the_disk_can_take_is_not_restored_for_a_test(
     server.shell("mount -t tmpfs -o nr_inodes=400 tmpfs /var/lib/hubrun")
     server.backup("run")
     assert server.state["test_restore"]["home"] == ""  # type: ignore[index]
+
+
+def test_a_password_that_was_made_for_a_new_repository_survives_a_kill(tmp_path: Path) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    settings = {"site": "bio", "repository": str(tmp_path / "new"), "image": "students", "hub_user": "hub"}
+    given = json.dumps({"backup.json": json.dumps(settings)})
+    child = os.fork()
+    if child == 0:
+        os.replace = lambda *_: os._exit(9)  # type: ignore[assignment]
+        access.accept(given, True, folder)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    access.accept(given, True, folder)
+    assert Repository(load(folder), folder).look() == READY and not (folder / "backup-tried").exists()

@@ -8,6 +8,7 @@ import secrets
 import shutil
 from pathlib import Path
 
+from hubrun_hub.backup.password import write
 from hubrun_hub.backup.repository import CREDENTIALS, FOLDER, PASSWORD, READY, WRONG_PASSWORD, Repository, load
 from hubrun_hub.joining.failed import Failed
 
@@ -23,18 +24,18 @@ def accept(given: str, new: bool, folder: Path = FOLDER) -> None:
     new: where there is nothing yet, the repository is made.
     """
     tried = folder / "backup-tried"
-    shutil.rmtree(tried, ignore_errors=True)
-    tried.mkdir(mode=0o700)
+    # With that of a run that was killed there may be a repository by now.
+    left = (tried / PASSWORD.name).read_text() if (tried / PASSWORD.name).exists() else ""
+    tried.mkdir(mode=0o700, exist_ok=True)
     try:
         texts = {name: (folder / name).read_text() for name in _FILES if (folder / name).exists()} | json.loads(given)
         made = PASSWORD.name not in texts
-        texts.setdefault(PASSWORD.name, f"RESTIC_PASSWORD={secrets.token_hex(32)}\n")
+        texts.setdefault(PASSWORD.name, left or f"RESTIC_PASSWORD={secrets.token_hex(32)}\n")
         for name in _FILES:
-            if name in texts:
-                with os.fdopen(os.open(tried / name, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-                    file.write(texts[name])
-                    file.flush()
-                    os.fsync(file.fileno())
+            if name not in texts:
+                (tried / name).unlink(missing_ok=True)
+            else:
+                write(tried / name, texts[name])
         settings = load(tried)
         try:
             if Repository(settings, tried).look(new) != READY:
