@@ -109,6 +109,6 @@ def test_the_time_zone_is_the_servers_and_the_containers(installed: Installed) -
         "time zone Europe/Zurich",
         "apt-daily-upgrade.timer run at *-*-* 03:00:00",
         "00-hubrun",
-        "40-docker.py",
+        "docker-filter.json",
     ):
         assert says in plan.output, says
