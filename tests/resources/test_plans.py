@@ -134,7 +134,7 @@ Plan = tuple[Resource, str, list[tuple[str, ...]]]
 PLANS: dict[str, Plan] = {
     # -- a start of the image
     "an image that was started since anything changed": (STARTED, "digest=ab\nproven=ab", []),
-    "an image that was never started": (STARTED, "digest=ab\nproven=", [("start a student's server once, as a launch does", "if ! try-start", "docker volume rm home-of-tester", "grep -F tester", "> /etc/started")]),
+    "an image that was never started": (STARTED, "digest=ab\nproven=", [("start a student's server once, as a launch does", "if ! said=$(try-start 2>&1)", "docker volume rm home-of-tester", "grep -F tester", "stamp=/etc/started")]),
     "an image or a configuration that is another": (STARTED, "digest=ab\nproven=cd", [("start a student's server once, as a launch does",)]),
     # -- packages
     "packages that are there": (Packages("curl", "gpg"), "curl installed\ngpg installed\n", []),
@@ -1479,7 +1479,7 @@ def test_a_start_is_proven_once_and_again_when_something_changed(machine: Machin
     with pytest.raises(Refused) as refused:
         machine.ensure(started)
     said = str(refused.value.args[1])
-    assert "Your server ended at once." in said and "  tester: start.sh: no such file" in said
+    assert said.endswith("Spawn failed: Your server ended at once.\n") and "  tester: start.sh: no such file" in said
     assert "302" not in said and "else" not in said
     assert log.read_text().endswith("image rm class:candidate\n"), "what failed is no candidate any more"
     machine.program("try-start", "true")

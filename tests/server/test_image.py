@@ -81,7 +81,7 @@ def test_an_image_that_does_not_work_never_counts(machine: Machine, kind: str) -
     machine.run(f"docker build -t broken:{kind} - > /dev/null", data=f"FROM {base}\n{lines}\n".encode(), seconds=120)
     before = current(machine)
     ended = image(machine, "--set", f"base_image=broken:{kind}")
-    assert ended.code == 1 and says in ended.output, ended.tail
+    assert ended.code == 1 and says in ended.error, ended.tail
     assert current(machine) == before
     assert "candidate" not in tags(machine)
     with logged_in(machine) as browser:
