@@ -172,7 +172,7 @@ def test_a_certificate_of_ones_own(machine: Machine) -> None:
 def test_the_password_of_the_backups(machine: Machine) -> None:
     to, pair = ("--set", f"backup_to={REPOSITORY}"), key_and_secret(machine)
     refused = rotate(machine, "backup_password")
-    assert refused.code == 2 and "backup_to is not set" in refused.error, refused.tail
+    assert refused.code == 1 and "backup_to is not set" in refused.error, refused.tail
     hubrun("run", "backup", machine.site, *to, seconds=600)  # its last check fails: nobody has seen the key
     try:
         assert "password" in machine.run("hubrun-backup key")
@@ -198,4 +198,4 @@ def test_what_cannot_be_replaced_is_one_error_and_nothing_is_touched(machine: Ma
     with machine.undisturbed():
         for what, says in (("[]", "it is not said what to replace"), ("lti_secret:bio", "of consumer bio"), ("certificate", "certbot renews")):  # fmt: skip
             ended = rotate(machine, what)
-            assert ended.code == 2 and says in ended.error, ended.tail
+            assert ended.code == 1 and says in ended.error, ended.tail

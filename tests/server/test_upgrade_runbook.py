@@ -21,7 +21,7 @@ WORKING = 20 if os.environ.get("HUBRUN_LONG") else 4
 STUDENTS = "docker ps -q --filter label=hubrun.student | sort"
 # A package whose record is gone counts as missing: it is installed again, as one whose pin was raised.
 _RECORD = "/opt/jupyterhub/lib/python3*/site-packages/mako-*.dist-info/RECORD"
-OLD = f'for file in {_RECORD}; do rm "$file"; done'
+OLD = f"rm -f {_RECORD}"
 IS_OLD = f"ls {_RECORD} 2> /dev/null | wc -l"
 COPY = "/var/lib/hubrun/before-upgrade"
 

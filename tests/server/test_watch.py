@@ -84,7 +84,10 @@ def test_what_breaks_is_seen_and_told_and_that_it_is_over(watched: Machine) -> N
             watched.run(WATCH)
     finally:
         watched.run("systemctl start jupyterhub nginx")
-    watched.run("curl -fsS --retry 150 --retry-delay 1 --retry-all-errors -o /dev/null http://127.0.0.1:8000/hub/health", seconds=180)
+    watched.run(
+        "curl -fsS --retry 150 --retry-delay 1 --retry-all-errors -o /dev/null http://127.0.0.1:8000/hub/health",
+        seconds=180,
+    )
     watched.run(WATCH)
     subjects = watched.run(mails)
     assert subjects.count("to look at") == 1 and subjects.count("over") == 1, subjects
