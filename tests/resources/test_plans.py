@@ -1000,7 +1000,7 @@ def test_the_environment_is_found_as_it_is(machine: Machine) -> None:
     (packages / "jupyterhub-6.1.1.dist-info/RECORD").unlink()
     (action,) = venv.plan(machine.sh(venv.probe()))
     assert action.title == "install jupyterhub 6.1.1"
-    # For uv it would be there (seen of 0.9), so that uv would install nothing.
+    # For uv it would be there (seen of 0.13), which would install nothing.
     (machine.root / "venv/bin/uv").write_text("#!/bin/sh\nls lib/python3*/site-packages\n")
     (machine.root / "venv/bin/uv").chmod(0o755)
     assert sorted(machine.sh(action.script).split()) == ["PyYAML-6.0.2.dist-info", "uv-0.9.1.dist-info"]
