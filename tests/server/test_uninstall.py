@@ -63,10 +63,10 @@ def test_after_both_yeses_the_server_is_what_it_was_and_after_the_first_an_insta
 
     installed = here.everything()
     plan = hubrun("run", "uninstall", here.site, "--check")
-    assert plan.code == 2 and "1 people have files" in plan.output, plan.tail
+    assert plan.code == 2 and "remove certbot" in plan.output, plan.tail
     assert differences(installed, here.everything()) == []
     no = hubrun("run", "uninstall", here.site)
-    assert no.code == 1 and "uninstall_confirm=" in no.error, no.tail
+    assert no.code == 1 and f"uninstall_confirm={site.domain}" in no.error and "uninstall_files=1 " in no.error, no.tail
     other = hubrun("run", "uninstall", here.site, "--set", "uninstall_confirm=other.example.edu")
     assert other.code == 1 and "says yes to other.example.edu" in other.error, other.tail
 
