@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -157,11 +158,12 @@ class BackupServer:
 
     def digests(self, *folders: str) -> dict[str, str]:
         """Every file, folder and link below these, with mode, owner and content; the hub's account is called so."""
-        script = 'find "$@" -printf \'%p=%y %m %u:%g %l\\n\' | sort; find "$@" -type f -print0 | sort -z | xargs -0r sha256sum'
+        script = 'find "$@" -printf \'%p=%y %m %U:%G %l\\n\' | sort; find "$@" -type f -print0 | sort -z | xargs -0r sha256sum'
         done = subprocess.run(self.command("bash", "-c", script, "-", *folders), capture_output=True, check=True)
-        lines = (
-            done.stdout.decode(errors="surrogateescape").replace(f" {self.hub}:{self.hub} ", " hub:hub ").splitlines()
+        text = re.sub(
+            rf"(?<= ){self.hub}(?=:\d+ )|(?<=:){self.hub}(?= )", "hub", done.stdout.decode(errors="surrogateescape")
         )
+        lines = text.splitlines()
         return {hashlib.sha256(line.encode(errors="surrogateescape")).hexdigest()[:8]: line for line in lines}
 
     def database(self, path: str, owner: int, script: str) -> None:

@@ -252,7 +252,7 @@ class TestPerson:
 
     def test_what_was_half_written_is_written_again(self, backed_up: BackupServer) -> None:
         home = backed_up.home("ada")
-        backed_up.shell(f"install -d -o {STUDENT} {home}/restored-{TODAY}.part/data/x")
+        backed_up.shell(f"cd {home}; install -d -o {STUDENT} restored-{TODAY}.part restored-{TODAY}.part/data restored-{TODAY}.part/data/x")
         backed_up.backup("restore", "person", "ada", "latest", "week1")
         assert backed_up.shell(f"ls {home}") == f"restored-{TODAY}\nweek1\n"
 
@@ -344,7 +344,7 @@ class TestRepository:
         assert backed_up.backup("look") == "ready\n"
         assert "of another" in backed_up.backup("key")
         before = backed_up.digests("/etc/jupyterhub")
-        backed_up.shell("mkdir -p /srv/full; mount -t tmpfs -o size=16k tmpfs /srv/full")
+        backed_up.shell("mkdir -p /srv/full; mount -t tmpfs -o size=4k tmpfs /srv/full")
         assert "it is full" in accept("new", backup_json=settings("/srv/full/repository"), fails=True)
         assert backed_up.digests("/etc/jupyterhub") == before
 
@@ -414,7 +414,8 @@ class TestRepository:
         with pytest.raises(AssertionError, match="is none with SHA256:AAA"):
             ensure(identity("SHA256:" + "A" * 43))
         right = identity(server.shell("ssh-keygen -lf /srv/nas/host").split()[1])
-        assert ensure(right) == ["take down the host key of 127.0.0.1"]
+        assert server.shell("ls -A /etc/jupyterhub | grep ssh || true") == ""
+        assert ensure(right) == ["take down the host key of 127.0.0.1", "make /etc/jupyterhub/backup-ssh/id"]
         assert ensure(right) == []
         server.settings(repository=f"sftp://root@127.0.0.1:{port}//srv/nas/repository")
         said = server.backup("look", "new", fails=True)

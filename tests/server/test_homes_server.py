@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from canvas import key_and_secret
 from conftest import server as practice_server
-from machines import Machine, hubrun
+from machines import Machine, differences, hubrun
 
 from hubrun import params
 from hubrun.errors import CheckFailed
@@ -77,7 +77,7 @@ def moved(homes: Machine) -> Iterator[dict[str, Any]]:
         ada.stop()
         before = homes.everything()
         plan = hubrun("plan", homes.site, *ON)
-        touched = [name for name in homes.everything() if before.get(name) != homes.everything().get(name)]
+        touched = differences(before, homes.everything())
         ended = hubrun("install", homes.site, *ON, seconds=600)
         assert ended.code == 0, ended.tail
         yield {"plan": plan, "touched": touched, "ada": ada, "ben": ben, "skeleton": skeleton}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hubrun.sections.hub import config
-from hubrun_hub.backup import site
+from hubrun_hub.backup import site, state
 from hubrun_hub.backup.repository import Snapshot
 
 
@@ -24,7 +24,7 @@ def test_a_renaming_that_is_half_done_is_said(tmp_path: Path, monkeypatch: pytes
 def test_a_restore_that_is_half_done_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "KEPT", str(tmp_path))
     test = config.no_restore_test()
-    for state, code in (("", 0), (site.BEGUN, 1), (site.WRITTEN, 0), (site.DONE, 0)):
-        if state:
-            site.state.write(site._note(Snapshot("1", "2026-11-20", False), state), tmp_path / "restored.json")
+    for said, code in (("", 0), (site.BEGUN, 1), (site.WRITTEN, 0), (site.DONE, 0)):
+        if said:
+            state.write(site._note(Snapshot("1", "2026-11-20", False), said), tmp_path / "restored.json")
         assert subprocess.run(["sh", "-c", test.script], check=False).returncode == code
