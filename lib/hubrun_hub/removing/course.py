@@ -71,7 +71,7 @@ def archive(course: str, source: Path, top: Path, places: Places) -> Path:
     top: of a tree in which `source` is at COURSE/files (`tree.put_together`). Raises Failed; then there is no new archive.
     """
     ARCHIVES.mkdir(mode=0o700, parents=True, exist_ok=True)
-    final = ARCHIVES / f"{course}-{time.strftime('%Y-%m-%dT%H-%M', time.gmtime())}.tar.gz"
+    final = ARCHIVES / f"{course}-{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime())}.tar.gz"
     part = final.with_name(f"{final.name}.part")
     began = time.time()
     _explain(course, source, top / course, places)
@@ -99,7 +99,7 @@ def archive(course: str, source: Path, top: Path, places: Places) -> Path:
 
 def existing(course: str) -> Path | None:
     """The last archive of a course; None where there is none."""
-    name = re.compile(rf"{re.escape(course)}-\d{{4}}-\d\d-\d\dT\d\d-\d\d\.tar\.gz")
+    name = re.compile(rf"{re.escape(course)}-\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\d\.tar\.gz")
     found = [each for each in ARCHIVES.glob("*.tar.gz") if name.fullmatch(each.name)] if ARCHIVES.is_dir() else []
     return max(found, key=lambda each: each.name, default=None)
 
