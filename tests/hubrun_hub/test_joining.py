@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from hubrun_hub.failed import Failed
 from hubrun_hub.joining import homes
 from hubrun_hub.joining.confined import as_owner
-from hubrun_hub.joining.failed import Failed
 from hubrun_hub.lti.full_names import FullNames
 from hubrun_hub.lti.people import Rules, Seen
 from hubrun_hub.lti.people_file import People

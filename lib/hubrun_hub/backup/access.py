@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hubrun_hub.backup.password import write
 from hubrun_hub.backup.repository import CREDENTIALS, FOLDER, PASSWORD, READY, WRONG_PASSWORD, Repository, load
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.failed import Failed
 
 _SETTINGS = "backup.json"
 # In this order they take their places: what a kill leaves, the next run finds to be otherwise than it should be.

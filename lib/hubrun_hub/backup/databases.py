@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
+from hubrun_hub.failed import Failed
 from hubrun_hub.joining.confined import as_owner
-from hubrun_hub.joining.failed import Failed
 
 # The second is not whole yet: of a copy that was ended half-way nothing may take its database's place.
 _COPY, _PART = ".hubrun-copy", ".hubrun-part"

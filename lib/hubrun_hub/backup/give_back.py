@@ -14,9 +14,9 @@ from hubrun_hub import student_volume
 from hubrun_hub.backup import tree
 from hubrun_hub.backup.repository import Repository, Snapshot
 from hubrun_hub.courses.mounts import is_name
+from hubrun_hub.failed import Failed
 from hubrun_hub.homes import folders
 from hubrun_hub.homes.places import Homes, is_subvolume
-from hubrun_hub.joining.failed import Failed
 
 _HOME = "/home/jovyan"
 # In a container that has nothing but the folder: whatever links are in it, they lead nowhere else. What came whole gets

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hubrun_hub.backup.repository import FOLDER, NEXT_PASSWORD, PASSWORD, WRONG_PASSWORD, Repository
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.failed import Failed
 
 _NAME, _OLD, _ROTATED = "RESTIC_PASSWORD", "# instead of key ", "# rotated "
 

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from hubrun_hub.backup.target import Target, parse
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.failed import Failed
 
 FOLDER = Path("/etc/jupyterhub")
 # Its secrets, which are in no backup: a key is of no use in the box that it opens.

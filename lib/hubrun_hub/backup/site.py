@@ -18,10 +18,10 @@ from hubrun_hub import student_volume
 from hubrun_hub.backup import databases, state, tree
 from hubrun_hub.backup.repository import FOLDER, Repository, Snapshot
 from hubrun_hub.config_parts import OURS
+from hubrun_hub.failed import Failed
 from hubrun_hub.homes import btrfs, folders, serve
 from hubrun_hub.homes.places import Homes, is_subvolume, limit_bytes
 from hubrun_hub.joining.confined import as_owner
-from hubrun_hub.joining.failed import Failed
 
 # What the install writes for this server, and no backup brings back.
 _INSTALLED = (

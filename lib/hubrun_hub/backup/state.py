@@ -23,7 +23,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.failed import Failed
 
 FOLDER = Path("/var/lib/hubrun")
 FILE = FOLDER / "backup.json"

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from hubrun_hub.backup import databases, site, state, tree
 from hubrun_hub.backup.repository import CREDENTIALS, EMPTY, NEXT_PASSWORD, PASSWORD, SSH, Repository, Settings
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.failed import Failed
 
 _GB = 1 << 30
 # A home may be this much larger to read than it is on the disk: holes of sparse files, and names of one file.

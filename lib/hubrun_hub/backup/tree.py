@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hubrun_hub import student_volume, test_student
 from hubrun_hub.backup.repository import Settings
+from hubrun_hub.failed import Failed
 from hubrun_hub.homes import folders
-from hubrun_hub.joining.failed import Failed
 
 COURSES, STATE = Path("/srv/nbgrader"), Path("/var/lib/jupyterhub")
 # Of the server, besides: where they are there.

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import student_volume
-from ..joining.failed import Failed
+from ..failed import Failed
 
 ROOT = Path("/srv/jupyterhub/homes")
 LOCKS = Path("/run/hubrun-homes")

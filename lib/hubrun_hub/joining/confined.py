@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.failed import Failed
 
 # A gradebook of some hundred megabytes takes seconds.
 SECONDS = 120

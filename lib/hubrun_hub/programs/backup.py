@@ -19,7 +19,7 @@ import subprocess
 import sys
 
 from hubrun_hub.backup import access, give_back, password, repository, site, state, take
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.failed import Failed
 
 # When the key was shown last.
 _SHOWN = state.FOLDER / "backup-key-shown"

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from hubrun_hub.backup import state, tree
+from hubrun_hub.failed import Failed
 from hubrun_hub.homes.places import HomeError
-from hubrun_hub.joining.failed import Failed
 from hubrun_hub.joining.homes import stop_servers, systemctl
 from hubrun_hub.removing import ARCHIVES, KEPT, TRASH, course, look, people, receipt
 from hubrun_hub.removing.whose import PLACES, Nobody, Wanted, find

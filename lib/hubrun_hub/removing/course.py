@@ -17,8 +17,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from hubrun_hub.failed import Failed
 from hubrun_hub.joining.confined import as_owner
-from hubrun_hub.joining.failed import Failed
 from hubrun_hub.joining.homes import FULL_NAMES, Places, open_gradebook
 from hubrun_hub.removing import ARCHIVES
 from hubrun_hub.watching import usage

@@ -16,10 +16,10 @@ from urllib.parse import quote
 
 from hubrun_hub import student_volume
 from hubrun_hub.backup import state, tree
+from hubrun_hub.failed import Failed
 from hubrun_hub.homes import btrfs
 from hubrun_hub.homes.places import Homes, is_subvolume
 from hubrun_hub.joining.confined import as_owner
-from hubrun_hub.joining.failed import Failed
 from hubrun_hub.joining.homes import Places, open_gradebook, refuse_programs, transaction
 from hubrun_hub.removing import KEPT, TRASH, TRASH_VOLUME
 from hubrun_hub.removing.look import folders_of, gradebooks, volumes

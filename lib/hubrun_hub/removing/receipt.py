@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hubrun_hub.backup import repository, state
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.failed import Failed
 from hubrun_hub.removing import NOTE, RECEIPTS
 from hubrun_hub.removing.look import Part
 from hubrun_hub.removing.whose import Wanted
