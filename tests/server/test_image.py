@@ -22,7 +22,7 @@ BROKEN = {
     "no-kernel": (
         """USER 0
 RUN install -d /usr/local/etc/jupyter/jupyter_server_config.d && \\
-    echo '{"KernelSpecManager": {"allowed_kernelspecs": ["none"], "ensure_native_kernel": false}}' \\
+    echo '{"MappingKernelManager": {"default_kernel_name": "none"}}' \\
     > /usr/local/etc/jupyter/jupyter_server_config.d/zz-none.json
 USER 1000""",
         "it starts no kernel",
