@@ -32,7 +32,7 @@ EXPLAINED = {
     r"/etc/sudoers\.d/hubrun-admin|/home/teacher(/.*)?|account teacher": "admin_user: the operator may be logged in as it",
     r"/etc/(passwd|shadow|group|gshadow|subuid|subgid)-?": "admin_user, and the copies that useradd keeps",
     r"package netbase|/etc/(ethertypes|networks|protocols|rpc|services)|/usr/share/doc/netbase(/.*)?|/var/lib/dpkg/info/netbase\..*": "recommended by perl, which was here before",
-    r"/var/lib/apt/(extended_states|lists/.*)|/var/lib/dpkg/(status|status-old)": "lists and notes of apt and dpkg",
+    r"/var/lib/apt/(extended_states|lists/.*)|/var/lib/dpkg/(status|status-old)|/var/backups/(alternatives|apt|dpkg)\..*": "lists and notes of apt and dpkg, and what dpkg keeps of them each night",
     r"/var/lib/ucf/(hashfile|registry)(\.\d)?|/var/cache/debconf/(config|templates)\.dat(-old)?": "notes of ucf and debconf",
     r"/var/lib/systemd/timers/stamp-[\w-]+\.timer": "when a timer ran last",
     r"/var/log/(alternatives\.log|dpkg\.log|apt/.*|unattended-upgrades(/.*)?|journal/.*)": "logs",

@@ -25,8 +25,8 @@ def answer(found: str) -> dict[str, Any]:
 
 
 def look(kind: str, name: str) -> str:
-    """Shell that looks what there is of a person, course or consumer."""
-    return quote(f"{program('remove')} look {{}} {{}}", kind, name)
+    """Shell that looks what there is of a person, course or consumer: it prints JSON, or fails with a line for people."""
+    return quote(f"{program('remove')} look {{}} {{}} 2>&1", kind, name)
 
 
 def size(part: dict[str, Any]) -> str:

@@ -109,7 +109,7 @@ def _seen(server: Server) -> dict[str, Any]:
     found = server.probe(look(*asked(server.site)))[0]
     seen = answer(found.stdout)
     if found.exit_code or not seen:
-        raise BadInput(last_line(found.stderr) or "the server does not say what there is", server.site.host)
+        raise BadInput(last_line(found.stdout) or "the server does not say what there is", server.site.host)
     return seen
 
 
