@@ -10,6 +10,7 @@ from pathlib import Path
 from hubrun_hub import student_volume, test_student
 from hubrun_hub.backup.repository import Settings
 from hubrun_hub.homes import folders
+from hubrun_hub.homes.places import HomeError
 from hubrun_hub.joining.failed import Failed
 
 COURSES, STATE = Path("/srv/nbgrader"), Path("/var/lib/jupyterhub")
@@ -35,9 +36,13 @@ def homes() -> dict[str, Path]:
 
     Those of the Test Student, and of the users of 06_verify, are for a look around.
     """
+    try:
+        found = folders.folders()
+    except HomeError as error:
+        raise Failed(str(error)) from error
     return {
         student_volume.escaped(user): folder
-        for user, folder in sorted(folders.folders().items())
+        for user, folder in sorted(found.items())
         if not user.startswith("hubruntest") and not test_student.is_one(user)
     }
 
