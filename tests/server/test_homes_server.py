@@ -197,7 +197,7 @@ def test_backups_and_status_read_the_files_of_whoever_has_no_server_and_a_restor
     password.write_text("the words on paper in an envelope\n")
     given = (*BACKUPS, "--set", f"backup_password_file={password}", "--set", "homes_gb=3", "--set", "user_disk_gb=2")
     assert homes.container_of("ada") == ""
-    homes.run(f"truncate -s 300M {ROOT}/people/ada/fill")
+    homes.run(f"cd {ROOT}/people/ada && rm fill && sync . && head -c 300M /dev/zero > fill && chown 1000:100 fill")
     ended = hubrun("run", "backup", homes.site, *given, seconds=600)
     assert ended.code == 0, ended.tail
     homes.run(
