@@ -118,7 +118,7 @@ class BackupServer:
             self.command("bash", "-c", f"set -euo pipefail; {script}"), input=data, capture_output=True, text=True,
             env=self.environment, errors="surrogateescape",
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def backup_command(self, *words: str) -> list[str]:

@@ -173,8 +173,9 @@ def _back_up(repository: Repository, top: Path, left_out: Iterable[str], empty: 
 
 
 def _forget(repository: Repository) -> None:
+    # By tags: a backup without a home must not take the place of the day's one that has them.
     keep = [f"--keep-{name}={count}" for name, count in repository.settings.keep.items()]
-    repository.restic("forget", "--host", repository.settings.site, "--group-by", "host", *keep)
+    repository.restic("forget", "--host", repository.settings.site, "--group-by", "host,tags", *keep)
 
 
 def _check(repository: Repository) -> dict[str, Any]:

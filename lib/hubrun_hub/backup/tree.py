@@ -11,6 +11,7 @@ from hubrun_hub import student_volume, test_student
 from hubrun_hub.backup.repository import Settings
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes import folders
+from hubrun_hub.homes.places import HomeError
 
 COURSES, STATE = Path("/srv/nbgrader"), Path("/var/lib/jupyterhub")
 # Of the server, besides: where they are there.
@@ -35,9 +36,13 @@ def homes() -> dict[str, Path]:
 
     Those of the Test Student, and of the users of 06_verify, are for a look around.
     """
+    try:
+        found = folders.folders()
+    except HomeError as error:
+        raise Failed(str(error)) from error
     return {
         student_volume.escaped(user): folder
-        for user, folder in sorted(folders.folders().items())
+        for user, folder in sorted(found.items())
         if not user.startswith("hubruntest") and not test_student.is_one(user)
     }
 

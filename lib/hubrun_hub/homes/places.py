@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import student_volume
-from ..failed import Failed
 
 ROOT = Path("/srv/jupyterhub/homes")
 LOCKS = Path("/run/hubrun-homes")
@@ -24,7 +23,7 @@ FOLDERS = ("people", "snapshots", "moving", "work", "empty")
 _SUBVOLUME = 256
 
 
-class HomeError(Failed):
+class HomeError(Exception):
     """A home cannot be used, made, copied or removed; the text is one line for people."""
 
 

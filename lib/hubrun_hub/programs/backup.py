@@ -20,6 +20,7 @@ import sys
 
 from hubrun_hub.backup import access, give_back, password, repository, site, state, take
 from hubrun_hub.failed import Failed
+from hubrun_hub.homes.places import HomeError
 
 # When the key was shown last.
 _SHOWN = state.FOLDER / "backup-key-shown"
@@ -86,7 +87,9 @@ def _site(kept: repository.Repository, command: str, day: str, over: str = "") -
     snapshot = site.chosen(kept, day, over == "over")
     if command == "restore":
         unwritten = site.restore(kept, snapshot)
-        print(f"{len(unwritten)} files or folders of people could not be written {[*map(ascii, unwritten[:3])]}")
+        if unwritten:
+            said = ", ".join(map(ascii, unwritten[:3]))
+            print(f"{len(unwritten)} files or folders of people could not be written: {said}")
     return _facts(snapshot, there=False)
 
 
@@ -97,5 +100,14 @@ def _facts(snapshot: repository.Snapshot, there: bool, into: str = "") -> str:
 if __name__ == "__main__":
     try:
         print(main(*sys.argv[1:]))
-    except (Failed, OSError, ValueError, KeyError, TypeError, sqlite3.Error, subprocess.SubprocessError) as error:
+    except (
+        Failed,
+        HomeError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        sqlite3.Error,
+        subprocess.SubprocessError,
+    ) as error:
         sys.exit(f"error: {error}")
