@@ -37,6 +37,12 @@ ORDER = (
     "test_upgrade", "test_backup_restore", "test_killed_backup", "test_remove", "test_uninstall", "test_killed_removal", "test_homes_server", "test_docker_ce", "test_debian13", "test_subdomains", "test_docs", "test_record_pictures",
 )  # fmt: skip
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))
+# Each of their kills takes minutes: `./hubrun test --long` alone runs them.
+collect_ignore = (
+    []
+    if os.environ.get("HUBRUN_LONG")
+    else ["test_killed_on_site.py", "test_killed_backup.py", "test_killed_removal.py"]
+)
 
 
 # `./hubrun test` runs these tests in two processes beside each other: those of the server that is set up first, and all
