@@ -253,7 +253,9 @@ class TestPerson:
 
     def test_what_was_half_written_is_written_again(self, backed_up: BackupServer) -> None:
         home = backed_up.home("ada")
-        backed_up.shell(f"cd {home}; install -d -o {STUDENT} restored-{TODAY}.part restored-{TODAY}.part/data restored-{TODAY}.part/data/x")
+        backed_up.shell(
+            f"cd {home}; install -d -o {STUDENT} restored-{TODAY}.part restored-{TODAY}.part/data restored-{TODAY}.part/data/x"
+        )
         backed_up.backup("restore", "person", "ada", "latest", "week1")
         assert backed_up.shell(f"ls {home}") == f"restored-{TODAY}\nweek1\n"
 

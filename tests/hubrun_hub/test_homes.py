@@ -110,7 +110,12 @@ def test_who_writes_without_end_reaches_the_limit_and_can_delete(homes: Homes, t
     # Their server starts again while the home is full.
     with mounted(homes, "ada", tmp_path / "ada") as ada:
         assert as_student(ada, "echo more > more || echo full") == "full"
-        assert as_student(ada, "rm fill && echo gone; for _ in 1 2 3 4 5; do echo text > note && break; sleep 1; done; cat note") == "gone\ntext"
+        assert (
+            as_student(
+                ada, "rm fill && echo gone; for _ in 1 2 3 4 5; do echo text > note && break; sleep 1; done; cat note"
+            )
+            == "gone\ntext"
+        )
 
 
 @real

@@ -204,7 +204,10 @@ def test_backups_and_status_read_the_files_of_whoever_has_no_server_and_a_restor
         "systemctl start hubrun-measure 2> /dev/null || /usr/bin/python3 -I -B /usr/local/lib/hubrun/hubrun_hub measure /srv/nbgrader"
     )
     seen = hubrun("status", homes.site, "--json")
-    shares = {each["user"]: each["disk_mb"] for each in next(iter(json.loads(seen.output).values()))["seen"]["shares"]["people"]}
+    shares = {
+        each["user"]: each["disk_mb"]
+        for each in next(iter(json.loads(seen.output).values()))["seen"]["shares"]["people"]
+    }
     assert 300 <= shares["ada"] < 400
 
     wanted = homes.run(f"cd {ROOT}/people/ada && find . -type f | sort | xargs -d '\\n' sha256sum")
