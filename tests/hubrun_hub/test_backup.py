@@ -432,7 +432,7 @@ class TestRepository:
         assert server.state["last_error"] == ""
         server.shell("ssh-keygen -q -t ed25519 -N '' -f /srv/nas/other")
         server.shell(
-            "sed -i 's/AAAA[^ ]*/'$(cut -d' ' -f2 /srv/nas/other.pub)'/' /etc/jupyterhub/backup-ssh/known_hosts"
+            "sed -i 's|AAAA[^ ]*|'$(cut -d' ' -f2 /srv/nas/other.pub)'|' /etc/jupyterhub/backup-ssh/known_hosts"
         )
         assert "its host key is not the one" in server.backup("look", fails=True)
 
