@@ -62,7 +62,9 @@ def launched(machine: Machine, key: tuple[str, str], user: str = "ada") -> Brows
 
 def lost(machine: Machine) -> Machine:
     """The fresh server in this one's place. The authority for certificates stays, as Let's Encrypt does; `reset` makes another."""
-    machine.docker("rm", "--force", "--volumes", machine.info["container"], seconds=180)
+    container = machine.info["container"]
+    machine.docker("rm", "--force", container, seconds=180)
+    machine.docker("volume", "rm", f"{container}-docker", f"{container}-containerd", seconds=180)
     fresh = Machine(machine.name)
     fresh.up()
     return fresh

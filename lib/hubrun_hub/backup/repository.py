@@ -124,6 +124,8 @@ class Repository:
                 said.append(each)
         text = "".join(said)
         if process.returncode not in (0, *tolerated):
+            if "unable to start the sftp session" in text:
+                text = self._ssh_says() + text
             raise Failed(self.reason("timed out" if process.returncode == 124 else text))
         return text
 
@@ -229,14 +231,25 @@ class Repository:
         return f"{self.settings.repository}: {said}"
 
     def _options(self) -> list[str]:
+        return ["-o", f"sftp.command={self._ssh}"] if self._ssh else []
+
+    def _ssh_says(self) -> str:
+        """Why ssh ends: restic may end before it has read that."""
+        done = subprocess.run(
+            ["timeout", "30", *self._ssh.split()], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
+        )  # fmt: skip
+        return done.stderr
+
+    @property
+    def _ssh(self) -> str:
+        """The command that reaches an SFTP server; "" for all else."""
         target = self.settings.target
         if target.kind != "sftp":
-            return []
-        command = (
+            return ""
+        return (
             f"ssh -F none -i {SSH}/id -o IdentitiesOnly=yes -o UserKnownHostsFile={SSH}/known_hosts -o StrictHostKeyChecking=yes "
             f"-o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=30 -p {target.port} {target.user}@{target.host} -s sftp"
         )  # fmt: skip
-        return ["-o", f"sftp.command={command}"]
 
     def _environment(self) -> dict[str, str]:
         names = (self.password, CREDENTIALS.name)
