@@ -162,18 +162,26 @@ class TestShell:
         )
 
     @pytest.mark.parametrize(
-        ("containers", "volumes", "alone"),
+        ("ours", "others", "volumes", "alone"),
         [
-            ("jupyter-ab\nhubrun-image", "jupyterhub-user-ada", True),
-            ("", "", True),
-            ("wiki", "", False),
-            ("", "wiki-data", False),
+            ("ab12\nimage", "", "jupyterhub-user-ada", True),
+            ("", "", "", True),
+            ("", "wiki", "", False),
+            ("ab12", "another-jupyterhubs", "", False),
+            ("", "", "wiki-data", False),
         ],
     )
     def test_docker_stays_where_something_of_others_is_in_it(
-        self, tmp_path: Path, containers: str, volumes: str, alone: bool
+        self, tmp_path: Path, ours: str, others: str, volumes: str, alone: bool
     ) -> None:
-        play(tmp_path, "docker", f"case $1 in ps) printf '{containers}\\n';; volume) printf '{volumes}\\n';; esac")
+        lists = {"ps": f"{ours}\n{others}", "volume": volumes, "*--filter*": ours}
+        for name, text in lists.items():
+            (tmp_path / name.strip("*-")).write_text("".join(f"{line}\n" for line in text.split()))
+        play(
+            tmp_path,
+            "docker",
+            f'cd {tmp_path}; case "$*" in *--filter*) cat filter;; ps*) cat ps;; volume*) cat volume;; esac',
+        )
         said = run(traces.UNNEEDED + "if alone; then echo alone; fi", tmp_path)
         assert (said == "alone\n") == alone
 

@@ -133,7 +133,8 @@ unneeded() { (
 ) }
 # Nothing of others is in Docker, and it says so.
 alone() { ! command -v docker > /dev/null || { docker version > /dev/null && [ -z "$(
-    docker ps -aq | grep -vxF -e "$(ours)"; docker volume ls -q | grep -vE 'VOLUME')" ]; }; }
+    docker ps -aq | grep -vxF -e "$(ours)" || true
+    docker volume ls -q | grep -vE 'VOLUME' || true)" ]; }; }
 """.replace("VOLUME", _VOLUME)
 )
 _DOCKER_FOLDERS = "/var/lib/docker /var/lib/containerd /etc/docker /etc/cni /opt/containerd"
