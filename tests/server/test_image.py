@@ -21,9 +21,9 @@ BROKEN = {
     "ends-at-once": ('ENTRYPOINT ["/bin/false"]', "ended at once"),
     "no-kernel": (
         """USER 0
-RUN install -d /usr/local/etc/jupyter/jupyter_server_config.d && \\
+RUN install -d /usr/local/etc/jupyter && \\
     echo '{"MappingKernelManager": {"default_kernel_name": "none"}}' \\
-    > /usr/local/etc/jupyter/jupyter_server_config.d/zz-none.json
+    > /usr/local/etc/jupyter/jupyter_server_config.json
 USER 1000""",
         "it starts no kernel",
     ),

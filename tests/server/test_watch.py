@@ -68,7 +68,7 @@ def test_what_breaks_is_seen_and_told_and_that_it_is_over(watched: Machine) -> N
     code, said = status(watched)
     took = time.monotonic() - began
     print(f"status took {took:.1f} s")
-    assert took < 6
+    assert took < 60, "a figure is printed; this only says that nothing hangs"
     assert not {trouble["key"] for trouble in said["troubles"] if trouble["level"] == "broken"}, said["troubles"]
     assert said["seen"]["unread"] == {} and code in (0, 1)
     assert set(said["seen"]["units"].values()) == {"active"}
