@@ -140,14 +140,16 @@ server.ensure(*config.hub_code(create_only=True))
 server.check(config.present_test(site))
 
 # %% [markdown]
-# ## Is a renaming of an earlier version half done?
+# ## Is something half done?
+#
+# While a restore of the whole site (`11_restore`) is half done, nobody may come in: they would work in files that are still replaced.
 #
 # Earlier versions gave people another name when `lti_username_key` changed (`new_names`). If such a run was killed, the hub is stopped and some files are not in their places. Only that version can put them back.
 #
-# By hand: `ls /var/lib/jupyterhub/renaming.json` (it must not be there)
+# By hand: `cat /var/lib/hubrun/restored.json` (it must not say `begun`), `ls /var/lib/jupyterhub/renaming.json` (it must not be there)
 
 # %%
-server.check(config.no_renaming_test())
+server.check(config.no_renaming_test(), config.no_restore_test())
 
 # %% [markdown]
 # ## JupyterHub

@@ -90,7 +90,7 @@ server.check(*ran_before(site, "01_server", "02_hub_lti", "04_docker_spawner"), 
 # %% [markdown]
 # ## The way to the backups
 #
-# `restic` from the distribution, a command `hubrun-backup`, the password, and what it takes to log in where backups go. Secrets are files that only root can read. What you change here is tried at once: if the repository cannot be used with it, what was there before comes back, and one line says what is wrong.
+# `restic` from the distribution, a command `hubrun-backup`, the password, and what it takes to log in where backups go. Secrets are files that only root can read. What you change here is tried first: all of it together must open the repository, or find a place for a new one. Otherwise what is there stays, and one line says what is wrong. Where there are backups of an earlier server already, give the password of their recovery key by `backup_password_file`; the server makes a password only for a new repository.
 #
 # For SFTP the server makes a key of its own. Where the other server does not know it yet, this step stops and shows the line that belongs into `~/.ssh/authorized_keys` there; add it, and run this again.
 #

@@ -117,7 +117,7 @@ server.check(restoring.is_there(site))
 #
 # **A course** comes into `restored-2026-11-20` in the folder that its instructors see: assignments, submissions, feedback, and the gradebook of that day.
 #
-# **The whole site**: the hub and students' servers are stopped; homes, courses, keys, people, databases and certificates take their places, and the hub starts again. The LMS needs no change. If it is interrupted, the hub stays stopped; run this again, and it carries on with the same backup.
+# **The whole site**: the hub and students' servers are stopped; homes, courses, keys, people, databases and certificates take their places, and the hub starts again. The LMS needs no change. If it is interrupted, the hub and its proxy stay stopped, and `./hubrun install` does not start them; run this again, and it carries on with the same backup. Homes come onto the disk of homes, where this server has one (`homes_device`, `homes_gb`), and otherwise into volumes of Docker, wherever they were before.
 #
 # By hand: `sudo hubrun-backup restore person ada 2026-11-20 week1`
 

@@ -123,7 +123,7 @@ server
 # %% [markdown]
 # ## What must have been run before
 #
-# The install, by this version of the project: the hub that runs must know that a secret may have one before it. For `backup_password`, the repository must be reached.
+# The install, by this version of the project: the hub that runs must know that a secret may have one before it. An upgrade that was begun must be at its end, or it could still put the secrets of before back. For `backup_password`, the repository must be reached.
 #
 # By hand: `ls /usr/local/lib/hubrun/hubrun_hub/rotation.py`
 

@@ -105,13 +105,14 @@ server.ensure(*uninstalling.files(server))
 # %% [markdown]
 # ## Packages
 #
-# Those that hubrun installed and nobody else needs: apt says which. Docker goes with the second yes, if hubrun brought it, and nothing of others is in it.
+# Those that hubrun installed and nobody else needs: apt says which. Docker goes with the second yes, if hubrun brought it, and nothing of others is in it. Then what apt, uv and npm downloaded, and folders that are empty now.
 #
 # By hand: `sudo apt-get purge nginx certbot …`, `sudo apt-get autoremove --purge`
 
 # %%
-server.ensure(*uninstalling.packages(server))
-server.ensure(*uninstalling.note(server))
+server.ensure(*uninstalling.docker(server))
+server.ensure(*uninstalling.packages(site))
+server.ensure(*uninstalling.leftovers(server))
 
 # %% [markdown]
 # ## What stays

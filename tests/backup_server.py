@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ for name in etc var; do
     mount -t overlay overlay -o lowerdir=/$name,upperdir=/srv/over/$name/upper,workdir=/srv/over/$name/work /$name
 done
 mkdir -p /etc/jupyterhub/conf.d /var/lib/jupyterhub /srv/nbgrader /srv/docker/volumes /srv/jupyterhub/image
+echo hub:x:HUB:HUB::/:/bin/false >> /etc/passwd
 chown -R HUB:HUB /var/lib/jupyterhub
 chmod 700 /var/lib/jupyterhub /srv/nbgrader
 echo ready
@@ -38,10 +40,16 @@ exec sleep 1000000
 _DOCKER = """#!/bin/sh
 case "$1 $2" in
     info*) echo /srv/docker;;
+    "image ls") ;;
     "volume ls") ls /srv/docker/volumes;;
     "volume create") install -d -o 1000 -g 100 "/srv/docker/volumes/$3/_data";;
     "volume rm") rm -rf "/srv/docker/volumes/$3";;
     "volume inspect")
+        if [ "$3" != --format ]; then
+            shift 2; echo '['; comma=
+            for name; do echo "$comma{\\"Name\\": \\"$name\\", \\"Options\\": null, \\"Mountpoint\\": \\"/srv/docker/volumes/$name/_data\\"}"; comma=,; done
+            echo ']'; exit
+        fi
         format=$4; shift 4
         for name; do echo "$format" | sed "s#{{.Name}}#$name#; s#{{len .Options}}#0#; s#{{.Mountpoint}}#/srv/docker/volumes/$name/_data#"; done;;
     ps*|stop*) ;;
@@ -110,7 +118,7 @@ class BackupServer:
             self.command("bash", "-c", f"set -euo pipefail; {script}"), input=data, capture_output=True, text=True,
             env=self.environment, errors="surrogateescape",
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def backup_command(self, *words: str) -> list[str]:
@@ -150,11 +158,12 @@ class BackupServer:
 
     def digests(self, *folders: str) -> dict[str, str]:
         """Every file, folder and link below these, with mode, owner and content; the hub's account is called so."""
-        script = 'find "$@" -printf \'%p=%y %m %u:%g %l\\n\' | sort; find "$@" -type f -print0 | sort -z | xargs -0r sha256sum'
+        script = 'find "$@" -printf \'%p=%y %m %U:%G %l\\n\' | sort; find "$@" -type f -print0 | sort -z | xargs -0r sha256sum'
         done = subprocess.run(self.command("bash", "-c", script, "-", *folders), capture_output=True, check=True)
-        lines = (
-            done.stdout.decode(errors="surrogateescape").replace(f" {self.hub}:{self.hub} ", " hub:hub ").splitlines()
+        text = re.sub(
+            rf"(?<= ){self.hub}(?=:\d+ )|(?<=:){self.hub}(?= )", "hub", done.stdout.decode(errors="surrogateescape")
         )
+        lines = text.splitlines()
         return {hashlib.sha256(line.encode(errors="surrogateescape")).hexdigest()[:8]: line for line in lines}
 
     def database(self, path: str, owner: int, script: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,6 +28,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 from paramiko import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED, Channel, Ed25519Key, PKey, ServerInterface, Transport
+
+from hubrun.server_paths import LOCK
 
 
 def make_key(path: Path, passphrase: bytes = b"") -> Path:
@@ -71,7 +74,12 @@ class Sshd:
         self.commands: list[str] = []
         self.inputs: list[bytes] = []  # what came on their standard input, in pieces: the scripts, and their data
         self.offered: list[str] = []  # fingerprints of the keys with which somebody wanted in
-        self.path = os.environ["PATH"]
+        # Its lock is its own: another test's server, on this same machine, waits for nobody.
+        (folder / "flock").write_text(
+            f'#!/bin/sh\n[ "$3" = {LOCK} ] && {{ shift 3; set -- -s -o {folder}/lock "$@"; }}\nexec {shutil.which("flock")} "$@"\n'
+        )
+        (folder / "flock").chmod(0o755)
+        self.path = f"{folder}:{os.environ['PATH']}"
         # What the login's shell is given besides the command: `sh -c LOGIN login COMMAND`.
         self.login_shell = 'exec sh -c "$1"'
         self.certificate = b""  # the host key with a certificate around it, in place of the plain one

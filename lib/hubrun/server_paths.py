@@ -67,6 +67,8 @@ BACKUP_UNIT = "/etc/systemd/system/hubrun-backup.service"
 BACKUP_TIMER = "/etc/systemd/system/hubrun-backup.timer"
 # What the timers keep (hubrun_hub/watching), and where alarms are sent to.
 KEPT = "/var/lib/hubrun"
+# Held by each script of ours that changes something (flock(1)).
+LOCK = "/run/hubrun.lock"
 # What the server was before 01 (resources/before.py).
 BEFORE = f"{KEPT}/before"
 ALERTS = "/etc/jupyterhub/alerts.json"

@@ -6,18 +6,35 @@ of what was written: it is known before the file is in its place, so that a run 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hubrun_hub.lti.consumers import CLIENT_SECRET, FORMER_SECRET, FORMER_UNTIL
 
+# What was replaced within a day is not replaced again: a run that is repeated, or another one beside it, makes no third one.
+DONE_S = 86400
 # {path: [digest, when it was written (seconds since 1970)]}
 NOTE = Path("/var/lib/hubrun/rotated.json")
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One at a time: whoever comes second waits. Raises OSError."""
+    NOTE.parent.mkdir(exist_ok=True)
+    folder = os.open(NOTE.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def renew(path: Path, name: str = "") -> None:

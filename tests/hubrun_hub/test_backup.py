@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -77,7 +78,7 @@ class TestSite:
             assert "fresh" in fresh.shell("cat /etc/jupyterhub/conf.d/20-hub.py")
             assert "copy" not in fresh.shell("ls -A /var/lib/jupyterhub /srv/nbgrader/course-1/course")
             assert fresh.shell("cat /srv/systemctl").split("\n")[:-1] == [
-                "disable --now jupyterhub", "restart jupyterhub-proxy", "enable --now jupyterhub", "reload nginx",
+                "disable --now jupyterhub jupyterhub-proxy", "enable --now jupyterhub-proxy", "enable --now jupyterhub", "reload nginx",
             ]  # fmt: skip
             assert "there=yes" in fresh.backup("find", "site", "latest")
 
@@ -98,7 +99,7 @@ class TestSite:
         before = backed_up.digests("/srv/secret")
         said = backed_up.backup("restore", "site", "latest", "over")
         assert backed_up.digests("/srv/secret") == before
-        assert "could not be written ['/homes/ada/" in said
+        assert "could not be written: '/homes/ada/" in said
 
     def test_killed_on_the_way_it_carries_on_with_the_same_backup(
         self, backed_up: BackupServer, tmp_path: Path
@@ -113,6 +114,43 @@ class TestSite:
                 begun.wait()
             fresh.backup("restore", "site", "latest")
             assert set(fresh.digests(*KEPT).values()) == set(backed_up.digests(*KEPT).values())
+
+    def test_when_all_is_written_and_the_hub_does_not_start_the_next_run_starts_it_and_writes_nothing(
+        self, backed_up: BackupServer, tmp_path: Path
+    ) -> None:
+        with backup_server(tmp_path, backed_up.repository) as fresh:
+            fresh.tool(
+                "systemctl", '[ "$*" != "enable --now jupyterhub" ] || { echo "its own part is wrong" >&2; exit 1; }'
+            )
+            assert "its own part is wrong" in fresh.backup("restore", "site", "latest", fails=True)
+            assert '"written"' in fresh.shell("cat /var/lib/hubrun/restored.json")
+            fresh.write("/etc/jupyterhub/conf.d/90-local.py", "# corrected\n")
+            fresh.tool("systemctl", 'echo "$*" >> /srv/systemctl')
+            assert "there=no" in fresh.backup("find", "site", "latest")
+            fresh.backup("restore", "site", "latest")
+            assert fresh.shell("cat /etc/jupyterhub/conf.d/90-local.py") == "# corrected\n"
+            assert "disable" not in fresh.shell("cat /srv/systemctl")
+            assert "there=yes" in fresh.backup("find", "site", "latest")
+
+    def test_a_later_backup_is_another_one_than_was_restored(self, backed_up: BackupServer, tmp_path: Path) -> None:
+        with backup_server(tmp_path, backed_up.repository) as fresh:
+            fresh.backup("restore", "site", "latest")
+            fresh.write(f"{fresh.home('ada')}/later", "later", STUDENT)
+            fresh.backup("run")
+            assert "this site has people already" in fresh.backup("find", "site", "latest", fails=True)
+            assert "there=no" in fresh.backup("find", "site", "latest", "over")
+
+    def test_a_disk_that_is_too_small_is_said_and_it_is_not_done(self, backed_up: BackupServer, tmp_path: Path) -> None:
+        backed_up.write(f"{backed_up.home('ada')}/big", os.urandom(5 << 20).hex(), STUDENT)
+        backed_up.backup("run")
+        with backup_server(tmp_path, backed_up.repository) as fresh:
+            fresh.shell("mkdir -p /srv/docker/volumes; mount -t tmpfs -o size=3m tmpfs /srv/docker/volumes")
+            assert "big' is full: make room" in fresh.backup("restore", "site", "latest", fails=True)
+            assert "enable" not in fresh.shell("cat /srv/systemctl")
+            assert "a restore of the whole site is half done" in fresh.backup("run", fails=True)
+            fresh.shell("mount -o remount,size=30m /srv/docker/volumes")
+            fresh.backup("restore", "site", "latest")
+            assert "there=yes" in fresh.backup("find", "site", "latest")
 
     def test_the_latest_is_never_that_of_an_empty_server(self, backed_up: BackupServer, tmp_path: Path) -> None:
         with backup_server(tmp_path, backed_up.repository) as fresh:
@@ -178,10 +216,14 @@ open('deep', 'w').write('deep')
     def test_a_gradebook_is_whole_though_it_is_written_all_the_time(self, backed_up: BackupServer) -> None:
         book = "/srv/nbgrader/course-1/course/gradebook.db"
         writing = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1], timeout=60)\nwhile True:\n    db.executescript('BEGIN; INSERT INTO grade VALUES (1); INSERT INTO grade VALUES (-1); COMMIT')"
+        backed_up.shell("chmod 711 /srv/nbgrader")  # in a container, nothing is above the course
         writer = subprocess.Popen(
-            backed_up.command("setpriv", f"--reuid={STUDENT}", "--clear-groups", "python3", "-c", writing, book)
+            backed_up.command(
+                "setpriv", f"--reuid={STUDENT}", "--clear-groups", "/usr/bin/python3", "-c", writing, book
+            )
         )
         try:
+            backed_up.shell(f"until [ $(stat -c %s {book}) -gt 8192 ]; do sleep 0.1; done")
             backed_up.backup("run")
         finally:
             writer.kill()
@@ -214,7 +256,9 @@ class TestPerson:
 
     def test_what_was_half_written_is_written_again(self, backed_up: BackupServer) -> None:
         home = backed_up.home("ada")
-        backed_up.shell(f"install -d -o {STUDENT} {home}/restored-{TODAY}.part/data/x")
+        backed_up.shell(
+            f"cd {home}; install -d -o {STUDENT} restored-{TODAY}.part restored-{TODAY}.part/data restored-{TODAY}.part/data/x"
+        )
         backed_up.backup("restore", "person", "ada", "latest", "week1")
         assert backed_up.shell(f"ls {home}") == f"restored-{TODAY}\nweek1\n"
 
@@ -272,6 +316,59 @@ class TestRepository:
         assert "it is not empty, and no repository" in backed_up.backup("make", fails=True)
         assert [each.name for each in repository.iterdir()] == ["theirs.txt"]
 
+    def test_another_way_to_backups_is_kept_whole_or_not_at_all(self, backed_up: BackupServer, tmp_path: Path) -> None:
+        def accept(*words: str, fails: bool = False, **given: str) -> str:
+            data = json.dumps({name.replace("_", "."): text for name, text in given.items()})
+            done = subprocess.run(
+                backed_up.backup_command("accept", *words),
+                input=data,
+                capture_output=True,
+                text=True,
+                env=backed_up.environment,
+            )
+            assert (done.returncode != 0) == fails, done.stderr
+            return done.stderr
+
+        def settings(repository: str) -> str:
+            known = json.loads(backed_up.shell("cat /etc/jupyterhub/backup.json"))
+            return json.dumps({**known, "repository": repository})
+
+        before = backed_up.digests("/etc/jupyterhub")
+        empty = str(tmp_path / "empty")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("RESTIC_PASSWORD", "of another")
+            subprocess.run(["restic", "-q", "-r", str(tmp_path / "other"), "init"], check=True)
+        assert "not this repository's" in accept(backup_env="RESTIC_PASSWORD=wrong\n", fails=True)
+        assert "not this repository's" in accept(backup_json=settings(str(tmp_path / "other")), fails=True)
+        assert "there is no repository" in accept(backup_json=settings(empty), fails=True)
+        assert "is not reached" in accept("new", backup_json=settings("rest:http://127.0.0.1:9/"), fails=True)
+        assert backed_up.digests("/etc/jupyterhub") == before
+        # Repository and password at once: neither would do alone.
+        accept(backup_json=settings(str(tmp_path / "other")), backup_env="RESTIC_PASSWORD=of another\n")
+        assert backed_up.backup("look") == "ready\n"
+        accept("new", backup_json=settings(empty))
+        assert backed_up.backup("look") == "ready\n"
+        assert "of another" in backed_up.backup("key")
+        before = backed_up.digests("/etc/jupyterhub")
+        backed_up.shell("mkdir -p /srv/full; mount -t tmpfs -o size=4k tmpfs /srv/full")
+        assert "it is full" in accept("new", backup_json=settings("/srv/full/repository"), fails=True)
+        assert backed_up.digests("/etc/jupyterhub") == before
+
+    def test_a_server_without_a_password_makes_one_only_for_a_new_repository(self, backed_up: BackupServer) -> None:
+        backed_up.shell("rm /etc/jupyterhub/backup.env")
+        words = backed_up.command("sh", "-c", 'echo {} | "$@"', "-", *backed_up.backup_command("accept", "new")[3:])
+        done = subprocess.run(words, capture_output=True, text=True, env=backed_up.environment)
+        assert (
+            done.returncode and "there are backups already, and this server does not have their password" in done.stderr
+        )
+        assert "backup.env" not in backed_up.shell("ls /etc/jupyterhub")
+        shutil.rmtree(backed_up.repository)
+        assert not subprocess.run(words, capture_output=True, env=backed_up.environment).returncode
+        assert (
+            backed_up.shell("stat -c %a /etc/jupyterhub/backup.env; ls /etc/jupyterhub | grep -c tried || true")
+            == "600\n0\n"
+        )
+
     def test_a_killed_init_is_made_again(self, server: BackupServer) -> None:
         server.backup("make")
         (Path(server.repository) / "config").unlink()
@@ -323,7 +420,8 @@ class TestRepository:
         with pytest.raises(AssertionError, match="is none with SHA256:AAA"):
             ensure(identity("SHA256:" + "A" * 43))
         right = identity(server.shell("ssh-keygen -lf /srv/nas/host").split()[1])
-        assert ensure(right) == ["take down the host key of 127.0.0.1"]
+        assert server.shell("ls -A /etc/jupyterhub | grep ssh || true") == ""
+        assert ensure(right) == ["take down the host key of 127.0.0.1", "make /etc/jupyterhub/backup-ssh/id"]
         assert ensure(right) == []
         server.settings(repository=f"sftp://root@127.0.0.1:{port}//srv/nas/repository")
         said = server.backup("look", "new", fails=True)
@@ -334,7 +432,7 @@ class TestRepository:
         assert server.state["last_error"] == ""
         server.shell("ssh-keygen -q -t ed25519 -N '' -f /srv/nas/other")
         server.shell(
-            "sed -i 's/AAAA[^ ]*/'$(cut -d' ' -f2 /srv/nas/other.pub)'/' /etc/jupyterhub/backup-ssh/known_hosts"
+            "sed -i 's|AAAA[^ ]*|'$(cut -d' ' -f2 /srv/nas/other.pub)'|' /etc/jupyterhub/backup-ssh/known_hosts"
         )
         assert "its host key is not the one" in server.backup("look", fails=True)
 

@@ -22,10 +22,12 @@ import pytest
 import homes_disk
 from homes_disk import mounted, real
 from hubrun_hub import student_volume, test_student
+from hubrun_hub.backup import site
 from hubrun_hub.docker_filter.homes import HomesAway, home, remove_home
-from hubrun_hub.homes import btrfs, move, serve, snapshots
+from hubrun_hub.homes import btrfs, folders, move, serve, snapshots
 from hubrun_hub.homes.places import HomeError, Homes, driver_options, is_subvolume, limit_bytes
 from hubrun_hub.joining import homes as joining
+from hubrun_hub.programs import homes as homes_program
 from hubrun_hub.removing import people as removing
 
 MB = 2**20
@@ -109,7 +111,12 @@ def test_who_writes_without_end_reaches_the_limit_and_can_delete(homes: Homes, t
     # Their server starts again while the home is full.
     with mounted(homes, "ada", tmp_path / "ada") as ada:
         assert as_student(ada, "echo more > more || echo full") == "full"
-        assert as_student(ada, "rm fill && echo gone; echo text > note; cat note") == "gone\ntext"
+        assert (
+            as_student(
+                ada, "rm fill && echo gone; for _ in 1 2 3 4 5; do echo text > note && break; sleep 1; done; cat note"
+            )
+            == "gone\ntext"
+        )
 
 
 @real
@@ -376,12 +383,8 @@ class Volumes:
         if program != "docker":
             return REAL_RUN(*words, program=program, seconds=seconds)
         match words:
-            case ("volume", "ls", *_):
-                return "\n".join(self.options)
             case ("volume", "inspect", _, "{{.Mountpoint}}", name):
                 return f"{self.data(name)}\n"
-            case ("volume", "inspect", _, _, *names):
-                return "".join(f"{name} {self.options[name]} {self.data(name)}\n" for name in names)
             case ("volume", "create", *options, name):
                 self.create(name, len(options) // 2)
             case ("volume", "rm", name):
@@ -393,6 +396,15 @@ class Volumes:
                 raise AssertionError(words)
         return ""
 
+    def told(self, *words: str) -> str:
+        """What `docker volume` says to `folders`."""
+        if words[0] == "ls":
+            return "\n".join(self.options)
+        options = {name: {str(number): "" for number in range(self.options[name])} or None for name in words[1:]}
+        return json.dumps(
+            [{"Name": name, "Options": options[name], "Mountpoint": str(self.data(name))} for name in options]
+        )
+
 
 REAL_RUN = btrfs.run
 
@@ -401,6 +413,7 @@ REAL_RUN = btrfs.run
 def volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Volumes:
     made = Volumes(tmp_path / "volumes")
     monkeypatch.setattr(btrfs, "run", made.run)
+    monkeypatch.setattr(folders, "_docker", made.told)
     return made
 
 
@@ -429,6 +442,51 @@ def look(folder: Path) -> dict[str, Any]:
         text = os.readlink(path) if path.is_symlink() else path.read_bytes()[:100] if path.is_file() else b""
         found[str(path.relative_to(folder))] = (state.st_mode, state.st_uid, state.st_gid, state.st_mtime_ns, state.st_size if path.is_file() else 0, text)  # fmt: skip
     return found
+
+
+@real
+def test_files_are_where_the_next_server_has_them_and_an_empty_mount_point_is_nobodys(
+    homes: Homes, volumes: Volumes, tmp_path: Path
+) -> None:
+    settings = tmp_path / "homes.json"
+    plain = volumes.add("ada")
+    assert folders.folders(homes, settings) == {"ada": plain}
+    settings.touch()
+    for user in ("ben", "eve", "zoe"):
+        serve.make(homes, user, 50 * MB)
+    folders.make_volume(homes, "ben")  # its folder is empty while ben has no server
+    volumes.add("zoe")  # who is being moved
+    assert folders.folders(homes, settings) == {"ada": plain} | {
+        user: homes.person(user) for user in ("ben", "eve", "zoe")
+    }
+    with pytest.raises(HomeError, match="is not mounted"):
+        folders.folders(Homes(tmp_path / "away"), settings)
+
+
+@real
+def test_a_site_that_comes_back_gets_its_homes_on_the_disk_whatever_they_hold_and_then_their_limit(
+    homes: Homes, volumes: Volumes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    serve.make(homes, "ben", 10 * MB)
+    monkeypatch.setattr(site, "Homes", lambda: homes)
+    monkeypatch.setattr(site, "limit_bytes", lambda: 10 * MB)
+    monkeypatch.setattr(folders, "on_a_disk", lambda *_: True)
+    monkeypatch.setattr(folders, "folders", lambda: {"ben": homes.person("ben")})
+    with site._homes(["ada", "ben"]):
+        with pytest.raises(HomeError, match="are being moved"), homes.alone("ada"):
+            pass
+        for user in ("ada", "ben"):
+            (homes.person(user) / "large").write_bytes(os.urandom(30 * MB))
+            os.chown(homes.person(user) / "large", 1000, 100)
+        os.sync()
+    for user in ("ada", "ben"):
+        assert btrfs.usage(homes.root, btrfs.number_of(homes.person(user))).limit == 10 * MB
+        with mounted(homes, user, tmp_path / user) as place:
+            assert as_student(place, "stat -c %s large; echo x > more || echo full").splitlines() == [
+                f"{30 * MB}",
+                "full",
+            ]
+    assert (homes.root / "limit").read_text() == f"{10 * MB}\n"
 
 
 @real
@@ -479,6 +537,29 @@ def test_one_who_cannot_be_moved_holds_up_nobody(
     assert (homes.root / "moving/ada.failed").exists() and not (homes.root / "moving/ben.failed").exists()
     assert list(move.move(homes, 50 * MB)) == ["ada: moved"]
     assert not (homes.root / "moving/ada.failed").exists()
+
+
+@real
+def test_a_home_of_nothing_but_holes_is_not_read_and_no_room_to_say_so_holds_up_nobody(
+    homes: Homes, volumes: Volumes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(move, "_COPY_S", 5)
+    os.truncate(os.open(volumes.add("ada") / "huge", os.O_CREAT | os.O_WRONLY), 8 << 40)
+    (volumes.add("ben") / "note").write_text("x")
+    (homes.root / "moving/ada.failed").mkdir()  # as little can be written there as on a full disk
+    said = list(move.move(homes, 50 * MB))
+    (homes.root / "moving/ada.failed").rmdir()
+    assert said == ["ada: not moved: its files say that they have 8192 GB, and have 0", "ben: moved"]
+
+
+def test_each_hour_snapshots_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    came: list[str] = []
+    monkeypatch.setattr(homes_program.Homes, "check_mounted", lambda homes: None)
+    monkeypatch.setattr(homes_program, "limit_bytes", lambda: 1)
+    monkeypatch.setattr(snapshots, "take", lambda *_: came.append("taken") or [])
+    monkeypatch.setattr(move, "move", lambda *_: came.append("moved") or [])
+    assert homes_program.main("hourly") == 0
+    assert came == ["taken", "moved"]
 
 
 @real

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from hubrun_hub.failed import Failed
 from hubrun_hub.joining import homes
 from hubrun_hub.joining.confined import as_owner
-from hubrun_hub.joining.failed import Failed
 from hubrun_hub.lti.full_names import FullNames
 from hubrun_hub.lti.people import Rules, Seen
 from hubrun_hub.lti.people_file import People
@@ -308,3 +308,10 @@ def test_a_gradebook_that_becomes_a_link_at_the_last_moment_shows_nothing_of_the
     with pytest.raises(Failed, match="No such file"):
         as_owner(folder / "gradebook.db", homes._join_grades, "ada2", "ada")
     assert os.listdir(folder) == ["gradebook.db"]
+
+
+@pytest.mark.parametrize("answer", [[b"\0"], ["a" * 2**20] * 100])
+def test_what_is_no_plain_data_or_has_no_end_is_refused_and_not_kept_by_root(tmp_path: Path, answer: list[Any]) -> None:
+    (tmp_path / "gradebook.db").touch()
+    with pytest.raises(Failed, match="JSON|of no end"):
+        as_owner(tmp_path / "gradebook.db", lambda path: answer)

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,21 @@ def test_the_program_says_when_and_never_what(env: Path) -> None:
     assert re.fullmatch(r"rotated=[1-9]\d+\nuntil=0\nnow=\d+", rotate.main("lti", "end", str(env)))
     assert re.fullmatch(r"rotated=[1-9]\d+\nuntil=0\nnow=\d+", rotate.main("file", "renew", str(env), "LTI_PREFIX"))
     assert rotate.main("lti", "look", str(env.with_name("none"))).startswith("rotated=0\nuntil=0\n")
+
+
+def test_two_runs_that_both_found_it_due_make_one_and_the_one_that_the_lms_has_stays_good(env: Path) -> None:
+    rotate.main("lti", "renew", str(env), "7")
+    said = rotate.main("lti", "renew", str(env), "7")
+    assert values(env)["LTI_FORMER_SECRET"] == OLD and "rotated=0" not in said
+    rotate.main("lti", "end", str(env))
+    assert "FORMER" not in env.read_text()
+
+
+def test_whoever_comes_while_another_run_is_at_it_waits(env: Path) -> None:
+    with ThreadPoolExecutor(1) as other:
+        with rotation.alone():
+            later = other.submit(rotate.main, "lti", "renew", str(env), "7")
+            time.sleep(0.2)
+            assert env.read_text() == ENV
+        later.result(10)
+    assert values(env)["LTI_FORMER_SECRET"] == OLD

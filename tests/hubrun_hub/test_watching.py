@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import socketserver
 import sqlite3
 import subprocess
@@ -17,8 +18,10 @@ from typing import Any
 
 import pytest
 
+from hubrun_hub.homes import folders
+from hubrun_hub.homes.places import HomeError
 from hubrun_hub.programs import alarm
-from hubrun_hub.watching import alarms, former_secrets, kept, seen, sending, starts, usage
+from hubrun_hub.watching import alarms, former_secrets, kept, seen, sending, starts, updates, usage
 from hubrun_hub.watching.judge import Trouble, judge
 
 NOW = 1_800_000_000.0
@@ -500,3 +503,18 @@ def test_a_look_at_a_machine_that_is_no_hub_names_what_it_could_not_see() -> Non
     assert set(WELL) <= found.keys() | found["unread"].keys()
     assert any(trouble.level == "broken" for trouble in judge(found))
     json.dumps(found)
+
+
+def test_updates_are_counted_whatever_keeps_homes_from_being_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> dict[str, Path]:
+        raise HomeError("the disk with everybody's files is not mounted")
+
+    monkeypatch.setattr(kept, "STATE", tmp_path)
+    monkeypatch.setattr(updates, "count", lambda: {"at": 1.0, "waiting": 3, "security": 2})
+    monkeypatch.setattr(folders, "folders", away)
+    monkeypatch.setattr("sys.argv", ["measure", "/srv/nbgrader"])
+    with pytest.raises(HomeError):
+        runpy.run_module("hubrun_hub.programs.measure", run_name="__main__")
+    assert kept.read("updates")["security"] == 2

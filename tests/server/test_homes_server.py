@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from canvas import key_and_secret
 from conftest import server as practice_server
-from machines import Machine, hubrun
+from machines import Machine, differences, hubrun
 
 from hubrun import params
 from hubrun.errors import CheckFailed
@@ -42,6 +44,27 @@ def launched(machine: Machine, user: str) -> Browser:
     return browser
 
 
+# What is on a disk before, whose path is $1 → why it is refused.
+BAD_DISKS = {
+    "mkfs.ext4 -q $1; mkdir -p /mnt/theirs; mount $1 /mnt/theirs": "is mounted at /mnt/theirs",
+    "mkfs.ext4 -q $1": "is not empty: ext4",
+    "printf theirs > $1": "is not empty: something is written at its beginning",
+    "truncate -s 900M /root/disk.img; losetup -c $1": "is smaller than 1 GB",
+}
+
+
+@pytest.mark.parametrize("made", BAD_DISKS)
+def test_a_disk_that_is_somebodys_is_refused_and_nothing_is_touched(homes: Machine, made: str) -> None:
+    disk = homes.run("truncate -s 1200M /root/disk.img; losetup -f --show /root/disk.img").strip()
+    try:
+        homes.run(made, disk)
+        with homes.undisturbed():
+            ended = hubrun("install", homes.site, "--only", "04", "--set", f"homes_device={disk}")
+            assert ended.code == 1 and BAD_DISKS[made] in ended.error, ended.tail
+    finally:
+        homes.run("umount /mnt/theirs 2> /dev/null; losetup -d $1; rm /root/disk.img", disk)
+
+
 @pytest.fixture(scope="module")
 def moved(homes: Machine) -> Iterator[dict[str, Any]]:
     """ada has stopped, and is moved; ben works on meanwhile."""
@@ -54,7 +77,7 @@ def moved(homes: Machine) -> Iterator[dict[str, Any]]:
         ada.stop()
         before = homes.everything()
         plan = hubrun("plan", homes.site, *ON)
-        touched = [name for name in homes.everything() if before.get(name) != homes.everything().get(name)]
+        touched = differences(before, homes.everything())
         ended = hubrun("install", homes.site, *ON, seconds=600)
         assert ended.code == 0, ended.tail
         yield {"plan": plan, "touched": touched, "ada": ada, "ben": ben, "skeleton": skeleton}
@@ -102,7 +125,7 @@ except OSError as error:
 
 
 def test_a_full_home_says_why_lets_its_person_in_and_delete_and_nobody_else_notices(homes: Machine, moved: dict[str, Any]) -> None:  # fmt: skip
-    used = "df -Pm / | awk 'NR == 2 {print $3}'"
+    used = "du -smx / /var/lib/docker 2> /dev/null | awk '{sum += $1} END {print sum}'"
     before = int(homes.run(used))
     with closing(launched(homes, "ada")) as ada, closing(launched(homes, "ben")) as ben:
         assert ada.run_cell(FILL, timeout_s=180) == "Disk quota exceeded True"
@@ -162,6 +185,58 @@ def test_what_cannot_be_is_named_and_nothing_is_touched(
     with homes.undisturbed():
         ended = hubrun("install", homes.site, "--only", "04", "--set", setting)
         assert ended.code == 1 and reason in ended.error, ended.tail
+
+
+BACKUPS = ("--set", "backup_to=/mnt/backup")
+
+
+def test_backups_and_status_read_the_files_of_whoever_has_no_server_and_a_restore_brings_them_to_the_disk(
+    homes: Machine, moved: dict[str, Any], tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("the words on paper in an envelope\n")
+    given = (*BACKUPS, "--set", f"backup_password_file={password}", "--set", "homes_gb=3", "--set", "user_disk_gb=2")
+    assert homes.container_of("ada") == ""
+    homes.run(f"cd {ROOT}/people/ada && rm fill && sync . && head -c 300M /dev/zero > fill && chown 1000:100 fill")
+    ended = hubrun("run", "backup", homes.site, *given, seconds=600)
+    assert ended.code == 0, ended.tail
+    homes.run(
+        "systemctl start hubrun-measure 2> /dev/null || /usr/bin/python3 -I -B /usr/local/lib/hubrun/hubrun_hub measure /srv/nbgrader"
+    )
+    seen = hubrun("status", homes.site, "--json")
+    shares = {
+        each["user"]: each["disk_mb"]
+        for each in next(iter(json.loads(seen.output).values()))["seen"]["shares"]["people"]
+    }
+    assert 300 <= shares["ada"] < 400
+
+    wanted = homes.run(f"cd {ROOT}/people/ada && find . -type f | sort | xargs -d '\\n' sha256sum")
+    homes.run(
+        f"rm -rf {ROOT}/people/ada/* && docker volume rm jupyterhub-user-ada && /usr/bin/python3 -I -B /usr/local/lib/hubrun/hubrun_hub homes remove ada"
+    )
+    ended = hubrun(
+        "run",
+        "restore",
+        homes.site,
+        *given,
+        "--set",
+        "restore_site=latest",
+        "--set",
+        "restore_over_people=true",
+        seconds=600,
+    )
+    assert ended.code == 0, ended.tail
+    assert homes.run(f"cd {ROOT}/people/ada && find . -type f | sort | xargs -d '\\n' sha256sum") == wanted
+    number = homes.run(f"btrfs inspect-internal rootid {ROOT}/people/ada").strip()
+    assert f"0/{number}" in homes.run(f"btrfs qgroup show --raw -r {ROOT} | grep {2**31}")
+    with closing(launched(homes, "ada")) as ada:
+        assert ada.read_file("week1-before/task.txt") == "solution"
+        one = ("--set", "restore_person=ada", "--set", "restore_path=week1-before")
+        ended = hubrun("run", "restore", homes.site, *given, *one)
+        assert ended.code == 0, ended.tail
+        day = homes.run("hubrun-backup list").split()[0]
+        assert ada.read_file(f"restored-{day}/week1-before/task.txt") == "solution"
+        ada.stop()
 
 
 def test_the_volumes_of_before_go_when_told(homes: Machine, moved: dict[str, Any]) -> None:

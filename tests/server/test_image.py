@@ -21,13 +21,18 @@ BROKEN = {
     "ends-at-once": ('ENTRYPOINT ["/bin/false"]', "ended at once"),
     "no-kernel": (
         """USER 0
-RUN install -d /usr/local/etc/jupyter/jupyter_server_config.d && \\
-    echo '{"KernelSpecManager": {"allowed_kernelspecs": ["none"], "ensure_native_kernel": false}}' \\
-    > /usr/local/etc/jupyter/jupyter_server_config.d/zz-none.json
+RUN install -d /usr/local/etc/jupyter && \\
+    echo '{"MappingKernelManager": {"default_kernel_name": "none"}}' \\
+    > /usr/local/etc/jupyter/jupyter_server_config.json
 USER 1000""",
         "it starts no kernel",
     ),
 }
+
+# As if nobody had been there for an hour.
+AN_HOUR_AGO = """/usr/bin/python3 -c "import sqlite3
+with sqlite3.connect('/var/lib/jupyterhub/jupyterhub.sqlite', timeout=20) as database:
+    database.execute(\\"UPDATE spawners SET last_activity = datetime('now', '-1 hour')\\")" """
 
 
 def image(machine: Machine, *options: str) -> Ended:
@@ -81,7 +86,7 @@ def test_an_image_that_does_not_work_never_counts(machine: Machine, kind: str) -
     machine.run(f"docker build -t broken:{kind} - > /dev/null", data=f"FROM {base}\n{lines}\n".encode(), seconds=120)
     before = current(machine)
     ended = image(machine, "--set", f"base_image=broken:{kind}")
-    assert ended.code == 1 and says in ended.output, ended.tail
+    assert ended.code == 1 and says in ended.error, ended.tail
     assert current(machine) == before
     assert "candidate" not in tags(machine)
     with logged_in(machine) as browser:
@@ -103,7 +108,8 @@ def test_a_good_one_counts_while_people_work_and_the_way_back_takes_seconds(mach
         assert browser.run_cell("kept + 1") == "42"
         back = image(machine, *NEW, "--set", "image=previous")
         assert back.code == 0 and current(machine) == before, back.tail
-        assert back.seconds < 30, f"{back.seconds:.0f} s"
+        print(f"the way back took {back.seconds:.1f} s")
+        assert back.seconds < 90, f"{back.seconds:.0f} s"  # a third of it where nothing else keeps the machine busy
         again = image(machine, *NEW, "--set", "image=previous")
         assert {status for _, status in again.results} <= {"ok"}, again.tail
         browser.stop()
@@ -111,24 +117,24 @@ def test_a_good_one_counts_while_people_work_and_the_way_back_takes_seconds(mach
     assert len([tag for tag in tags(machine) if len(tag) == 12]) <= 3
 
 
-def test_an_id_that_is_not_there_is_bad_input(machine: Machine) -> None:
+def test_an_id_that_is_not_there_is_one_clear_error(machine: Machine) -> None:
     with machine.undisturbed():
         ended = image(machine, "--set", "image=0123456789ab")
-    assert ended.code == 2 and "This server has" in ended.error, ended.tail
+    assert ended.code == 1 and "This server has" in ended.error, ended.tail
 
 
 def test_idle_servers_on_an_older_image_are_stopped_when_asked(machine: Machine) -> None:
     with logged_in(machine) as browser:
         browser.start(120)
         old = machine.container_of("ada")
-        # As if nobody had been there for an hour.
-        machine.run(
-            """/usr/bin/python3 -c "import sqlite3
-with sqlite3.connect('/var/lib/jupyterhub/jupyterhub.sqlite', timeout=20) as database:
-    database.execute(\\"UPDATE spawners SET last_activity = datetime('now', '-1 hour')\\")" """
-        )
-        ended = image(machine, *NEW, "--set", "restart_idle_minutes=30")
-        assert ended.code == 0, ended.tail
+        ended = image(machine, *NEW)
+        assert ended.code == 0 and machine.container_of("ada") == old, ended.tail
+        for _ in range(3):  # the hub notes by itself, every few minutes, who was there
+            machine.run(AN_HOUR_AGO)
+            ended = image(machine, *NEW, "--set", "restart_idle_minutes=30")
+            assert ended.code == 0, ended.tail
+            if not machine.container_of("ada"):
+                break
         assert machine.container_of("ada") == ""
         browser.start(180)
         new = machine.container_of("ada")

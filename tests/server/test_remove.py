@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -19,14 +20,14 @@ from lti_platform import signed_form, stable_id
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(2400)]
 
-# Everything that is a file, past logs that rotate; in Docker's own files too, and in the free pages of databases. Layers of
-# images hold the word as part of others.
+# All files, in the free pages of databases too, and all names of files; but for logs. `merged`: layers of images, once more.
 NAMED = """
-grep -rlawE -D skip -e "$1" / --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev --exclude-dir=log --exclude-dir=overlay2 \\
-    --exclude-dir=usr --exclude-dir=opt --exclude-dir=snap 2> /dev/null
+grep -rlawE -D skip -e "$1" / --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev --exclude-dir=log --exclude-dir=merged 2> /dev/null
 find / -xdev -path /proc -prune -o \\( -name "$2" -o -name "*-user-$2" \\) -print 2> /dev/null
 true
 """
+# Logs that name hub users, and end by themselves: the receipt says when.
+LOGS = r"/var/log/(journal/\w+/system(@.*)?\.journal|nginx/(access|error)\.log(\.\d+)?)"
 COURSE = "bio-101"
 
 
@@ -83,6 +84,9 @@ def test_a_person_is_gone_and_nothing_on_the_server_names_them(machine: Machine)
         assert "42" in his.run_cell("print(kept + 1)")
         receipts = machine.run("cat /var/lib/hubrun/removed/*.json")
         assert user not in receipts and "files of homes" in receipts
+        logs = machine.run('grep -rlawE -e "$1" /var/log || true', words).split()
+        assert logs and [each for each in logs if not re.fullmatch(LOGS, each)] == []
+        assert '"logs": "nginx\'s for 14 days; the journal until 1 GB' in receipts
         again = hubrun("run", "remove", machine.site, *asked, "--set", f"remove_confirm={user}")
         assert again.code == 0 and {status for _, status in again.results} <= {"ok"}, again.tail
     with launched(machine, user) as new:

@@ -73,14 +73,14 @@ def upgraded_machine() -> Iterator[Machine]:
     yield from server("upgrade")
 
 
-def logged_in(machine: Machine) -> Browser:
-    """A browser in which Canvas has launched ada. Signed here: the version before has no program of this one's for it."""
+def logged_in(machine: Machine, user: str = USER) -> Browser:
+    """A browser in which Canvas has launched `user`. Signed here: the version before has no program of this one's for it."""
     site = params.load(machine.site)
     browser = Browser(Route.to(site))
     launch = browser.launch(
-        site.launch_url, signed_form(site.launch_url, *key_and_secret(machine), USER, context_id=None)
+        site.launch_url, signed_form(site.launch_url, *key_and_secret(machine), user, context_id=None)
     )
-    assert launch.user == USER, launch.came
+    assert launch.user == user, launch.came
     return browser
 
 

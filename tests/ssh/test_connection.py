@@ -29,7 +29,8 @@ from hubrun.params import Site
 from hubrun.redaction.secret import Secret
 from hubrun.resources.files import Directory, File
 from hubrun.resources.packages import Packages
-from hubrun.ssh import connection, openssh_config
+from hubrun.server_paths import LOCK
+from hubrun.ssh import connection, openssh_config, session
 from hubrun.ssh.connection import ShownKey, fingerprint
 from sshd import Sshd, authority_line, certify, make_key, serve
 
@@ -467,7 +468,7 @@ def test_a_login_that_runs_no_command_says_what_it_does(shell: Sshd, login: str,
 def test_any_shell_gets_one_plain_line(sshd: Sshd, server: Server) -> None:
     """So that the rules of csh, tcsh, fish, zsh and rbash do not matter; scripts are not in the list of processes either."""
     server.run('echo "it\'s" `true` \\\\ !x\n')
-    plain = re.compile(r"timeout -k 10 \d+ sh -c '[^'!`\\\n]+'")
+    plain = re.compile(r"timeout -k 10 \d+ (flock -s -o \S+ )?sh -c '[^'!`\\\n]+'")
     assert all(plain.fullmatch(command) for command in sshd.commands)
 
 
@@ -666,8 +667,32 @@ def test_a_command_is_ended_at_its_time_limit_on_the_server_too(server: Server, 
         server.run("echo $$ > {}; echo waiting for a lock; sleep 60", tmp_path / "pid", seconds=0.2)
     assert time.monotonic() - began < 10
     assert "timed out after 0 s" in str(caught.value) and "Run it again" in str(caught.value)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+    process = Path("/proc", (tmp_path / "pid").read_text().strip(), "stat")
+    assert not process.exists() or process.read_text().split()[2] == "Z", "it ended; nobody need have asked how"
+
+
+def test_a_run_waits_for_what_a_killed_one_had_begun(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, done = tmp_path / "held", tmp_path / "done"
+    monkeypatch.setattr("hubrun.desired.server.IS_BUSY", session.IS_BUSY.replace(LOCK, str(lock)))
+    monkeypatch.setattr(session, "IS_BUSY", session.IS_BUSY.replace(LOCK, str(lock)))
+    monkeypatch.setattr(session, "_HOLD", f"flock -s -o {lock} ")
+    first = Server.connect(Site(**sshd.parameters()))
+    thread = threading.Thread(target=lambda: first.run("sleep 3; touch {}", done))
+    thread.start()
+    while not lock.exists():
+        time.sleep(0.05)
+    with Server.connect(Site(**sshd.parameters()), check_mode=True):
+        assert not done.exists(), "a plan changes nothing, and waits for nobody"
+    with Server.connect(Site(**sshd.parameters())) as second:
+        assert done.exists()
+        second.run("sleep 5 > /dev/null 2>&1 &")
+        assert not second.session.ask([session.IS_BUSY], fresh=True)[0].stdout.strip(), (
+            "what was left running holds nothing"
+        )
+    thread.join()
+    first.close()
 
 
 def test_a_connection_that_is_cut_in_the_middle_is_told_from_a_failed_command(tmp_path: Path) -> None:

@@ -104,6 +104,8 @@ _BY_OUTPUT = [
      "base_image is neither on the server nor at its registry: correct its name and tag, or build it on the server again"),
     (r"No matching distribution found|No solution found when resolving|[Nn]o version of .* (and|which)",
      "Correct what extra_pip_packages asks for: names, versions, and whether they go together"),
+    (r"Spawn failed: |a server starts, but ",
+     "Is base_image made for JupyterHub, and is extra_pip_packages right? The image of before still counts; the log says more"),
     (r"Read-only file system", "The file system is read-only: look at dmesg, then repair and remount it"),
 ]  # fmt: skip
 # How a run of certbot ended → what went wrong, remedy; the exit codes are ours (resources/certificate.py).

@@ -22,7 +22,7 @@ from hubrun.redaction.secret import Secret
 from hubrun.redaction.server_secrets import ServerSecrets
 from hubrun.shell import exports, quote
 from hubrun.ssh.channel import Output
-from hubrun.ssh.session import PROBE_SECONDS, Session
+from hubrun.ssh.session import IS_BUSY, PROBE_SECONDS, Session
 
 _FACTS = """
 . /etc/os-release
@@ -60,10 +60,15 @@ class Server:
         """
         session = Session.open(site)
         server = cls(session, check_mode, plan_first)
-        first = [_FACTS + _ran_here(site), server._secrets.probe()]
+        first = [IS_BUSY + _FACTS + _ran_here(site), server._secrets.probe()]
         try:
             session.prefetched.start(first, traces=not check_mode)
             found, digests = session.ask(first)
+            if "busy" in facts(found.stdout) and not check_mode:
+                live = ProgressLine()
+                session.wait_for_earlier_run(live.line)
+                session.prefetched.forget()
+                found, digests = session.ask(first)
             server.facts = facts(found.stdout)
             if found.exit_code != 0:
                 raise server._failure("look at what it is", found.exit_code, found.stdout, PROBE_SECONDS)

@@ -23,7 +23,8 @@ install -d -m 0755 "$(dirname "$path")"
     ! command -v ufw > /dev/null || ufw show added | sed -n 's/^ufw /ufw /p'
     base64 -w0 /etc/docker/daemon.json 2> /dev/null | sed 's/^/daemon.json /;s/$/\\n/'
     for each in /etc/nginx/sites-enabled/default /etc/letsencrypt /etc/docker /etc/apt/keyrings /etc/systemd/journald.conf.d \\
-        /var/www /srv/jupyterhub /usr/local/share/ca-certificates /swapfile /var/lib/docker /var/lib/containerd; do
+        /var/www /srv/jupyterhub /swapfile /var/lib/docker /var/lib/containerd /etc/cni /opt/containerd \\
+        /root/.cache /root/.cache/uv /root/.npm; do
         [ ! -e "$each" ] && [ ! -L "$each" ] || echo "path $each"
     done
     date -u '+noted %Y-%m-%dT%H:%MZ'

@@ -21,6 +21,8 @@ paths() {{ for each in "$@"; do
     if [ -e "$each" ] || [ -L "$each" ]; then echo "there $each, $(timeout 20 du -shx "$each" 2> /dev/null | cut -f1)"; fi
 done; }}
 """
+# A run that was killed, or lost its connection, may still be at it on the server.
+_ALONE = "exec 9> /run/lock/hubrun-gone\nflock -w 600 9\n"
 _SHOWN = 12
 
 
@@ -52,4 +54,4 @@ class Gone(Resource):
         shown = "; ".join(there[:_SHOWN]) + (f"; and {len(there) - _SHOWN} more" if len(there) > _SHOWN else "")
         remove = quote("rm -rf --one-file-system -- {}\n", self.files) if self.files else ""
         by_hand = "\n".join(f"# {line}" for line in there)
-        return [Action(f"remove {shown}", f"{PRELUDE}\n{self.take}\n{remove}", by_hand, seconds=self.seconds)]
+        return [Action(f"remove {shown}", f"{_ALONE}{PRELUDE}\n{self.take}\n{remove}", by_hand, seconds=self.seconds)]

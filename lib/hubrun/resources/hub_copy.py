@@ -26,14 +26,18 @@ mv -T "$folder.new" "$folder"
 # does so again, and the first copy is the one that the hub of before can read. Without one nothing was changed, and what
 # people did meanwhile stays.
 _MIGRATED = """find "$state" -maxdepth 1 -name 'jupyterhub.sqlite.2*' -newer "$folder/kept" """
+# What is put back is whole before it takes the place of the other: killed at any moment, the hub has one of the two.
 _PUT_BACK = f"""set -eu
 folder={{}} state={{}}
+for path in {{}}; do
+    rm -rf "$path.failed" "$path.before"
+    [ ! -e "$folder$path" ] || cp -a --reflink=auto "$folder$path" "$path.before"
+done
 systemctl stop jupyterhub jupyterhub-proxy
 for path in {{}}; do
-    [ -e "$folder$path" ] || continue
-    rm -rf "$path.failed"
+    [ -e "$path.before" ] || continue
     [ ! -e "$path" ] || mv -T "$path" "$path.failed"
-    cp -a --reflink=auto "$folder$path" "$path"
+    mv -T "$path.before" "$path"
     rm -rf "$path.failed"
 done
 before=$({_MIGRATED} | sort | head -n 1)
@@ -90,7 +94,7 @@ class HubCopy(Resource):
 
     def put_back(self) -> str:
         """Shell that puts the hub back as it is in the copy, with its database, and starts it."""
-        return quote(_PUT_BACK, self.folder, self.state, self.paths, self.kept_image, self.image)
+        return quote(_PUT_BACK, self.folder, self.state, self.paths, self.paths, self.kept_image, self.image)
 
     def forget(self) -> str:
         """Shell that removes the copy, and the copies of the database that the upgrade made."""

@@ -14,11 +14,6 @@ from hubrun.shell import quote
 
 # Much of it may lie on a slow disk.
 _HOURS = 12
-# The program says what went wrong as JSON: its one line for people is what a failure shows.
-_TELL = """
-said=$({command}) || exit 1
-case $said in '{{"error":'*) printf '%s\\n' "$said" | sed -E 's/^\\{{"error": "(.*)", "nobody": [a-z]+\\}}$/\\1/'; exit 1;; esac
-"""
 
 
 def answer(found: str) -> dict[str, Any]:
@@ -30,8 +25,8 @@ def answer(found: str) -> dict[str, Any]:
 
 
 def look(kind: str, name: str) -> str:
-    """Shell that looks what there is of a person, course or consumer."""
-    return quote(f"{program('remove')} look {{}} {{}}", kind, name)
+    """Shell that looks what there is of a person, course or consumer: it prints JSON, or fails with a line for people."""
+    return quote(f"{program('remove')} look {{}} {{}} 2>&1", kind, name)
 
 
 def size(part: dict[str, Any]) -> str:
@@ -59,7 +54,7 @@ class CourseArchive(Resource):
         seen = answer(found)
         if seen.get("state") != "there" or seen["archive"]:
             return []
-        script = _TELL.format(command=quote(f"{program('remove')} archive {{}}", self.course))
+        script = quote(f"{program('remove')} archive {{}} > /dev/null", self.course)
         title = f"archive the course {self.course}, and compare the archive with it"
         title += f". To remove it afterwards, say yes: --set remove_confirm={seen['confirm']}"
         return [Action(title, script, seconds=_HOURS * 3600)]
@@ -90,5 +85,5 @@ class Removed(Resource):
         again = " (it was begun before)" if seen.get("state") == "begun" else ""
         title = f"remove the {self.kind} {seen.get('name', self.name)} for good{again}: {parts or 'its name'}"
         title += "" if self.confirm else f". To say yes: --set remove_confirm={seen.get('confirm', '')}"
-        script = _TELL.format(command=quote(f"{program('remove')} do {{}} {{}} {{}} {{}}", *words))
+        script = quote(f"{program('remove')} do {{}} {{}} {{}} {{}} > /dev/null", *words)
         return [Action(title, script, f"{program('remove')} do …", seconds=_HOURS * 3600)]

@@ -14,8 +14,8 @@ from typing_extensions import override
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.server_paths import program
 from hubrun.shell import quote
+from hubrun_hub.rotation import DONE_S
 
-_DONE_S = 86400
 _PROGRAM = program("rotate")
 
 
@@ -27,7 +27,7 @@ def due(found: str, days: int = 0) -> Literal["", "renew", "end"]:
     at = _times(found)
     if at["until"] > at["now"]:
         return "" if days else "end"
-    return "" if at["now"] - at["rotated"] < _DONE_S else "renew"
+    return "" if at["now"] - at["rotated"] < DONE_S else "renew"
 
 
 def good_until(found: str) -> str:
@@ -39,7 +39,7 @@ def good_until(found: str) -> str:
 def _times(found: str) -> dict[str, int]:
     """In seconds since 1970; where nothing was found, nothing was ever done."""
     now = facts(found)
-    return {name: int(now.get(name, otherwise)) for name, otherwise in (("rotated", 0), ("until", 0), ("now", _DONE_S))}
+    return {name: int(now.get(name, otherwise)) for name, otherwise in (("rotated", 0), ("until", 0), ("now", DONE_S))}
 
 
 @dataclass(frozen=True)

@@ -118,27 +118,17 @@ stat -c 'state=%a|%U:%G' "$path"
 _GIVE = """
 path={}
 umask 077
-[ ! -e "$path" ] || cp -p "$path" "$path.before"
 cat > "$path.new"
 mv -fT "$path.new" "$path"
-if ! ( {check} ) 2>&1; then
-    if [ -e "$path.before" ]; then mv -fT "$path.before" "$path"; else rm -f "$path"; fi
-    exit 1
-fi
-rm -f "$path.before"
 """
 
 
 @dataclass(frozen=True)
 class GivenSecret(Resource):
-    """A file of root's alone with a secret that the operator gave; None: no such file.
-
-    It stays only when `check`, a shell command, succeeds.
-    """
+    """A file of root's alone with a secret that the operator gave; None: no such file."""
 
     path: str
     content: Secret | None
-    check: str = ":"
 
     label_format = "secrets {path}"
     event = "{path}"
@@ -155,7 +145,7 @@ class GivenSecret(Resource):
         content = self.content.reveal().encode()
         if now.get("digest") != hashlib.sha256(now.get("salt", "").encode() + content).hexdigest():
             title = f"{'replace' if now else 'write'} {self.path}, with what you gave"
-            script = quote(_GIVE.replace("{check}", self.check), self.path)
+            script = quote(_GIVE, self.path)
             return [Action(title, script, f"editor {self.path}   # 600 root:root", content)]
         return [] if now["state"] == "600|root:root" else [_close(self.path, "root:root", now["state"])]
 

@@ -23,17 +23,21 @@ ssh-keygen -q -t ed25519 -N '' -C "$comment" -f "$folder/id"
 # ssh-keyscan(1) asks for every kind of key; the one with the fingerprint is believed, and no other.
 _TRUST = """
 folder={} host={} port={} wanted={}
-install -d -m 0700 "$folder"
 shown=$(ssh-keyscan -T 20 -p "$port" "$host" 2> /dev/null) || true
 [ -n "$shown" ] || { echo "error: $host shows no host key at port $port: is it up, and may this server connect to it?"; exit 1; }
-printf '%s\\n' "$shown" | while IFS= read -r line; do
-    [ "$(printf '%s\\n' "$line" | ssh-keygen -lf - | cut -d' ' -f2)" = "$wanted" ] && printf '%s\\n' "$line"
-done > "$folder/known_hosts.new"
-[ -s "$folder/known_hosts.new" ] || {
+believed=$(printf '%s\\n' "$shown" | while IFS= read -r line; do
+    [ "$(printf '%s\\n' "$line" | ssh-keygen -lf - | cut -d' ' -f2)" != "$wanted" ] || printf '%s\\n' "$line"
+done)
+[ -n "$believed" ] || {
     echo "error: the host key of $host is none with $wanted, but" $(printf '%s\\n' "$shown" | ssh-keygen -lf - | cut -d' ' -f2)
-    rm "$folder/known_hosts.new"
     exit 1
 }
+install -d -m 0700 "$folder"
+# Those of other servers stay: there the backups go until this one is known to take them.
+{
+    printf '%s\\n' "$believed"
+    [ ! -e "$folder/known_hosts" ] || grep -vF -e "${believed%% *} " "$folder/known_hosts" || true
+} > "$folder/known_hosts.new"
 mv -fT "$folder/known_hosts.new" "$folder/known_hosts"
 """
 
@@ -60,8 +64,6 @@ class SshIdentity(Resource):
     @override
     def plan(self, found: str) -> list[Action]:
         actions = []
-        if "key" not in facts(found):
-            actions.append(Action(f"make {self.folder}/id", quote(_MAKE, self.folder, self.comment)))
         name = self.host if self.port == 22 else f"[{self.host}]:{self.port}"
         if f"host={self.fingerprint} {name}" not in found.splitlines():
             script = quote(_TRUST, self.folder, self.host, self.port, self.fingerprint)
@@ -72,4 +74,6 @@ class SshIdentity(Resource):
                     quote("ssh-keyscan -p {} {}", self.port, self.host),
                 )
             )
+        if "key" not in facts(found):
+            actions.append(Action(f"make {self.folder}/id", quote(_MAKE, self.folder, self.comment)))
         return actions

@@ -16,28 +16,34 @@ digest=$({ docker image inspect -f '{{.Id}}' {} || echo none; cat {}; } 2>/dev/n
 """
 _PROBE = """
 echo "digest=$digest"
-echo "proven=$(cat {} 2>/dev/null)"
+echo "proven=$(grep -xF -e "$digest" {} 2>/dev/null)"
 """
 _START = """
 docker tag {image} {candidate}
 trap 'docker image rm {candidate} > /dev/null 2>&1 || true' EXIT
 began=$(date '+%Y-%m-%d %H:%M:%S')
-if ! {command}; then
+if ! said=$({command} 2>&1); then
     echo "The hub's log says of it:"
     journalctl -u jupyterhub --since "$began" --no-pager -o cat | grep -F {user} | grep -v ' 200 \\| 302 ' | tail -n 30
+    echo "$said"
     exit 1
 fi
 {forget}
+"""
+# Those of before, too: the way back to an image that worked takes no new proof.
+_KEEP = """stamp={}
+{ grep -vxF -e "$digest" "$stamp" 2> /dev/null || true; echo "$digest"; } | tail -n 10 > "$stamp.new"
+mv -fT "$stamp.new" "$stamp"
 """
 
 
 @dataclass(frozen=True)
 class StartedOnce(Resource):
-    """A server of `image` was started by the hub, in the way of a launch, since image or `files` changed last.
+    """A server of `image` was started by the hub, in the way of a launch, with `files` as they are.
 
     image: REPOSITORY:ID, which nobody else need get yet. candidate: what it is called meanwhile. command: shell that does
     so for the hub's user `user`. forget: shell that removes that user's files. stamp: the file on the server that keeps
-    the proof.
+    the proofs.
     """
 
     image: str
@@ -67,7 +73,7 @@ class StartedOnce(Resource):
         script = _START.replace("{command}", self.command).replace("{forget}", self.forget)
         for name in ("image", "candidate", "user"):
             script = script.replace(f"{{{name}}}", quote("{}", getattr(self, name)))
-        keep = quote('echo "$digest" > {}\n', self.stamp)
+        keep = quote(_KEEP, self.stamp)
         title = "start a student's server once, as a launch does"
         return [Action(title, script + self._digest() + keep, "", seconds=400)]
 

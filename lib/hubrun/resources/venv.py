@@ -23,6 +23,9 @@ done
 """
 # The server's own list of CAs, which holds the site's ca_certificates too; pip and uv bring lists of their own.
 _CERTIFICATES = "export PIP_CERT=/etc/ssl/certs/ca-certificates.crt SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt\n"
+# Written last. Without it a package counts as there for uv, which would leave it half installed, and is not for the probe.
+_HALF = """for info in {}/lib/python3*/site-packages/*.dist-info; do [ -f "$info/RECORD" ] || rm -rf "$info"; done
+"""
 
 
 def pins(requirements: str, python: str) -> dict[str, str]:
@@ -97,4 +100,5 @@ class Venv(Resource):
             )  # fmt: skip
         shown = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
         by_hand = f"{self.path}/bin/pip install {' '.join(each.replace(' ', '==') for each in missing[:6])} …"
-        return [Action(f"install {shown}", _CERTIFICATES + install, by_hand, requirements.encode(), seconds=900)]
+        script = quote(_HALF, self.path) + _CERTIFICATES + install
+        return [Action(f"install {shown}", script, by_hand, requirements.encode(), seconds=900)]

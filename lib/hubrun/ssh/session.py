@@ -14,6 +14,7 @@ from hubrun.environment import ENGINE
 from hubrun.errors import CommandFailed, Unreachable
 from hubrun.params import Site
 from hubrun.redaction.secret import Secret
+from hubrun.server_paths import LOCK
 from hubrun.shell import quote
 from hubrun.ssh import channel, connection
 from hubrun.ssh.channel import Output
@@ -48,6 +49,11 @@ _REFUSALS = [
     ("", "sudo refuses: {line}", "Log in once with ssh and try `sudo true`"),
 ]  # fmt: skip
 PROBE_SECONDS = 120
+# flock(1). Shared: scripts do not wait for each other. -o: what a script starts, and leaves running, does not hold it.
+_HOLD = f"flock -s -o {LOCK} "
+IS_BUSY = f"[ ! -e {LOCK} ] || flock -n {LOCK} true || echo busy=yes\n"
+# A build of the students' image takes minutes.
+PATIENCE_S = 1800
 
 
 class Session:
@@ -107,20 +113,43 @@ class Session:
     def execute(
         self, script: str, data: bytes, seconds: float, on_output: Callable[[str], None] | None = None
     ) -> Output:
-        """Run a shell script as root. data: its standard input. seconds: time limit.
+        """Run a shell script that changes something, as root. data: its standard input. seconds: time limit.
 
         Raises ConnectionLost, CommandFailed when the time is over, Unreachable when sudo refuses.
         """
         if self._sudo is None:
             self.ask(["true"])
-        output = self._run(self._sudo or "", _PREAMBLE + script, data, seconds, on_output)
+        return self._as_root(_HOLD, script, data, seconds, on_output)
+
+    def _as_root(
+        self, hold: str, script: str, data: bytes, seconds: float, on_output: Callable[[str], None] | None = None
+    ) -> Output:
+        output = self._run(self._sudo or "", _PREAMBLE + script, data, seconds, on_output, hold)
         if not output.begun:
             raise self._unusable(output)
         return output
 
+    def wait_for_earlier_run(self, say: Callable[[str], None]) -> None:
+        """Wait until nothing goes on that an earlier run had begun on the server: a script outlives a runner that was killed.
+
+        say: gets a line about it, again and again. Raises CommandFailed after PATIENCE_S.
+        """
+        since = time.monotonic()
+        while self._ask([IS_BUSY], PROBE_SECONDS)[0].stdout.strip():
+            waited = time.monotonic() - since
+            if waited > PATIENCE_S:
+                raise CommandFailed(
+                    "what an earlier run had begun still goes on",
+                    self.where,
+                    "See what it is: ps -C flock -o pid,etime,args on the server. Wait for it, or end it",
+                )
+            say(f"waiting for what an earlier run had begun on the server, {waited:.0f} s")
+            time.sleep(1)
+
     def _run(
-        self, before: str, script: str, data: bytes, seconds: float, on_output: Callable[[str], None] | None = None
-    ) -> Output:
+        self, before: str, script: str, data: bytes, seconds: float, on_output: Callable[[str], None] | None = None,
+        hold: str = "",
+    ) -> Output:  # fmt: skip
         # The login's shell may be any: it gets one plain line, and sh gets the script, from standard input. What the login's
         # own files print comes before the mark.
         mark, content = secrets.token_hex(8), script.encode()
@@ -128,7 +157,7 @@ class Session:
         if before == _SUDO_ASKS and self._password:
             content = self._password.reveal().encode() + b"\n" + content
         return channel.execute(
-            self._connection.transport, self.where, before + _limited(begin, seconds), content + data, seconds + 15, mark,
+            self._connection.transport, self.where, before + _limited(begin, seconds, hold), content + data, seconds + 15, mark,
             on_output,
         )  # fmt: skip
 
@@ -174,7 +203,7 @@ class Session:
 
     def _shell(self, script: str, seconds: float) -> str:
         if self._sudo is not None:
-            return self.execute(script, b"", seconds).stdout
+            return self._as_root("", script, b"", seconds).stdout
         content = (_PREAMBLE + script).encode()
         command = _limited(f'eval "$(head -c {len(content)})"', seconds)
         entered = self._run("", _ENTER.replace("COMMAND", command), content, seconds)
@@ -211,9 +240,9 @@ class Session:
 _shared: list[Session] = []
 
 
-def _limited(shell: str, seconds: float) -> str:
+def _limited(shell: str, seconds: float, hold: str = "") -> str:
     # `timeout` ends it on the server too: without a terminal, closing the channel would leave it running.
-    return quote("timeout -k 10 {} sh -c {}", int(seconds) + 1, shell)
+    return quote(f"timeout -k 10 {{}} {hold}sh -c {{}}", int(seconds) + 1, shell)
 
 
 def _cut(text: str, mark: str) -> list[Output]:

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
+from hubrun_hub.failed import Failed
 from hubrun_hub.joining.confined import as_owner
-from hubrun_hub.joining.failed import Failed
 
-_COPY = ".hubrun-copy"
+# The second is not whole yet: of a copy that was ended half-way nothing may take its database's place.
+_COPY, _PART = ".hubrun-copy", ".hubrun-part"
 
 
 def databases(state: Path, courses: Path) -> list[Path]:
@@ -32,6 +33,7 @@ def copy(paths: Iterable[Path]) -> dict[Path, str]:
             as_owner(path, _copy)
         except (Failed, OSError) as error:
             failed[path] = str(error)
+            remove_copies([path])
     return failed
 
 
@@ -44,30 +46,37 @@ def remove_copies(paths: Iterable[Path]) -> None:
             continue  # the next one to be made takes its place
 
 
-def put_back(folder: Path) -> None:
-    """In a folder that was restored and nobody uses: each copy takes its database's place. Raises OSError."""
-    for found in folder.glob(f".*{_COPY}"):
-        database = found.with_name(found.name[1 : -len(_COPY)])
-        for rest in ("-journal", "-wal", "-shm"):
-            database.with_name(database.name + rest).unlink(missing_ok=True)
-        found.replace(database)
+def put_back(paths: Iterable[Path]) -> dict[Path, str]:
+    """In folders that were restored and nobody uses: each copy takes its database's place; those that cannot, and why."""
+    failed = {}
+    for path in paths:
+        copied = _beside(path, _COPY)
+        try:
+            if copied.is_file() and not copied.is_symlink():
+                for rest in ("-journal", "-wal", "-shm"):
+                    path.with_name(path.name + rest).unlink(missing_ok=True)
+                copied.replace(path)
+        except OSError as error:  # whatever else its people have by these names
+            failed[path] = str(error)
+    return failed
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}{_COPY}")
+def _beside(path: Path, end: str) -> Path:
+    return path.with_name(f".{path.name}{end}")
 
 
 def _copy(path: Path) -> None:
     os.umask(0o077)
     _remove(path)
+    part = _beside(path, _PART)
     with (
         closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as live,
-        closing(sqlite3.connect(_beside(path))) as made,
+        closing(sqlite3.connect(part)) as made,
     ):
         live.backup(made)
+    part.replace(_beside(path, _COPY))
 
 
 def _remove(path: Path) -> None:
-    for rest in ("", "-journal"):
-        beside = _beside(path)
-        beside.with_name(beside.name + rest).unlink(missing_ok=True)
+    for end in (_COPY, _PART, f"{_PART}-journal"):
+        _beside(path, end).unlink(missing_ok=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -12,7 +14,9 @@ from hubrun_hub import student_volume
 from hubrun_hub.backup import tree
 from hubrun_hub.backup.repository import Repository, Snapshot
 from hubrun_hub.courses.mounts import is_name
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.failed import Failed
+from hubrun_hub.homes import folders
+from hubrun_hub.homes.places import Homes, is_subvolume
 
 _HOME = "/home/jovyan"
 # In a container that has nothing but the folder: whatever links are in it, they lead nowhere else. What came whole gets
@@ -72,7 +76,7 @@ def find(repository: Repository, folder: str, which: str, name: str) -> Wanted:
     clean = str(PurePosixPath(name)) if name else ""
     snapshot = repository.chosen(which)
     path = str(PurePosixPath("/", folder, clean))
-    found = next((each for each in repository.nodes(snapshot.id, path) if each["path"] == path), None)
+    found = repository.node(snapshot.id, path)
     if not found:
         raise Failed(f"{clean or folder} is not in the backup of {snapshot.day}")
     if found["type"] not in ("dir", "file"):
@@ -82,21 +86,40 @@ def find(repository: Repository, folder: str, which: str, name: str) -> Wanted:
 
 def is_there(wanted: Wanted, source: str) -> bool:
     """Whether it was given back already. No link on the way is followed."""
-    folder = (
-        Path(source)
-        if source.startswith("/")
-        else tree.homes().get(student_volume.escaped(student_volume.user_of(source)))
-    )
+    folder = _folder(source)
     if not folder or not folder.is_dir():
         return False
     top = tree.put_together({"homes/one": folder})
     return os.path.lexists(top / "homes/one" / wanted.into)
 
 
+def _folder(source: str) -> Path | None:
+    if source.startswith("/"):
+        return Path(source)
+    return tree.homes().get(student_volume.escaped(student_volume.user_of(source)))
+
+
 def give_back(repository: Repository, wanted: Wanted, source: str) -> None:
     """Put it there, as the student. Raises Failed; then nothing has its name."""
     part = f"restored-{wanted.snapshot.day}.part"
     image = repository.settings.image
+    user = student_volume.user_of(source)
+    with ExitStack() as held:
+        if user and folders.on_a_disk():
+            homes = Homes()
+            held.enter_context(homes.alone(user, 20))  # nobody moves it meanwhile
+            if is_subvolume(homes.person(user)):
+                folders.make_volume(homes, user)
+        _give_back(repository, wanted, source, part, image)
+
+
+def _give_back(repository: Repository, wanted: Wanted, source: str, part: str, image: str) -> None:
+    # What were holes comes back as zeros: a home that is small on the disk may fill it for everybody.
+    size = repository.size(wanted.snapshot.id, wanted.path)
+    where = _folder(source) or Path(tree.docker("info", "--format", "{{.DockerRootDir}}").strip())
+    free = shutil.disk_usage(where).free
+    if size > free * 0.9:
+        raise Failed(f"it takes {size >> 20} MB, and the disk has {free >> 20} MB left: nothing was restored")
     with repository.dump(wanted.snapshot.id, wanted.path) as dump:
         assert dump.stdout and dump.stderr
         depth = len(PurePosixPath(wanted.path).parts) - 1

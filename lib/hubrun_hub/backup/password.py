@@ -14,8 +14,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from hubrun_hub.backup.repository import FOLDER, NEXT_PASSWORD, PASSWORD, Repository
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.backup.repository import FOLDER, NEXT_PASSWORD, PASSWORD, WRONG_PASSWORD, Repository
+from hubrun_hub.failed import Failed
 
 _NAME, _OLD, _ROTATED = "RESTIC_PASSWORD", "# instead of key ", "# rotated "
 
@@ -33,7 +33,7 @@ def renew(kept: Repository, given: str = "", folder: Path = FOLDER) -> None:
             kept.restic("key", "remove", _key(new))
         following.unlink()
     if not following.exists() and not _old(password):
-        _write(following, f"{_NAME}={given or secrets.token_hex(32)}\n{_OLD}{_key(kept)}\n")
+        write(following, f"{_NAME}={given or secrets.token_hex(32)}\n{_OLD}{_key(kept)}\n")
     if following.exists():
         if not _opens(new):
             kept.restic("key", "add", "--new-password-file", "/dev/stdin", data=_value(following))
@@ -43,7 +43,7 @@ def renew(kept: Repository, given: str = "", folder: Path = FOLDER) -> None:
     if old in _keys(kept):
         kept.restic("key", "remove", old)
     # What was given is kept as 10_backup writes it.
-    _write(password, f"{_NAME}={_value(password)}\n" + ("" if given else f"{_ROTATED}{int(time.time())}\n"))
+    write(password, f"{_NAME}={_value(password)}\n" + ("" if given else f"{_ROTATED}{int(time.time())}\n"))
 
 
 def _keys(repository: Repository) -> dict[str, bool]:
@@ -61,7 +61,7 @@ def _opens(repository: Repository) -> bool:
     try:
         repository.look()
     except Failed as error:
-        if "the password is not this repository's" in str(error):
+        if WRONG_PASSWORD in str(error):
             return False
         raise
     return True
@@ -77,7 +77,7 @@ def _old(file: Path) -> str:
     return found[1] if found else ""
 
 
-def _write(file: Path, text: str) -> None:
+def write(file: Path, text: str) -> None:
     """Write a file that root alone reads; it is whole at every moment."""
     new = file.with_suffix(".new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as to:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from hubrun_hub.backup.target import Target, parse
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.failed import Failed
 
 FOLDER = Path("/etc/jupyterhub")
 # Its secrets, which are in no backup: a key is of no use in the box that it opens.
@@ -25,11 +26,15 @@ _CACHE = "/var/cache/hubrun-backup"
 # Of a site without a home: nobody wants this one when they ask for the latest.
 EMPTY = "empty"
 
+# Lines that are kept of those that somebody else got: a reason is at the end.
+_LAST = 100
 _NONE = "there is no repository"
+READY = "ready"
+WRONG_PASSWORD = "the password is not this repository's"
 # What restic, ssh or the other side says → what is wrong and what to do; the first that is found.
 _REASONS = (
     (r"wrong password or no key found",
-     "the password is not this repository's: set backup_password_file, or backup_password_env, to the one of its recovery key"),
+     f"{WRONG_PASSWORD}: set backup_password_file, or backup_password_env, to the one of its recovery key"),
     (r"Host key verification failed|No \S+ host key is known", "its host key is not the one of backup_host_fingerprint"),
     (r"Permission denied \(", "it does not let this server in: {key}"),
     (r"no space left|quota exceeded|insufficient storage|XMinioStorageFull", "it is full: free space there, or lower backup_keep_…"),
@@ -97,9 +102,9 @@ class Repository:
 
     def restic(
         self, *arguments: str, cwd: Path | None = None, seconds: float | None = None,
-        line: Callable[[str], None] = lambda line: None, tolerated: Iterable[int] = (), data: str = "",
+        line: Callable[[str], None] | None = None, tolerated: Iterable[int] = (), data: str = "",
     ) -> str:  # fmt: skip
-        """What restic prints, on both streams; `line` gets each of its lines. Raises Failed with the reason.
+        """What restic prints, on both streams; with `line`, which gets each line, the last of it. Raises Failed with the reason.
 
         seconds: time limit. tolerated: exit codes that are no failure. data: for its standard input.
         """
@@ -111,12 +116,16 @@ class Repository:
             assert process.stdin and process.stdout
             with suppress(BrokenPipeError), process.stdin:  # it may have ended already, and says why
                 process.stdin.write(data)
-            said = []
+            # Of what students have there may be a line for each, without end.
+            said = deque[str](maxlen=_LAST if line else None)
             for each in process.stdout:
-                line(each)
+                if line:
+                    line(each)
                 said.append(each)
         text = "".join(said)
         if process.returncode not in (0, *tolerated):
+            if "unable to start the sftp session" in text:
+                text = self._ssh_says() + text
             raise Failed(self.reason("timed out" if process.returncode == 124 else text))
         return text
 
@@ -135,7 +144,7 @@ class Repository:
             if new and _NONE in str(error):
                 return "nothing is there yet"
             raise
-        return "ready"
+        return READY
 
     def make(self) -> None:
         """Make the repository, where there is none. Raises Failed; a folder with something else in it is left alone."""
@@ -179,9 +188,35 @@ class Repository:
 
     def nodes(self, snapshot: str, path: str) -> list[dict[str, Any]]:
         """What is at `path` in the backup, then, for a folder, what is in it. Raises Failed."""
-        lines = self.restic("ls", "--json", snapshot, path, seconds=600).splitlines()
-        found = [json.loads(line) for line in lines if line.startswith("{")]
-        return [each for each in found if each.get("struct_type") == "node"]
+        return self._nodes(snapshot, path, lambda node: True)
+
+    def node(self, snapshot: str, path: str) -> dict[str, Any] | None:
+        """What is at `path` in the backup itself, whatever number of things is in it. Raises Failed."""
+        return next(iter(self._nodes(snapshot, path, lambda node: node["path"] == path)), None)
+
+    def size(self, snapshot: str, path: str) -> int:
+        """How many bytes a file, or all files below a folder, have in the backup. Raises Failed."""
+        sizes = [0]
+
+        def add(node: dict[str, Any]) -> bool:
+            sizes[0] += node.get("size", 0)
+            return False
+
+        self._nodes(snapshot, path, add, "--recursive")
+        return sizes[0]
+
+    def _nodes(
+        self, snapshot: str, path: str, wanted: Callable[[dict[str, Any]], bool], *options: str
+    ) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+
+        def line(text: str) -> None:
+            node = json.loads(text) if text.startswith("{") else {}
+            if node.get("struct_type") == "node" and wanted(node):
+                found.append(node)
+
+        self.restic("ls", "--json", *options, snapshot, path, seconds=600, line=line)
+        return found
 
     def reason(self, text: str) -> str:
         """What went wrong, and what to do, from what restic printed. No secret is in it."""
@@ -196,14 +231,25 @@ class Repository:
         return f"{self.settings.repository}: {said}"
 
     def _options(self) -> list[str]:
+        return ["-o", f"sftp.command={self._ssh}"] if self._ssh else []
+
+    def _ssh_says(self) -> str:
+        """Why ssh ends: restic may end before it has read that."""
+        done = subprocess.run(
+            ["timeout", "30", *self._ssh.split()], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
+        )  # fmt: skip
+        return done.stderr
+
+    @property
+    def _ssh(self) -> str:
+        """The command that reaches an SFTP server; "" for all else."""
         target = self.settings.target
         if target.kind != "sftp":
-            return []
-        command = (
+            return ""
+        return (
             f"ssh -F none -i {SSH}/id -o IdentitiesOnly=yes -o UserKnownHostsFile={SSH}/known_hosts -o StrictHostKeyChecking=yes "
             f"-o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=30 -p {target.port} {target.user}@{target.host} -s sftp"
         )  # fmt: skip
-        return ["-o", f"sftp.command={command}"]
 
     def _environment(self) -> dict[str, str]:
         names = (self.password, CREDENTIALS.name)
@@ -220,6 +266,8 @@ class Repository:
             **secret,
             "RESTIC_REPOSITORY": repository,
             "RESTIC_CACHE_DIR": _CACHE,
+            # With --json it would say sixty times a second how far it is.
+            "RESTIC_PROGRESS_FPS": "0.02",
         }
 
 

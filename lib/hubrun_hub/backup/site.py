@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
+import shutil
 import sqlite3
 import subprocess
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +18,21 @@ from hubrun_hub import student_volume
 from hubrun_hub.backup import databases, state, tree
 from hubrun_hub.backup.repository import FOLDER, Repository, Snapshot
 from hubrun_hub.config_parts import OURS
+from hubrun_hub.failed import Failed
+from hubrun_hub.homes import btrfs, folders, serve
+from hubrun_hub.homes.places import Homes, is_subvolume, limit_bytes
 from hubrun_hub.joining.confined import as_owner
-from hubrun_hub.joining.failed import Failed
 
 # What the install writes for this server, and no backup brings back.
 _INSTALLED = (
-    "jupyterhub_config.py", "docker-filter.json", "student-network.nft", "started-once", "backup.json", "conf.d.loaded",
+    "jupyterhub_config.py", "docker-filter.json", "student-network.nft", "started-once", "backup.json", "homes.json", "images", "conf.d.loaded",
     *(f"conf.d/{name}" for name in OURS),
 )  # fmt: skip
-_HUB = "jupyterhub"
-# {"snapshot": id, "day": its day, "done": whether}
+_HUB, _PROXY = "jupyterhub", "jupyterhub-proxy"
+# {"snapshot": id, "day": its day, "state": one of these}. While it is begun, runbook 02 refuses to start the hub.
 NOTE = state.FOLDER / "restored.json"
+BEGUN, WRITTEN, DONE = "begun", "written", "done"
+_FULL = "no space left on device|disk quota exceeded"
 
 
 def noted() -> dict[str, Any]:
@@ -36,7 +43,7 @@ def noted() -> dict[str, Any]:
 def chosen(repository: Repository, which: str, over: bool) -> Snapshot:
     """The backup to restore; one that was begun is the one. Raises Failed, for a site with people unless `over`."""
     begun = noted()
-    if begun and not begun["done"]:
+    if begun and begun["state"] != DONE:
         return repository.chosen(begun["snapshot"])
     found = repository.chosen(which)
     there = [*tree.homes(), *_people()]
@@ -48,75 +55,140 @@ def chosen(repository: Repository, which: str, over: bool) -> Snapshot:
     return found
 
 
-def is_restored(snapshot: Snapshot) -> bool:
-    """Whether this backup was restored here, to its end."""
-    return noted() == _note(snapshot, done=True)
+def restored(repository: Repository, which: str) -> Snapshot | None:
+    """The backup that is meant, if it is the one that was restored here to its end. Raises Failed."""
+    begun = noted()
+    if begun.get("state") != DONE:
+        return None
+    found = repository.chosen(which)
+    return found if found.id == begun["snapshot"] else None
 
 
 def restore(repository: Repository, snapshot: Snapshot) -> list[str]:
     """Restore it; what of people's files could not be written. The hub is stopped meanwhile, and at a failure stays so.
 
-    Raises Failed. Run again, it begins at the beginning.
+    Raises Failed. Run again, it begins at the beginning; where all was written, it starts the services alone.
     """
-    state.write(_note(snapshot, done=False), NOTE)
-    _systemctl("disable", "--now", _HUB)
+    unwritten: list[str] = []
+    if noted() != _note(snapshot, WRITTEN):
+        state.write(_note(snapshot, BEGUN), NOTE)
+        unwritten = _write(repository, snapshot)
+        state.write(_note(snapshot, WRITTEN), NOTE)
+    _systemctl("enable", "--now", _PROXY)
+    _systemctl("enable", "--now", _HUB)
+    subprocess.run(["systemctl", "reload", "nginx"], check=False, capture_output=True)  # 03 may come later
+    state.write(_note(snapshot, DONE), NOTE)
+    return unwritten
+
+
+def _write(repository: Repository, snapshot: Snapshot) -> list[str]:
+    # The proxy as well: it must begin with the token that comes back, whoever starts it.
+    _systemctl("disable", "--now", _HUB, _PROXY)
     running = tree.docker("ps", "-q", "--filter", "name=^jupyter-").split()
     if running:
         tree.docker("stop", *running)
     names = {each["name"] for each in repository.nodes(snapshot.id, "/homes") if each["path"] != "/homes"}
-    for name in sorted(names):
-        tree.docker("volume", "create", f"{student_volume.PREFIX}{name}")
-    for each in (*tree.SERVER, tree.COURSES):
-        Path(each).mkdir(parents=True, exist_ok=True)
-        if each != tree.COURSES:
-            # Where a link is, restic 0.14 (Debian 12) writes none: the certificate's are links.
-            subprocess.run(["find", each, "-xdev", "-type", "l", "-delete"], check=True)
-    for each in map(Path, repository.settings.also):
-        each.parent.mkdir(parents=True, exist_ok=True)
-        each.touch(mode=0o600)
-    folders = {name: folder for name, folder in tree.homes().items() if name in names}
-    for folder in folders.values():
-        # Whoever opens one of these waits for ever.
-        subprocess.run(["find", str(folder), "-xdev", "-type", "p", "-delete"], check=True)
-    top = tree.put_together(tree.sources(repository.settings, folders), writable=True)
-    unwritten = _restic(repository, snapshot, top)
-    _take_over(top / "server", json.loads((top / "server/manifest.json").read_text()))
-    _systemctl("restart", "jupyterhub-proxy")
-    _systemctl("enable", "--now", _HUB)
-    subprocess.run(["systemctl", "reload", "nginx"], check=False, capture_output=True)  # 03 may come later
-    state.write(_note(snapshot, done=True), NOTE)
+    with _homes(sorted(student_volume.user_of(f"{student_volume.PREFIX}{name}") for name in names)):
+        for each in (*tree.SERVER, tree.COURSES):
+            Path(each).mkdir(parents=True, exist_ok=True)
+            if each != tree.COURSES:
+                # Where a link is, restic 0.14 (Debian 12) writes none: the certificate's are links.
+                subprocess.run(["find", each, "-xdev", "-type", "l", "-delete"], check=True)
+        for each in map(Path, repository.settings.also):
+            each.parent.mkdir(parents=True, exist_ok=True)
+            each.touch(mode=0o600)
+        places = {name: folder for name, folder in tree.homes().items() if name in names}
+        for folder in (*places.values(), tree.COURSES):
+            # Whoever opens one of these waits for ever.
+            subprocess.run(["find", str(folder), "-xdev", "-type", "p", "-delete"], check=True)
+        top = tree.put_together(tree.sources(repository.settings, places), writable=True)
+        unwritten = _restic(repository, snapshot, top)
+        manifest = json.loads((top / "server/manifest.json").read_text())
+        unwritten += _take_over(top / "server", manifest, repository.settings.hub_user)
     return unwritten
+
+
+@contextmanager
+def _homes(users: list[str]) -> Iterator[None]:
+    """Have a home for each, where new ones are made here; nobody else moves or uses them meanwhile.
+
+    On a disk of their own they have no limit until all is written: whoever had more than it is now keeps it.
+    """
+    if not folders.on_a_disk():
+        for user in users:
+            tree.docker("volume", "create", student_volume.volume(user))
+        yield
+        return
+    homes, there = Homes(), folders.folders()
+    with ExitStack() as held:
+        (homes.root / "limit").unlink(missing_ok=True)  # 04 sets the limits if this is killed
+        for user in users:
+            held.enter_context(homes.alone(user, 20))
+            if user not in there:
+                serve.make(homes, user, 0)
+            elif is_subvolume(homes.person(user)):
+                btrfs.set_limit(homes.person(user), 0)
+        yield
+        serve.set_limits(homes, limit_bytes())
 
 
 def _restic(repository: Repository, snapshot: Snapshot, top: Path) -> list[str]:
-    unwritten: list[str] = []
+    # One after the other: what restic says of students' files has their names in it, and may read like an error of others.
+    excluded = [f"--exclude=/server{FOLDER}/{name}" for name in _INSTALLED]
+    ours = _unwritten(repository, snapshot, top, "--exclude=/homes", "--exclude=/courses", *excluded)
+    if ours or not (top / "server/manifest.json").is_file():
+        raise Failed(f"not everything could be written: {', '.join(ours[:5]) or 'it has no manifest'}")
+    return _unwritten(repository, snapshot, top, "--exclude=/server")
+
+
+def _unwritten(repository: Repository, snapshot: Snapshot, top: Path, *excluded: str) -> list[str]:
+    """Restore all but what is excluded; what could not be written. Raises Failed when the repository cannot be read to its end,
+    and for a full disk.
+    """
+    found: list[str] = []
+    full: list[str] = []
 
     def line(text: str) -> None:
-        if found := re.match(r"(?:ignoring error for|error:?) (/.*?): ", text):
-            unwritten.append(found[1])
+        if said := re.match(r"(?:ignoring error for|error:?) (/.*?): ", text):
+            found.append(said[1])
+            if re.search(_FULL, text, re.IGNORECASE):
+                full.append(said[1])
 
-    excluded = [f"--exclude=/server{FOLDER}/{name}" for name in _INSTALLED]
     said = repository.restic(
         "restore", snapshot.id, "--target", str(top), *excluded, line=line, tolerated=(1,)
     )  # fmt: skip
-    ours = [each for each in unwritten if not each.startswith(("/homes/", "/courses/"))]
-    if ours or not (top / "server/manifest.json").is_file():
-        raise Failed(f"not everything could be written: {', '.join(ours[:5]) or repository.reason(said)}")
-    return unwritten
+    # A name may say it, too.
+    if full and any(_is_full(each) for each in (tree.STATE, tree.COURSES, *top.glob("homes/*"))):
+        raise Failed(f"the disk of {ascii(full[0])} is full: make room, or homes_gb larger by 04, and run it again")
+    last = said.rstrip().rpartition("\n")[2]
+    if last.startswith("Fatal:"):
+        if not re.match(r"Fatal: There were \d+ errors", last):
+            raise Failed(repository.reason(last))
+        repository.look()  # of one that went away all files of the rest cannot be written
+    return found
 
 
-def _take_over(server: Path, manifest: dict[str, Any]) -> None:
-    """Databases take their places, and what was the hub's account's is so here, where it may have another number."""
-    hub, was = tree.STATE.stat(), manifest["hub"]
-    databases.put_back(server / str(tree.STATE)[1:])
-    for course in tree.COURSES.iterdir():
-        databases.put_back(course / "course")
+def _is_full(folder: Path) -> bool:
+    room = shutil.disk_usage(folder)
+    return room.free < room.total // 10
+
+
+def _take_over(server: Path, manifest: dict[str, Any], account: str) -> list[str]:
+    """Databases take their places, and what was the hub's account's is so here, where it may have another number.
+
+    Gradebooks that cannot. Raises Failed for another database.
+    """
+    hub, was = pwd.getpwnam(account), manifest["hub"]
+    failed = databases.put_back(databases.databases(server / str(tree.STATE)[1:], tree.COURSES))
+    if lost := [why for path, why in failed.items() if path.is_relative_to(server)]:
+        raise Failed("; ".join(lost))
     for folder in (FOLDER, tree.STATE):
         for at, _, files in os.walk(folder):
             for each in (at, *(os.path.join(at, name) for name in files)):
                 now = os.lstat(each)
-                uid = hub.st_uid if now.st_uid == was[0] else now.st_uid
-                os.lchown(each, uid, hub.st_gid if now.st_gid == was[1] else now.st_gid)
+                uid = hub.pw_uid if now.st_uid == was[0] else now.st_uid
+                os.lchown(each, uid, hub.pw_gid if now.st_gid == was[1] else now.st_gid)
+    return [str(path) for path in failed]
 
 
 def _people() -> list[str]:
@@ -133,8 +205,8 @@ def _users(path: Path) -> list[str]:
         return [str(user) for (user,) in db.execute("SELECT user FROM person")]
 
 
-def _note(snapshot: Snapshot, done: bool) -> dict[str, Any]:
-    return {"snapshot": snapshot.id, "day": snapshot.day, "done": done}
+def _note(snapshot: Snapshot, state: str) -> dict[str, Any]:
+    return {"snapshot": snapshot.id, "day": snapshot.day, "state": state}
 
 
 def _systemctl(*words: str) -> None:

@@ -11,18 +11,18 @@ import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from hubrun_hub.backup import databases, state, tree
+from hubrun_hub.backup import databases, site, state, tree
 from hubrun_hub.backup.repository import CREDENTIALS, EMPTY, NEXT_PASSWORD, PASSWORD, SSH, Repository, Settings
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.failed import Failed
 
 _GB = 1 << 30
 # A home may be this much larger to read than it is on the disk: holes of sparse files, and names of one file.
 _HOLLOW = 64 * _GB
-_TESTED = 2 * _GB
+_TESTED, _TESTED_FILES = 2 * _GB, 100_000
 _WEEK = 6.5
 # A part of all that is stored is read and compared each week.
 _SUBSET = "5%"
@@ -35,7 +35,7 @@ def run(repository: Repository) -> dict[str, Any]:
 
     Raises Failed, after the reason was kept.
     """
-    known = state.read() | {"last_try": state.now(), "last_error": "", "repository": repository.settings.repository}
+    known = state.of(repository.settings.repository) | {"last_try": state.now(), "last_error": ""}
     try:
         _run(repository, known)
     except (Failed, OSError, subprocess.SubprocessError) as error:
@@ -47,15 +47,17 @@ def run(repository: Repository) -> dict[str, Any]:
 
 
 def _run(repository: Repository, known: dict[str, Any]) -> None:
+    if site.noted().get("state") == site.BEGUN:
+        raise Failed("a restore of the whole site is half done, and what is here is none: run it once more, to its end")
     repository.restic("unlock", seconds=600)  # those whose process ended; others' stay (restic's own rule)
     folders = tree.homes()
-    sizes, known["left_out"] = {}, {}
-    for name, folder in folders.items():
-        read, disk = measured(folder)
-        if read > disk + _HOLLOW:
-            known["left_out"][name] = f"its files say that they have {read // _GB} GB, and have {disk // _GB}"
-        else:
-            sizes[name] = read
+    found = {name: measured(folder) for name, folder in (folders | _of_courses()).items()}
+    hollow = {name: size for name, size in found.items() if size.read > size.disk + _HOLLOW}
+    known["left_out"] = {
+        name: f"its files say that they have {size.read // _GB} GB, and have {size.disk // _GB}"
+        for name, size in hollow.items()
+    }
+    sizes = {name: found[name] for name in folders if name not in hollow}
     began = time.time()
     books = databases.databases(tree.STATE, tree.COURSES)
     copied = databases.copy(books)
@@ -65,7 +67,7 @@ def _run(repository: Repository, known: dict[str, Any]) -> None:
             raise Failed("; ".join(lost))
         top = tree.put_together(tree.sources(repository.settings, {name: folders[name] for name in sizes}))
         (top / "server/manifest.json").write_text(json.dumps(manifest(repository.settings), indent=1))
-        known |= _back_up(repository, top, empty=not sizes)
+        known |= _back_up(repository, top, sorted(hollow.keys() - folders.keys()), empty=not sizes)
     finally:
         databases.remove_copies(books)
     known |= {
@@ -83,21 +85,40 @@ def _run(repository: Repository, known: dict[str, Any]) -> None:
         raise Failed("; ".join(wrong))
 
 
-def measured(folder: Path) -> tuple[int, int]:
-    """How many bytes there are to read in a folder, and how many it has on the disk. Raises SubprocessError."""
-    command = ["find", str(folder), "-xdev", "-type", "f", "-printf", "%s %b %n %i\\n"]
-    read = disk = 0
+class Size(NamedTuple):
+    """Of a folder: how many bytes there are to read, how many it has on the disk, and how many files and folders."""
+
+    read: int
+    disk: int
+    files: int
+
+
+def measured(folder: Path) -> Size:
+    """The size of a folder. Raises SubprocessError."""
+    command = ["find", str(folder), "-xdev", "-printf", "%y %s %b %n %i\\n"]
+    read = disk = count = 0
     seen = set()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout
         for line in process.stdout:
-            size, blocks, links, number = map(int, line.split())
+            count += 1
+            if not line.startswith("f "):
+                continue
+            size, blocks, links, number = map(int, line[2:].split())
             read += size
             if links == 1 or number not in seen:
                 disk += min(size, blocks * 512)
             if links > 1:
                 seen.add(number)
-    return read, disk
+    return Size(read, disk, count)
+
+
+def _of_courses() -> dict[str, Path]:
+    """What people's containers write to in courses, by its path in the tree: each is one person's, or the instructors'."""
+    kinds = ("inbound", "feedback")
+    found = [each for each in tree.COURSES.glob("*/*") if each.name not in kinds]
+    found += [each for kind in kinds for each in tree.COURSES.glob(f"*/{kind}/*")]
+    return {f"courses/{each.relative_to(tree.COURSES)}": each for each in found}
 
 
 def manifest(settings: Settings) -> dict[str, Any]:
@@ -116,39 +137,45 @@ def manifest(settings: Settings) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _back_up(repository: Repository, top: Path, empty: bool) -> dict[str, Any]:
+def _back_up(repository: Repository, top: Path, left_out: Iterable[str], empty: bool) -> dict[str, Any]:
     summary: dict[str, Any] = {}
-    unread: list[str] = []
+    unread = 0
+    ours: list[str] = []
 
     def line(text: str) -> None:
+        nonlocal unread
         try:
             said = json.loads(text)
         except ValueError:
             return
         if said.get("message_type") == "error":
-            unread.append(str(said.get("item") or (said.get("error") or {}).get("Path", "")))
+            unread += 1
+            item = str(said.get("item") or (said.get("error") or {}).get("Path", ""))
+            # What students do to their files while they are read is theirs; what is the server's must be there.
+            if not item.removeprefix(f"{top}/").startswith(("homes/", "courses/")):
+                ours.append(item)
         elif said.get("message_type") == "summary":
             summary.update(said)
 
     excluded = [f"--exclude={top}/server{path}" for path in (PASSWORD, NEXT_PASSWORD, CREDENTIALS, SSH)]
+    excluded += [f"--exclude={top}/{name}" for name in left_out]
     tags = ["--tag", "hubrun", *(["--tag", EMPTY] if empty else [])]
     repository.restic(
         "backup", "--json", "--host", repository.settings.site, *tags, *excluded,
         *sorted(each.name for each in top.iterdir()), cwd=top, line=line, tolerated=(3,),
     )  # fmt: skip
-    # What students do to their files while they are read is theirs; what is the server's must be there.
-    ours = [each for each in unread if not each.removeprefix(f"{top}/").startswith(("homes/", "courses/"))]
     if ours or "snapshot_id" not in summary:
         raise Failed(f"not everything could be read: {', '.join(ours[:5]) or 'restic wrote no backup'}")
     return {
         "snapshot": summary["snapshot_id"], "seconds": round(summary["total_duration"]),
-        "added": summary["data_added"], "unread": len(unread),
+        "added": summary["data_added"], "unread": unread,
     }  # fmt: skip
 
 
 def _forget(repository: Repository) -> None:
+    # By tags: a backup without a home must not take the place of the day's one that has them.
     keep = [f"--keep-{name}={count}" for name, count in repository.settings.keep.items()]
-    repository.restic("forget", "--host", repository.settings.site, "--group-by", "host", *keep)
+    repository.restic("forget", "--host", repository.settings.site, "--group-by", "host,tags", *keep)
 
 
 def _check(repository: Repository) -> dict[str, Any]:
@@ -158,11 +185,14 @@ def _check(repository: Repository) -> dict[str, Any]:
 
 
 def _test_restore(
-    repository: Repository, snapshot: str, top: Path, sizes: dict[str, int], began: float
+    repository: Repository, snapshot: str, top: Path, sizes: dict[str, Size], began: float
 ) -> dict[str, Any]:
     """Restore somebody's home, and compare it with what they have."""
     room = min(_TESTED, shutil.disk_usage(state.FOLDER).free // 2)
-    fitting = [name for name, size in sizes.items() if 0 < size <= room]
+    left = os.statvfs(state.FOLDER)
+    # btrfs has no number of files, and says 0 of 0.
+    most = min(_TESTED_FILES, left.f_favail // 2) if left.f_files else _TESTED_FILES
+    fitting = [name for name, size in sizes.items() if 0 < size.read <= room and size.files <= most]
     if not fitting:
         return {"home": "", "files": 0}
     name = random.choice(fitting)
@@ -202,11 +232,13 @@ def _digest(path: bytes, began: float = float("inf")) -> str:
     """The file's; "" for what is no file, cannot be read, or has changed since `began`."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_ctime >= began:
                 return ""
-            digest = hashlib.sha256()
-            while part := file.read(1 << 20):
+            digest, left = hashlib.sha256(), found.st_size  # of one that grows all the time there would be no end
+            while part := file.read(min(left, 1 << 20)):
                 digest.update(part)
+                left -= len(part)
             return digest.hexdigest() if os.fstat(file.fileno()).st_ctime < began else ""
     except OSError:
         return ""

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from hubrun_hub import student_volume, test_student
 from hubrun_hub.backup.repository import Settings
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.failed import Failed
+from hubrun_hub.homes import folders
+from hubrun_hub.homes.places import HomeError
 
 COURSES, STATE = Path("/srv/nbgrader"), Path("/var/lib/jupyterhub")
 # Of the server, besides: where they are there.
@@ -30,16 +32,18 @@ def docker(*arguments: str) -> str:
 
 
 def homes() -> dict[str, Path]:
-    """The folder of each home, by its user's name as it is in that of the volume. Raises Failed.
+    """The folder of each home, by its user's name as it is in that of the volume (`homes.folders`). Raises Failed.
 
     Those of the Test Student, and of the users of 06_verify, are for a look around.
     """
-    volumes = Path(docker("info", "--format", "{{.DockerRootDir}}").strip(), "volumes")
-    users = {each: student_volume.user_of(each) for each in docker("volume", "ls", "-q").split()}
+    try:
+        found = folders.folders()
+    except HomeError as error:
+        raise Failed(str(error)) from error
     return {
-        student_volume.escaped(user): volumes / volume / "_data"
-        for volume, user in sorted(users.items())
-        if user and not user.startswith("hubruntest") and not test_student.is_one(user)
+        student_volume.escaped(user): folder
+        for user, folder in sorted(found.items())
+        if not user.startswith("hubruntest") and not test_student.is_one(user)
     }
 
 

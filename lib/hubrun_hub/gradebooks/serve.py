@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..courses.mounts import ROOT, is_name
+from ..failed import Failed
 from ..joining.confined import as_owner
-from ..joining.failed import Failed
 from .read import read
 
 _SECONDS = 20

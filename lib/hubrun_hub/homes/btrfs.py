@@ -59,8 +59,8 @@ def number_of(path: Path) -> int:
 
 
 def set_limit(path: Path, size: int) -> None:
-    """Let the subvolume hold `size` bytes; one that holds more keeps all of it, and nothing is added."""
-    run("qgroup", "limit", str(size), path)
+    """Let the subvolume hold `size` bytes (0: any number); one that holds more keeps all of it, and nothing is added."""
+    run("qgroup", "limit", str(size or "none"), path)
 
 
 def remove(root: Path, *paths: Path) -> None:

@@ -10,22 +10,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from .. import student_volume
-from . import btrfs, serve
-from .places import HomeError, Homes, driver_options, is_subvolume
+from . import btrfs, folders, serve
+from .places import HomeError, Homes, is_subvolume
 
 OLD = "jupyterhub-old-"
 # A home of many files, on a slow disk; one that takes longer is somebody's trap, and does not hold up the others.
 _COPY_S = 2 * 3600
+# What files may say that they have beyond what they take on the disk: to read 8 TB of holes takes all of that time.
+_HOLLOW = 64 << 30
 _COPY = ("-aHAXS", "--numeric-ids", "--one-file-system", "--no-devices")
 
 
 def move(homes: Homes, limit: int) -> Iterator[str]:
     """Move everybody who can be moved; a line for each person. Raises HomeError when nobody can be."""
     homes.check_mounted()
-    for name, data in sorted(_plain_volumes().items()):
+    for name, data in sorted(folders.plain_volumes().items()):
         user = student_volume.user_of(name)
         failed = homes.moving(user).with_suffix(".failed")
         try:
@@ -34,7 +37,8 @@ def move(homes: Homes, limit: int) -> Iterator[str]:
             failed.unlink(missing_ok=True)
             yield f"{user}: {said}"
         except (HomeError, OSError) as error:
-            failed.write_text(f"{error}\n")
+            with suppress(OSError):  # there may be no room
+                failed.write_text(f"{error}\n")
             yield f"{user}: not moved: {error}"
 
 
@@ -42,7 +46,12 @@ def _one(homes: Homes, user: str, data: Path, limit: int) -> str:
     if _in_use(student_volume.volume(user)):
         return "their server runs; they are moved when it has stopped"
     if not is_subvolume(homes.person(user)):
-        size = int(btrfs.run("-sB1", data, program="du", seconds=_COPY_S).split()[0])
+        size, says = (
+            int(btrfs.run("-sB1", *more, data, program="du", seconds=_COPY_S).split()[0])
+            for more in ((), ("--apparent-size",))
+        )
+        if says > size + _HOLLOW:
+            raise HomeError(f"its files say that they have {says >> 30} GB, and have {size >> 30}")
         free = shutil.disk_usage(homes.root).free
         if size > free * 0.9:
             raise HomeError(f"{size >> 20} MB do not fit: the disk has {free >> 20} MB left")
@@ -71,10 +80,7 @@ def _switch(homes: Homes, user: str, data: Path) -> None:
         data.rename(_mountpoint(old))  # which is empty, or this fails
         data.mkdir()  # as Docker finds it missing otherwise
     _docker("volume", "rm", volume)
-    options = [
-        word for name, value in driver_options(homes.person(user)).items() for word in ("--opt", f"{name}={value}")
-    ]
-    _docker("volume", "create", *options, volume)
+    folders.make_volume(homes, user)
 
 
 def _docker(*words: str) -> str:
@@ -83,26 +89,6 @@ def _docker(*words: str) -> str:
 
 def _mountpoint(volume: str) -> Path:
     return Path(_docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume).strip())
-
-
-def _plain_volumes() -> dict[str, Path]:
-    """The volumes of people that are not on the disk of homes, with the folder of their files."""
-    names = [name for name in _docker("volume", "ls", "-q").split() if _is_persons(name)]
-    found = {}
-    for line in (
-        _docker("volume", "inspect", "--format", "{{.Name}} {{len .Options}} {{.Mountpoint}}", *names).splitlines()
-        if names
-        else ()
-    ):
-        name, options, folder = line.split(" ", 2)
-        if options == "0":
-            found[name] = Path(folder)
-    return found
-
-
-def _is_persons(volume: str) -> bool:
-    user = student_volume.user_of(volume)
-    return bool(user) and student_volume.volume(user) == volume
 
 
 def _in_use(volume: str) -> bool:

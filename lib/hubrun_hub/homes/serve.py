@@ -84,12 +84,19 @@ def new(homes: Homes, user: str) -> Path:
 
 
 def keep(homes: Homes, user: str, made: Path, limit: int) -> None:
-    """Make the subvolume the home of this user, with a limit in bytes."""
+    """Make the subvolume the home of this user, with a limit in bytes; 0: none."""
     btrfs.set_limit(made, limit)
     homes.snapshots(user).mkdir(exist_ok=True)
     homes.snapshots(user).chmod(0o755)  # whatever the umask: its person looks into it
     (homes.root / "work" / made.name).mkdir(mode=0o700, exist_ok=True)
     made.rename(homes.person(user))
+
+
+def set_limits(homes: Homes, limit: int) -> None:
+    """Let each home hold `limit` bytes, and note that in the file that runbook 04 reads (resources/homes_moved.py)."""
+    for name in homes.names():
+        btrfs.set_limit(homes.root / "people" / name, limit)
+    (homes.root / "limit").write_text(f"{limit}\n")
 
 
 def make(homes: Homes, user: str, limit: int) -> None:

@@ -11,10 +11,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from hubrun_hub.failed import Failed
 from hubrun_hub.homes import btrfs, serve
 from hubrun_hub.homes.places import HomeError, Homes, is_subvolume, limit_bytes
 from hubrun_hub.joining.confined import as_owner
-from hubrun_hub.joining.failed import Failed
 from hubrun_hub.lti import people_file
 from hubrun_hub.lti.full_names import FullNames
 from hubrun_hub.student_volume import volume

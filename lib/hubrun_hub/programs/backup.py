@@ -5,6 +5,7 @@ key                             show what a restore on another server needs: kee
 list                            the days of which there is a backup
 look                            whether the repository can be used
 make                            make the repository, where there is none
+accept [new]                    other settings and secrets, if they lead to a repository; new: or one can be made there
 password [given]                another password; given: the one in the first line of standard input
 find|restore person USER DAY [PATH]    into restored-DAY in their home; DAY: YYYY-MM-DD, or latest
 find|restore course ID DAY      into restored-DAY in the course's folder
@@ -17,8 +18,9 @@ import sqlite3
 import subprocess
 import sys
 
-from hubrun_hub.backup import give_back, password, repository, site, state, take
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.backup import access, give_back, password, repository, site, state, take
+from hubrun_hub.failed import Failed
+from hubrun_hub.homes.places import HomeError
 
 # When the key was shown last.
 _SHOWN = state.FOLDER / "backup-key-shown"
@@ -26,8 +28,11 @@ _SHOWN = state.FOLDER / "backup-key-shown"
 
 def main(command: str = "", *words: str) -> str:
     """What is said of it. Raises Failed."""
-    if command not in ("run", "key", "list", "look", "make", "password", "find", "restore"):
+    if command not in ("run", "key", "list", "look", "make", "accept", "password", "find", "restore"):
         raise Failed((__doc__ or "").strip())
+    if command == "accept":
+        access.accept(sys.stdin.read(), new=words == ("new",))
+        return "accepted"
     kept = repository.Repository(repository.load())
     if command == "key":
         return _key(kept)
@@ -35,7 +40,10 @@ def main(command: str = "", *words: str) -> str:
         return "\n".join(f"{each.day}  {each.id[:8]}{'  without a home' * each.empty}" for each in kept.snapshots())
     if command == "look":
         return kept.look(new=words == ("new",))
-    with state.alone():
+    if command == "find":
+        return _given_back(kept, command, *words)
+    # Whoever began it has lost their connection, mostly, and waits for its end; the nightly one comes again.
+    with state.alone(0 if command == "run" else float("inf")):
         if command == "make":
             kept.make()
             return "made"
@@ -45,7 +53,7 @@ def main(command: str = "", *words: str) -> str:
         if command == "run":
             known = take.run(kept)
             return f"{known['homes']} homes, {known['added'] // 1000} kB added, {known['seconds']} s"
-        return _site(kept, command, *words[1:]) if words[:1] == ("site",) else _files(kept, command, *words)
+        return _given_back(kept, command, *words)
 
 
 def _key(kept: repository.Repository) -> str:
@@ -60,6 +68,10 @@ def _key(kept: repository.Repository) -> str:
     )
 
 
+def _given_back(kept: repository.Repository, command: str, *words: str) -> str:
+    return _site(kept, command, *words[1:]) if words[:1] == ("site",) else _files(kept, command, *words)
+
+
 def _files(kept: repository.Repository, command: str, kind: str, whose: str, day: str, name: str = "") -> str:
     folder, source = {"person": give_back.person, "course": give_back.course}[kind](whose)
     wanted = give_back.find(kept, folder, day, name)
@@ -70,13 +82,14 @@ def _files(kept: repository.Repository, command: str, kind: str, whose: str, day
 
 
 def _site(kept: repository.Repository, command: str, day: str, over: str = "") -> str:
-    begun = site.noted()
-    if begun.get("done") and day in ("latest", begun["day"]):
-        return f"snapshot={begun['snapshot'][:8]}\nday={begun['day']}\nthere=yes"
+    if there := site.restored(kept, day):
+        return _facts(there, there=True)
     snapshot = site.chosen(kept, day, over == "over")
     if command == "restore":
         unwritten = site.restore(kept, snapshot)
-        print(f"{len(unwritten)} files or folders of people could not be written {[*map(ascii, unwritten[:3])]}")
+        if unwritten:
+            said = ", ".join(map(ascii, unwritten[:3]))
+            print(f"{len(unwritten)} files or folders of people could not be written: {said}")
     return _facts(snapshot, there=False)
 
 
@@ -87,5 +100,14 @@ def _facts(snapshot: repository.Snapshot, there: bool, into: str = "") -> str:
 if __name__ == "__main__":
     try:
         print(main(*sys.argv[1:]))
-    except (Failed, OSError, ValueError, KeyError, TypeError, sqlite3.Error, subprocess.SubprocessError) as error:
+    except (
+        Failed,
+        HomeError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        sqlite3.Error,
+        subprocess.SubprocessError,
+    ) as error:
         sys.exit(f"error: {error}")

@@ -1,6 +1,6 @@
 """People's homes on a disk of their own (hubrun_hub/homes). It is run by root, in the system's own Python.
 
-serve: answers one connection, which is the standard input. hourly: moves who can be moved, then makes snapshots.
+serve: answers one connection, which is the standard input. hourly: makes snapshots, then moves who can be moved.
 move: moves alone. limits: gives everybody the limit of the settings. remove USER…: removes the homes of these users.
 """
 
@@ -8,9 +8,9 @@ import socket
 import sys
 from datetime import datetime
 
-from hubrun_hub.homes import btrfs, move, snapshots
+from hubrun_hub.homes import move, snapshots
 from hubrun_hub.homes.places import SETTINGS, HomeError, Homes, limit_bytes
-from hubrun_hub.homes.serve import remove, serve
+from hubrun_hub.homes.serve import remove, serve, set_limits
 
 
 def main(what: str, *users: str) -> int:
@@ -20,15 +20,13 @@ def main(what: str, *users: str) -> int:
         serve(socket.socket(fileno=0), homes, SETTINGS)
         return 0
     homes.check_mounted()
+    if what == "hourly":  # first: it makes room, and who is moved may take hours
+        print(*snapshots.take(homes, limit_bytes(), datetime.now()), sep="\n")
     if what in ("move", "hourly"):
         for line in move.move(homes, limit_bytes()):
             print(line, flush=True)
-    if what == "hourly":
-        print(*snapshots.take(homes, limit_bytes(), datetime.now()), sep="\n")
     if what == "limits":
-        for name in homes.names():
-            btrfs.set_limit(homes.root / "people" / name, limit_bytes())
-        (homes.root / "limit").write_text(f"{limit_bytes()}\n")
+        set_limits(homes, limit_bytes())
     if what == "remove":
         for user in users:
             with homes.alone(user, 20):

@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from hubrun_hub.homes.folders import folders
 from hubrun_hub.watching import kept, updates, usage
 
 if __name__ == "__main__":
-    kept.write("usage", usage.measure(Path(sys.argv[1]), usage.homes()))
-    kept.write("updates", updates.count())
+    kept.write("updates", updates.count())  # first: nobody's files can keep it from being known
+    kept.write("usage", usage.measure(Path(sys.argv[1]), folders()))

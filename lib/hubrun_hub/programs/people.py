@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hubrun_hub.failed import Failed
 from hubrun_hub.joining import homes
-from hubrun_hub.joining.failed import Failed
 from hubrun_hub.lti import people_file
 
 

@@ -1,4 +1,4 @@
-"""Removes a person, a course, or a consumer with its people; for runbook 15, run by root. Prints JSON.
+"""Removes a person, a course, or a consumer with its people; for runbook 15, run by root. Prints JSON, or what is wrong.
 
 look KIND NAME                what there is of it, what is to be typed as a yes, and whether it was begun or done
 archive NAME                  of a course: makes its archive
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from hubrun_hub.backup import state, tree
+from hubrun_hub.failed import Failed
 from hubrun_hub.homes.places import HomeError
-from hubrun_hub.joining.failed import Failed
 from hubrun_hub.joining.homes import stop_servers, systemctl
 from hubrun_hub.removing import ARCHIVES, KEPT, TRASH, course, look, people, receipt
 from hubrun_hub.removing.whose import PLACES, Nobody, Wanted, find
@@ -29,24 +29,16 @@ from hubrun_hub.removing.whose import PLACES, Nobody, Wanted, find
 _NAMED_IN = ("/etc", str(PLACES.hub.parent), str(KEPT), str(PLACES.courses))
 _MOUNTS, _ARCHIVED = Path("/run/hubrun-remove"), Path("/run/hubrun-archive")
 
+_GOES_ON_S = 600
+
 
 def main(command: str, *words: str) -> dict[str, Any]:
-    """Do what is asked; the answer, {"error": …} when it failed."""
-    try:
-        if command == "look":
-            return _look(*words)
-        with state.alone():
-            return _archive(*words) if command == "archive" else _do(*words)
-    except (
-        Failed,
-        HomeError,
-        OSError,
-        ValueError,
-        sqlite3.Error,
-        subprocess.SubprocessError,
-        *course.UNREADABLE,
-    ) as error:
-        return {"error": str(error), "nobody": isinstance(error, Nobody)}
+    """Do what is asked, and say what came of it. Raises Failed and what is caught below."""
+    if command == "look":
+        return _look(*words)
+    # One whose connection was lost goes on by itself: whoever carries it on waits for it.
+    with state.alone(_GOES_ON_S if receipt.begun() else 0):
+        return _archive(*words) if command == "archive" else _do(*words)
 
 
 def _look(kind: str, asked: str) -> dict[str, Any]:
@@ -57,13 +49,8 @@ def _look(kind: str, asked: str) -> dict[str, Any]:
                 f"the removal of the {begun['kind']} {begun['name']} is half done: finish it first, with its name"
             )
         wanted = receipt.wanted_of(begun)
-        return {
-            "state": "begun",
-            "confirm": wanted.confirm,
-            "name": wanted.name,
-            "parts": begun["parts"],
-            "archive": {},
-        }
+        about = {"confirm": wanted.confirm, "name": wanted.name, "parts": begun["parts"]}
+        return {"state": "begun", **about, "archive": {}}
     try:
         wanted = find(kind, asked)
     except Nobody as error:
@@ -76,7 +63,7 @@ def _look(kind: str, asked: str) -> dict[str, Any]:
     return {
         "state": "there", "confirm": wanted.confirm, "name": wanted.name, "parts": parts,
         "archive": _about(archive) if archive and current else {},
-        "backups": receipt.backups(), "healthy": _is_healthy(),
+        "backups": receipt.backups(), "healthy": _hub_answers(),
     }  # fmt: skip
 
 
@@ -113,9 +100,10 @@ def _do(kind: str, asked: str, confirm: str, by: str) -> dict[str, Any]:
     people.empty_trash(_courses())
     people.overwrite_names(wanted.users if kind != "course" else ())
     named = [] if kind == "course" else people.left(wanted, _NAMED_IN)
-    for path in named:
+    for path in named or ():
         print(f"still named in {path!r}", file=sys.stderr)
-    receipt.end(note, by, len(named))
+    receipt.end(note, by, None if named is None else len(named))
+    _hub_answers(60)  # as it starts again: what comes next is a test of it
     return dict(receipt.of(note["asked"]) or {})
 
 
@@ -167,10 +155,23 @@ def _tree_of(name: str, source: Path) -> Path:
     return tree.put_together({f"{name}/files": source}, root=_ARCHIVED)
 
 
-def _is_healthy() -> bool:
-    command = ["curl", "-fsS", "-o", "/dev/null", "-m", "10", "http://127.0.0.1:8000/hub/api"]
+def _hub_answers(waits: int = 0) -> bool:
+    """Whether the hub answers, within about so many seconds."""
+    again = ["--retry", str(waits), "--retry-delay", "1", "--retry-all-errors"]
+    command = ["curl", "-fsS", "-o", "/dev/null", "-m", "10", *again, "http://127.0.0.1:8000/hub/api"]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 if __name__ == "__main__":
-    json.dump(main(*sys.argv[1:]), sys.stdout)
+    try:
+        json.dump(main(*sys.argv[1:]), sys.stdout)
+    except (
+        Failed,
+        HomeError,
+        OSError,
+        ValueError,
+        sqlite3.Error,
+        subprocess.SubprocessError,
+        *course.UNREADABLE,
+    ) as wrong:
+        sys.exit(str(wrong))

@@ -16,14 +16,22 @@ from hubrun_hub import rotation
 def main(kind: str, command: str, file: str, *more: str) -> str:
     """Do it, and say what is known then."""
     path = Path(file)
-    if (kind, command) == ("file", "renew"):
-        rotation.renew(path, *more)
-    elif command == "renew":
-        rotation.renew_lti(path, int(more[0]))
-    elif command == "end":
-        rotation.end_lti(path)
+    if command != "look":
+        with rotation.alone():
+            _change(kind, command, path, *more)
     known = {**rotation.times(path), "now": int(time.time())}
     return "\n".join(f"{name}={value}" for name, value in known.items())
+
+
+def _change(kind: str, command: str, path: Path, *more: str) -> None:
+    if command == "end":
+        rotation.end_lti(path)
+    elif time.time() - rotation.times(path)["rotated"] < rotation.DONE_S:
+        return  # another run did it since this one looked
+    elif kind == "lti":
+        rotation.renew_lti(path, int(more[0]))
+    else:
+        rotation.renew(path, *more)
 
 
 if __name__ == "__main__":

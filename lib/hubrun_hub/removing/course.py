@@ -13,12 +13,12 @@ import tarfile
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from hubrun_hub.failed import Failed
 from hubrun_hub.joining.confined import as_owner
-from hubrun_hub.joining.failed import Failed
 from hubrun_hub.joining.homes import FULL_NAMES, Places, open_gradebook
 from hubrun_hub.removing import ARCHIVES
 from hubrun_hub.watching import usage
@@ -71,7 +71,7 @@ def archive(course: str, source: Path, top: Path, places: Places) -> Path:
     top: of a tree in which `source` is at COURSE/files (`tree.put_together`). Raises Failed; then there is no new archive.
     """
     ARCHIVES.mkdir(mode=0o700, parents=True, exist_ok=True)
-    final = ARCHIVES / f"{course}-{time.strftime('%Y-%m-%dT%H-%M', time.gmtime())}.tar.gz"
+    final = ARCHIVES / f"{course}-{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime())}.tar.gz"
     part = final.with_name(f"{final.name}.part")
     began = time.time()
     _explain(course, source, top / course, places)
@@ -99,7 +99,7 @@ def archive(course: str, source: Path, top: Path, places: Places) -> Path:
 
 def existing(course: str) -> Path | None:
     """The last archive of a course; None where there is none."""
-    name = re.compile(rf"{re.escape(course)}-\d{{4}}-\d\d-\d\dT\d\d-\d\d\.tar\.gz")
+    name = re.compile(rf"{re.escape(course)}-\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\d\.tar\.gz")
     found = [each for each in ARCHIVES.glob("*.tar.gz") if name.fullmatch(each.name)] if ARCHIVES.is_dir() else []
     return max(found, key=lambda each: each.name, default=None)
 
@@ -107,7 +107,8 @@ def existing(course: str) -> Path | None:
 def is_current(found: Path, folder: Path) -> bool:
     """Whether nothing in the course's folder changed since the archive was begun."""
     command = ["find", str(folder), "-xdev", "-newerct", f"@{found.stat().st_mtime:.3f}", "-print", "-quit"]
-    return not subprocess.run(command, capture_output=True, check=True).stdout
+    done = subprocess.run(command, capture_output=True, check=False)
+    return done.returncode == 0 and not done.stdout  # it fails at what goes while it looks
 
 
 def holds(found: Path, course: str, live: Path) -> bool:
@@ -178,22 +179,12 @@ def _in_archive(found: Path, folder: str) -> dict[str, Entry]:
 def _on_disk(live: Path) -> Iterator[tuple[str, float, Entry]]:
     """Path below `live`, when it changed last (s since 1970), and what it is; without digests."""
     command = ["find", str(live), "-mindepth", "1", "-xdev", "-printf", "%y %C@ %s %l\\0%P\\0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout
-        for about, path in _pairs(process.stdout):
-            kind, changed, size, link = about.split(" ", 3)
-            if kind != "s":  # a socket, of a program that has ended: tar leaves it out
-                entry = Entry("f", int(size)) if kind == "f" else Entry(kind if kind in "dl" else "other", what=link)
-                yield path, float(changed), entry
-
-
-def _pairs(stream: IO[bytes]) -> Iterator[tuple[str, str]]:
-    rest, words = b"", []
-    while part := stream.read(1 << 16):
-        *whole, rest = (rest + part).split(b"\0")
-        words += [os.fsdecode(each) for each in whole]
-        while len(words) >= 2:
-            yield words.pop(0), words.pop(0)
+    words = map(os.fsdecode, subprocess.run(command, capture_output=True, check=False).stdout.split(b"\0"))
+    for about, path in zip(words, words, strict=False):
+        kind, changed, size, link = about.split(" ", 3)
+        if kind != "s":  # a socket, of a program that has ended: tar leaves it out
+            entry = Entry("f", int(size)) if kind == "f" else Entry(kind if kind in "dl" else "other", what=link)
+            yield path, float(changed), entry
 
 
 def _digest_below(top: Path, path: str) -> str:
@@ -226,15 +217,18 @@ def _hashed(file: IO[bytes]) -> str:
 def _explain(course: str, source: Path, folder: Path, places: Places) -> None:
     title, inside = usage.members(places.hub).get(course, ("", set()))
     at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    (folder / "README.txt").write_text(_README.format(course=course, title=title or "without a title", at=at))
+    text = _README.format(course=course, title=title or "without a title", at=at)
     staff = _members(places.hub, f"course-{course}-instructors")
     names = _full_names(places)
     people = [(user, "instructor" if user in staff else "student", names.get(user, "")) for user in sorted(inside)]
     _table(folder / "people.csv", ("user", "role", "name"), people)
     book = source / "course" / "gradebook.db"
-    with suppress(OSError):
+    try:
         if book.is_file() and not book.is_symlink():
             _table(folder / "grades.csv", _COLUMNS, as_owner(book, _grades))
+    except (Failed, OSError) as error:  # whatever its instructors made of it, the course can be archived
+        text += f"\nThere is no grades.csv, because gradebook.db cannot be read: {ascii(str(error))}\n"
+    (folder / "README.txt").write_text(text)
 
 
 def _members(hub: Path, group: str) -> set[str]:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from hubrun_hub import student_volume
 from hubrun_hub.backup import tree
+from hubrun_hub.failed import Failed
 from hubrun_hub.homes.move import OLD
 from hubrun_hub.homes.places import Homes
 from hubrun_hub.joining.confined import as_owner
-from hubrun_hub.joining.failed import Failed
 from hubrun_hub.joining.homes import COURSE_FOLDERS, Places, open_gradebook
 from hubrun_hub.removing import TRASH
 from hubrun_hub.removing.whose import Wanted

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import uuid
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from hubrun_hub import student_volume
 from hubrun_hub.backup import state, tree
+from hubrun_hub.failed import Failed
 from hubrun_hub.homes import btrfs
 from hubrun_hub.homes.places import Homes, is_subvolume
 from hubrun_hub.joining.confined import as_owner
-from hubrun_hub.joining.failed import Failed
 from hubrun_hub.joining.homes import Places, open_gradebook, refuse_programs, transaction
 from hubrun_hub.removing import KEPT, TRASH, TRASH_VOLUME
 from hubrun_hub.removing.look import folders_of, gradebooks, volumes
@@ -25,6 +27,15 @@ from hubrun_hub.removing.whose import Wanted
 
 # A database of the whole site, on a slow disk.
 _SECONDS = 600
+# No pipe or device is opened, and no link followed. What is larger, of holes mostly, grep(1) would keep in memory as one line.
+_NAMING = """
+trash=$1 names=$2
+shift 2
+find -H "$@" -xdev \\( -name "$trash" -o -name removing.json \\) -prune -o -type f -size -100M -print0 |
+    xargs -0 -r grep -lawiFs -f "$names" --
+"""
+_GATE = Path("/run/nginx-jupyterhub-gate")
+_CONTAINERS = Path("/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db")
 # Of the hub's databases, and those beside them (lti/people_file.py, full_names.py, nonces.py, services/service_file.py): table → what goes with a user,
 # in this order. What else the hub has of a user goes by its own rule ON DELETE CASCADE.
 _SPAWNERS = "SELECT {} FROM spawners JOIN users ON users.id = user_id WHERE users.name = ?"
@@ -193,46 +204,52 @@ def _forget_figures(users: Iterable[str], folder: Path = KEPT) -> None:
             continue
         known = json.loads(path.read_text())
         for key in keys:
-            known[key] = {name: value for name, value in known.get(key, {}).items() if name not in names}
+            # A folder in a course has its user's name at the end.
+            known[key] = {
+                name: value for name, value in known.get(key, {}).items() if name.rpartition("/")[2] not in names
+            }
         if known.get("test_restore", {}).get("home") in names:
             known["test_restore"]["home"] = ""
         state.write(known, path)
 
 
 def overwrite_names(users: Iterable[str], tries: int = 40) -> None:
-    """Docker's list of volumes keeps removed names in its free pages (bbolt) until they are used again: use them."""
-    file = Path(tree.docker("info", "--format", "{{.DockerRootDir}}").strip(), "volumes", "metadata.db")
-    names = "|".join(re.escape(student_volume.escaped(user)) for user in users)
-    named = re.compile(f"jupyterhub-(user|old)-({names})(?![a-z0-9-])".encode())
-    for number in range(tries):
-        if not file.exists() or not named.search(file.read_bytes()):
+    """What nginx remembers of people for ten minutes goes (nginx-gate.conf.j2). Docker's and containerd's lists keep removed
+    names in their free pages (bbolt) until these are used again: use them."""
+    names = {name for user in users for name in (user, quote(user, safe="@~"), student_volume.escaped(user))}
+    for remembered in _GATE.glob("*"):
+        with suppress(FileNotFoundError):  # its time was over
+            if any(f" {name}/".encode() in remembered.read_bytes() for name in names):
+                remembered.unlink()
+    pattern = rf"(jupyterhub-(user|old)-|JUPYTERHUB_USER=|/user/)({'|'.join(map(re.escape, names))})(?![a-z0-9-])"
+    named = re.compile(pattern.encode())
+    listed = Path(tree.docker("info", "--format", "{{.DockerRootDir}}").strip(), "volumes", "metadata.db")
+    image = tree.docker("image", "ls", "-q", "--filter", "label=hubrun.context").split()[:1]
+    tree.docker("volume", "rm", "-f", "hubrun-overwrite")  # of a run that was killed
+    for _ in range(tries if names else 0):
+        if listed.exists() and named.search(listed.read_bytes()):
+            tree.docker("volume", "create", "hubrun-overwrite")
+            tree.docker("volume", "rm", "hubrun-overwrite")
+        elif image and _CONTAINERS.exists() and named.search(_CONTAINERS.read_bytes()):
+            tree.docker("run", "--rm", "--network=none", "--entrypoint=true", *image)
+        else:
             return
-        tree.docker("volume", "create", f"hubrun-overwrite-{number:04}")
-        tree.docker("volume", "rm", f"hubrun-overwrite-{number:04}")
 
 
-def left(wanted: Wanted, folders: Iterable[str]) -> list[str]:
-    """The files below these folders that still name one of these people; of what they are known by, what has five letters."""
+def left(wanted: Wanted, folders: Iterable[str]) -> list[str] | None:
+    """The files below these folders that still name one of these people; of what they are known by, what has five letters.
+
+    None where it takes too long to look: all else is done by then.
+    """
     words = [*wanted.users, *(word for word in wanted.words if len(word) >= 5)]
     there = [folder for folder in folders if Path(folder).exists()]
     patterns = "\n".join(word for word in words if word and "\n" not in word)
-    # It opens no device or pipe, and follows no link: grep(1), -D and -r.
-    command = [
-        "grep",
-        "-rlawiF",
-        "-D",
-        "skip",
-        "--exclude=removing.json",
-        f"--exclude-dir={TRASH}",
-        "-f",
-        "-",
-        "--",
-        *there,
-    ]
-    try:
+    if not (patterns and there):
+        return []
+    with os.fdopen(os.memfd_create("names"), "w", errors="surrogateescape") as names:
+        print(patterns, file=names, flush=True)
         done = subprocess.run(
-            command, input=patterns, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise Failed("it took too long to look whether anything names them still; all else is done") from None
-    return sorted(done.stdout.splitlines()) if patterns and there else []
+            ["timeout", str(_SECONDS), "sh", "-c", _NAMING, "sh", TRASH, f"/proc/self/fd/{names.fileno()}", *there],
+            pass_fds=[names.fileno()], capture_output=True, text=True, errors="replace", check=False,
+        )  # fmt: skip
+    return None if done.returncode == 124 else sorted(done.stdout.splitlines())

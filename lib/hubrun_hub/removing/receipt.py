@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hubrun_hub.backup import repository, state
-from hubrun_hub.joining.failed import Failed
+from hubrun_hub.failed import Failed
 from hubrun_hub.removing import NOTE, RECEIPTS
 from hubrun_hub.removing.look import Part
 from hubrun_hub.removing.whose import Wanted
@@ -44,10 +44,10 @@ def wanted_of(note: Mapping[str, Any]) -> Wanted:
     return Wanted(note["kind"], note["name"], *(tuple(note[name]) for name in ("users", "words", "marks")))
 
 
-def end(note: Mapping[str, Any], by: str, left: int) -> None:
+def end(note: Mapping[str, Any], by: str, left: int | None) -> None:
     """Keep the receipt, which names nobody, and forget what was begun.
 
-    left: how many files outside of homes still name them. Who was removed is in it as a digest that takes long to make, so
+    left: how many files outside of homes still name them; None where that took too long. Who was removed is in it as a digest that takes long to make, so
     that the same command, and whoever knows the name, finds it again.
     """
     RECEIPTS.mkdir(mode=0o700, exist_ok=True)

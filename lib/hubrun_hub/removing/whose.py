@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from hubrun_hub import student_volume
 from hubrun_hub.backup import tree
 from hubrun_hub.courses.mounts import is_name
+from hubrun_hub.failed import Failed
 from hubrun_hub.homes.move import OLD
 from hubrun_hub.homes.places import Homes
-from hubrun_hub.joining.failed import Failed
 from hubrun_hub.joining.homes import FULL_NAMES, Places
 from hubrun_hub.lti import people, people_file
 from hubrun_hub.watching import usage

@@ -33,7 +33,7 @@ UNITS = (
     "hubrun-docker-filter.service",
 )
 DATABASE = Path("/var/lib/jupyterhub/jupyterhub.sqlite")
-_FOLDERS = ("/", "/var/lib/docker", "/var/lib/jupyterhub", "/srv")
+_FOLDERS = ("/", "/var/lib/docker", "/var/lib/jupyterhub", "/srv", "/srv/jupyterhub/homes")
 _HEALTH = "http://127.0.0.1:8000/hub/health"
 # A hub or a Docker that is busy answers later than one that is well; who asks has not much longer.
 _ANSWER_S = 8

@@ -11,7 +11,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from hubrun_hub import student_volume
 from hubrun_hub.courses import mounts
 
 # Whoever makes so many files that they cannot be counted by then keeps nobody else's from being counted.
@@ -28,21 +27,6 @@ def measure(courses: Path, homes: Mapping[str, Path]) -> dict[str, Any]:
     found = {user: _megabytes(folder) for user, folder in sorted(homes.items())}
     folders = [each for each in sorted(courses.glob("*")) if each.is_dir() and not each.is_symlink()]
     return {"at": time.time(), "homes": found, "courses": {each.name: _megabytes(each) for each in folders}}
-
-
-def homes() -> dict[str, Path]:
-    """The folders of the volumes that are students' homes, by user. Raises OSError, subprocess.TimeoutExpired."""
-
-    def docker(*words: str) -> str:
-        done = subprocess.run(["docker", "volume", *words], capture_output=True, text=True, timeout=60)
-        # One that is removed meanwhile is none to measure.
-        if done.returncode and "no such volume" not in done.stderr.lower():
-            raise OSError(done.stderr.strip())
-        return done.stdout
-
-    names = [name for name in docker("ls", "-q").split() if student_volume.user_of(name)]
-    told = json.loads(docker("inspect", *names)) if names else []
-    return {student_volume.user_of(each["Name"]): Path(each["Mountpoint"]) for each in told}
 
 
 def _megabytes(folder: Path) -> int | None:

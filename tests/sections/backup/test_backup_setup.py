@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from hubrun import params
-from hubrun.desired.resource import Resource
+from hubrun.desired.resource import Action, Resource
 from hubrun.errors import BadInput
 from hubrun.params import Site
 from hubrun.redaction.secret import Secret
-from hubrun.resources.backups import BackupRepository, FirstBackup, Restored
-from hubrun.resources.secret_file import GivenSecret, SecretFile
+from hubrun.resources import backups
+from hubrun.resources.backups import BackupAccess, BackupRepository, FirstBackup, Restored
 from hubrun.resources.ssh_identity import SshIdentity
 from hubrun.sections.backup import backup_setup, restoring
 from hubrun_hub.backup.repository import Settings
@@ -83,13 +83,17 @@ def test_what_the_way_to_each_place_takes(monkeypatch: pytest.MonkeyPatch, tmp_p
     (tmp_path / "password").write_text("four plain words\n")
     monkeypatch.setenv("CREDENTIALS", AWS)
     folder = kinds(backup_setup.access(site(backup_to="/mnt/backup")))
-    assert SecretFile in folder and GivenSecret not in folder and SshIdentity not in folder
+
+    def asked(of: Site) -> BackupAccess:
+        (found,) = (each for each in backup_setup.access(of) if isinstance(each, BackupAccess))
+        return found
+
+    assert SshIdentity not in folder
     given = site(backup_to="/mnt/backup", backup_password_file=str(tmp_path / "password"))
-    assert kinds(backup_setup.access(given)).count(GivenSecret) == 1
+    assert asked(given).password and not asked(site(backup_to="/mnt/backup")).password
     sftp = kinds(backup_setup.access(site(backup_to="sftp:me@nas:x", backup_host_fingerprint=FINGERPRINT)))
     assert SshIdentity in sftp
-    s3 = backup_setup.access(site(backup_to="s3:https://s3.example.edu/b", backup_credentials_env="CREDENTIALS"))
-    assert kinds(s3).count(GivenSecret) == 1
+    assert asked(site(backup_to="s3:https://s3.example.edu/b", backup_credentials_env="CREDENTIALS")).credentials
     # Who gave the password has it.
     assert len(backup_setup.tests(given)) == len(backup_setup.tests(site(backup_to="/mnt/backup"))) - 1
 
@@ -134,8 +138,8 @@ RESTORED = Restored(("person", "ada", "latest", "week 1"))
     [
         (BackupRepository(), "said=ready", []),
         (BackupRepository(), "said=nothing is there yet", ["make the repository for backups"]),
-        (FirstBackup(), "last_ok=2026-11-20T01:30:00+00:00", []),
-        (FirstBackup(), "", ["make the first backup, and restore a home of it for a test"]),
+        (FirstBackup("/mnt/backup"), "last_ok=2026-11-20T01:30:00+00:00", []),
+        (FirstBackup("/mnt/backup"), "", ["make the first backup, and restore a home of it for a test"]),
         (RESTORED, "snapshot=1\nday=2026-11-20\nthere=yes\ninto=x", []),
         (RESTORED, "snapshot=1\nday=2026-11-20\nthere=no\ninto=restored-2026-11-20/week 1", ["restore person ada as of 2026-11-20, into restored-2026-11-20/week 1"]),
         (RESTORED, "error: it is not reached", ["restore person ada as of that day"]),
@@ -149,26 +153,36 @@ def sh(script: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(["sh", "-c", script], input=data, capture_output=True, check=False)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="its file is root's")
-def test_a_secret_that_was_given_stays_only_if_it_works_and_a_second_look_finds_nothing_to_do(tmp_path: Path) -> None:
-    path = tmp_path / "backup.env"
+@pytest.mark.skipif(os.geteuid() != 0, reason="its files are root's")
+def test_only_what_differs_is_tried_and_no_secret_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BACKUP_ENV", "BACKUP_CREDENTIALS", "BACKUP_SETTINGS"):
+        path = tmp_path / Path(getattr(backups, name)).name
+        monkeypatch.setattr(backups, "_ACCESS", backups._ACCESS.replace(getattr(backups, name), str(path)))
+        monkeypatch.setattr(backups, name, str(path))
+    given = BackupAccess("settings\n", Secret("RESTIC_PASSWORD=first-word\n", "backup_password"), None, new=False)
+    made = BackupAccess("settings\n", None, None, new=True)
 
-    def ensure(text: str, check: str) -> int:
-        resource = GivenSecret(str(path), Secret(text, "test password"), check)
-        codes = []
-        for action in resource.plan(sh(resource.probe()).stdout.decode()):
-            assert text.strip() not in action.script + action.title + action.shown
-            codes.append(sh(f"set -eu\n{action.script}", action.data).returncode)
-        return sum(codes) if codes else -1
+    def action(access: BackupAccess) -> Action | None:
+        actions = access.plan(sh(access.probe()).stdout.decode())
+        assert len(actions) < 2 and not [
+            each for each in actions if "first-word" in each.script + each.title + each.shown + each.diff
+        ]
+        return actions[0] if actions else None
 
-    assert ensure("PASSWORD=first-word\n", "false") == 1
-    assert not path.exists()
-    assert ensure("PASSWORD=first-word\n", "true") == 0
-    assert (path.stat().st_mode & 0o777, path.read_text()) == (0o600, "PASSWORD=first-word\n")
-    assert ensure("PASSWORD=first-word\n", "false") == -1
-    assert ensure("PASSWORD=second-word\n", f"! grep second {path}") == 1
-    assert path.read_text() == "PASSWORD=first-word\n"
-    path.chmod(0o644)
-    assert ensure("PASSWORD=first-word\n", "false") == 0
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["backup.env"]
+    first = action(given)
+    assert (
+        first
+        and first.title == "open the repository with settings, the backup password that you gave; keep what opens it"
+    )
+    assert first.data and json.loads(first.data) == {
+        "backup.json": "settings\n",
+        "backup.env": "RESTIC_PASSWORD=first-word\n",
+    }
+    (tmp_path / "backup.json").write_text("settings\n")
+    alone = action(made)
+    assert alone and "a new password" in alone.title and alone.data == b"{}" and alone.script.endswith("accept new")
+    (tmp_path / "backup.env").write_text("RESTIC_PASSWORD=first-word\n")
+    (tmp_path / "backup.env").chmod(0o600)
+    assert action(given) is None and action(made) is None
+    (tmp_path / "backup.env").chmod(0o644)
+    assert action(given)

@@ -41,21 +41,23 @@ RECEIPT = {
 @dataclass
 class Answer:
     stdout: str
-    stderr: str = ""
+    exit_code: int = 0
 
 
 @dataclass
 class Played:
     site: Site
-    says: dict[str, Any]
+    says: dict[str, Any] | str
     check_mode: bool = False
     pending: tuple[str, ...] = ()
 
     def probe(self, *scripts: str) -> list[Answer]:
+        if isinstance(self.says, str):
+            return [Answer(self.says, 1) for _ in scripts]
         return [Answer(json.dumps(self.says)) for _ in scripts]
 
 
-def server(says: dict[str, Any], check: bool = False, **changes: Any) -> Server:
+def server(says: dict[str, Any] | str, check: bool = False, **changes: Any) -> Server:
     site = params.build({"site": "bio", "domain": "hub.example.edu", **changes}, "here")
     return cast(Server, Played(site, says, check))
 
@@ -101,7 +103,7 @@ def test_a_yes_to_something_else_stops_it_in_a_plan_too() -> None:
 
 def test_what_the_server_cannot_find_is_its_own_line() -> None:
     with pytest.raises(BadInput, match="2 people are 'ada'"):
-        removal.show(server({"error": "2 people are 'ada'", "nobody": False}, remove_person="ada"))
+        removal.show(server("2 people are 'ada'\n", remove_person="ada"))
 
 
 def test_with_a_yes_it_is_planned_with_all_that_goes_and_once_it_is_done_there_is_nothing_to_do() -> None:
@@ -115,6 +117,8 @@ def test_with_a_yes_it_is_planned_with_all_that_goes_and_once_it_is_done_there_i
     assert gone.plan(json.dumps(done)) == []
     removal.show(server(done, remove_person="ada"))
     removal.show_receipt(server(done, remove_person="ada", remove_confirm="ada"))
+    unknown = {"state": "done", "receipt": {**RECEIPT, "named_in": None}}
+    removal.show_receipt(server(unknown, remove_person="ada", remove_confirm="ada"))
     assert len(removal.removed(server(done, remove_person="ada"))) == 1
 
 

@@ -63,8 +63,9 @@ def everything() -> list[Resource]:
         *uninstalling.service(whole.site),
         *uninstalling.software(whole.site),
         *uninstalling.files(whole),
-        *uninstalling.packages(whole),
-        *uninstalling.note(whole),
+        *uninstalling.docker(whole),
+        *uninstalling.packages(whole.site),
+        *uninstalling.leftovers(whole),
     ]
 
 
@@ -100,15 +101,16 @@ class TestYes:
     def test_files_stay_without_the_second(self) -> None:
         one = server(uninstall_confirm="hub.example.edu")
         yes.show(one)
-        assert uninstalling.files(one) == [] and uninstalling.note(one) == []
-        assert not any("Docker of" in each.label for each in uninstalling.packages(one))
+        assert uninstalling.files(one) == [] and uninstalling.docker(one) == []
+        assert "no notes of hubrun" not in {each.label for each in uninstalling.leftovers(one)}
 
     def test_the_second_counts_on_when_half_of_the_files_are_gone(self) -> None:
         assert uninstalling.files(server("people=1\ngiven=3\nstate=there\n", uninstall_files="3"))
         assert not uninstalling.files(server("people=1\ngiven=\nstate=there\n", uninstall_files="3"))
 
     def test_where_no_file_is_left_it_takes_none(self) -> None:
-        assert uninstalling.note(server("people=0\ngiven=\n", uninstall_confirm="hub.example.edu"))
+        nobody = server("people=0\ngiven=\n", uninstall_confirm="hub.example.edu")
+        assert "no notes of hubrun" in {each.label for each in uninstalling.leftovers(nobody)}
 
 
 def test_every_package_that_hubrun_installs_is_known_to_the_uninstall() -> None:
@@ -160,18 +162,26 @@ class TestShell:
         )
 
     @pytest.mark.parametrize(
-        ("containers", "volumes", "alone"),
+        ("ours", "others", "volumes", "alone"),
         [
-            ("jupyter-ab\nhubrun-image", "jupyterhub-user-ada", True),
-            ("", "", True),
-            ("wiki", "", False),
-            ("", "wiki-data", False),
+            ("ab12\nimage", "", "jupyterhub-user-ada", True),
+            ("", "", "", True),
+            ("", "wiki", "", False),
+            ("ab12", "another-jupyterhubs", "", False),
+            ("", "", "wiki-data", False),
         ],
     )
     def test_docker_stays_where_something_of_others_is_in_it(
-        self, tmp_path: Path, containers: str, volumes: str, alone: bool
+        self, tmp_path: Path, ours: str, others: str, volumes: str, alone: bool
     ) -> None:
-        play(tmp_path, "docker", f"case $1 in ps) printf '{containers}\\n';; volume) printf '{volumes}\\n';; esac")
+        lists = {"ps": f"{ours}\n{others}", "volume": volumes, "*--filter*": ours}
+        for name, text in lists.items():
+            (tmp_path / name.strip("*-")).write_text("".join(f"{line}\n" for line in text.split()))
+        play(
+            tmp_path,
+            "docker",
+            f'cd {tmp_path}; case "$*" in *--filter*) cat filter;; ps*) cat ps;; volume*) cat volume;; esac',
+        )
         said = run(traces.UNNEEDED + "if alone; then echo alone; fi", tmp_path)
         assert (said == "alone\n") == alone
 

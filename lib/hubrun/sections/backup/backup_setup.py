@@ -10,18 +10,15 @@ from hubrun.desired.resource import Resource
 from hubrun.errors import BadInput
 from hubrun.params import Site
 from hubrun.redaction.secret import Secret
-from hubrun.resources.backups import BackupRepository, FirstBackup
+from hubrun.resources.backups import BackupAccess, BackupRepository, FirstBackup
 from hubrun.resources.files import Directory, File
 from hubrun.resources.packages import Packages
-from hubrun.resources.secret_file import GivenSecret, SecretFile
 from hubrun.resources.services import Service
 from hubrun.resources.ssh_identity import SshIdentity
 from hubrun.sections.hub import config
 from hubrun.server_paths import (
     BACKUP,
-    BACKUP_CREDENTIALS,
     BACKUP_ENV,
-    BACKUP_SETTINGS,
     BACKUP_SSH,
     BACKUP_STATE,
     BACKUP_TIMER,
@@ -48,7 +45,7 @@ exec {program("backup")} "$@"
 def code_test() -> Test:
     """A test that the server has the program of this version, which 02 brings."""
     return Test(
-        "the server has the program for backups", f"[ -e {HUB_CODE}/backup ] && echo there", prints="^there$",
+        "the server has the program for backups", f"[ -e {HUB_CODE}/backup/access.py ] && echo there", prints="^there$",
         remedy="Run ./hubrun install first: the server was set up by a version before",
     )  # fmt: skip
 
@@ -56,26 +53,22 @@ def code_test() -> Test:
 def access(site: Site, new: bool = False) -> list[Resource]:
     """What it takes to reach the backups: restic, the command, secrets and settings.
 
-    They stay only when the repository can be used with them, or with `new` be made; else what was there before comes back.
-    Raises BadInput where a parameter is missing, or what it points at cannot be right.
+    new: where there is no repository yet, it is made. Raises BadInput where a parameter is missing, or what it points
+    at cannot be right.
     """
     target = site.backup_target
     if not target:
         raise BadInput("backup_to is not set", "parameters", "Say where backups go: runbook 10_backup has the choices")
-    works = f"[ ! -e {BACKUP_SETTINGS} ] || [ ! -e {BACKUP_ENV} ] || {BACKUP} look{' new' * new}"
     sftp = target.kind == "sftp"
     identity = SshIdentity(
         BACKUP_SSH, target.host, target.port, site.backup_host_fingerprint, f"hubrun-backup@{site.domain}"
     )
-    given = _credentials(site, target.kind)
     return [
         Packages("restic", *(["openssh-client"] if sftp else [])),
         File(BACKUP, _COMMAND, mode=0o755),
         Directory("/var/lib/hubrun"),
         *([identity] if sftp else []),
-        *([GivenSecret(BACKUP_CREDENTIALS, given, works)] if given else []),
-        _password(site, works),
-        File(BACKUP_SETTINGS, settings(site), check=works),
+        BackupAccess(settings(site), _password(site), _credentials(site, target.kind), new),
     ]
 
 
@@ -99,7 +92,7 @@ def backups(site: Site) -> list[Resource]:
         config.unit(site, BACKUP_UNIT),
         config.unit(site, BACKUP_TIMER),
         Service("hubrun-backup.timer"),
-        FirstBackup(),
+        FirstBackup(site.backup_to),
     ]
 
 
@@ -133,17 +126,17 @@ def _key_test() -> Test:
     )  # fmt: skip
 
 
-def _password(site: Site, works: str) -> Resource:
+def _password(site: Site) -> Secret | None:
     given = site.backup_password()
     if given is None:
-        return SecretFile(BACKUP_ENV, (PASSWORD,), "root:root", notice="the key to all backups (see the last check)")
+        return None
     value = given.reveal()
     if not re.fullmatch(r"[!-~]([ -~]*[!-~])?", value):
         raise BadInput(
             "the password of the backups must be one line of plain letters, digits and signs",
             "parameter backup_password_file or backup_password_env",
         )
-    return GivenSecret(BACKUP_ENV, Secret(f"{PASSWORD}={value}\n", "backup_password"), works)
+    return Secret(f"{PASSWORD}={value}\n", "backup_password")
 
 
 def _credentials(site: Site, kind: str) -> Secret | None:

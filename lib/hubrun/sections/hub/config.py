@@ -157,6 +157,15 @@ def no_renaming_test() -> Test:
     )  # fmt: skip
 
 
+def no_restore_test() -> Test:
+    """A test that no restore of a whole site is half done: people would come in, and work in files that will be replaced."""
+    return Test(
+        "no restore of the whole site is half done", f"""! grep -qs '"state": "begun"' {KEPT}/restored.json""",
+        remedy="Run it once more, to its end: ./hubrun run restore with restore_site=latest; it carries on with the same backup. "
+        f"If that backup is lost for good, and what is here shall do: sudo rm {KEPT}/restored.json. Nothing was changed",
+    )  # fmt: skip
+
+
 def settings_test(site: Site) -> Test:
     """A test that the configuration is there, and that each of its settings exists in the class that it is for."""
     return Test("the configuration loads, and each setting is known to its class", loads(site), prints="^it loads$")

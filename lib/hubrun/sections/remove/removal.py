@@ -7,6 +7,7 @@ from typing import Any
 
 from hubrun.desired.cards import Card, ProgressLine, Row
 from hubrun.desired.checks import Test
+from hubrun.desired.diagnosis import last_line
 from hubrun.desired.resource import Resource
 from hubrun.desired.server import Server
 from hubrun.errors import BadInput
@@ -107,9 +108,8 @@ def tests(site: Site) -> list[Test]:
 def _seen(server: Server) -> dict[str, Any]:
     found = server.probe(look(*asked(server.site)))[0]
     seen = answer(found.stdout)
-    if "error" in seen or not seen:
-        what = seen.get("error", "the server does not say what there is")
-        raise BadInput(what, server.site.host, detail=found.stderr)
+    if found.exit_code or not seen:
+        raise BadInput(last_line(found.stdout) or "the server does not say what there is", server.site.host)
     return seen
 
 
@@ -117,7 +117,9 @@ def _receipt(receipt: dict[str, Any]) -> list[Row]:
     rows = [Row(f"removed: {part['what']} ({part['where']})", size(part)) for part in receipt["removed"]]
     rows += [Row("when, and by whom", f"{receipt['at']}, {receipt['by']}"), Row("backups have it", receipt["backups"])]
     rows += [Row("logs name the hub's user", receipt["logs"])]
-    if receipt["named_in"]:
+    if receipt["named_in"] is None:
+        rows += [Row("files of others that name them", "not known: somebody has too many files in a course")]
+    elif receipt["named_in"]:
         rows += [Row("files of others that name them", f"{receipt['named_in']}, which the log of the removal lists")]
     return rows + (_file(receipt["archive"]) if receipt["archive"] else [])
 

@@ -14,6 +14,7 @@ from hubrun.resources.backups import BackupPassword
 from hubrun.resources.rotated import Rotated, RotatedSecret, good_until
 from hubrun.sections.canvas.tables import table
 from hubrun.sections.hub import config, hub_setup
+from hubrun.sections.upgrade import hub_upgrade
 from hubrun.server_paths import (
     BACKUP,
     BACKUP_SETTINGS,
@@ -64,7 +65,8 @@ def check_choice(site: Site) -> None:
 
 
 def before_tests(site: Site) -> list[Test]:
-    """Tests that what is to be replaced is there: the hub that runs knows a second secret, and the repository can be used."""
+    """Tests that what is to be replaced is there: the hub that runs knows a second secret, and the repository can be used.
+    And that the hub of before an upgrade will not be put back, with its secrets."""
     code = f"{HUB_CODE}/lti/consumers.py"
     tests = [
         Test(
@@ -76,6 +78,11 @@ def before_tests(site: Site) -> list[Test]:
                 code, f"{HUB_CODE}/rotation.py",
             ),
             prints="^yes$", remedy="Run ./hubrun install first: the server was set up by a version before",
+        ),
+        # Put back, it would bring the secrets of before, which the LMS no longer has.
+        Test(
+            "no upgrade is half done", quote("[ ! -d {} ] && echo none", hub_upgrade.copy(site).folder), "^none$",
+            remedy="Run 13_upgrade first, to its end",
         ),
     ]  # fmt: skip
     for each in consumers(site):

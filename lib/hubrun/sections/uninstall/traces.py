@@ -6,7 +6,7 @@ It stands behind the prelude of `resources.gone`: `noted`, `was`, `came`, `paths
 from __future__ import annotations
 
 from hubrun.sections.https.other_sites import DEFAULT_SITE, HTTP_FILE, HTTPS_FILE
-from hubrun.server_paths import HOMES
+from hubrun.server_paths import HOMES, NETWORK
 
 UNITS = """
 units() { find /etc/systemd/system -maxdepth 1 -type f \\( -name 'jupyterhub*' -o -name 'hubrun-*' \\) -printf '%f\\n' | sort; }
@@ -21,9 +21,10 @@ rm -rf /run/jupyterhub* /run/hubrun-* /run/nginx-jupyterhub-gate
 """
 CONTAINERS = """
 ours() { ! command -v docker > /dev/null || {
-    docker ps -aq --filter label=hubrun.student; docker ps -aq --filter 'name=^/jupyter-'; docker ps -aq --filter 'name=^/hubrun-image(-|$)'
+    docker ps -aq --filter label=hubrun.student; docker ps -aq --filter 'name=^/hubrun-image(-|$)'
+    docker ps -aq --filter 'name=^/jupyter-' --filter network=NETWORK  # of a version before, which had no label
 } | sort -u; }
-"""
+""".replace("NETWORK", NETWORK)
 # A drop-in of ours stands beside the unit of somebody else.
 DROP_INS = """
 dropins() { find /etc/systemd/system -path '*.d/hubrun*.conf' -type f; }
@@ -117,7 +118,9 @@ accounts() { for name in {} {}; do ! getent passwd "$name" > /dev/null || ! came
 """
 # As if nobody had asked for ours by name: apt then says which of them, and of what they brought, nothing else needs. It is
 # asked with a copy of its notes. What was there before stays, whoever needs it (apt-mark(8), apt-get(8): autoremove).
-UNNEEDED = """
+UNNEEDED = (
+    CONTAINERS
+    + """
 unneeded() { (
     noted || exit 0
     ours=$(dpkg-query -W -f '${Package} ${db:Status-Status}\\n' -- "$@" 2> /dev/null | sed -n 's/ installed$//p' |
@@ -133,9 +136,11 @@ unneeded() { (
 ) }
 # Nothing of others is in Docker, and it says so.
 alone() { ! command -v docker > /dev/null || { docker version > /dev/null && [ -z "$(
-    docker ps -a --format '{{.Names}}' | grep -vE '^(jupyter-|hubrun-image(-|$))'; docker volume ls -q | grep -vE 'VOLUME')" ]; }; }
+    docker ps -aq | grep -vxF -e "$(ours)" || true
+    docker volume ls -q | grep -vE 'VOLUME' || true)" ]; }; }
 """.replace("VOLUME", _VOLUME)
-_DOCKER_FOLDERS = "/var/lib/docker /var/lib/containerd /etc/docker"
+)
+_DOCKER_FOLDERS = "/var/lib/docker /var/lib/containerd /etc/docker /etc/cni /opt/containerd"
 DOCKER_LOOK = (
     f'command -v dockerd > /dev/null || for each in {_DOCKER_FOLDERS}; do ! came "path $each" || paths $each; done\n'
 )
@@ -144,10 +149,20 @@ for each in {_DOCKER_FOLDERS}; do ! came "path $each" || rm -rf --one-file-syste
 ! came 'group docker' || groupdel docker 2> /dev/null || true
 ip link delete docker0 2> /dev/null || true
 """
+# What uv and npm downloaded, and apt.
+CACHES = """
+for each in /root/.cache/uv /root/.npm; do ! came "path $each" || paths $each; done
+find /var/cache/apt/archives -maxdepth 1 -name '*.deb' -printf 'there %p\\n'
+"""
+NO_CACHES = """
+for each in /root/.cache/uv /root/.npm; do ! came "path $each" || rm -rf --one-file-system $each; done
+apt-get clean
+"""
+# No file is in them; but for a page that nginx's package leaves.
 EMPTY = """
-empty() { for each in /etc/systemd/journald.conf.d /etc/systemd/system/*.d /var/www/html /var/www /etc/docker /etc/apt/keyrings /srv/jupyterhub; do
+empty() { for each in /etc/systemd/journald.conf.d /etc/systemd/system/*.d /var/www /etc/docker /etc/apt/keyrings /srv/jupyterhub /root/.cache; do
     case $each in /etc/systemd/system/*) ours=yes;; *) came "path $each" && ours=yes || ours=;; esac
-    [ -z "$ours" ] || [ ! -d "$each" ] || [ -n "$(ls -A "$each")" ] || echo "$each"
+    [ -z "$ours" ] || [ ! -d "$each" ] || [ -n "$(find "$each" ! -type d ! -name index.nginx-debian.html -print -quit)" ] || echo "$each"
 done; }
 """
 # Whatever has a name of ours.

@@ -66,7 +66,7 @@ def software(site: Site) -> list[Resource]:
         ),
         Gone("settings of hubrun", files=settings),
         Gone("additions to units of others", f"{traces.DROP_INS}dropins{_THERE}", f"{traces.DROP_INS}dropins | xargs -r rm -f{again}"),
-        Gone("certificate authorities of the site", f"paths {authorities}", f"rm -f {authorities}\nupdate-ca-certificates > /dev/null"),
+        Gone("certificate authorities of the site", f"paths {authorities}", f"rm -f {authorities}\nupdate-ca-certificates --fresh > /dev/null"),
         Gone("line in /etc/hosts", traces.HOSTS_LOOK, traces.HOSTS),
         Gone("swap file", traces.SWAP_LOOK, traces.SWAP),
         Gone("other time zone", traces.ZONE_LOOK, traces.ZONE),
@@ -93,35 +93,35 @@ def files(server: Server) -> list[Resource]:
     ]  # fmt: skip
 
 
-def packages(server: Server) -> list[Resource]:
-    """Packages that hubrun installed and nobody else needs; Docker with the second yes, when nothing of others is in it."""
-    found: list[Resource] = []
-    if files_go(server):
-        engine = quote("unneeded {}", ENGINE)
-        look = f"{traces.UNNEEDED}alone && {engine}{_THERE}\n{traces.DOCKER_LOOK}"
-        found.append(
-            Gone(
-                "Docker of hubrun",
-                look,
-                f"{traces.UNNEEDED}alone || exit 1\n{_purge(engine)}{traces.DOCKER_FOLDERS}",
-                seconds=1800,
-            )
-        )
-    rest = quote("unneeded {}", (*PACKAGES, *server.site.extra_packages))
+def docker(server: Server) -> list[Resource]:
+    """With the second yes: Docker, if hubrun brought it, and nothing of others is in it."""
+    if not files_go(server):
+        return []
+    engine = quote("unneeded {}", ENGINE)
+    look = f"{traces.UNNEEDED}alone && {engine}{_THERE}\n{traces.DOCKER_LOOK}"
+    take = f"{traces.UNNEEDED}alone || exit 1\n{_purge(engine)}{traces.DOCKER_FOLDERS}"
+    return [Gone("Docker of hubrun", look, take, seconds=1800)]
+
+
+def packages(site: Site) -> list[Resource]:
+    """Packages that hubrun installed and nobody else needs: without Docker, these are more."""
+    rest = quote("unneeded {}", (*PACKAGES, *site.extra_packages))
     sources = ("docker", "nvidia-container-toolkit")
     source = " ".join(f"/etc/apt/sources.list.d/{name}.sources /etc/apt/keyrings/{name}.asc" for name in sources)
     return [
-        *found,
         Gone("apt source of Docker", f"command -v dockerd > /dev/null || paths {source}", f"rm -f {source}\n{APT} update > /dev/null || true"),
         Gone("packages of hubrun", f"{traces.UNNEEDED}{rest}{_THERE}", traces.UNNEEDED + _purge(rest), seconds=1800),
-        _found("empty folders of hubrun", traces.EMPTY, "empty", "xargs -r rmdir"),
     ]  # fmt: skip
+
+
+def leftovers(server: Server) -> list[Resource]:
+    """Downloads, and folders that are empty now; with students' files what hubrun knew of the server, at the very end."""
+    return [
+        Gone("downloads for hubrun", traces.CACHES, traces.NO_CACHES),
+        _found("empty folders of hubrun", traces.EMPTY, "empty", "xargs -r rm -rf --one-file-system"),
+        *([Gone("notes of hubrun", files=(KEPT,))] if files_go(server) else []),
+    ]
 
 
 def _purge(which: str) -> str:
     return f'{REPAIR_PACKAGES}\nlist=$({which})\n[ -z "$list" ] || {APT} purge -y -- $list\n'
-
-
-def note(server: Server) -> list[Resource]:
-    """What hubrun knew of the server: with students' files, at the very end."""
-    return [Gone("notes of hubrun", files=(KEPT,))] if files_go(server) else []

@@ -35,7 +35,7 @@ _STAYS = (
         "two limits in /etc/nginx/nginx.conf, if nginx was here before",
         "worker_connections and worker_rlimit_nofile: see the record of 03",
     ),
-    ("logs, and lists and caches of apt", "logs name hub users, and rotate away; apt-get clean"),
+    ("logs, apt's lists, notes of apt, debconf, ucf and systemd", "logs name hub users, and rotate away"),
     ("rules of Docker in iptables, until the next boot", "Docker leaves them"),
     ("backups, and the records here", "both are elsewhere, and yours to keep or remove"),
     ("the tool in the LMS, and the names in DNS", "delete them there"),

@@ -1,4 +1,4 @@
-"""What ends the joining of two homes."""
+"""What ends a program of the server that cannot go on."""
 
 
 class Failed(Exception):
