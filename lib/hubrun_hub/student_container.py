@@ -14,9 +14,9 @@ from typing import Any
 from .awaited import awaited
 from .courses.servers import CourseServer, Limits, is_course_server
 from .docker_filter import settings
+from .not_started import NotStarted
 from .starting.culler import IDLE_MINUTES
 from .starting.own_server import servers_of
-from .starting.spawner import NotStarted
 
 # Starts a server to try an image before anybody else gets it (programs/try_start.py).
 TRIES = "hubruntest1"

@@ -25,7 +25,7 @@ from hubrun_hub.docker_filter.create import _exam, in_exam
 from hubrun_hub.docker_filter.settings import Refused, Settings
 from hubrun_hub.exams import collect, servers
 from hubrun_hub.exams.servers import Server, misplaced
-from hubrun_hub.starting.spawner import NotStarted
+from hubrun_hub.not_started import NotStarted
 
 BIO = {
     "from": "2026-12-01 09:00 Europe/Zurich",

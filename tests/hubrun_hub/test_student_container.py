@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from hubrun_hub.courses import servers
+from hubrun_hub.not_started import NotStarted
 from hubrun_hub.starting import culler
-from hubrun_hub.starting.spawner import NotStarted
 from hubrun_hub.student_container import TRIES, StudentContainer
 
 SITE = {

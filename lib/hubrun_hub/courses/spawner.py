@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..awaited import awaited
-from ..starting.spawner import NotStarted
+from ..not_started import NotStarted
 from . import exam_schedule as schedule
 from .course_folders import folders_of
 from .course_settings import settings_of

@@ -18,7 +18,7 @@ from hubrun import server_paths
 from hubrun.params import Site
 from hubrun.sections.hub import config
 from hubrun_hub import pull_ticket, student_volume
-from hubrun_hub.starting.spawner import NotStarted
+from hubrun_hub.not_started import NotStarted
 
 
 class NotThere(Exception):
