@@ -25,6 +25,7 @@ from hubrun_hub import student_volume, test_student
 from hubrun_hub.backup import site
 from hubrun_hub.docker_filter.homes import HomesAway, home, remove_home
 from hubrun_hub.homes import btrfs, folders, move, serve, snapshots
+from hubrun_hub.homes.frozen import frozen
 from hubrun_hub.homes.places import HomeError, Homes, driver_options, is_subvolume, limit_bytes
 from hubrun_hub.joining import homes as joining
 from hubrun_hub.programs import homes as homes_program
@@ -179,6 +180,30 @@ def test_snapshots_are_made_of_what_changed_cannot_be_written_to_and_give_back_w
     assert "0.0 GB of 0.0 GB are used (on 2026-11-26 at" in (there / "README.txt").read_text()
     snapshots.take(homes, 50 * MB, NOON + timedelta(days=30))
     assert [path.name for path in there.iterdir() if path.name < "2026-12"] == [], "and those are gone"
+
+
+@real
+def test_a_backup_reads_homes_of_one_moment_and_nothing_of_that_is_left_after_a_kill_either(
+    homes: Homes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for user in ("ada", "ben"):
+        serve.make(homes, user, 50 * MB)
+    (homes.person("ada") / "note").write_text("before")
+    plain = tmp_path / "cleo"
+    folders = {"ada": homes.person("ada"), "ben": homes.person("ben"), "cleo": plain}
+    killed = homes.root / "moving/.backup/ada"
+    killed.parent.mkdir()
+    btrfs.run("subvolume", "snapshot", "-r", homes.person("ben"), killed)
+    homes.person("ben").rename(homes.root / "gone")
+    with frozen(homes, folders) as found:
+        (homes.person("ada") / "note").write_text("after")
+        assert (found["ada"] / "note").read_text() == "before"
+        with pytest.raises(OSError, match="Read-only"):
+            (found["ada"] / "note").write_text("changed")
+        assert found["cleo"] == plain and found["ben"] == homes.person("ben"), "one that has none is read as it is"
+    assert "ben: no snapshot" in capsys.readouterr().err
+    (homes.root / "gone").rename(homes.person("ben"))
+    assert list(killed.parent.iterdir()) == []
 
 
 @real

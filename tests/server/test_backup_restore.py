@@ -208,6 +208,9 @@ def test_install_says_that_a_restore_is_half_done_and_the_next_run_of_it_ends_we
 ) -> None:
     here = Machine(machine.name)
     over = [*given, *ON_A_DISK, "--set", "restore_site=latest", "--set", "restore_over_people=true"]
+    here.run("systemctl start hubrun-backup", seconds=300)  # the one before is on this server already
+    assert "no snapshot" not in here.run("journalctl -u hubrun-backup -o cat")
+    assert here.run(f"ls -A {HOMES}/moving/.backup") == "", "what it read is gone"
     here.run("mv /mnt/backup/data /mnt/backup/away")
     try:
         failed = hubrun("run", "restore", here.site, *over)

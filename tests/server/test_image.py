@@ -136,6 +136,8 @@ def test_idle_servers_on_an_older_image_are_stopped_when_asked(machine: Machine)
             if not machine.container_of("ada"):
                 break
         assert machine.container_of("ada") == ""
+    # A launch looks whether the server still runs, as the hub by itself does twice a minute.
+    with logged_in(machine) as browser:
         browser.start(180)
         new = machine.container_of("ada")
         ids = machine.run(f"docker inspect -f '{{{{.Image}}}}' {new}").strip()

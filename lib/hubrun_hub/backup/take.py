@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 from hubrun_hub.backup import databases, site, state, tree
 from hubrun_hub.backup.repository import CREDENTIALS, EMPTY, NEXT_PASSWORD, PASSWORD, SSH, Repository, Settings
 from hubrun_hub.failed import Failed
+from hubrun_hub.homes.frozen import frozen
+from hubrun_hub.homes.places import HomeError, Homes
 
 _GB = 1 << 30
 # A home may be this much larger to read than it is on the disk: holes of sparse files, and names of one file.
@@ -38,7 +40,7 @@ def run(repository: Repository) -> dict[str, Any]:
     known = state.of(repository.settings.repository) | {"last_try": state.now(), "last_error": ""}
     try:
         _run(repository, known)
-    except (Failed, OSError, subprocess.SubprocessError) as error:
+    except (Failed, HomeError, OSError, subprocess.SubprocessError) as error:
         known["last_error"] = str(error)
         raise Failed(str(error)) from error
     finally:
@@ -50,7 +52,14 @@ def _run(repository: Repository, known: dict[str, Any]) -> None:
     if site.noted().get("state") == site.BEGUN:
         raise Failed("a restore of the whole site is half done, and what is here is none: run it once more, to its end")
     repository.restic("unlock", seconds=600)  # those whose process ended; others' stay (restic's own rule)
-    folders = tree.homes()
+    with frozen(Homes(), tree.homes()) as folders:
+        try:
+            _of_one_moment(repository, known, folders)
+        finally:
+            tree.take_apart()  # or the kernel would keep what it shows
+
+
+def _of_one_moment(repository: Repository, known: dict[str, Any], folders: dict[str, Path]) -> None:
     found = {name: measured(folder) for name, folder in (folders | _of_courses()).items()}
     hollow = {name: size for name, size in found.items() if size.read > size.disk + _HOLLOW}
     known["left_out"] = {

@@ -18,7 +18,8 @@ COURSES, STATE = Path("/srv/nbgrader"), Path("/var/lib/jupyterhub")
 SERVER = ("/etc/jupyterhub", "/etc/letsencrypt", str(STATE), "/srv/jupyterhub/image")
 # Where it is put together: in memory, in this process's own namespace.
 _ROOT = Path("/run/hubrun-backup")
-# mount(2), unshare(2)
+# mount(2), umount2(2), unshare(2)
+_DETACH = 2
 _RDONLY, _NOSUID, _NODEV, _REMOUNT, _NOSYMFOLLOW, _BIND, _REC, _PRIVATE = 1, 2, 4, 32, 256, 4096, 1 << 14, 1 << 18
 _NEWNS = 0x20000
 
@@ -78,6 +79,14 @@ def put_together(sources: dict[str, Path], writable: bool = False, root: Path = 
         _mount(None, place, None, flags, None)
     _prove(top, len(sources))
     return top
+
+
+def take_apart(root: Path = _ROOT) -> None:
+    """Let go of what the tree shows, where there is one. Nobody may be in it any more."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.path.ismount(root) and libc.umount2(os.fsencode(root), _DETACH):
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error), str(root))
 
 
 def _prove(top: Path, count: int) -> None:

@@ -5,6 +5,7 @@ Runbook 04 mounts the file system (`homes_device`, `homes_gb`). On it, all root'
     people/NAME       the person's home: a subvolume, whose qgroup has the limit
     snapshots/NAME/…  read-only snapshots of it, named by their time; the person sees them at ~/snapshots
     moving/NAME       a copy of a Docker volume that is under way; it begins again after a kill
+    moving/.backup/…  what a backup reads just now (`frozen`)
     work/NAME, empty  overlayfs's own
 
 NAME is the hub user's, escaped as in the names of volumes (`student_volume`).
