@@ -88,7 +88,7 @@ sys.path[:0] = [sys.argv[1]]
 from hubrun_hub.programs import check_config
 from traitlets.config import Config
 c = Config()
-text = sys.stdin.read().replace("/usr/local/lib/hubrun", sys.argv[1])
+text = sys.stdin.read().replace("/usr/local/lib/hubrun", sys.argv[1]).replace("/etc/jupyterhub/docker-filter.json", sys.argv[1] + "/site.json")
 scope = {"get_config": lambda: c}
 exec(text, scope)
 found = []
@@ -101,16 +101,17 @@ print(json.dumps(found))
 """
     shutil.copytree(HUB, tmp_path / "hubrun_hub")
     site = Site(site="x", domain="hub.example.edu")
+    (tmp_path / "site.json").write_text(config.filter_settings(site))
     done = subprocess.run(
         [hub_python(), "-c", script, tmp_path], input=config.render("40-docker.py", site), capture_output=True, text=True,
         timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (tmp_path / "site.json").write_text(config.filter_settings(site))
     allowed = load(tmp_path / "site.json", tmp_path / "none.json")
     seen = [create(body, name, allowed) for name, body, _ in json.loads(done.stdout)]
     assert [each.user for each in seen] == ["ada", "ada-example-edu--4z", "o.brien"]
     assert [len(each.body["HostConfig"]["Binds"]) for each in seen] == [1, 4, 7]
+    assert {each.body["HostConfig"]["Memory"] for each in seen} == {2**30}
     assert seen[2].courses == [Membership("bio", False)]
 
 
