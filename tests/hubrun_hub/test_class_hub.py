@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import shutil
 import signal
@@ -317,22 +318,34 @@ c.JupyterHub.last_activity_interval = 3600
         proxy.kill()
 
 
-def try_start(hub: Hub) -> subprocess.CompletedProcess[str]:
+def try_start(hub: Hub, image: str) -> subprocess.CompletedProcess[str]:
+    """Runbook 04's try of an image. Docker is played: it knows one container, of the image that counts."""
     (hub.folder / "verify.env").write_text(f"HUBRUN_VERIFY_TOKEN={hub.token}\n")
+    container = {
+        "Config": {"Image": "counts", "Env": ["JUPYTERHUB_SERVICE_URL=http://0.0.0.0:8888/user/hubruntest1/"]},
+        "NetworkSettings": {"Networks": {"jupyterhub": {"IPAddress": "127.0.0.1"}}},
+    }
+    docker = hub.folder / "docker"
+    docker.write_text(f"#!/bin/sh\necho '{json.dumps([container])}'\n")
+    docker.chmod(0o755)
     program = [hub_python(), "-I", "-B", hub.folder / "lib" / "hubrun_hub", "try_start"]
     return subprocess.run(
-        [*program, hub.folder / "verify.env", f"http://127.0.0.1:{hub.port}"], capture_output=True, text=True, timeout=60, check=False,
+        [*program, hub.folder / "verify.env", f"http://127.0.0.1:{hub.port}", image], capture_output=True, text=True, timeout=60,
+        env={"PATH": f"{hub.folder}:{os.defpath}"}, check=False,
     )  # fmt: skip
 
 
-def test_runbook_04_starts_a_server_as_a_launch_does(hub: Hub) -> None:
+def test_runbook_04_tries_an_image_as_a_launch_does_and_leaves_nothing(hub: Hub) -> None:
     (hub.folder / "broken").touch()
-    failed = try_start(hub)
+    failed = try_start(hub, "counts")
     assert failed.returncode == 1 and "Spawn failed: Your server ended at once." in failed.stdout, failed.stderr
     assert "hubruntest1" not in hub.users()
     (hub.folder / "broken").unlink()
-    done = try_start(hub)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    other = try_start(hub, "candidate")
+    assert other.returncode == 1 and "the hub started counts in place of candidate" in other.stdout, other.stderr
+    # What is played here has no kernels; that a good one counts, tests/server/test_image.py shows.
+    without = try_start(hub, "counts")
+    assert without.returncode == 1 and "a server starts, but it starts no kernel" in without.stdout, without.stderr
     assert "hubruntest1" not in hub.users()
 
 
