@@ -26,6 +26,7 @@ from hubrun_hub.docker_filter.settings import Refused, Settings
 from hubrun_hub.exams import collect, servers
 from hubrun_hub.exams.servers import Server, misplaced
 from hubrun_hub.not_started import NotStarted
+from hubrun_student.nbgrader.submissions import Submission, graded
 
 BIO = {
     "from": "2026-12-01 09:00 Europe/Zurich",
@@ -202,7 +203,9 @@ SETTINGS = Settings(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("labels", [{"hubrun.student": "ben"}, {LABEL: "none"}, {LABEL: 1}, {LABEL: BIO_KEY, "x": "y"}])
+@pytest.mark.parametrize(
+    "labels", [{"hubrun.student": "ben"}, {LABEL: "none"}, {LABEL: 1}, {LABEL: [1]}, {LABEL: BIO_KEY, "x": "y"}]
+)
 def test_another_label_is_refused(labels: dict[str, Any]) -> None:
     with pytest.raises(Refused, match="Labels"):
         _exam(labels, [], SETTINGS)
@@ -293,7 +296,7 @@ def test_a_home_that_is_a_link_is_an_error(home: Path, tmp_path: Path) -> None:
         collect.take(tmp_path / "link", ("BIO 101", "midterm"), tmp_path / "inbound/ada", "ada")
 
 
-@pytest.mark.parametrize("kind", ["large", "many", "deep"])
+@pytest.mark.parametrize("kind", ["large", "many", "many hidden", "deep"])
 def test_too_much_is_not_taken_and_nothing_is_left_of_it(
     home: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -301,15 +304,37 @@ def test_too_much_is_not_taken_and_nothing_is_left_of_it(
     if kind == "large":
         with (work / "file").open("wb") as file:
             file.truncate(1 << 40)
-    elif kind == "many":
+    elif kind.startswith("many"):
         monkeypatch.setattr(collect, "MOST_FILES", 50)
         for number in range(60):
-            (work / str(number)).touch()
+            place = work if "hidden" in kind else work / ("data" if number % 2 else "more")
+            place.mkdir(exist_ok=True)
+            (place / f"{'.' if 'hidden' in kind else ''}{number}").touch()
     else:
         (work / "/".join("d" * 30)).mkdir(parents=True)
     with pytest.raises(collect.TooMuch):
         taken(home)
     assert os.listdir(home.parent / "inbound") == ["ada"] and not os.listdir(home.parent / "inbound/ada")
+
+
+SENT = {
+    "none": ([], None, ""),
+    "the latest": (["10:00 sent", "11:00 sent"], None, "11:00"),
+    "the latest that is in time": (["10:00 sent", "11:00 sent"], "10:30", "10:00"),
+    "a late one rather than none": (["11:00 sent"], "10:30", "11:00"),
+    "what was taken, and not what was sent afterwards": (["10:00 taken", "11:05 sent"], None, "10:00"),
+    "what was taken last, as who gets an extension": (["10:00 taken", "10:30 sent", "11:00 taken"], None, "11:00"),
+}
+
+
+@pytest.mark.parametrize(("found", "due", "expected"), SENT.values(), ids=SENT.keys())
+def test_which_submission_is_graded(found: list[str], due: str | None, expected: str) -> None:
+    def time(text: str) -> datetime:
+        return datetime.fromisoformat(f"2026-12-01 {text}")
+
+    there = [Submission("ada", Path(one), time(one.split()[0]), one.endswith("taken")) for one in reversed(found)]
+    chosen = graded(there, time(due) if due else None)
+    assert (f"{chosen.arrived:%H:%M}" if chosen else "") == expected
 
 
 # -- the parameters

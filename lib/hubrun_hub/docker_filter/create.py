@@ -82,11 +82,11 @@ def create(asked: Any, name: str, settings: Settings) -> CreateRequest:
 def _exam(labels: dict[str, Any], courses: list[Membership], settings: Settings) -> str:
     """The exam that the hub says this container is in, "" for none. Raises Refused for one that is none, and other labels."""
     exam = labels.get(EXAM, "")
-    if labels.keys() - {EXAM} or (exam and exam not in settings.exams()):
+    if labels.keys() - {EXAM} or not isinstance(exam, str) or (exam and exam not in settings.exams()):
         raise Refused("Labels is not allowed, but for an exam that the site has")
     if exam and len(courses) > 1:
         raise Refused("Labels: a container in an exam sees one course")
-    return str(exam)
+    return exam
 
 
 def in_exam(body: dict[str, Any], address: str, hosts: dict[str, list[str]], settings: Settings) -> None:

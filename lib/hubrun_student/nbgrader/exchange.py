@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,6 +22,7 @@ from nbgrader.exchange import default
 from nbgrader.utils import parse_utc, temp_attrs
 
 from . import courses, safe_copy
+from .submissions import Submission, graded
 
 _TIMESTAMP = "timestamp.txt"
 _ROOT = 0
@@ -55,17 +55,8 @@ class ReleaseAssignment(_Mounted, default.ExchangeReleaseAssignment):
     """Puts an assignment where the course's students fetch it."""
 
 
-@dataclass(frozen=True)
-class Submission:
-    """One submission as it lies in the exchange; `arrived`: when anything in it was last changed (naive UTC)."""
-
-    student: str
-    path: Path
-    arrived: datetime
-
-
 class Collect(_Mounted, default.ExchangeCollect):
-    """Copies the latest submission of each student into the course folder."""
+    """Copies the submission of each student that is graded into the course folder."""
 
     src_records: list[Submission]
 
@@ -77,9 +68,8 @@ class Collect(_Mounted, default.ExchangeCollect):
         for student in sorted(os.listdir(self.inbound_path)):
             if not fnmatchcase(student, self.coursedir.student_id or "*"):
                 continue
-            submissions = sorted(self._submissions(student), key=lambda one: one.arrived)
-            in_time = [one for one in submissions if due is None or one.arrived <= due]
-            self.src_records += (in_time or submissions)[-1:]
+            if submission := graded(self._submissions(student), due):
+                self.src_records.append(submission)
 
     def copy_files(self) -> None:
         course, assignment = self.coursedir.course_id, self.coursedir.assignment_id
@@ -123,13 +113,12 @@ class Collect(_Mounted, default.ExchangeCollect):
             except (OSError, safe_copy.LimitExceeded) as error:
                 self.log.error("Passed over: %s of %s: %s", name, student, error)
                 continue
-            if path.lstat().st_uid == _ROOT:
-                # Taken when it was due (hubrun_hub/exams/collect.py): no student can make a folder of root's.
-                arrived = parse_utc(parts[2])
-            else:
-                arrived = _time(changed)
+            # The server took it (hubrun_hub/exams/collect.py): no student can make a folder of root's.
+            taken = path.lstat().st_uid == _ROOT
+            arrived = parse_utc(parts[2]) if taken else _time(changed)
+            if not taken:
                 self._compare(student, arrived, parts)
-            yield Submission(student, path, arrived)
+            yield Submission(student, path, arrived, taken)
 
     def _compare(self, student: str, arrived: datetime, claimed: list[str]) -> None:
         try:
@@ -168,9 +157,7 @@ class Collect(_Mounted, default.ExchangeCollect):
             seen = safe_copy.copy(submission.path, candidate, self._limit)
             for path in seen.left_out:
                 self.log.warning("Left out, as hidden or no plain file: %s of %s", path, submission.student)
-            self._stamp(
-                candidate, submission.arrived if submission.path.lstat().st_uid == _ROOT else _time(seen.changed)
-            )
+            self._stamp(candidate, submission.arrived if submission.taken else _time(seen.changed))
             shutil.rmtree(target, ignore_errors=True)
             candidate.rename(target)
         finally:
