@@ -1,23 +1,18 @@
 """Which assignment of whom is due when. Pure.
 
-Two places say so, in one shape, assignment → {"due": a moment, "people": {user: their own moment}}, with moments in ISO
-8601 with an offset: the site's file, for a course as the parameters call it (`course_settings`, "due"), and `LMS`, by the
-course's id, for whatever learns due dates from the LMS. What the LMS says of an assignment counts before the site's.
+The site's file says so of a course (`course_settings`, "due"): assignment → {"due": a moment, "people": {user: their own
+moment}}, with moments in ISO 8601 with an offset.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from .course_settings import settings_of
 from .exam_schedule import Group
 from .mounts import is_name, memberships, words_of
-
-# Course's id → assignment → when it is due.
-LMS = Path("/var/lib/hubrun/due.json")
 
 
 class Due(NamedTuple):
@@ -30,19 +25,18 @@ class Due(NamedTuple):
     folder: str
 
 
-def all_due(site: Mapping[str, Any], lms: Mapping[str, Any], people: Mapping[str, list[Group]]) -> list[Due]:
+def all_due(site: Mapping[str, Any], people: Mapping[str, list[Group]]) -> list[Due]:
     """What is due of each student, by time; past ones too. Staff of a course have nothing due there.
 
-    Raises ValueError, TypeError, KeyError where one of the two says what it must not.
+    Raises ValueError, TypeError, KeyError where the file says what it must not.
     """
     found = []
     for user, groups in people.items():
         says = words_of(groups)
         mine = [each.course for each in memberships(name for name, _ in groups) if not each.teaches and is_name(user)]
         for course in mine:
-            dates = {**settings_of(site, says[course]).get("due", {}), **lms.get(course, {})}
             folder = str(says[course].get("folder") or course)
-            for assignment, date in dates.items():
+            for assignment, date in settings_of(site, says[course]).get("due", {}).items():
                 at = datetime.fromisoformat(date.get("people", {}).get(user, date["due"]))
                 if at.tzinfo is None:
                     raise ValueError(f"{course}, {assignment}: {at} has no offset")

@@ -19,8 +19,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import groupby
 from pathlib import Path
 
-from hubrun_hub.courses import due_dates
-from hubrun_hub.courses.due_dates import Due
+from hubrun_hub.courses.due_dates import Due, all_due
 from hubrun_hub.courses.mounts import ROOT
 from hubrun_hub.docker_filter import settings
 from hubrun_hub.exams import collect, servers
@@ -37,8 +36,7 @@ def main() -> int:
     """Do it; the exit code."""
     site, now = settings.read(settings.SITE), _now()
     try:
-        lms = json.loads(due_dates.LMS.read_text()) if due_dates.LMS.exists() else {}
-        found = due_dates.all_due(site, lms, servers.people())
+        found = all_due(site, servers.people())
     except (OSError, ValueError, TypeError, KeyError, AttributeError, sqlite3.Error) as error:
         print(f"<3>{error!r}: it is tried again", file=sys.stderr)
         return 1
