@@ -86,7 +86,7 @@ class Grades(BaseHandler):
         students, chosen, preview = self._students(course), None, self.get_argument("assignment", "")
         if preview in assignments:
             chosen = await grades.preview(assignments[preview], students)
-        names = door.full_names.of({*students, *(row.user for row in chosen.rows)} if chosen else students)
+        names = door.full_names.of(students)  # and of nobody else whom a gradebook may name
         await self._show(
             "hubrun-grades.html", course=course, title=self._taught()[course], notes=notes, assignments=assignments.values(),
             preview=chosen, rows=rows_for_page(chosen, names) if chosen else [], links=grades.links(), left=sorted(grades.left()),

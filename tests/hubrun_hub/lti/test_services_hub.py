@@ -227,6 +227,23 @@ def test_a_maximum_that_the_lms_changed_and_a_failure_and_who_dropped(school: Sc
     assert {each["userId"] for each in school.lms.posted} == {"ada", "bob"}
 
 
+def test_who_joins_after_the_lms_was_asked_who_is_in_the_course_has_not_left(school: School) -> None:
+    school.student("ada")
+    school.book.submit("ps1", "ada", 2.0)
+    assert school.states()["ada"] == ("2", "", "NEW")
+    school.student("new")
+    school.book.submit("ps1", "new", 1.0)
+    for _ in range(2):
+        assert school.states() == {"ada": ("2", "", "NEW"), "new": ("1", "", "NEW")}
+    asked = [each for each in school.lms.asked if "/members" in each and "start=" not in each]
+    assert len(asked) == 2, "once more, and not at each look"
+
+
+def test_the_hubs_own_page_leads_who_teaches_to_grades_and_exams(school: School) -> None:
+    assert "/hub/lti/grades" in (page := school.teacher.get("/hub/home").response.text) and "/hub/exams" in page
+    assert "/hub/lti/grades" not in school.student("ada").get("/hub/home").response.text
+
+
 def test_only_who_teaches_the_course_sees_and_sends(school: School) -> None:
     ada = school.student("ada")
     school.book.submit("ps1", "ada", 1.0)
@@ -237,9 +254,11 @@ def test_only_who_teaches_the_course_sees_and_sends(school: School) -> None:
     other = Browser(school.hub)
     context = {"id": "other", "label": "", "title": ""}
     question = school.lms.begin(other)
-    claims = school.lms.claims(question, "prof", context=context, roles=TEACHER)
+    claims = school.lms.claims(question, "prof", context=context, roles=TEACHER) | {"name": "Ida Professor"}
     assert school.lms.answer(other, question, school.lms.key.sign(claims)).logged_in
     assert other.get(school.address).status == 403
+    school.book.submit("ps1", "prof", 1.0)
+    assert "prof" in school.states() and "Ida" not in school.page(), "a gradebook, which staff write, tells no names"
     assert school.teacher.post(school.address, fields | {"_xsrf": "x"}, headers=SAME_SITE).status == 403
     assert school.lms.posted == []
 

@@ -104,6 +104,12 @@ class ServiceFile:
                 )
             if student and said.client_id:
                 db.execute("INSERT OR REPLACE INTO person VALUES (?, ?, ?)", (course, user, lti_user))
+                # Who joined since the LMS was asked has not left: it is asked again.
+                db.execute(
+                    "UPDATE course SET roster_at = min(roster_at, 1) WHERE course = ?1 AND NOT EXISTS"
+                    " (SELECT 1 FROM roster WHERE course = ?1 AND lti_user = ?2 AND student AND active)",
+                    (course, lti_user),
+                )
             if student and said.sourcedid:
                 row = (course, said.link, user, consumer, said.outcome_url, said.sourcedid)
                 db.execute("INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?)", row)
