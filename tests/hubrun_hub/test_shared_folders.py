@@ -217,8 +217,12 @@ def test_what_somebody_has_of_that_name_stays(tmp_path: Path) -> None:
     (tmp_path / "mounted/shared/bio").mkdir(parents=True)
     (tmp_path / "home/bio").mkdir(parents=True)
     (tmp_path / "home/bio/shared").write_text("mine")
+    mine = {"data": "../data that comes later", "groups": str(tmp_path / "home/groups that come later")}
+    for name, target in mine.items():
+        (tmp_path / "home/bio" / name).symlink_to(target)
     shared_folders.show(tmp_path / "home", shared_folders.links(tmp_path / "mounted", {}))
     assert (tmp_path / "home/bio/shared").read_text() == "mine"
+    assert {name: os.readlink(tmp_path / "home/bio" / name) for name in mine} == mine
 
 
 # -- the parameters

@@ -32,7 +32,9 @@ def show(home: Path, wanted: dict[str, Path]) -> None:
     for course in home.iterdir():
         for old in (course / "shared", course / "groups", course / "data"):
             if old.is_symlink() and not old.exists():
-                old.unlink()
+                target = old.readlink()
+                if target.is_absolute() and not target.is_relative_to(home):
+                    old.unlink()
     for name, folder in wanted.items():
         path = home / name
         path.parent.mkdir(exist_ok=True)
