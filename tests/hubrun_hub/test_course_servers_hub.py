@@ -160,19 +160,19 @@ def test_a_second_click_leads_to_the_same_server(hub: Hub) -> None:
 
 
 def test_nobody_makes_a_server_of_another_name(hub: Hub) -> None:
-    eve = Browser(hub)
-    launch(eve, "BIO 101", "eve")
+    uma = Browser(hub)
+    launch(uma, "BIO 101", "uma")
     ml = own(hub, "ML 2")
-    token = hub.api("POST", "/users/eve/tokens", json={"note": "hers"})["token"]
+    token = hub.api("POST", "/users/uma/tokens", json={"note": "hers"})["token"]
     for name in ("mine", ml):
-        assert eve.get(f"/hub/spawn/eve/{name}").status == 403
+        assert uma.get(f"/hub/spawn/uma/{name}").status == 403
         for method in ("POST", "PUT"):
             made = httpx.request(
-                method, f"http://127.0.0.1:{hub.port}/hub/api/users/eve/servers/{name}",
+                method, f"http://127.0.0.1:{hub.port}/hub/api/users/uma/servers/{name}",
                 headers={"Authorization": f"token {token}"}, verify=False,
             )  # fmt: skip
             assert made.status_code == 403, made.text
-    assert "mine" not in hub.api("GET", "/users/eve?include_stopped_servers")["servers"]
+    assert "mine" not in hub.api("GET", "/users/uma?include_stopped_servers")["servers"]
 
 
 def test_a_course_server_is_its_owners_alone(hub: Hub) -> None:
