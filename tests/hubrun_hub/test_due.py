@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import threading
@@ -15,6 +16,7 @@ import pytest
 from hubrun.errors import BadInput
 from hubrun.params import build
 from hubrun.sections.hub import config
+from hubrun_hub.courses import exam_schedule as schedule
 from hubrun_hub.courses.due_dates import all_due
 from hubrun_hub.courses.exam_schedule import Group
 from hubrun_hub.exams import collect, servers
@@ -49,6 +51,17 @@ def test_each_student_has_their_own_date_and_staff_have_none() -> None:
         ("ada", "ps1", "2026-12-01T23:59:00+01:00", "BIO 101"),
         ("ben", "ps1", "2026-12-03T23:59:00+01:00", "BIO 101"),
     ]
+
+
+def test_an_exams_assignment_is_due_when_it_ends_also_where_staff_moved_that() -> None:
+    exam = {"from": "2026-12-01 09:00 UTC", "until": "2026-12-01 11:00 UTC", "assignment": "midterm"}
+    site = site_of({"course": "BIO", "exam": exam})
+    found = [(each.user, each.assignment, each.at.isoformat()) for each in all_due(site, PEOPLE)]
+    assert found == [(user, "midterm", "2026-12-01T11:00:00+00:00") for user in ("ada", "ben")]
+    (key,) = (each.key for each in schedule.exams(site))
+    moved = schedule.with_changes(site, {key: {"until": "2026-12-01T11:10:00+00:00"}})
+    assert {each.at.isoformat() for each in all_due(moved, PEOPLE)} == {"2026-12-01T11:10:00+00:00"}
+    assert all_due(site_of({"course": "BIO", "exam": exam | {"assignment": ""}}), PEOPLE) == []
 
 
 def test_a_moment_without_an_offset_is_none() -> None:
@@ -161,3 +174,31 @@ def test_one_whose_work_cannot_be_taken_holds_up_nobody(tmp_path: Path, monkeypa
     assert due.main() == 0
     assert server.digests() == {"big": [], "tiny": [digest("work")]}
     assert "not taken: more than" in (tmp_path / "taken/bio.json").read_text()
+
+
+def test_what_passes_is_tried_again_and_nobody_is_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(tmp_path, monkeypatch)
+    at = datetime.now(UTC) - timedelta(seconds=1)
+    for user in ("ada", "ben", "cleo"):
+        server.person(user, at, f"work of {user}")
+    home_of, take = collect.home_of, collect.take
+
+    def without_docker(user: str, homes: str) -> Path | None:
+        if user == "ada":
+            raise OSError("docker volume: Cannot connect to the Docker daemon")
+        return home_of(user, homes)
+
+    def full(home: Path, inside: tuple[str, ...], inbound: Path, user: str) -> Path | None:
+        if user == "ben":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return take(home, inside, inbound, user)
+
+    monkeypatch.setattr(collect, "home_of", without_docker)
+    monkeypatch.setattr(collect, "take", full)
+    for _ in range(2):
+        assert due.main() == 1
+        assert server.digests() == {"ada": [], "ben": [], "cleo": [digest("work of cleo")]}
+    monkeypatch.setattr(collect, "home_of", home_of)
+    monkeypatch.setattr(collect, "take", take)
+    assert due.main() == 0
+    assert server.digests() == {user: [digest(f"work of {user}")] for user in ("ada", "ben", "cleo")}

@@ -677,8 +677,8 @@ class Site(AsYamlReads):
 
     @property
     def due_dates(self) -> bool:
-        """Whether some course has assignments whose work is taken when they are due."""
-        return any(each.due for each in self.courses)
+        """Whether some course has assignments whose work is taken when they are due, or at the end of an exam."""
+        return any(each.due or (each.exam and each.exam.assignment) for each in self.courses)
 
     @property
     def exam_part(self) -> str:

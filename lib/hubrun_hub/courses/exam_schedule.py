@@ -50,8 +50,8 @@ class Exam:
         return bool(self.assignment) and self.ends <= now < self.ends + TAKING
 
     def is_near(self, now: datetime) -> bool:
-        """Whether it is under way or about to begin."""
-        return self.begins - AHEAD <= now < self.ends
+        """Whether it is under way, about to begin, or ended a moment ago: a server that was just starting ends too."""
+        return self.begins - AHEAD <= now < self.ends + TAKING
 
 
 def with_changes(site: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ No name server is reached, so that no question for a name carries anything out. 
 
 `programs/exam.py`, which a timer starts every ten seconds, ends what is not as it should be: at the beginning servers of
 the course's students that are not in the exam, at the end those that are. People start them again with a click, and are
-told. Only then what they handed in is taken (`collect`). Staff of the course may move both times (`page`).
+told. What they have is taken at the end (`programs/due.py`). Staff of the course may move both times (`page`).
 
 What an address can tell apart, it does: of two sites behind one address (a content delivery network), to allow one is to
 allow both.

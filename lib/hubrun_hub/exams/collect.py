@@ -127,7 +127,10 @@ def _copy(source: int, target: Path, room: _Room, depth: int) -> None:
     if len(names) > MOST_FILES:  # before all of a million are in memory
         raise TooMuch(f"more than {MOST_FILES} files in one folder")
     for name in sorted(names):
-        found = os.stat(name, dir_fd=source, follow_symlinks=False)
+        try:
+            found = os.stat(name, dir_fd=source, follow_symlinks=False)
+        except FileNotFoundError:
+            continue
         # Hidden ones are of git, editors and Jupyter's checkpoints: the instructor's side leaves them out too.
         if name.startswith(".") or not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
             continue

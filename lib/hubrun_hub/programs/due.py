@@ -1,12 +1,15 @@
-"""Takes what each student has of an assignment at the moment when it is due, submitted or not; a timer starts it every ten
-seconds, and it waits for a moment that comes before the next time. See `courses.due_dates` and `exams.collect`.
+"""Takes what each student has of an assignment at the moment when it is due, or when their exam ends, submitted or not; a
+timer starts it every ten seconds, and it waits for a moment that comes before the next time. See `courses.due_dates` and
+`exams.collect`.
 
 Where homes are on a disk of their own, all that are due at one moment are kept in snapshots first: what somebody saves
-while others' work is copied is not in theirs.
+while others' work is copied is not in theirs. What cannot be taken for a reason that passes, as while Docker restarts or a
+disk is full, is tried again.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -20,6 +23,7 @@ from itertools import groupby
 from pathlib import Path
 
 from hubrun_hub.courses.due_dates import Due, all_due
+from hubrun_hub.courses.exam_schedule import read_changes, with_changes
 from hubrun_hub.courses.mounts import ROOT
 from hubrun_hub.docker_filter import settings
 from hubrun_hub.exams import collect, servers
@@ -29,12 +33,13 @@ from hubrun_hub.homes.places import HomeError
 # Course → what was taken, and of whom there was nothing.
 TAKEN = Path("/var/lib/hubrun/due")
 _NONE, _SNAPSHOT = "there is none", ".due-"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _AHEAD, _LATE = timedelta(seconds=12), timedelta(days=7)
 
 
 def main() -> int:
     """Do it; the exit code."""
-    site, now = settings.read(settings.SITE), _now()
+    site, now, well = with_changes(settings.read(settings.SITE), read_changes()), _now(), True
     try:
         found = all_due(site, servers.people())
     except (OSError, ValueError, TypeError, KeyError, AttributeError, sqlite3.Error) as error:
@@ -45,11 +50,11 @@ def main() -> int:
         for at, batch in groupby(_left(found, now), key=lambda due: due.at):
             time.sleep(max(0.0, (at - _now()).total_seconds()))
             collect.check_disk(homes)
-            _take(list(batch), homes)
+            well = _take(list(batch), homes) and well
     except (OSError, HomeError) as error:
         print(f"<3>{error}: it is tried again", file=sys.stderr)
         return 1
-    return 0
+    return int(not well)
 
 
 def _now() -> datetime:
@@ -74,11 +79,15 @@ def _read(course: str) -> dict[str, str]:
         return {}
 
 
-def _take(batch: list[Due], homes: str) -> None:
+def _take(batch: list[Due], homes: str) -> bool:
+    """Whether nothing is left to be tried again."""
     said: dict[str, dict[str, str]] = {}
+    well = True
     with _kept({due.user for due in batch}, homes) as found:
         for due in batch:
-            words = _take_one(due, found[due.user])
+            if (words := _take_one(due, found[due.user])) is None:
+                well = False
+                continue
             said.setdefault(due.course, {})[_key(due)] = words
             print(f"{due.course}, {due.assignment}, due at {due.at.isoformat()}: {due.user}: {words}", flush=True)
     TAKEN.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -86,23 +95,28 @@ def _take(batch: list[Due], homes: str) -> None:
         fresh = TAKEN / f".{course}.new"
         fresh.write_text(json.dumps(_read(course) | words_of, indent=1))
         fresh.rename(TAKEN / f"{course}.json")
+    return well
 
 
-def _take_one(due: Due, home: Path | str) -> str:
-    """What came of it, in words. home: its words where there is none."""
-    if isinstance(home, str):
-        return home
+def _take_one(due: Due, home: Path | Exception | None) -> str | None:
+    """What came of it, in words; None where it is to be tried again. home: why it is not known, where it is not."""
     try:
-        path = collect.take(home, (due.folder, due.assignment), Path(ROOT, due.course, "inbound", due.user), due.user)
-    except (OSError, collect.TooMuch) as error:
+        if isinstance(home, Exception):
+            raise home
+        inbound = Path(ROOT, due.course, "inbound", due.user)
+        path = collect.take(home, (due.folder, due.assignment), inbound, due.user) if home else None
+    except (OSError, HomeError, subprocess.SubprocessError, collect.TooMuch) as error:
+        if error is home or (isinstance(error, OSError) and error.errno in _FULL):
+            print(f"<3>{due.course}, {due.assignment}: {due.user}: {error}: it is tried again", file=sys.stderr)
+            return None
         return f"not taken: {error}"
     return f"taken as {path.name}" if path else _NONE
 
 
 @contextmanager
-def _kept(users: set[str], homes: str) -> Iterator[dict[str, Path | str]]:
-    """User → their home as it is now, or why there is none. homes: the folder of all homes, or ""."""
-    found: dict[str, Path | str] = {}
+def _kept(users: set[str], homes: str) -> Iterator[dict[str, Path | Exception | None]]:
+    """User → their home as it is now, None where there is none, or why it is not known. homes: the folder of all, or ""."""
+    found: dict[str, Path | Exception | None] = {}
     try:
         for user in sorted(users):
             try:
@@ -111,9 +125,9 @@ def _kept(users: set[str], homes: str) -> Iterator[dict[str, Path | str]]:
                     snapshot = Path(homes, f"{_SNAPSHOT}{home.name}")
                     btrfs.run("subvolume", "snapshot", "-r", home, snapshot)
                     home = snapshot
-                found[user] = home or _NONE
+                found[user] = home
             except (OSError, HomeError, subprocess.SubprocessError) as error:
-                found[user] = f"not taken: {error}"
+                found[user] = error
         yield found
     finally:
         if homes:  # those too of a time that was ended in between
