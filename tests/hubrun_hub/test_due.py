@@ -19,6 +19,7 @@ from hubrun.sections.hub import config
 from hubrun_hub.courses import exam_schedule as schedule
 from hubrun_hub.courses.due_dates import all_due
 from hubrun_hub.courses.exam_schedule import Group
+from hubrun_hub.docker_filter import folders
 from hubrun_hub.exams import collect, servers
 from hubrun_hub.programs import due
 
@@ -80,12 +81,16 @@ def test_dates_that_are_none_are_refused(changes: dict[str, Any]) -> None:
         site_of(COURSE | changes)
 
 
+def test_without_nbgrader_nothing_is_due() -> None:
+    with pytest.raises(BadInput, match="need nbgrader"):
+        build({"site": "x", "domain": "hub.example.edu", "nbgrader": False, "courses": [COURSE]}, "here")
+
+
 class Server:
     """Homes in folders, and the program as the timer starts it."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.site, self.people = folder, {}, dict[str, list[Group]]()
-        monkeypatch.setattr(due, "TAKEN", folder / "taken")
         monkeypatch.setattr(due, "ROOT", str(folder / "courses"))
         monkeypatch.setattr(due.settings, "read", lambda _: self.site)
         monkeypatch.setattr(servers, "people", lambda: self.people)
@@ -160,8 +165,14 @@ def test_what_is_taken_is_what_stood_there_when_it_was_due(tmp_path: Path, monke
     ).isoformat()
     assert due.main() == 0
     assert server.digests()["s01"] == [digest("at the last moment"), digest("too late")]
-    said = json.loads((tmp_path / "taken/bio.json").read_text())
-    assert sorted({words.partition(" as ")[0] for words in said.values()}) == ["taken", "there is none"]
+    said = {
+        user: list(json.loads((tmp_path / "courses/bio/due" / user).read_text()).values()) for user in ("s01", "absent")
+    }
+    assert [words.partition(" as ")[0] for words in said["s01"]] == ["taken", "taken"] and said["absent"] == [
+        "there is none"
+    ]
+    folders.remove(tmp_path / "courses", "s01")
+    assert not (tmp_path / "courses/bio/due/s01").exists() and (tmp_path / "courses/bio/due/s02").exists()
 
 
 def test_one_whose_work_cannot_be_taken_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +184,7 @@ def test_one_whose_work_cannot_be_taken_holds_up_nobody(tmp_path: Path, monkeypa
     server.person("tiny", at, "work")
     assert due.main() == 0
     assert server.digests() == {"big": [], "tiny": [digest("work")]}
-    assert "not taken: more than" in (tmp_path / "taken/bio.json").read_text()
+    assert "not taken: more than" in (tmp_path / "courses/bio/due/big").read_text()
 
 
 def test_what_passes_is_tried_again_and_nobody_is_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,6 +81,12 @@ def test_a_longer_exam_is_the_same_one_and_one_that_begins_at_another_time_is_an
         return schedule.exams(json.loads(config.filter_settings(site)))[0].key
 
     assert key(until="2026-12-01 11:30 Europe/Zurich") == BIO_KEY != key(**{"from": "2026-12-01 08:30 Europe/Zurich"})
+
+
+def test_an_exam_of_several_days_says_on_which_it_ends() -> None:
+    (exam, _) = schedule.exams(SITE)
+    assert exam.until == "11:00"
+    assert replace(exam, ends=exam.ends + timedelta(days=1)).until == "2026-12-02 11:00"
 
 
 # -- servers that run

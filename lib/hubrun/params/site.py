@@ -557,6 +557,8 @@ class Site(AsYamlReads):
             raise ValueError("git_links need nbgitpuller: true")
         check_git_links(self.git_links)
         check_courses(self.courses)
+        if self.due_dates and not self.nbgrader:
+            raise ValueError("courses: due, and an exam's assignment, need nbgrader: true")
         if self.image_name.partition("@")[0] in (self.base_image, f"{self.base_image}:latest"):
             raise ValueError("image_name and base_image must differ: the one is built on the other")
         if self.homes_device and self.homes_gb:

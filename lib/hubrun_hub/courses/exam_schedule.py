@@ -41,6 +41,11 @@ class Exam:
     hosts: tuple[str, ...]
     assignment: str = ""
 
+    @property
+    def until(self) -> str:
+        """When it ends, for people; with the day where it is another than that on which it begins."""
+        return f"{self.ends:%H:%M}" if self.ends.date() == self.begins.date() else f"{self.ends:%Y-%m-%d %H:%M}"
+
     def is_on(self, now: datetime) -> bool:
         """Whether it is under way; it ends with the last second before `ends`."""
         return self.begins <= now < self.ends

@@ -114,7 +114,7 @@ class CourseMounts:
 def notice(exam: schedule.Exam) -> str:
     """What somebody is told whose server is in an exam."""
     hosts = f"Of the network you reach {', '.join(exam.hosts)}" if exam.hosts else "You reach no network"
-    return f"Exam of {exam.course} until {exam.ends:%H:%M}. {hosts}, and see this course alone. Then your server ends."
+    return f"Exam of {exam.course} until {exam.until}. {hosts}, and see this course alone. Then your server ends."
 
 
 def _labelled(configured: Any, key: str) -> Any:

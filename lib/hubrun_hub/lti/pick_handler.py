@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import deep_linking, framed, git_remote, groups, registration
+from .cross_site import hosts_of
 from .deep_linking import GitFile, NotChosen
 from .launch import Launch
 from .launch_handler import PICK, CrossSite
@@ -53,9 +54,9 @@ class PickPage(CrossSite):
     async def framed_page(self, launch: Launch, template: str, **values: Any) -> None:
         """A page that the launch's LMS may frame."""
         nonce = secrets.token_urlsafe(16)
-        self.set_header(
-            "Content-Security-Policy", framed.policy(launch.lms_hosts, self.authenticator.frame_ancestors, nonce)
-        )
+        # A request need not say where the LMS's own page is, but where the choice goes.
+        hosts = launch.lms_hosts | hosts_of([deep_linking.return_url(launch)])
+        self.set_header("Content-Security-Policy", framed.policy(hosts, self.authenticator.frame_ancestors, nonce))
         self.set_header("Cache-Control", "no-store")
         self.finish(await self.render_template(template, nonce=nonce, **values))
 

@@ -30,8 +30,6 @@ from hubrun_hub.exams import collect, servers
 from hubrun_hub.homes import btrfs
 from hubrun_hub.homes.places import HomeError
 
-# Course → what was taken, and of whom there was nothing.
-TAKEN = Path("/var/lib/hubrun/due")
 _NONE, _SNAPSHOT = "there is none", ".due-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _AHEAD, _LATE = timedelta(seconds=12), timedelta(days=7)
@@ -64,37 +62,39 @@ def _now() -> datetime:
 def _left(found: Iterable[Due], now: datetime) -> list[Due]:
     """Those whose moment has come or comes before the next start of this program, and that were not taken for it."""
     near = [due for due in found if now - _LATE < due.at <= now + _AHEAD]
-    taken = {course: _read(course) for course in {due.course for due in near}}
-    return [due for due in near if _key(due) not in taken[due.course]]
+    return [due for due in near if _key(due) not in _read(_record(due))]
 
 
 def _key(due: Due) -> str:
-    return f"{due.assignment}/{due.user}/{due.at.isoformat()}"
+    return f"{due.assignment}/{due.at.isoformat()}"
 
 
-def _read(course: str) -> dict[str, str]:
+def _record(due: Due) -> Path:
+    """What was taken of this person in this course, or that there was nothing. It goes with the person, and the course."""
+    return Path(ROOT, due.course, "due", due.user)
+
+
+def _read(record: Path) -> dict[str, str]:
     try:
-        return dict(json.loads((TAKEN / f"{course}.json").read_text()))
+        return dict(json.loads(record.read_text()))
     except FileNotFoundError:
         return {}
 
 
 def _take(batch: list[Due], homes: str) -> bool:
     """Whether nothing is left to be tried again."""
-    said: dict[str, dict[str, str]] = {}
     well = True
     with _kept({due.user for due in batch}, homes) as found:
         for due in batch:
             if (words := _take_one(due, found[due.user])) is None:
                 well = False
                 continue
-            said.setdefault(due.course, {})[_key(due)] = words
+            record = _record(due)
+            record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh = record.with_name(f".{due.user}.new")
+            fresh.write_text(json.dumps(_read(record) | {_key(due): words}, indent=1))
+            fresh.rename(record)
             print(f"{due.course}, {due.assignment}, due at {due.at.isoformat()}: {due.user}: {words}", flush=True)
-    TAKEN.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for course, words_of in said.items():
-        fresh = TAKEN / f".{course}.new"
-        fresh.write_text(json.dumps(_read(course) | words_of, indent=1))
-        fresh.rename(TAKEN / f"{course}.json")
     return well
 
 

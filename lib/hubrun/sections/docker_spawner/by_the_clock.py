@@ -5,10 +5,8 @@ from __future__ import annotations
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource
 from hubrun.params import Site
-from hubrun.resources.files import Directory
 from hubrun.resources.services import Service
 from hubrun.sections.hub import config
-from hubrun.server_paths import KEPT
 from hubrun.shell import quote
 
 
@@ -19,7 +17,7 @@ def units(site: Site) -> list[Resource]:
     if not names:
         return []
     files = [config.unit(site, f"/etc/systemd/system/{name}.{kind}") for name in names for kind in ("service", "timer")]
-    return [Directory(KEPT, 0o700), *config.hub_code(), *files, *(Service(f"{name}.timer") for name in names)]
+    return [*config.hub_code(), *files, *(Service(f"{name}.timer") for name in names)]
 
 
 def tests(site: Site) -> list[Test]:
