@@ -116,7 +116,8 @@ class Server:
         found: dict[str, list[str]] = {}
         for user in sorted(self.people):
             taken = sorted(
-                (self.folder / "courses/bio/inbound" / user).glob(f"{user}+ps1+*"), key=lambda path: path.name
+                (path.parent for path in (self.folder / "courses/bio/inbound" / user).glob(f"{user}+ps1+*/ps1.ipynb")),
+                key=lambda path: path.name,
             )
             found[user] = [hashlib.sha256((path / "ps1.ipynb").read_bytes()).hexdigest() for path in taken]
         return found
@@ -185,6 +186,8 @@ def test_one_whose_work_cannot_be_taken_holds_up_nobody(tmp_path: Path, monkeypa
     assert due.main() == 0
     assert server.digests() == {"big": [], "tiny": [digest("work")]}
     assert "not taken: more than" in (tmp_path / "courses/bio/due/big").read_text()
+    (left,) = (tmp_path / "courses/bio/inbound/big").iterdir()
+    assert left.name.startswith("big+ps1+") and not list(left.iterdir()), "by which later ones are known to be late"
 
 
 def test_what_passes_is_tried_again_and_nobody_is_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

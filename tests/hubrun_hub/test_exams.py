@@ -259,7 +259,11 @@ def home(tmp_path: Path) -> Path:
 
 
 def taken(home: Path) -> Path | None:
-    return collect.take(home, ("BIO 101", "midterm"), home.parent / "inbound/ada", "ada")
+    before = os.umask(0o077)  # as the program has it
+    try:
+        return collect.take(home, ("BIO 101", "midterm"), home.parent / "inbound/ada", "ada")
+    finally:
+        os.umask(before)
 
 
 def test_work_is_taken_as_it_is_and_its_student_cannot_remove_it(home: Path) -> None:
@@ -271,6 +275,8 @@ def test_work_is_taken_as_it_is_and_its_student_cannot_remove_it(home: Path) -> 
     assert path and path.name.startswith(f"ada+midterm+{stamp}+"), "when it changed last, whatever its files say"
     assert (path / "midterm.ipynb").read_text() == "answers" and (path / "data/a.csv").read_text() == "1"
     assert (path / "timestamp.txt").read_text() == stamp
+    modes = {each.stat().st_mode & 0o7777 for each in path.rglob("*") if each.is_file()}
+    assert modes == {0o644}, "whoever collects it is not root"
     assert f"{path.stat().st_mode & 0o7777:o} {path.parent.stat().st_mode & 0o7777:o}" == "755 1777"
     folders._make(path.parent, 0o777, None)
     assert path.parent.stat().st_mode & 0o1000, "and that holds when their server starts again"
@@ -287,7 +293,12 @@ def test_no_link_is_followed_and_nothing_but_plain_files_is_taken(home: Path, tm
     (work / ".git").mkdir()
     os.mkfifo(work / "pipe")
     path = taken(home)
-    assert path and sorted(each.name for each in path.iterdir()) == ["data", "midterm.ipynb", "timestamp.txt"]
+    assert path and sorted(each.name for each in path.iterdir()) == [
+        "data",
+        "midterm.ipynb",
+        "submission_secret.txt",
+        "timestamp.txt",
+    ]
 
 
 @pytest.mark.parametrize("part", ["BIO 101", "BIO 101/midterm"])
@@ -331,6 +342,9 @@ SENT = {
     "a late one rather than none": (["11:00 sent"], "10:30", "11:00"),
     "what was taken, and not what was sent afterwards": (["10:00 taken", "11:05 sent"], None, "10:00"),
     "what was taken last, as who gets an extension": (["10:00 taken", "10:30 sent", "11:00 taken"], None, "11:00"),
+    "nothing, where there was nothing to take": (["11:00 empty", "11:05 sent"], None, ""),
+    "what was sent before there was nothing to take": (["10:00 sent", "11:00 empty", "11:05 sent"], None, "10:00"),
+    "and what was taken where there was something": (["10:00 taken", "11:00 empty", "11:05 sent"], None, "10:00"),
 }
 
 
@@ -339,7 +353,11 @@ def test_which_submission_is_graded(found: list[str], due: str | None, expected:
     def time(text: str) -> datetime:
         return datetime.fromisoformat(f"2026-12-01 {text}")
 
-    there = [Submission("ada", Path(one), time(one.split()[0]), one.endswith("taken")) for one in reversed(found)]
+    def submission(text: str) -> Submission:
+        at, kind = text.split()
+        return Submission("ada", Path(text), time(at), None if kind == "sent" else time(at), kind == "empty")
+
+    there = [submission(one) for one in reversed(found)]
     chosen = graded(there, time(due) if due else None)
     assert (f"{chosen.arrived:%H:%M}" if chosen else "") == expected
 

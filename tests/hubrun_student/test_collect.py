@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -65,3 +66,58 @@ def test_what_a_student_sends_after_the_exam_changes_nothing(tmp_path: Path) -> 
     assert collected(tmp_path) == {"ada": "at the end", "ben": "all that ben has"}
     stamp = (tmp_path / "course/submitted/ada/midterm/timestamp.txt").read_text()
     assert stamp == taken.name.split("+")[2], "and is as late as it was changed last"
+
+
+FEEDBACK = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from nbgrader.auth import Authenticator
+from nbgrader.coursedir import CourseDirectory
+from hubrun_student.nbgrader import courses, exchange, taken
+top = Path(sys.argv[2])
+courses.FEEDBACK = top / "feedback"
+os.chdir(top / "student")
+course = CourseDirectory(course_id="bio", assignment_id="midterm", root=str(top / "course"))
+exchange.ReleaseFeedback(coursedir=course).start()
+options = {"root": str(top / "exchange"), "cache": str(top / "cache"), "assignment_dir": str(top / "student"), "path_includes_course": True}
+mine = CourseDirectory(course_id="bio", assignment_id="midterm")
+courses_of = Authenticator(plugin_class="hubrun_student.nbgrader.config.MountedCourses")
+for _ in range(2):
+    taken.FetchFeedback(coursedir=mine, **options).start()
+print(taken.ListAssignments(coursedir=mine, cached=True, authenticator=courses_of, **options).start())
+"""
+
+
+def test_feedback_on_what_was_taken_comes_to_its_student_who_sees_it_listed(tmp_path: Path) -> None:
+    for folder in ("inbound/bio/ada", "feedback/bio/ada", "student", "course", "exchange/bio", "home/BIO/midterm"):
+        (tmp_path / folder).mkdir(parents=True)
+    for kind in ("inbound", "feedback"):
+        (tmp_path / "exchange/bio" / kind).symlink_to(tmp_path / kind / "bio/ada")
+    (tmp_path / "home/BIO/midterm/midterm.ipynb").write_text("{}")
+    path = collect.take(tmp_path / "home", ("BIO", "midterm"), tmp_path / "inbound/bio/ada", "ada")
+    collect.nothing(tmp_path / "inbound/bio/ada", "ada", "midterm")
+    assert path is not None and collected(tmp_path) == {"ada": "{}"}
+    # What nbgrader's generate_feedback makes, without a kernel.
+    shutil.copytree(tmp_path / "course/submitted/ada/midterm", tmp_path / "course/feedback/ada/midterm")
+    (tmp_path / "course/feedback/ada/midterm/midterm.html").write_text("well done")
+    done = subprocess.run(
+        [student_python(), "-c", FEEDBACK, LIB, tmp_path],
+        env=os.environ | {"HUBRUN_COURSES": "bio", "HUBRUN_TEACHES": "bio"}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    stamp = path.name.split("+")[2]
+    assert (tmp_path / "student/bio/midterm/feedback" / stamp / "midterm.html").read_text() == "well done", done.stderr
+    assert done.stdout.count(stamp) > 0 and "'has_exchange_feedback': True" in done.stdout, done.stdout
+
+
+def test_who_hides_their_work_from_the_exams_end_hands_in_nothing_afterwards(tmp_path: Path) -> None:
+    for name in ("ada", "ben"):
+        (tmp_path / "inbound/bio" / name).mkdir(parents=True)
+    (tmp_path / "course").mkdir()
+    ada, ben = (tmp_path / "inbound/bio" / name for name in ("ada", "ben"))
+    send(ben, "2026-12-01 10:30:00.000000", "in the exam")
+    for inbound in (ada, ben):
+        collect.nothing(inbound, inbound.name, "midterm")
+        send(inbound, "2026-12-01 10:59:00.000000", "with the whole network")
+    assert collected(tmp_path) == {"ben": "in the exam"}

@@ -13,6 +13,7 @@ import secrets
 import shutil
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -72,27 +73,49 @@ def take(home: Path, inside: tuple[str, ...], inbound: Path, user: str) -> Path 
 
     None where the home has no such folder. `inbound`'s parent is root's alone. Raises OSError, TooMuch; nothing is left then.
     """
-    assignment = inside[-1]
     with _at(home, inside) as source:
         if source is None:
             return None
-        staged = inbound.with_name(f".{inbound.name}.{secrets.token_hex(8)}")
-        staged.mkdir(mode=0o700)
-        try:
+        with _staged(inbound) as staged:
             room = _Room()
             _copy(source, staged, room, DEPTH)
-            changed = datetime.fromtimestamp(room.changed, timezone.utc)  # noqa: UP017 - Python 3.10
-            stamp = changed.strftime("%Y-%m-%d %H:%M:%S.%f UTC")
-            (staged / "timestamp.txt").unlink(missing_ok=True)
-            (staged / "timestamp.txt").write_text(stamp)
-            staged.chmod(0o755)
-            inbound.chmod(0o1777)
-            # A name that nobody can guess, and a rename that follows no link: rename(2).
-            target = inbound / f"{user}+{assignment}+{stamp}+{secrets.token_hex(8)}"
-            staged.rename(target)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
-    return target
+            stamp = _stamp(room.changed)
+            # As nbgrader's own submissions: by the second one feedback finds its way back (release_feedback.py there).
+            for name, text in (("timestamp.txt", stamp), ("submission_secret.txt", secrets.token_hex(64))):
+                (staged / name).unlink(missing_ok=True)
+                (staged / name).write_text(text)
+                (staged / name).chmod(0o644)
+            return _hand_in(staged, inbound, f"{user}+{inside[-1]}+{stamp}")
+
+
+def nothing(inbound: Path, user: str, assignment: str) -> None:
+    """Leave an empty folder where nothing could be taken: by it is known that what comes later was not there. Raises OSError."""
+    if inbound.is_dir():
+        with _staged(inbound) as staged:
+            _hand_in(staged, inbound, f"{user}+{assignment}+{_stamp(time.time())}")
+
+
+@contextmanager
+def _staged(inbound: Path) -> Iterator[Path]:
+    """A folder beside `inbound`, where only root is; what is left of it goes."""
+    staged = inbound.with_name(f".{inbound.name}.{secrets.token_hex(8)}")
+    staged.mkdir(mode=0o700)
+    try:
+        yield staged
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _hand_in(staged: Path, inbound: Path, name: str) -> Path:
+    """Put it among the submissions, under a name that nobody can guess, by a rename that follows no link: rename(2)."""
+    staged.chmod(0o755)
+    inbound.chmod(0o1777)
+    return staged.rename(inbound / f"{name}+{secrets.token_hex(8)}")
+
+
+def _stamp(seconds: float) -> str:
+    """As nbgrader writes times."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f UTC")  # noqa: UP017 - Python 3.10
 
 
 @contextmanager

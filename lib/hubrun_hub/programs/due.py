@@ -30,7 +30,7 @@ from hubrun_hub.exams import collect, servers
 from hubrun_hub.homes import btrfs
 from hubrun_hub.homes.places import HomeError
 
-_NONE, _SNAPSHOT = "there is none", ".due-"
+_SNAPSHOT = ".due-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _AHEAD, _LATE = timedelta(seconds=12), timedelta(days=7)
 
@@ -100,17 +100,22 @@ def _take(batch: list[Due], homes: str) -> bool:
 
 def _take_one(due: Due, home: Path | Exception | None) -> str | None:
     """What came of it, in words; None where it is to be tried again. home: why it is not known, where it is not."""
+    inbound, words = Path(ROOT, due.course, "inbound", due.user), "there is none"
     try:
         if isinstance(home, Exception):
             raise home
-        inbound = Path(ROOT, due.course, "inbound", due.user)
-        path = collect.take(home, (due.folder, due.assignment), inbound, due.user) if home else None
-    except (OSError, HomeError, subprocess.SubprocessError, collect.TooMuch) as error:
-        if error is home or (isinstance(error, OSError) and error.errno in _FULL):
-            print(f"<3>{due.course}, {due.assignment}: {due.user}: {error}: it is tried again", file=sys.stderr)
-            return None
-        return f"not taken: {error}"
-    return f"taken as {path.name}" if path else _NONE
+        try:
+            if home and (path := collect.take(home, (due.folder, due.assignment), inbound, due.user)):
+                return f"taken as {path.name}"
+        except (OSError, collect.TooMuch) as error:
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise
+            words = f"not taken: {error}"
+        collect.nothing(inbound, due.user, due.assignment)
+    except (OSError, HomeError, subprocess.SubprocessError) as error:
+        print(f"<3>{due.course}, {due.assignment}: {due.user}: {error}: it is tried again", file=sys.stderr)
+        return None
+    return words
 
 
 @contextmanager

@@ -39,6 +39,8 @@ def configure(c: Any) -> None:
     c.Authenticator.plugin_class = "hubrun_student.nbgrader.config.MountedCourses"
     c.ExchangeFactory.release_assignment = "hubrun_student.nbgrader.exchange.ReleaseAssignment"
     c.ExchangeFactory.collect = "hubrun_student.nbgrader.exchange.Collect"
+    c.ExchangeFactory.list = "hubrun_student.nbgrader.taken.ListAssignments"
+    c.ExchangeFactory.fetch_feedback = "hubrun_student.nbgrader.taken.FetchFeedback"
     c.ExchangeFactory.release_feedback = "hubrun_student.nbgrader.exchange.ReleaseFeedback"
     c.Autograde.autograde_preprocessors = autograde_preprocessors()
     # What was handed in comes back as a page that students open: no scripts in it. (Formgrader's pages: formgraders.py.)

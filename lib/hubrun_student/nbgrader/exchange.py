@@ -1,5 +1,5 @@
-"""The instructor's side of nbgrader's exchange. The student's side is nbgrader's own: to it, `inbound` and `feedback` are
-the student's alone, as mounted.
+"""The instructor's side of nbgrader's exchange. The student's side is nbgrader's own (but for `taken`): to it, `inbound` and
+`feedback` are the student's alone, as mounted.
 
 Who submitted is the name of the folder that the hub mounted into that person's container, and when is the kernel's
 change time. Names and timestamps that the submission itself has come from the student's container, and say nothing; those
@@ -109,16 +109,18 @@ class Collect(_Mounted, default.ExchangeCollect):
                 continue
             path = self.inbound_path / student / name
             try:
-                changed = safe_copy.look(path, self._limit).changed
+                seen = safe_copy.look(path, self._limit)
             except (OSError, safe_copy.LimitExceeded) as error:
                 self.log.error("Passed over: %s of %s: %s", name, student, error)
                 continue
             # The server took it (hubrun_hub/exams/collect.py): no student can make a folder of root's.
-            taken = path.lstat().st_uid == _ROOT
-            arrived = parse_utc(parts[2]) if taken else _time(changed)
-            if not taken:
-                self._compare(student, arrived, parts)
-            yield Submission(student, path, arrived, taken)
+            found = path.lstat()
+            if found.st_uid == _ROOT:
+                yield Submission(student, path, parse_utc(parts[2]), _time(found.st_ctime), empty=not seen.size)
+                continue
+            arrived = _time(seen.changed)
+            self._compare(student, arrived, parts)
+            yield Submission(student, path, arrived)
 
     def _compare(self, student: str, arrived: datetime, claimed: list[str]) -> None:
         try:
