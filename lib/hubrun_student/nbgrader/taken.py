@@ -30,7 +30,7 @@ class _WithTaken:
                     link.symlink_to(path)
         except OSError as error:  # the home is full, or something of theirs is in the way
             self.log.warning("What was taken when it was due is not listed: %s", error)
-        super().init_src()  # type: ignore[misc]
+        super().init_src()
 
 
 class ListAssignments(_WithTaken, default.ExchangeList):
