@@ -13,6 +13,7 @@ from jupyterhub import orm
 from jupyterhub.handlers import BaseHandler
 from tornado.web import HTTPError, authenticated
 
+from ..courses.mounts import memberships, words_of
 from . import groups
 from .services.assignments import NoGradebook
 from .services.calls import ServiceError
@@ -103,15 +104,11 @@ class Grades(BaseHandler):
         return self.authenticator.course_grades(course)
 
     def _taught(self) -> dict[str, str]:
-        """Course → what people call it, of those that this person teaches."""
-        mine = [group for group in self.current_user.orm_user.groups if group.name.startswith("course-")]
-        return {
-            group.name.removeprefix("course-").removesuffix(groups.INSTRUCTORS): str(
-                (group.properties or {}).get("title") or (group.properties or {}).get("label") or group.name
-            )
-            for group in mine
-            if group.name.endswith(groups.INSTRUCTORS)
-        }
+        """Course → what it is called in their home, which no other course is, of those that this person teaches."""
+        mine = [(group.name, group.properties or {}) for group in self.current_user.orm_user.groups]
+        says = words_of(mine)
+        taught = [each.course for each in memberships(name for name, _ in mine) if each.teaches]
+        return {course: str(says[course].get("folder") or course) for course in taught}
 
     def _students(self, course: str) -> list[str]:
         found, staff = (orm.Group.find(self.db, f"course-{course}{end}") for end in ("", groups.INSTRUCTORS))

@@ -239,6 +239,16 @@ def test_who_joins_after_the_lms_was_asked_who_is_in_the_course_has_not_left(sch
     assert len(asked) == 2, "once more, and not at each look"
 
 
+def test_courses_of_one_title_are_told_apart(school: School) -> None:
+    question = school.lms.begin(school.teacher)
+    context = {"id": f"{school.course}-2", "label": "BIO", "title": "Biology"}
+    claims = school.lms.claims(question, "tea", context=context, roles=TEACHER)
+    assert school.lms.answer(school.teacher, question, school.lms.key.sign(claims)).logged_in
+    page = school.teacher.get("/hub/lti/grades").response.text
+    names = dict(re.findall(r'<a href="/hub/lti/grades/([^"]+)">([^<]+)</a>', page))
+    assert {school.course, f"{school.course}-2"} <= names.keys() and len(set(names.values())) == len(names)
+
+
 def test_the_hubs_own_page_leads_who_teaches_to_grades_and_exams(school: School) -> None:
     assert "/hub/lti/grades" in (page := school.teacher.get("/hub/home").response.text) and "/hub/exams" in page
     assert "/hub/lti/grades" not in school.student("ada").get("/hub/home").response.text
