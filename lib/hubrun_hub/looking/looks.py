@@ -109,7 +109,7 @@ def begin(spawner: Any, viewer: Any, site: dict[str, Any]) -> Look:
 def share(spawner: Any, look: Look, log: logging.Logger) -> None:
     """Let the viewer in. The line in the log is the operator's."""
     orm.Share.grant(spawner.db, spawner.orm_spawner, look.viewer)
-    log.warning("look: %s looks at the server of %s until %s UTC", look.viewer.name, spawner._log_name, look.until)
+    log.warning("look: %s looks at the server of %s until %s UTC", look.viewer.name, _called(look), look.until)
 
 
 def end(spawner: Any, look: Look, why: str, log: logging.Logger) -> None:
@@ -122,7 +122,12 @@ def end(spawner: Any, look: Look, why: str, log: logging.Logger) -> None:
             db.delete(each)
     look.ended = _stored(now())
     db.commit()
-    log.warning("look: %s looks no more at the server of %s: %s", look.viewer.name, spawner._log_name, why)
+    log.warning("look: %s looks no more at the server of %s: %s", look.viewer.name, _called(look), why)
+
+
+def _called(look: Look) -> str:
+    """The server in the log: its owner, and its name if it has one."""
+    return f"{look.owner.name}/{look.server}".rstrip("/")
 
 
 def is_over(look: Look) -> bool:

@@ -71,7 +71,9 @@ class Looks(BaseHandler):
         if not self.subdomain_host:
             raise HTTPError(403, "Servers of others are opened only where each has an address of its own")
         if why := looks.why_not(self._site(), self.current_user, owner):
-            self.log.warning("look: %s may not look at the server of %s: it %s", self.current_user.name, owner.name, why)
+            self.log.warning(
+                "look: %s may not look at the server of %s: it %s", self.current_user.name, owner.name, why
+            )
             raise HTTPError(403, f"You may not look at this server: {owner.name} {why}")
         if not spawner.ready:
             raise HTTPError(409, f"The server of {owner.name} does not run")
@@ -81,7 +83,9 @@ class Looks(BaseHandler):
 
     def _rows(self) -> list[Row]:
         """Servers that run of the students of courses that this person teaches."""
-        taught = [each.course for each in memberships(name for name, _ in looks.groups_of(self.current_user)) if each.teaches]
+        taught = [
+            each.course for each in memberships(name for name, _ in looks.groups_of(self.current_user)) if each.teaches
+        ]
         people: dict[str, Any] = {}
         for course in taught:
             everybody, staff = (orm.Group.find(self.db, f"{PREFIX}{course}{end}") for end in ("", INSTRUCTORS))
@@ -96,7 +100,16 @@ class Looks(BaseHandler):
             for each in running[name]:
                 on = looks.on(self.db, people[name], each.name, me)
                 title = self._user_from_orm(people[name]).spawners[each.name].display_name if each.name else ""
-                found.append(Row(name, names.get(name, name).replace("\t", " "), each.name, title, reason, on[0].until if on else None))
+                found.append(
+                    Row(
+                        name,
+                        names.get(name, name).replace("\t", " "),
+                        each.name,
+                        title,
+                        reason,
+                        on[0].until if on else None,
+                    )
+                )
         return sorted(found, key=lambda row: (row.name.casefold(), row.server))
 
     async def _show(self, message: str = "") -> None:

@@ -45,4 +45,4 @@ def why_not(site: Mapping[str, Any], viewer: Iterable[Group], owner: Iterable[Gr
 def until(site: Mapping[str, Any], owner: Iterable[Group], now: datetime) -> datetime:
     """When a look that begins now ends: before the next exam of its server's person, which may not be told anything."""
     exams = [exam.begins for exam, _ in schedule.sat(site, owner) if exam.begins > now]
-    return min(now + AT_MOST, *exams)
+    return min([now + AT_MOST, *exams])
