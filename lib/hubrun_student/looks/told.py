@@ -12,9 +12,9 @@ from weakref import WeakSet
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import JupyterHandler
-from jupyter_server.base.websocket import WebSocketMixin
 from tornado.httpclient import AsyncHTTPClient
 from tornado.web import HTTPError, authenticated
+from tornado.websocket import WebSocketHandler
 
 _SECONDS = 4.0
 
@@ -48,7 +48,8 @@ class Told:
         here = {os.environ["JUPYTERHUB_USER"], *(each["viewer"] for each in on)}
         self.app.identity_provider.hub_auth.cache.clear()
         for socket in list(self.sockets):
-            if getattr(socket.current_user, "username", None) not in here:
+            # Whose it is, is known when jupyter_server has let it in (base/handlers.py, JupyterHandler.prepare).
+            if getattr(getattr(socket, "_jupyter_current_user", None), "username", None) not in here:
                 socket.close()
         if on:
             soonest = min(each["until"] for each in on)
@@ -82,12 +83,12 @@ class Looks(JupyterHandler):
 
 def add(app: Any) -> None:
     """Take note of the hub's word in this server; JupyterLab's page knows that it may ask for it."""
-    told, opened = Told(app), WebSocketMixin.open
+    told, made = Told(app), WebSocketHandler.__init__
 
-    def open_and_remember(self: Any, *given: Any, **options: Any) -> Any:
+    def make_and_remember(self: Any, *given: Any, **options: Any) -> None:
+        made(self, *given, **options)
         told.sockets.add(self)
-        return opened(self, *given, **options)
 
-    WebSocketMixin.open = open_and_remember
+    WebSocketHandler.__init__ = make_and_remember
     app.web_app.add_handlers(".*$", [(f"{app.base_url.rstrip('/')}/hubrun-looks", Looks, {"told": told})])
     app.web_app.settings.setdefault("page_config_data", {})["hubrunLooks"] = "on"

@@ -32,7 +32,7 @@
     if (over.length) localStorage.setItem(key, Math.max(...over.map(look => look.id)));
   }
 
-  async function activate(app) {
+  function activate(app) {
     if (config.hubrunLooks !== 'on') return;
     const bar = banner();
     async function ask() {
@@ -53,8 +53,7 @@
     }
     setInterval(ask, 1000 * SECONDS);
     document.addEventListener('visibilitychange', ask);
-    await app.restored;
-    await ask();
+    app.restored.then(ask); // not awaited: it comes after all extensions are active
   }
 
   window._JUPYTERLAB = window._JUPYTERLAB || {};
