@@ -68,6 +68,7 @@ c.JupyterHub.subdomain_host = "https://hub.example.edu"
 c.JupyterHub.subdomain_hook = host
 c.JupyterHub.spawner_class = Small
 c.JupyterHub.extra_handlers = page.ROUTES
+c.JupyterHub.template_vars = {{"looks": True}}
 c.JupyterHub.cleanup_servers = False
 c.Spawner.poll_interval = 1
 c.Spawner.cmd = [{python!r}, {server!r}]
@@ -175,6 +176,7 @@ def tea(hub: Hub) -> Iterator[Browser]:
 
 def test_staff_open_the_server_of_their_student_who_is_told(hub: Hub, tea: Browser) -> None:
     ada = works(hub, "ada")
+    assert 'href="/hub/looks"' in tea.get("/hub/home").response.text
     page = tea.get("/hub/looks").response.text
     assert 'name="user" value="ada"' in page and "Nobody did" in ada.get("/hub/looks").response.text
     opened = press(tea, "open", "ada")

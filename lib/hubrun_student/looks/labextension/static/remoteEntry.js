@@ -12,8 +12,8 @@
     bar.id = 'hubrun-looks';
     bar.setAttribute('role', 'status');
     bar.style.cssText =
-      'position: fixed; top: 0; left: 50%; transform: translateX(-50%); z-index: 10000; max-width: 90vw; ' +
-      'padding: 4px 16px; border-radius: 0 0 6px 6px; background: #8a3d00; color: #fff; font: 14px sans-serif; ' +
+      'position: fixed; bottom: 0; left: 50%; transform: translateX(-50%); z-index: 10000; max-width: 90vw; ' +
+      'padding: 4px 16px; border-radius: 6px 6px 0 0; background: #8a3d00; color: #fff; font: 14px sans-serif; ' +
       'pointer-events: none;';
     bar.hidden = true;
     document.body.append(bar);
