@@ -35,9 +35,10 @@ class Looked:
     def _end_looks(self: Any, why: str = "") -> int:
         """End those that may not go on, or for the reason `why` all of them. How many that were."""
         found = looks.on(self.db, self.user.orm_user, self.name)
-        reasons = [(look, why or self._reason(look)) for look in found]
-        ended = [looks.end(self, look, reason, self.log) for look, reason in reasons if reason]
-        return len(ended)
+        over = [(look, reason) for look in found if (reason := why or self._reason(look))]
+        for look, reason in over:
+            looks.end(self, look, reason, self.log)
+        return len(over)
 
     def _reason(self: Any, look: looks.Look) -> str:
         if looks.is_over(look):

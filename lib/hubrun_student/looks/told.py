@@ -1,6 +1,6 @@
 """What the hub says of looks at this server: asked for when the hub tells to, passed on to JupyterLab, and brought to an end."""
 
-# mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-unimported"
+# mypy: disable-error-code="import-not-found,import-untyped,misc,no-any-unimported,untyped-decorator"
 from __future__ import annotations
 
 import asyncio
@@ -89,6 +89,6 @@ def add(app: Any) -> None:
         made(self, *given, **options)
         told.sockets.add(self)
 
-    WebSocketHandler.__init__ = make_and_remember
+    WebSocketHandler.__init__ = make_and_remember  # type: ignore[method-assign]
     app.web_app.add_handlers(".*$", [(f"{app.base_url.rstrip('/')}/hubrun-looks", Looks, {"told": told})])
     app.web_app.settings.setdefault("page_config_data", {})["hubrunLooks"] = "on"
