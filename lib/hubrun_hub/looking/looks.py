@@ -24,6 +24,8 @@ from . import who_may
 # Where a server takes note of its looks, below its own address; and where it then asks the hub for them.
 TOLD = "hubrun-looks"
 _TOLD_S = 5
+# Why a look ended, for the log.
+OVER = "its time is over"
 # A look that is over is told of for so long when its server's page opens.
 _TELL_OF = timedelta(days=7)
 
@@ -76,9 +78,8 @@ def read_site(path: Path) -> dict[str, Any]:
 
 def why_not(site: dict[str, Any], viewer: Any, owner: Any) -> str:
     """Why one user of the hub may not look at the servers of another now; "" where they may. site: `read_site`."""
-    if owner.admin:
-        return "is an administrator"
-    return who_may.why_not(site, groups_of(viewer), groups_of(owner), now())
+    reason = who_may.why_not(site, groups_of(viewer), groups_of(owner), now())
+    return reason or ("is an administrator" if owner.admin else "")
 
 
 def on(db: Any, owner: Any, server: str | None = None, viewer: Any = None) -> list[Look]:

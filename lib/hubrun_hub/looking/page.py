@@ -15,6 +15,8 @@ from ..docker_filter import settings
 from . import looks
 
 _LINES = 50
+# The same whoever it is, so that nobody learns of others by asking; the log says why.
+_NOT_YOURS = "You may not look at this server"
 _NOT_TOLD = (
     "{} was not opened: their server does not say in JupyterLab that somebody looks. It may be of a version before; "
     "ask them to stop and start it."
@@ -46,7 +48,7 @@ class Looks(BaseHandler):
         owner = self.find_user(self.get_body_argument("user"))
         server = self.get_body_argument("server", "")
         if owner is None or server not in owner.orm_spawners:
-            raise HTTPError(403)
+            raise HTTPError(403, _NOT_YOURS)
         spawner, me = owner.spawners[server], self.current_user.orm_user
         mine = looks.on(self.db, owner, server, me)
         if self.get_body_argument("what") == "end":
@@ -56,7 +58,9 @@ class Looks(BaseHandler):
                 await looks.tell(spawner)
             return self.redirect(self.request.path)
         self._check(owner, spawner)
-        look = mine[0] if mine else looks.begin(spawner, me, self._site())
+        for look in filter(looks.is_over, mine):
+            looks.end(spawner, look, looks.OVER, self.log)
+        look = next((each for each in mine if each.ended is None), None) or looks.begin(spawner, me, self._site())
         told = await looks.tell(spawner)
         if look.ended is not None:  # meanwhile, by the same person in another tab
             return self.redirect(self.request.path)
@@ -72,9 +76,9 @@ class Looks(BaseHandler):
             raise HTTPError(403, "Servers of others are opened only where each has an address of its own")
         if why := looks.why_not(self._site(), self.current_user, owner):
             self.log.warning(
-                "look: %s may not look at the server of %s: it %s", self.current_user.name, owner.name, why
+                "look: %s may not look at the server of %s, who %s", self.current_user.name, owner.name, why
             )
-            raise HTTPError(403, f"You may not look at this server: {owner.name} {why}")
+            raise HTTPError(403, _NOT_YOURS)
         if not spawner.ready:
             raise HTTPError(409, f"The server of {owner.name} does not run")
 

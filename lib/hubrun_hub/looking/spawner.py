@@ -42,7 +42,7 @@ class Looked:
 
     def _reason(self: Any, look: looks.Look) -> str:
         if looks.is_over(look):
-            return "its time is over"
+            return looks.OVER
         try:
             reason = looks.why_not(looks.read_site(Path(self.site_file)), look.viewer, self.user.orm_user)
         except settings.Refused as error:
