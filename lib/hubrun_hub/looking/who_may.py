@@ -43,6 +43,6 @@ def why_not(site: Mapping[str, Any], viewer: Iterable[Group], owner: Iterable[Gr
 
 
 def until(site: Mapping[str, Any], owner: Iterable[Group], now: datetime) -> datetime:
-    """When a look that begins now ends: before the next exam of its server's person, which may not be told anything."""
+    """When a look that begins now ends: after half an hour, or as an exam of that person begins."""
     exams = [exam.begins for exam, _ in schedule.sat(site, owner) if exam.begins > now]
     return min([now + AT_MOST, *exams])
