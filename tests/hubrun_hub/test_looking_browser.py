@@ -26,7 +26,7 @@ from lti_hub import HOST, PUBLIC_URL, Hub, form, running_hub
 from own_certificate import write_certificate
 from student_server import student_python
 
-pytestmark = [pytest.mark.hub, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.hub, pytest.mark.slow, pytest.mark.timeout(600)]
 
 LOOKS = PROJECT / "lib" / "hubrun_student" / "looks"
 NAME, _, PORT = HOST.partition(":")
@@ -150,8 +150,8 @@ def test_the_student_sees_who_looks_and_afterwards_who_did(
     hub: Hub, chromium: Browser, student_port: int, tmp_path: Path
 ) -> None:
     ada = launched(chromium, "ada", "Learner", "/hub/spawn")
-    ada.wait_for_url(f"{ADA}lab**", timeout=120_000)
-    expect(ada.locator("#jp-main-dock-panel")).to_be_visible(timeout=60_000)
+    ada.wait_for_url(f"{ADA}lab**", timeout=120_000, wait_until="commit")
+    expect(ada.locator("#jp-main-dock-panel")).to_be_visible(timeout=120_000)
     bar = ada.locator("#hubrun-looks")
     expect(bar).to_be_hidden()
 
@@ -163,8 +163,8 @@ def test_the_student_sees_who_looks_and_afterwards_who_did(
     expect(tea.locator("body")).to_contain_text("Authorize", timeout=20_000)
     tea.screenshot(path=tmp_path / "asked.png")
     tea.get_by_role("button", name="Authorize").click()
-    tea.wait_for_url(f"{ADA}lab**", timeout=60_000)
-    expect(tea.locator("#hubrun-looks")).to_contain_text("teaches ada looks at this server: tea until", timeout=60_000)
+    tea.wait_for_url(f"{ADA}lab**", timeout=60_000, wait_until="commit")
+    expect(tea.locator("#hubrun-looks")).to_contain_text("teaches ada looks at this server: tea until", timeout=120_000)
     tea.screenshot(path=tmp_path / "teacher.png")
     expect(bar).to_contain_text("Somebody who teaches you looks at this server: tea until", timeout=20_000)
     ada.screenshot(path=tmp_path / "student.png")
