@@ -55,6 +55,7 @@ class CourseParams(BaseModel):
     """One course. `course` is its id in the LMS, its SIS id, or its label; `consumer`: of which consumer, "" for any.
 
     What is None or "" is as in the rest of the site. staff_*: for those who teach it. requirements_file: here, as pip has it.
+    staff_may_look: whether its staff may open servers of its students (hubrun_hub/looking).
     shared: whether it has a folder that its staff write to and its students read. groups: group → its members, as users of
     the hub; each group has a folder. data: a folder of the server that the course may read. due: assignment → when each
     student's work is taken; extensions: assignment → user of the hub → another moment for them.
@@ -80,6 +81,7 @@ class CourseParams(BaseModel):
     shared: bool = False
     groups: dict[kinds.GroupName, list[Annotated[kinds.HubName, Field(min_length=1)]]] = {}
     data: kinds.DataPath = ""
+    staff_may_look: bool = False
     exam: ExamParams | None = None
     due: dict[kinds.Assignment, kinds.Moment] = {}
     extensions: dict[kinds.Assignment, dict[Annotated[kinds.HubName, Field(min_length=1)], kinds.Moment]] = {}

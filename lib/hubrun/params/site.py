@@ -559,6 +559,10 @@ class Site(AsYamlReads):
         check_courses(self.courses)
         if self.due_dates and not self.nbgrader:
             raise ValueError("courses: due, and an exam's assignment, need nbgrader: true")
+        if self.looks and not self.subdomains:
+            raise ValueError(
+                "staff_may_look needs subdomains: true: what a student's server shows runs in the browser of whoever opens it"
+            )
         if self.image_name.partition("@")[0] in (self.base_image, f"{self.base_image}:latest"):
             raise ValueError("image_name and base_image must differ: the one is built on the other")
         if self.homes_device and self.homes_gb:
@@ -676,6 +680,11 @@ class Site(AsYamlReads):
     def exams(self) -> bool:
         """Whether some course has an exam, to come, under way or over."""
         return any(each.exam for each in self.courses)
+
+    @property
+    def looks(self) -> bool:
+        """Whether in some course staff may open students' servers."""
+        return any(each.staff_may_look for each in self.courses)
 
     @property
     def due_dates(self) -> bool:
