@@ -34,7 +34,7 @@ from machines import PROJECT, Ended, Machine, differences, hubrun  # noqa: E402
 ORDER = (
     "test_install", "test_attacks_docker", "test_attacks_network", "test_attacks_space", "test_nbgrader", "test_attacks_student", "test_launches", "test_launch_browser", "test_attacks_origin", "test_canvas_step", "test_deep_links", "test_launch_command", "test_watch", "test_image", "test_upgrade_runbook", "test_rotate", "test_killed_on_site", "test_chaos",
     "test_notebooks", "test_lab", "test_records", "test_plan", "test_checks_fail", "test_bad_input", "test_killed", "test_bare_papermill",
-    "test_upgrade", "test_backup_restore", "test_killed_backup", "test_remove", "test_uninstall", "test_killed_removal", "test_homes_server", "test_docker_ce", "test_debian13", "test_subdomains", "test_docs", "test_record_pictures",
+    "test_upgrade", "test_remove", "test_backup_restore", "test_killed_backup", "test_uninstall", "test_killed_removal", "test_homes_server", "test_docker_ce", "test_debian13", "test_subdomains", "test_docs", "test_record_pictures",
 )  # fmt: skip
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))
 # Each of their kills takes minutes: `./hubrun test --long` alone runs them.
@@ -45,16 +45,21 @@ collect_ignore = (
 )
 
 
-# `./hubrun test` runs these tests in two processes beside each other: those of the server that is set up first, and all
-# others. Without it, all of them run in one.
+# `./hubrun test` runs these tests in two processes beside each other: those of the server that is set up first, with some
+# that have a server of their own, so that both take about as long; and all others. Without it, all of them run in one.
 HALF = os.environ.get("HUBRUN_TEST_HALF", "")
+WITH_THE_FIRST = ("test_homes_server", "test_docker_ce")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     ours = [item for item in items if item.path.parent == HERE]
     others = [item for item in items if item.path.parent != HERE]
     items[:] = others + sorted(ours, key=lambda item: ORDER.index(item.path.stem))
-    shared = {item.path for item in ours if "installed" in getattr(item, "fixturenames", ())}
+    shared = {
+        item.path
+        for item in ours
+        if "installed" in getattr(item, "fixturenames", ()) or item.path.stem in WITH_THE_FIRST
+    }
     if HALF:
         left = [item for item in items if (item.path in shared) != (HALF == "shared")]
         config.hook.pytest_deselected(items=left)
@@ -193,6 +198,15 @@ def installed() -> Iterator[Installed]:
 def machine(installed: Installed) -> Machine:
     """The server that is set up."""
     return installed.machine
+
+
+@pytest.fixture(scope="session")
+def operated() -> Iterator[Machine]:
+    """A server of its own that is set up, for what changes a whole site: removals, and then backups."""
+    for each in server("operated"):
+        ended = hubrun("practice", "--name", each.name, seconds=600)
+        assert ended.code == 0, ended.tail
+        yield Machine(each.name)
 
 
 @pytest.fixture(scope="session")
