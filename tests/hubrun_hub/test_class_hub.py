@@ -164,7 +164,10 @@ def test_a_server_that_ends_at_once_gets_a_page_at_once(hub: Hub) -> None:
     browser = launched(hub, "ends")
     page = follow(browser, "/hub/spawn")
     # Both reload themselves; the second is JupyterHub's own, while it clears up.
-    while any(said in page.text for said in ("hubrun-waiting", "Your server is stopping")) and time.monotonic() < began + 30:
+    while (
+        any(said in page.text for said in ("hubrun-waiting", "Your server is stopping"))
+        and time.monotonic() < began + 30
+    ):
         time.sleep(0.3)
         page = follow(browser, str(page.url.path))
     assert time.monotonic() - began < 30
