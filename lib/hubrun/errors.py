@@ -26,7 +26,7 @@ class HubrunError(Exception):
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
         if self.remedy:
-            text += f". {self.remedy}"
+            text += f"{'' if text.endswith('?') else '.'} {self.remedy}"
         return text
 
 

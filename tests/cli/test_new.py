@@ -132,7 +132,11 @@ def test_with_a_domain_the_file_holds_as_it_is(hubrun: Hubrun, offline: None, fo
     assert (code, err) == (0, ["looking at DNS and the server (at most 8 s)"])
     assert (
         out
-        == "params/bio.yaml is written.\n\nThen see what would be done; it changes nothing:\n  ./hubrun plan params/bio.yaml\n"
+        == "params/bio.yaml is written.\n\nBefore the first install, look through:\n"
+        "  subdomains: an address for each person; to change it later moves people's addresses\n"
+        "  lti_lms, lti_version: which LMS launches, and how\n"
+        "  admin_users: who administers the hub; acme_email: who is told when the certificate runs out\n"
+        "\nThen see what would be done; it changes nothing:\n  ./hubrun plan params/bio.yaml\n"
     )
     assert params.load(folder / "bio.yaml") == Site(site="bio", domain="hub.example.edu", ssh_host="203.0.113.7")
 

@@ -181,7 +181,7 @@ def test_a_port_on_which_something_else_than_ssh_answers(
         threading.Thread(target=answer, daemon=True).start()
         said = refusal(Unreachable, sshd.parameters(ssh_port=port))
         accepted[0].close()
-    assert said.startswith(f"root@127.0.0.1:{port}: the SSH connection failed: ")
+    assert said.startswith(f"root@127.0.0.1:{port}: something answers there, but not as an SSH server does")
 
 
 # -- host certificates, and files that are not as one expects ----------------------------------------------------

@@ -73,6 +73,6 @@ def _tell(show: progress.Progress, run: site_run.Run, address: str, file: Path) 
     if sys.stderr.isatty():
         show.tell(f"JupyterLab: {address}")
     else:
-        show.tell(f"JupyterLab: {address.partition('?')[0]}; open {file}")
+        show.tell(f"JupyterLab: {address.partition('?')[0]}; it asks for a token, which is in {file}")
     show.tell(f"record: {run.folder}")
     show.tell("to end: Ctrl-C here, or File, Shut Down in JupyterLab")

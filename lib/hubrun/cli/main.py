@@ -44,6 +44,7 @@ def hubrun(context: click.Context) -> None:
       what would be done:            ./hubrun plan params/SITE.yaml
       do it:                         ./hubrun install params/SITE.yaml
       or step by step, in a browser: ./hubrun lab params/SITE.yaml
+    The documentation, in a browser: ./hubrun docs
     """
     if context.invoked_subcommand is None:
         echo("\n".join(overview.lines(overview.sites(RECORDS))))

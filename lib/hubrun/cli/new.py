@@ -23,6 +23,12 @@ from hubrun.terminal import echo
 
 # Stands for the domain that is not known yet, where a site cannot be without one.
 _ANY = "hub.example.edu"
+# What has a default, and is not the same for everybody.
+_DECIDE = (
+    "subdomains: an address for each person; to change it later moves people's addresses",
+    "lti_lms, lti_version: which LMS launches, and how",
+    "admin_users: who administers the hub; acme_email: who is told when the certificate runs out",
+)
 
 
 @click.command()
@@ -100,9 +106,10 @@ def report(made: Draft, path: str) -> list[str]:
     """What is said at the end: what was found, what is left to do, and the next command."""
     lines = [f"{path} is written."]
     if made.notes:
-        lines += ["", "Found:"] + [f"  {name}: {line}" for name, found in made.notes.items() for line in found]
+        lines += ["", "Looked at:"] + [f"  {name}: {line}" for name, found in made.notes.items() for line in found]
     if made.left:
         lines += ["", f"Left for you, in {path} or outside:"] + [f"  {line}" for line in made.left]
+    lines += ["", "Before the first install, look through:"] + [f"  {line}" for line in _DECIDE]
     lines += ["", "Then see what would be done; it changes nothing:", f"  ./hubrun plan {shlex.quote(path)}"]
     return lines
 

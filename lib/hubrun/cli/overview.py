@@ -32,8 +32,8 @@ class SiteState:
 
 
 def sites(records: Path) -> list[SiteState]:
-    """The sites that have a params file of their own."""
-    return [_state(path, records) for path in params_files.own()]
+    """The sites that have a params file of their own, then the practice servers."""
+    return [_state(path, records) for path in (*params_files.own(), *params_files.practice())]
 
 
 def _state(path: Path, records: Path) -> SiteState:

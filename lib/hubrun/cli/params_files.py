@@ -17,6 +17,11 @@ def own() -> list[Path]:
     return sorted(path for path in FOLDER.glob("*.yaml") if path.name not in _OURS)
 
 
+def practice() -> list[Path]:
+    """Those of the practice servers that are there."""
+    return sorted((PROJECT / ".practice").glob("*/site.yaml"))
+
+
 def shown(path: Path) -> str:
     """A path as it is typed from the current folder."""
     near = os.path.relpath(path)

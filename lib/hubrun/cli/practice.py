@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import click
 
 from hubrun import practice as practice_server
+from hubrun.cli import params_files
 from hubrun.cli.sites import run_site
 from hubrun.practice.server_images import RELEASES
 from hubrun.records.run import site_run
@@ -64,7 +65,10 @@ def rehearse(chosen: Choice) -> int:
     say(f"practice server: {made:.1f} s to start; with all runbooks {whole:.1f} s")
     if code == 0:
         info = server.info()
-        say(f"CA of its certificate: {info['ca_bundle']}")
+        options = "" if chosen.name == Choice.name else f" --name {chosen.name}"
+        say(f"CA of its certificate, for a browser that is not to warn: {info['ca_bundle']}")
+        say(f"come in as a student: ./hubrun launch {params_files.shown(server.site_file)} --as student1")
+        say(f"remove it:            ./hubrun practice{options} down")
         click.echo(info["url"])
     return code
 
@@ -74,7 +78,7 @@ def rehearse(chosen: Choice) -> int:
 @_os
 @click.pass_obj
 def up(chosen: Choice) -> None:
-    """Start the practice server, or leave it running."""
+    """Start the practice server, or leave it running; nothing is installed on it."""
     server = practice_server.up(chosen.name, chosen.os_name, say)
     click.echo(server.site_file)
 
@@ -102,6 +106,7 @@ def info(chosen: Choice, as_json: bool) -> None:
 def down(chosen: Choice) -> None:
     """Remove the practice server and everything that was made for it."""
     practice_server.down(chosen.name, say)
+    say("done; the records of its runs stay")
 
 
 @practice.command()

@@ -134,6 +134,8 @@ class Progress:
                 "not run": "nothing was run",
             }.get(record.status, record.status)
             self._say(f"{record.site}: {what}, in {record.seconds:.1f} s", "bold")
+        if record.status == "would change":
+            self._say("to do it: the same command with install in place of plan")
 
     def _change(self, change: Change) -> None:
         """One thing that would change, and where its present state came from."""

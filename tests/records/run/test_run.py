@@ -609,6 +609,7 @@ def test_runbooks_are_run_in_order_from_the_one_that_is_named() -> None:
     assert every == ["01", "02", "03", "04", "05", "06"]
     assert [path.stem[:2] for path in runbooks(first="03")] == ["03", "04", "05", "06"]
     assert [path.stem for path in runbooks(only="04_docker")] == ["04_docker_spawner"]
+    assert [path.stem for path in runbooks(only="4")] == ["04_docker_spawner"]
     with pytest.raises(BadInput, match="--from: there is no runbook 07. There are 01_server, 02_hub_lti"):
         runbooks(first="07")
     with pytest.raises(BadInput, match="--only: there is no runbook hub"):

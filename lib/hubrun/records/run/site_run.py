@@ -267,15 +267,17 @@ def _cause(stopped: KeyboardInterrupt) -> Cause:
 def runbooks(first: str = "", only: str = "") -> list[Path]:
     """The runbooks in order: from the one whose name begins with `first`, or the one that begins with `only`.
 
-    Raises BadInput when no runbook begins so, or when one of them differs from its twin.
+    A number may leave out its zero. Raises BadInput when no runbook begins so, or when one of them differs from its twin.
     """
     every = sorted((PROJECT / "runbooks").glob("[0-9][0-9]_*.ipynb"))
     names = ", ".join(path.stem for path in every)
+    found: list[list[int]] = []
     for wanted, option in ((first, "--from"), (only, "--only")):
-        if wanted and not any(path.stem.startswith(wanted) for path in every):
+        begins = wanted.zfill(2) if wanted.isdigit() else wanted
+        found.append([number for number, path in enumerate(every) if path.stem.startswith(begins)])
+        if not found[-1]:
             raise BadInput(f"there is no runbook {wanted}", option, f"There are {names}")
-    start = next((i for i, path in enumerate(every) if path.stem.startswith(first)), 0)
-    chosen = [path for path in every if path.stem.startswith(only)] if only else every[start:]
+    chosen = [every[number] for number in found[1]] if only else every[found[0][0] :]
     twins.check(chosen)
     return chosen
 
