@@ -131,8 +131,7 @@ def test_with_a_domain_the_file_holds_as_it_is(hubrun: Hubrun, offline: None, fo
     code, out, err = hubrun("new", "bio", "--domain", "hub.example.edu", "--host", "203.0.113.7")
     assert (code, err) == (0, ["looking at DNS and the server (at most 8 s)"])
     assert (
-        out
-        == "params/bio.yaml is written.\n\nBefore the first install, look through:\n"
+        out == "params/bio.yaml is written.\n\nBefore the first install, look through:\n"
         "  subdomains: an address for each person; to change it later moves people's addresses\n"
         "  lti_lms, lti_version: which LMS launches, and how\n"
         "  admin_users: who administers the hub; acme_email: who is told when the certificate runs out\n"
