@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from machines import Machine
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 # Runs as the hub's account, in the system's Python. Prints for each attack whether it succeeded, and what was answered.
 PROGRAM = r"""

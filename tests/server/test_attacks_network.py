@@ -20,7 +20,7 @@ from hubrun.sections.hub import config
 from hubrun.sections.verify import network_reach
 from lti_platform import signed_form
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 STUDENTS = ("eve", "kim")
 STATE = "/usr/local/lib/hubrun/student-network state"

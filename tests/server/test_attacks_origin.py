@@ -23,7 +23,7 @@ from websocket import WebSocketBadStatusException, create_connection
 from hubrun import params
 from lti_platform import signed_form
 
-pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(900)]
 
 MALLORY, TEACHER, ADMIN = "mallory", "tess", "root-of-all"
 MARK = "MALLORY-WAS-HERE"

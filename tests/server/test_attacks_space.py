@@ -17,7 +17,7 @@ from hubrun.lms.connect_to import Route
 from hubrun.params import Site
 from lti_platform import signed_form
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 STUDENT = "fay"
 FILL = """

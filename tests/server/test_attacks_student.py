@@ -26,7 +26,7 @@ from hubrun import params
 from hubrun.params import Site
 from hubrun.sections.canvas.git_links import GitLink
 
-pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(900)]
 
 INBOUND = "/srv/nbgrader/exchange/bio/inbound"
 # Makes a repository with a kernel of one's own, and a notebook that wants it.

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from machines import UNITS, Machine, hubrun, start
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 LOCAL = "/etc/jupyterhub/conf.d/90-local.py"
 # Holds dpkg's lock as dpkg does, with fcntl, until it is killed or its argument, in seconds, is over.

@@ -14,7 +14,7 @@ from machines import PROJECT, Ended, Machine, hubrun
 from canvas_double import CanvasDouble
 from lti_platform import Key
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 TOKEN = "7~TestTokenTestTokenTestTokenTestTokenTestToZ"
 WRONG = "7~WrongTokenWrongTokenWrongTokenWrongTokenWrZ"

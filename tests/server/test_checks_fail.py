@@ -22,7 +22,7 @@ from hubrun.sections.hub import config, exposure
 from hubrun.sections.server import accounts as server_accounts
 from hubrun.sections.server import upkeep as server_upkeep
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 _READY = f"{config.health(waits=30)} > /dev/null"
 _NGINX = "nginx -t -q && systemctl reload nginx && sleep 1"

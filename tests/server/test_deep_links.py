@@ -16,7 +16,7 @@ from hubrun import params
 from hubrun.params import Site
 from hubrun.sections.canvas.git_links import GitLink
 
-pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(900)]
 
 STUDENT = "gus"
 

@@ -20,7 +20,7 @@ from hubrun.errors import CommandFailed
 from hubrun.resources.packages import Packages
 from hubrun.sections.docker_spawner import docker_setup
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 FILES = ("/etc/apt/keyrings/docker.asc", "/etc/apt/sources.list.d/docker.sources")
 

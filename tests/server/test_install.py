@@ -25,7 +25,7 @@ from hubrun.desired.server import Server
 from hubrun.lms.browser import Browser
 from hubrun.sections.verify.verification import Verification
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 RUNBOOKS = ["01_server", "02_hub_lti", "03_https", "04_docker_spawner", "05_canvas", "06_verify"]
 LTI_ENV, PROXY_ENV, VERIFY_ENV = (f"/etc/jupyterhub/{name}.env" for name in ("lti", "proxy", "verify"))

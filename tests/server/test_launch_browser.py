@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, Response
 from lms_site import Site, form_page, serving_site
 from lti_platform import Platform, signed_form
 
-pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(900)]
 expect.set_options(timeout=30_000)  # ms; see test_framed_browser
 
 # Another site than hub.NAME.localhost to a browser, whose sites are the last two labels of a name here.

@@ -23,7 +23,7 @@ from hubrun.lms.connect_to import Route
 from hubrun.lms.platform13 import Key, Lms, Person
 from hubrun.sections.verify.verification import Verification
 
-pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(900)]
 
 # Nobody has launched them before, whichever server this is.
 STUDENT = f"lou{secrets.token_hex(3)}"

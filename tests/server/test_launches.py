@@ -22,7 +22,7 @@ from websocket import ABNF, WebSocket, create_connection
 
 from lti_platform import MEMBERSHIP, Answer, Key, Platform, signed_form
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 LAUNCH = "/hub/lti/launch"
 # Where somebody goes who tries to get away from the hub, and where a forged header says that the hub is.

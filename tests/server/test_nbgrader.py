@@ -25,7 +25,7 @@ from hubrun.lms.lti11 import LaunchRequest
 from hubrun.sections.verify.verification import Verification
 from hubrun_hub import student_volume, test_student
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 LOCAL = "/etc/jupyterhub/conf.d/90-local.py"
 # Who launches from which course as what, in this order; the last launch is not the one that teaches.

@@ -12,7 +12,7 @@ from pytest_notebook.nb_regression import NBRegressionFixture
 from hubrun import params
 from hubrun.records.lab.notebook_copy import NotebookCopy
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 RUNBOOKS = sorted((PROJECT / "runbooks").glob("[0-9][0-9]_*.ipynb"))
 

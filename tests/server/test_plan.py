@@ -19,7 +19,7 @@ from machines import Ended, Machine, hubrun
 
 from hubrun import params
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 
 def items(ended: Ended, status: str) -> list[tuple[str, str, str]]:

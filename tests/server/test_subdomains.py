@@ -31,7 +31,7 @@ from hubrun_hub.lti.user_hosts import host
 from hubrun_hub.student_volume import volume
 from lti_platform import signed_form
 
-pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.timeout(900)]
 
 ON = ("--set", "subdomains=true", "--set", "acme_dns=rfc2136")
 STUDENT, EVIL, TEACHER = "rae", "mallory", "t.each"
