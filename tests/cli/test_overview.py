@@ -17,6 +17,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project: the folder of its params files, as which `params` is typed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(params_files, "FOLDER", tmp_path / "params")
+    monkeypatch.setattr(params_files, "PRACTICE", tmp_path / ".practice")
     monkeypatch.setattr(main, "RECORDS", tmp_path / "records")
     (tmp_path / "params").mkdir()
     return tmp_path / "params"
@@ -141,3 +142,11 @@ def test_a_wrong_command_says_what_was_meant(arguments: list[str], says: str, hu
 def test_where_there_is_no_params_file_it_says_how_to_make_one(hubrun: Hubrun) -> None:
     code, _, err = hubrun("install")
     assert (code, err[-1]) == (2, "./hubrun new SITE makes one")
+
+
+def test_a_practice_server_that_is_there_is_named(hubrun: Hubrun, folder: Path) -> None:
+    file = folder.parent / ".practice/mine/site.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("site: mine\ndomain: hub.mine.localhost\n")
+    _, out, _ = hubrun()
+    assert "./hubrun plan .practice/mine/site.yaml" in out

@@ -8,6 +8,7 @@ from pathlib import Path
 from hubrun.environment import PROJECT
 
 FOLDER = PROJECT / "params"
+PRACTICE = PROJECT / ".practice"
 # They come with the project, and are nobody's site.
 _OURS = ("example.yaml", "practice.yaml")
 
@@ -19,7 +20,7 @@ def own() -> list[Path]:
 
 def practice() -> list[Path]:
     """Those of the practice servers that are there."""
-    return sorted((PROJECT / ".practice").glob("*/site.yaml"))
+    return sorted(PRACTICE.glob("*/site.yaml"))
 
 
 def shown(path: Path) -> str:

@@ -178,7 +178,7 @@ def _no_connection(error: Exception, target: Target, errors: IO[bytes]) -> Unrea
         return Unreachable(
             f"cannot connect: {reason}", str(target), "Is the server on, ssh_port right, the firewall open?"
         )
-    if "banner" in str(error):
+    if str(error) == "No existing session" or "banner" in str(error):  # nothing came in time, or something else
         what = "something answers there, but not as an SSH server does"
         return Unreachable(what, str(target), "Are ssh_host and ssh_port right?")
     return Unreachable(f"the SSH connection failed: {error}", str(target))
