@@ -52,7 +52,7 @@ class Lab:
     def _connect(self) -> None:
         until(lambda: self.process.poll() is not None or "to end:" in self.log.read_text(), 120)
         assert self.process.poll() is None, self.log.read_text()
-        self.address, _, self.opener = self._line("JupyterLab: ").partition("; open ")
+        self.address, _, self.opener = self._line("JupyterLab: ").partition("; it asks for a token, which is in ")
         self.folder = Path(self._line("record: "))
         self.token = Path(self.opener).read_text().partition("token=")[2].partition('"')[0]
         self.url = self.address.partition("/lab")[0]
