@@ -110,7 +110,7 @@ def test_a_backup_that_is_killed_is_made_by_the_next_run(site: Site) -> None:
             machine.run(
                 f"diff -r --no-dereference -x .local {HOME} /root/look/homes/ada && rm -rf /root/look && echo same"
             )
-            == "same"
+            == "same\n"
         )
     assert machine.run(SAME) == before
 
