@@ -116,6 +116,14 @@ def server(name: str, *options: str) -> Iterator[Machine]:
         shutil.rmtree(PROJECT / "records" / name, ignore_errors=True)
 
 
+def set_up(name: str, seconds: float = 600) -> Iterator[Machine]:
+    """A practice server of its own, as `./hubrun practice` sets it up within so many seconds."""
+    for fresh in server(name):
+        ended = hubrun("practice", "--name", fresh.name, seconds=seconds)
+        assert ended.code == 0, ended.tail
+        yield Machine(fresh.name)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def practice_domains() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -203,10 +211,7 @@ def machine(installed: Installed) -> Machine:
 @pytest.fixture(scope="session")
 def operated() -> Iterator[Machine]:
     """A server of its own that is set up, for what changes a whole site: removals, and then backups."""
-    for each in server("operated"):
-        ended = hubrun("practice", "--name", each.name, seconds=600)
-        assert ended.code == 0, ended.tail
-        yield Machine(each.name)
+    yield from set_up("operated")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from canvas import key_and_secret
-from conftest import server
+from conftest import set_up
 from machines import Ended, Machine, hubrun, start
 
 from hubrun import params
@@ -34,10 +34,7 @@ grep -qaw bob /var/lib/jupyterhub/lti_people.sqlite* && echo bob is known
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    for each in server("killed-removal"):
-        ended = hubrun("practice", "--name", each.name, seconds=900)
-        assert ended.code == 0, ended.tail
-        yield Machine(each.name)
+    yield from set_up("killed-removal", seconds=900)
 
 
 def works(machine: Machine, user: str) -> None:
