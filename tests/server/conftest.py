@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -37,14 +37,6 @@ ORDER = (
     "test_upgrade", "test_remove", "test_backup_restore", "test_killed_backup", "test_uninstall", "test_killed_removal", "test_homes_server", "test_docker_ce", "test_debian13", "test_subdomains", "test_docs", "test_record_pictures",
 )  # fmt: skip
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))
-# Each of their kills takes minutes: `./hubrun test --long` alone runs them.
-collect_ignore = (
-    []
-    if os.environ.get("HUBRUN_LONG")
-    else ["test_killed_on_site.py", "test_killed_backup.py", "test_killed_removal.py"]
-)
-
-
 # `./hubrun test` runs these tests in two processes beside each other: those of the server that is set up first, with some
 # that have a server of their own, so that both take about as long; and all others. Without it, all of them run in one.
 HALF = os.environ.get("HUBRUN_TEST_HALF", "")
@@ -64,6 +56,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left = [item for item in items if (item.path in shared) != (HALF == "shared")]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
+
+
+def first(count: int, values: Iterable[Any]) -> list[Any]:
+    """The values of a parameter; a kind is shown by so many of them, and --long alone tries the others."""
+    return [
+        value if number < count else pytest.param(value, marks=pytest.mark.only_long)
+        for number, value in enumerate(values)
+    ]
 
 
 class Processes:

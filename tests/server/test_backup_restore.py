@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from canvas import key_and_secret
+from conftest import first
 from machines import Machine, hubrun
 
 from hubrun import params
@@ -172,7 +173,7 @@ BAD_TARGETS = {
 }
 
 
-@pytest.mark.parametrize("made", BAD_TARGETS)
+@pytest.mark.parametrize("made", first(2, BAD_TARGETS))
 def test_a_place_where_backups_cannot_go_is_one_line_and_they_go_where_they_went(
     machine: Machine, given: list[str], made: str
 ) -> None:
@@ -199,6 +200,7 @@ def test_a_server_that_lost_its_password_asks_for_the_recovery_key_and_goes_on_w
     assert here.run("hubrun-backup list | wc -l") == count
 
 
+@pytest.mark.only_long
 def test_install_says_that_a_restore_is_half_done_and_the_next_run_of_it_ends_well(
     machine: Machine, given: list[str]
 ) -> None:

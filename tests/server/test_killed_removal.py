@@ -21,7 +21,7 @@ from hubrun.lms.connect_to import Route
 from lti_platform import signed_form
 
 LONG = bool(os.environ.get("HUBRUN_LONG"))
-pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(5400 if LONG else 2400)]
+pytestmark = [pytest.mark.server, pytest.mark.only_long, pytest.mark.timeout(5400 if LONG else 2400)]
 
 KILLS = 10 if LONG else 3
 SEED = int(os.environ.get("HUBRUN_SEED", str(random.randrange(10**6))))
