@@ -37,21 +37,16 @@ ORDER = (
     "test_upgrade", "test_remove", "test_backup_restore", "test_killed_backup", "test_uninstall", "test_killed_removal", "test_homes_server", "test_docker_ce", "test_debian13", "test_subdomains", "test_docs", "test_record_pictures",
 )  # fmt: skip
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))
-# `./hubrun test` runs these tests in two processes beside each other: those of the server that is set up first, with some
-# that have a server of their own, so that both take about as long; and all others. Without it, all of them run in one.
+# `./hubrun test` runs these tests in two processes beside each other: those of the server that is set up first, and all
+# that have a server of their own, which take about as long. Without it, all of them run in one.
 HALF = os.environ.get("HUBRUN_TEST_HALF", "")
-WITH_THE_FIRST = ("test_homes_server", "test_docker_ce")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     ours = [item for item in items if item.path.parent == HERE]
     others = [item for item in items if item.path.parent != HERE]
     items[:] = others + sorted(ours, key=lambda item: ORDER.index(item.path.stem))
-    shared = {
-        item.path
-        for item in ours
-        if "installed" in getattr(item, "fixturenames", ()) or item.path.stem in WITH_THE_FIRST
-    }
+    shared = {item.path for item in ours if "installed" in getattr(item, "fixturenames", ())}
     if HALF:
         left = [item for item in items if (item.path in shared) != (HALF == "shared")]
         config.hook.pytest_deselected(items=left)
