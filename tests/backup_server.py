@@ -93,7 +93,7 @@ class BackupServer:
         self._holder.wait()
 
     def settings(self, **changes: object) -> None:
-        """Write the settings anew, as runbook 10 does."""
+        """Write the settings again, as runbook 10 does."""
         keep = {"daily": 7, "weekly": 5, "monthly": 12}
         known = {
             "site": "bio",

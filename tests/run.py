@@ -38,17 +38,25 @@ def install_test_tools(tools: dict[str, list[str]]) -> None:
 def run(fast: bool, pytest_arguments: Sequence[str]) -> int:
     """Run everything that CI runs: format, lint, types, and the tests; the exit code."""
     install_test_tools(TEST_TOOLS if fast else TEST_TOOLS | BROWSER)
-    side_by_side = ["pytest", "-q", "-n", "3", "--dist", "loadfile"]
+    side_by_side = ["pytest", "-q", "-n", "3", "--dist", "loadscope"]
     # Not even collected where nobody asks for one of them: that takes a second in each process.
     left_out = [] if pytest_arguments else ["--ignore=tests/server"]
     commands = [
         ["ruff", "format", "--check", "-q", "lib", "tests", "benchmarks", "docs"],
         ["ruff", "check", "-q", "lib", "tests", "benchmarks", "docs"],
         ["mypy", "--no-error-summary"],
-        [*side_by_side, *left_out, "-m", "not (server or browser or hub or slow)", *pytest_arguments],
+        [*side_by_side, *left_out, "-m", "not (server or browser or hub or slow or only_long)", *pytest_arguments],
     ]
     if not fast:
-        commands += [[*side_by_side, *left_out, "-m", "(hub or slow) and not (server or browser)", *pytest_arguments]]
+        commands += [
+            [
+                *side_by_side,
+                *left_out,
+                "-m",
+                "(hub or slow) and not (server or browser or only_long)",
+                *pytest_arguments,
+            ]
+        ]
     # 5: arguments for pytest have left no test in this part
     well = {0, 5} if pytest_arguments else {0}
     failed = [
@@ -64,9 +72,9 @@ def run(fast: bool, pytest_arguments: Sequence[str]) -> int:
 
 
 def run_long(pytest_arguments: Sequence[str]) -> int:
-    """Run the tests marked `long` with as many repetitions as one has patience for; the exit code."""
+    """Run the tests marked `long`, with as many repetitions as one has patience for, and `only_long`; the exit code."""
     install_test_tools(TEST_TOOLS | BROWSER)
-    command = [sys.executable, "-m", "pytest", "-q", "-s", "-m", "long", *pytest_arguments]
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-m", "long or only_long", *pytest_arguments]
     return subprocess.run(command, cwd=PROJECT, env=os.environ | {"HUBRUN_LONG": "1"}).returncode
 
 
@@ -76,7 +84,7 @@ def _test_servers(pytest_arguments: Sequence[str]) -> list[int]:
     Most of an install is waiting, so that each half leaves the other a core. What the second says comes behind the first.
     """
     command = [
-        sys.executable, "-m", "pytest", "-q", "--tb=short", "--durations=15", "-m", "server or browser",
+        sys.executable, "-m", "pytest", "-q", "--tb=short", "--durations=15", "-m", "(server or browser) and not only_long",
         *(pytest_arguments or ["tests/server"]),
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as later:

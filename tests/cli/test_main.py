@@ -244,6 +244,19 @@ def test_the_exit_code_says_how_it_ended(
     assert any(line.endswith(on) for line in ended.err) == wrong
 
 
+def test_how_to_go_on_has_what_was_given_with_set(
+    hubrun: Hubrun, site_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def execute(run: Run, *_: Any) -> None:
+        run.record.runbooks[0].status, run.record.runbooks[0].reason = "failed", "no"
+
+    monkeypatch.setattr(Run, "execute", execute)
+    given = ("--set", "swap_mb=64", "--set", "canvas_item_title=Biology 101")
+    ended = hubrun("run", "image", site_file, "--records", "r", *given)
+    (line,) = [line for line in ended.err if "to go on: " in line]
+    assert line.endswith(f"./hubrun run 12_image {site_file} --set swap_mb=64 --set canvas_item_title='Biology 101'")
+
+
 def test_from_only_and_set_choose_what_is_run(hubrun: Hubrun, runs: list[Run], site_file: Path) -> None:
     hubrun("install", site_file, "--records", "r", "--from", "05")
     hubrun("install", site_file, "--records", "r", "--only", "03", "--set", "swap_mb=64", "--set", "admin_users=[ada]")

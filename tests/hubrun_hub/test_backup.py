@@ -286,6 +286,11 @@ class TestPerson:
 class TestRepository:
     pytestmark = real
 
+    def test_where_nothing_was_backed_up_yet_it_says_how(self, server: BackupServer) -> None:
+        server.backup("make")
+        said = server.backup("find", "person", "ada", "latest", fails=True)
+        assert said.endswith("there are none yet: systemctl start hubrun-backup makes one")
+
     def test_the_key_opens_it_and_is_in_no_backup(self, backed_up: BackupServer) -> None:
         assert PASSWORD in backed_up.backup("key")
         listed = backed_up.shell(

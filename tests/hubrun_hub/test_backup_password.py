@@ -112,6 +112,7 @@ def descendants(pid: int) -> list[int]:
         return [pid, *(each for child in children.read().split() for each in descendants(int(child)))]
 
 
+@pytest.mark.only_long
 def test_killed_at_any_moment_a_password_of_the_server_opens_it(server: BackupServer) -> None:
     for wait in (0.5, 1.5, 3.0):
         before = present(server)

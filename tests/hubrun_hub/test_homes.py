@@ -664,7 +664,7 @@ def test_a_home_that_is_removed_is_out_of_the_way_at_once_and_goes_with_its_snap
     snapshots.take(homes, 50 * MB, datetime.now())
     monkeypatch.setattr(removing, "Homes", lambda: homes)
     monkeypatch.setattr(removing, "volumes", lambda users: [])
-    monkeypatch.setattr(removing.tree, "docker", lambda *words: "")
+    monkeypatch.setattr(removing, "docker", lambda *words: "")
     removing._put_homes_away(["ada"])
     assert homes.names() == ["ben"]
     serve.make(homes, "ada", 50 * MB)  # whoever comes with the name meanwhile

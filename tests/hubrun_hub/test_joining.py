@@ -133,7 +133,7 @@ def machine(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "default", "", "1.1", [("user_id", str(number))], {"lis_person_sourcedid": user}, "lis_person_sourcedid"
         )
         assert who.resolve(seen, Rules({}), FakeHub(), 1.0).user == user
-    monkeypatch.setattr(homes, "_docker", machine.docker)
+    monkeypatch.setattr(homes, "docker", machine.docker)
     monkeypatch.setattr(homes, "systemctl", lambda *args: machine.systemd.append(args[0]))
     monkeypatch.setattr(homes.shutil, "which", lambda _: "docker")
     yield machine

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -34,19 +34,11 @@ from machines import PROJECT, Ended, Machine, differences, hubrun  # noqa: E402
 ORDER = (
     "test_install", "test_attacks_docker", "test_attacks_network", "test_attacks_space", "test_nbgrader", "test_course_folders", "test_exam", "test_attacks_student", "test_launches", "test_launch_browser", "test_attacks_origin", "test_canvas_step", "test_deep_links", "test_launch_command", "test_watch", "test_image", "test_upgrade_runbook", "test_rotate", "test_killed_on_site", "test_chaos",
     "test_notebooks", "test_lab", "test_records", "test_plan", "test_checks_fail", "test_bad_input", "test_killed", "test_bare_papermill",
-    "test_upgrade", "test_backup_restore", "test_killed_backup", "test_remove", "test_uninstall", "test_killed_removal", "test_homes_server", "test_courses_server", "test_look", "test_docker_ce", "test_debian13", "test_subdomains", "test_docs", "test_record_pictures",
+    "test_upgrade", "test_remove", "test_backup_restore", "test_killed_backup", "test_uninstall", "test_killed_removal", "test_homes_server", "test_courses_server", "test_look", "test_docker_ce", "test_debian13", "test_subdomains", "test_docs", "test_record_pictures",
 )  # fmt: skip
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))
-# Each of their kills takes minutes: `./hubrun test --long` alone runs them.
-collect_ignore = (
-    []
-    if os.environ.get("HUBRUN_LONG")
-    else ["test_killed_on_site.py", "test_killed_backup.py", "test_killed_removal.py"]
-)
-
-
 # `./hubrun test` runs these tests in two processes beside each other: those of the server that is set up first, and all
-# others. Without it, all of them run in one.
+# that have a server of their own, which take about as long. Without it, all of them run in one.
 HALF = os.environ.get("HUBRUN_TEST_HALF", "")
 
 
@@ -59,6 +51,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left = [item for item in items if (item.path in shared) != (HALF == "shared")]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
+
+
+def first(count: int, values: Iterable[Any]) -> list[Any]:
+    """The values of a parameter; a kind is shown by so many of them, and --long alone tries the others."""
+    return [
+        value if number < count else pytest.param(value, marks=pytest.mark.only_long)
+        for number, value in enumerate(values)
+    ]
 
 
 class Processes:
@@ -109,6 +109,14 @@ def server(name: str, *options: str) -> Iterator[Machine]:
     if not KEEP:
         machine.down()
         shutil.rmtree(PROJECT / "records" / name, ignore_errors=True)
+
+
+def set_up(name: str, seconds: float = 600) -> Iterator[Machine]:
+    """A practice server of its own, as `./hubrun practice` sets it up within so many seconds."""
+    for fresh in server(name):
+        ended = hubrun("practice", "--name", fresh.name, seconds=seconds)
+        assert ended.code == 0, ended.tail
+        yield Machine(fresh.name)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -193,6 +201,12 @@ def installed() -> Iterator[Installed]:
 def machine(installed: Installed) -> Machine:
     """The server that is set up."""
     return installed.machine
+
+
+@pytest.fixture(scope="session")
+def operated() -> Iterator[Machine]:
+    """A server of its own that is set up, for what changes a whole site: removals, and then backups."""
+    yield from set_up("operated")
 
 
 @pytest.fixture(scope="session")

@@ -236,6 +236,7 @@ def test_an_nginx_include_that_is_broken_stops_the_change_and_not_nginx(working:
     assert "77m" not in working.run("cat /etc/nginx/conf.d/jupyterhub-https.conf")
 
 
+@pytest.mark.only_long
 def test_a_site_of_another_stays_the_default_of_nginx_beside_the_hubs(working: Machine) -> None:
     """And one that would be taken off line is named first."""
     other = "/etc/nginx/sites-enabled/dept"
@@ -283,6 +284,7 @@ def test_settings_with_which_docker_does_not_start_are_put_back(working: Machine
 # -- other programs, and the connection
 
 
+@pytest.mark.only_long
 def test_a_held_apt_lock_is_waited_for(working: Machine) -> None:
     working.run("apt-get -qq remove hello >/dev/null", seconds=120)
     with lock_held(working, 60):
@@ -375,6 +377,7 @@ def test_a_disk_that_fills_up_half_way_is_named_and_the_next_run_carries_on(fres
     assert not fresh.run("dpkg --audit")
 
 
+@pytest.mark.only_long
 def test_a_run_that_was_killed_in_the_middle_of_dpkg_is_carried_on(fresh: Machine) -> None:
     run = start("install", fresh.site, "--only", "01")
     wait_for_process(fresh, "^/usr/bin/dpkg .*--\\(unpack\\|configure\\)", 90)
@@ -384,6 +387,7 @@ def test_a_run_that_was_killed_in_the_middle_of_dpkg_is_carried_on(fresh: Machin
     assert not fresh.run("dpkg --audit")
 
 
+@pytest.mark.only_long
 def test_a_run_that_was_killed_while_the_hub_was_installed_is_carried_on(fresh: Machine) -> None:
     run = start("install", fresh.site, "--only", "02")
     wait_for_process(fresh, "uv.* install ", 90)

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from machines import PROJECT, Machine, Running
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.server, pytest.mark.only_long, pytest.mark.timeout(900)]
 
 RUNBOOKS = sorted((PROJECT / "runbooks").glob("0[0-9]_*.ipynb"))
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import KEEP
 from machines import Ended, Machine, hubrun
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.server, pytest.mark.only_long, pytest.mark.timeout(900)]
 
 
 def test_a_practice_run_on_debian_13_ends_with_a_verified_hub(trixie: Machine, trixie_run: Ended) -> None:

@@ -118,6 +118,7 @@ def test_docker_ce_that_is_there_is_left_alone(ce: Machine, fingerprint: str) ->
     assert differences(before, ce.snapshot()) == []
 
 
+@pytest.mark.only_long
 def test_the_distributions_docker_makes_way_for_docker_ce_and_back(ce: Machine, fingerprint: str) -> None:
     with Server.connect(params.load(ce.site)) as server:
         server.ensure(*docker_setup.engine(server.site, system_of(server.facts)))

@@ -15,21 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from conftest import first
 from machines import PROJECT, Machine, hubrun
 
 import doc_pages
 from doc_pages import Block
 
-LONG = bool(os.environ.get("HUBRUN_LONG"))
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(900)]
 
-# What a stranger reads first is typed each time, all the others with --long: each command takes seconds.
-FIRST = ("README.md", "docs/tutorial.md", "docs/how-to/first-site.md")
 PAGES = [
     path
     for path in doc_pages.pages()
     if any(block.language == "sh" and not block.not_run for block in doc_pages.blocks(path))
-    and (LONG or str(path.relative_to(PROJECT)) in FIRST)
 ]
 # What a reader of the page has on the server before, and what must come of it: the files of somebody from the old hub
 # belong to those who are in students' containers.
@@ -101,7 +98,12 @@ def desk(bare: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[De
     yield Desk(folder, bare)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
+# What a stranger reads first is typed each time, all the others with --long: each command takes seconds.
+@pytest.mark.parametrize(
+    "path",
+    first(1, sorted(PAGES, key=lambda path: path.name != "README.md")),
+    ids=lambda path: str(path.relative_to(PROJECT)),
+)
 def test_the_commands_of_a_page_do_what_it_says(desk: Desk, path: Path) -> None:
     page = str(path.relative_to(PROJECT))
     if before := BEFORE.get(page):

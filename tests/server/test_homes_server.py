@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from canvas import key_and_secret
-from conftest import server as practice_server
+from conftest import set_up
 from machines import Machine, differences, hubrun
 
 from hubrun import params
@@ -29,10 +29,7 @@ HOURLY = "/usr/bin/python3 -I -B /usr/local/lib/hubrun/hubrun_hub homes hourly"
 
 @pytest.fixture(scope="module")
 def homes() -> Iterator[Machine]:
-    for machine in practice_server("homes"):
-        ended = hubrun("practice", "--name", "homes", seconds=600)
-        assert ended.code == 0, ended.tail
-        yield machine
+    yield from set_up("homes")
 
 
 def launched(machine: Machine, user: str) -> Browser:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import KEEP
+from conftest import KEEP, first
 from machines import Ended, Machine, hubrun
 from test_upgrade import logged_in
 
@@ -78,7 +78,7 @@ def test_an_image_that_does_not_build_says_why_and_leaves_nothing(machine: Machi
     assert before == (current(machine), tags(machine), machine.run("docker images -aq -f dangling=true | sort; docker ps -aq | sort"))  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("kind", first(1, BROKEN))
 def test_an_image_that_does_not_work_never_counts(machine: Machine, kind: str) -> None:
     lines, says = BROKEN[kind]
     base = params.load(machine.site).base_image
@@ -117,12 +117,14 @@ def test_a_good_one_counts_while_people_work_and_the_way_back_takes_seconds(mach
     assert len([tag for tag in tags(machine) if len(tag) == 12]) <= 3
 
 
+@pytest.mark.only_long
 def test_an_id_that_is_not_there_is_one_clear_error(machine: Machine) -> None:
     with machine.undisturbed():
         ended = image(machine, "--set", "image=0123456789ab")
     assert ended.code == 1 and "This server has" in ended.error, ended.tail
 
 
+@pytest.mark.only_long
 def test_idle_servers_on_an_older_image_are_stopped_when_asked(machine: Machine) -> None:
     with logged_in(machine) as browser:
         browser.start(120)
@@ -154,6 +156,7 @@ def test_a_prune_of_everything_leaves_the_current_image(machine: Machine) -> Non
         browser.stop()
 
 
+@pytest.mark.only_long
 def test_limits_of_students_servers_restart_nothing(machine: Machine) -> None:
     hub = "systemctl show jupyterhub jupyterhub-proxy -p MainPID --value"
     pids = machine.run(hub)

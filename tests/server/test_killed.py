@@ -27,7 +27,7 @@ from hubrun.records.ledger.manifest import Record, RunbookRecord
 from hubrun.records.ledger.verify_history import verify
 
 LONG = bool(os.environ.get("HUBRUN_LONG"))
-pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(7200 if LONG else 1200)]
+pytestmark = [pytest.mark.server, pytest.mark.only_long, pytest.mark.timeout(7200 if LONG else 1200)]
 
 KILLS = 60 if LONG else 5
 SEED = int(os.environ.get("HUBRUN_SEED", str(random.randrange(10**6))))

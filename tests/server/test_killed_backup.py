@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from canvas import key_and_secret
-from conftest import server
+from conftest import set_up
 from machines import Machine, hubrun, start
 
 from hubrun import params
@@ -23,7 +23,7 @@ from hubrun.lms.connect_to import Route
 from lti_platform import signed_form
 
 LONG = bool(os.environ.get("HUBRUN_LONG"))
-pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(3600 if LONG else 1500)]
+pytestmark = [pytest.mark.server, pytest.mark.only_long, pytest.mark.timeout(3600 if LONG else 1500)]
 
 KILLS = 10 if LONG else 3
 SEED = int(os.environ.get("HUBRUN_SEED", str(random.randrange(10**6))))
@@ -78,11 +78,9 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     password = tmp_path_factory.mktemp("safe") / "password"
     password.write_text("the words on paper in an envelope\n")
-    for machine in server("backup"):
-        ended = hubrun("practice", "--name", machine.name, seconds=600)
-        assert ended.code == 0, ended.tail
+    for machine in set_up("backup"):
         given = ["--set", f"backup_to={REPOSITORY}", "--set", f"backup_password_file={password}"]
-        made = Site(Machine(machine.name), given, key_and_secret(machine))
+        made = Site(machine, given, key_and_secret(machine))
         machine.run(NO_BACKUPS + f"mkdir -p {REPOSITORY}")
         with made.launched() as browser:
             browser.write_file("essay.txt", "three pages")
@@ -110,7 +108,7 @@ def test_a_backup_that_is_killed_is_made_by_the_next_run(site: Site) -> None:
             machine.run(
                 f"diff -r --no-dereference -x .local {HOME} /root/look/homes/ada && rm -rf /root/look && echo same"
             )
-            == "same"
+            == "same\n"
         )
     assert machine.run(SAME) == before
 

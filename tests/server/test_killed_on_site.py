@@ -21,7 +21,7 @@ from test_upgrade_runbook import COPY, IS_OLD, OLD
 from test_watch import ALARMS, relay, unwatched
 
 LONG = bool(os.environ.get("HUBRUN_LONG"))
-pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(7200 if LONG else 1200)]
+pytestmark = [pytest.mark.server, pytest.mark.only_long, pytest.mark.timeout(7200 if LONG else 1200)]
 
 KILLS = 10 if LONG else 1
 SEED = int(os.environ.get("HUBRUN_SEED", str(random.randrange(10**6))))

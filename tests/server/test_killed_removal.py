@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from canvas import key_and_secret
-from conftest import server
+from conftest import set_up
 from machines import Ended, Machine, hubrun, start
 
 from hubrun import params
@@ -21,7 +21,7 @@ from hubrun.lms.connect_to import Route
 from lti_platform import signed_form
 
 LONG = bool(os.environ.get("HUBRUN_LONG"))
-pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(5400 if LONG else 2400)]
+pytestmark = [pytest.mark.server, pytest.mark.only_long, pytest.mark.timeout(5400 if LONG else 2400)]
 
 KILLS = 10 if LONG else 3
 SEED = int(os.environ.get("HUBRUN_SEED", str(random.randrange(10**6))))
@@ -34,10 +34,7 @@ grep -qaw bob /var/lib/jupyterhub/lti_people.sqlite* && echo bob is known
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    for each in server("killed-removal"):
-        ended = hubrun("practice", "--name", each.name, seconds=900)
-        assert ended.code == 0, ended.tail
-        yield Machine(each.name)
+    yield from set_up("killed-removal", seconds=900)
 
 
 def works(machine: Machine, user: str) -> None:

@@ -20,7 +20,7 @@ from hubrun.records.ledger.steps import is_code
 from jupyterlab_page import chromium, first_cell, menu, open_runbook, shut_down
 from lab import Lab
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.server, pytest.mark.only_long, pytest.mark.timeout(1800)]
 
 PLANTED = "vK7-uQz'4 pLm9"
 RUNBOOKS = sorted((PROJECT / "runbooks").glob("0[0-9]_*.ipynb"))

@@ -92,6 +92,7 @@ def test_the_secret_of_canvas_is_another_and_canvas_has_it(machine: Machine, can
     assert again.code == 0 and key_and_secret(machine) == new, again.tail
 
 
+@pytest.mark.only_long
 def test_the_proxys_token_and_the_secret_of_logins(machine: Machine) -> None:
     pair, before = key_and_secret(machine), secrets_of(machine)
     with logged_in(machine) as browser:
@@ -124,6 +125,7 @@ def test_the_proxys_token_and_the_secret_of_logins(machine: Machine) -> None:
     assert again.code == 0 and {status for _, status in again.results} == {"ok"}, again.tail
 
 
+@pytest.mark.only_long
 def test_the_tools_key_has_the_one_before_beside_it(machine: Machine) -> None:
     def published() -> list[str]:
         with Student(machine.info, "turn0") as student:
@@ -142,6 +144,7 @@ def test_the_tools_key_has_the_one_before_beside_it(machine: Machine) -> None:
     assert ended.code == 0 and published() == [second], ended.tail
 
 
+@pytest.mark.only_long
 def test_a_certificate_of_ones_own(machine: Machine) -> None:
     domain, pair = machine.info["domain"], key_and_secret(machine)
     live, files = f"/etc/letsencrypt/live/{domain}", ("--set", "tls=files", "--set", "tls_certificate=/root/hub.pem", "--set", "tls_key=/root/hub.key")  # fmt: skip
@@ -169,6 +172,7 @@ def test_a_certificate_of_ones_own(machine: Machine) -> None:
         machine.run("rm -f /root/hub.*")
 
 
+@pytest.mark.only_long
 def test_the_password_of_the_backups(machine: Machine) -> None:
     to, pair = ("--set", f"backup_to={REPOSITORY}"), key_and_secret(machine)
     refused = rotate(machine, "backup_password")

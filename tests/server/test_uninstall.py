@@ -15,7 +15,7 @@ from hubrun.lms.browser import Browser
 from hubrun.lms.connect_to import Route
 from lti_platform import signed_form
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.server, pytest.mark.only_long, pytest.mark.timeout(2400)]
 
 # Every path, with what it is; of a file the size, which shows a change of most kinds.
 LISTING = """

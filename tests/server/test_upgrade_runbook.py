@@ -59,6 +59,7 @@ def test_a_second_run_changes_nothing(machine: Machine) -> None:
     assert ended.code == 0 and {status for _, status in ended.results} <= {"ok"}, ended.tail
 
 
+@pytest.mark.only_long
 def test_what_does_not_pass_the_tests_is_put_back(machine: Machine) -> None:
     """nginx is away: what 06 would see from outside fails."""
     machine.run(OLD)

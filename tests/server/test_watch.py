@@ -102,6 +102,7 @@ def test_a_relay_that_is_not_there_is_one_clear_error(watched: Machine) -> None:
     assert "not sent: mail by 127.0.0.1:9" in wrong.output and "refused" in wrong.output
 
 
+@pytest.mark.only_long
 def test_the_time_zone_is_the_servers_and_the_containers(installed: Installed) -> None:
     machine = installed.machine
     plan = hubrun(

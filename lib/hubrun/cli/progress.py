@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.status import Status
@@ -101,8 +102,11 @@ class Progress:
             self._status.stop()
             self._status = None
 
-    def end(self, run: Run, site_file: Path) -> None:
-        """The last lines: how long each part took, what failed and how to go on, where the record is."""
+    def end(self, run: Run, site_file: Path, overrides: Mapping[str, str] | None = None) -> None:
+        """The last lines: how long each part took, what failed and how to go on, where the record is.
+
+        overrides: what was given with --set: whoever goes on needs it again.
+        """
         self._stop()
         record = run.record
         table = Table(box=None, padding=(0, 2), show_header=False)
@@ -114,7 +118,8 @@ class Progress:
             self._say(f"an earlier run had been killed; its record was closed: {kept.folder}")
         if record.status in ("failed", "interrupted"):
             self._say(f"{record.status}: {record.reason}", "bold red")
-            self._say(f"to go on: {_again(record, site_file)}")
+            words = [f"--set {name}={shlex.quote(value)}" for name, value in (overrides or {}).items()]
+            self._say(f"to go on: {' '.join([_again(record, site_file), *words])}")
         if record.mode == "check":
             for change in changes(record):
                 self._change(change)

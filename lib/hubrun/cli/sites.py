@@ -77,7 +77,7 @@ def run_site(
             ended_by = None
         with show.waiting("closing the record"):
             run.finish(server, ended_by)
-        show.end(run, site_file)
+        show.end(run, site_file, overrides)
         for name, left in unapplied(run.history, run.statement.predicate).items():
             show.warn(
                 f"{name} is not what {', '.join(left)} applied last: run {'it' if len(left) == 1 else 'them'} too"

@@ -23,7 +23,9 @@ _RESTARTED = f"""
 ! systemctl reload docker.service 2> /dev/null || sleep 1
 systemctl reset-failed docker.service 2> /dev/null || true
 systemctl restart docker.service && sleep 1 && docker version > /dev/null && exit 0
-journalctl -u docker.service _COMM=dockerd -n 3 --no-pager -o cat
+# Of a process that ends at once the journal may learn neither its unit nor _COMM (systemd#2913).
+journalctl --sync 2> /dev/null || true
+journalctl -t dockerd -n 3 --no-pager -o cat
 exit 1
 """
 # With the settings of before.

@@ -82,7 +82,8 @@ noted() {{
 }}
 former=$(docker image inspect -f '{{{{index .Config.Labels "{CONTEXT_LABEL}"}}}}' "$name" 2> /dev/null | cut -c 1-{ID_LENGTH})
 if [ -n "$former" ]; then
-    docker tag "$name" "$repository:$former"
+    # What somebody built on an image by hand has its label too, and takes nothing's place.
+    docker image inspect "$repository:$former" > /dev/null 2>&1 || docker tag "$name" "$repository:$former"
     grep -q "^$former " "$history" || noted "$former" -
 fi
 noted "${{wanted##*:}}" "$(date -u +%Y-%m-%dT%H:%MZ)"

@@ -14,6 +14,7 @@ from hubrun_hub import student_volume
 from hubrun_hub.backup import tree
 from hubrun_hub.backup.repository import Repository, Snapshot
 from hubrun_hub.courses.mounts import is_name
+from hubrun_hub.docker_command import docker
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes import folders
 from hubrun_hub.homes.places import Homes, is_subvolume
@@ -116,7 +117,7 @@ def give_back(repository: Repository, wanted: Wanted, source: str) -> None:
 def _give_back(repository: Repository, wanted: Wanted, source: str, part: str, image: str) -> None:
     # What were holes comes back as zeros: a home that is small on the disk may fill it for everybody.
     size = repository.size(wanted.snapshot.id, wanted.path)
-    where = _folder(source) or Path(tree.docker("info", "--format", "{{.DockerRootDir}}").strip())
+    where = _folder(source) or Path(docker("info", "--format", "{{.DockerRootDir}}").strip())
     free = shutil.disk_usage(where).free
     if size > free * 0.9:
         raise Failed(f"it takes {size >> 20} MB, and the disk has {free >> 20} MB left: nothing was restored")

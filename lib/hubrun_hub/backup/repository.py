@@ -181,9 +181,8 @@ class Repository:
             found = [each for each in every if each.id.startswith(which)]
         if not found:
             days = sorted({each.day for each in every if not each.empty})
-            raise Failed(
-                f"there is no backup {which} of {self.settings.site}; there are those of {', '.join(days) or 'no day'}"
-            )
+            there = f"those of {', '.join(days)}" if days else "none yet: systemctl start hubrun-backup makes one"
+            raise Failed(f"there is no backup {which} of {self.settings.site}; there are {there}")
         return found[-1]
 
     def nodes(self, snapshot: str, path: str) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from hubrun_hub import student_volume
 from hubrun_hub.backup import databases, state, tree
 from hubrun_hub.backup.repository import FOLDER, Repository, Snapshot
 from hubrun_hub.config_parts import OURS
+from hubrun_hub.docker_command import docker
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes import btrfs, folders, serve
 from hubrun_hub.homes.places import Homes, is_subvolume, limit_bytes
@@ -84,9 +85,9 @@ def restore(repository: Repository, snapshot: Snapshot) -> list[str]:
 def _write(repository: Repository, snapshot: Snapshot) -> list[str]:
     # The proxy as well: it must begin with the token that comes back, whoever starts it.
     _systemctl("disable", "--now", _HUB, _PROXY)
-    running = tree.docker("ps", "-q", "--filter", "name=^jupyter-").split()
+    running = docker("ps", "-q", "--filter", "name=^jupyter-").split()
     if running:
-        tree.docker("stop", *running)
+        docker("stop", *running)
     names = {each["name"] for each in repository.nodes(snapshot.id, "/homes") if each["path"] != "/homes"}
     with _homes(sorted(student_volume.user_of(f"{student_volume.PREFIX}{name}") for name in names)):
         for each in (*tree.SERVER, tree.COURSES):
@@ -116,7 +117,7 @@ def _homes(users: list[str]) -> Iterator[None]:
     """
     if not folders.on_a_disk():
         for user in users:
-            tree.docker("volume", "create", student_volume.volume(user))
+            docker("volume", "create", student_volume.volume(user))
         yield
         return
     homes, there = Homes(), folders.folders()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-import subprocess
 from pathlib import Path
+from typing import Any
 
 from hubrun_hub import student_volume, test_student
 from hubrun_hub.backup.repository import Settings
@@ -22,14 +22,6 @@ _ROOT = Path("/run/hubrun-backup")
 _DETACH = 2
 _RDONLY, _NOSUID, _NODEV, _REMOUNT, _NOSYMFOLLOW, _BIND, _REC, _PRIVATE = 1, 2, 4, 32, 256, 4096, 1 << 14, 1 << 18
 _NEWNS = 0x20000
-
-
-def docker(*arguments: str) -> str:
-    """What docker prints. Raises Failed."""
-    done = subprocess.run(["docker", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Failed(f"docker {arguments[0]}: {done.stderr.strip()[-300:]}")
-    return done.stdout
 
 
 def homes() -> dict[str, Path]:
@@ -83,10 +75,8 @@ def put_together(sources: dict[str, Path], writable: bool = False, root: Path = 
 
 def take_apart(root: Path = _ROOT) -> None:
     """Let go of what the tree shows, where there is one. Nobody may be in it any more."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if os.path.ismount(root) and libc.umount2(os.fsencode(root), _DETACH):
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error), str(root))
+    if os.path.ismount(root):
+        _at(root, "umount2", os.fsencode(root), _DETACH)
 
 
 def _prove(top: Path, count: int) -> None:
@@ -98,7 +88,11 @@ def _prove(top: Path, count: int) -> None:
 
 
 def _mount(source: bytes | None, place: Path, kind: bytes | None, flags: int, data: bytes | None) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(source, os.fsencode(place), kind, ctypes.c_ulong(flags), data):
+    _at(place, "mount", source, os.fsencode(place), kind, ctypes.c_ulong(flags), data)
+
+
+def _at(place: Path, call: str, *words: Any) -> None:
+    """Make a system call about `place`. Raises OSError."""
+    if getattr(ctypes.CDLL(None, use_errno=True), call)(*words):
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error), str(place))

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from hubrun_hub.docker_command import docker
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes import btrfs, serve
 from hubrun_hub.homes.places import HomeError, Homes, is_subvolume, limit_bytes
@@ -109,7 +110,7 @@ def join(places: Places, one: str, into: str) -> None:
     for book in books:
         as_owner(book, _forget_copy)
     if _volume_of(one):
-        _docker("volume", "rm", volume(one))
+        docker("volume", "rm", volume(one))
     if is_subvolume(_HOMES.moving(one)):
         serve.remove(_HOMES, one)
     names = places.people.with_name(FULL_NAMES)
@@ -125,26 +126,19 @@ def _folder(one: str) -> str:
     return f"from-{one}"
 
 
-def _docker(*args: str) -> str:
-    done = subprocess.run(["docker", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
-        raise Failed(f"docker {' '.join(args[:2])}: {done.stderr.strip()[-300:]}")
-    return done.stdout
-
-
 def _has_disk(user: str) -> bool:
     """Whether the user's files are on the disk of homes (hubrun_hub/homes)."""
     return is_subvolume(_HOMES.person(user))
 
 
 def _volume_of(user: str) -> bool:
-    return bool(shutil.which("docker")) and volume(user) in _docker("volume", "ls", "-q").split()
+    return bool(shutil.which("docker")) and volume(user) in docker("volume", "ls", "-q").split()
 
 
 def _data(user: str) -> Path:
     if _has_disk(user):
         return _HOMES.person(user)
-    return Path(_docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume(user)).strip())
+    return Path(docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume(user)).strip())
 
 
 def _files(user: str) -> Path | None:
@@ -160,11 +154,11 @@ def stop_servers(users: list[str]) -> None:
     """Stop the servers of these users, and remove their containers. Raises Failed where something else uses their files."""
     for user in users if shutil.which("docker") else ():
         # By their volume: the names of containers say nothing. What else uses it is not a server, and not ours to stop.
-        named = _docker("ps", "-a", "--format", "{{.Names}}", "--filter", f"volume={volume(user)}").split()
+        named = docker("ps", "-a", "--format", "{{.Names}}", "--filter", f"volume={volume(user)}").split()
         servers = [each for each in named if each.startswith("jupyter-")]
         if servers:
-            _docker("stop", *servers)
-            _docker("rm", "-f", *servers)
+            docker("stop", *servers)
+            docker("rm", "-f", *servers)
         if others := set(named) - set(servers):
             raise Failed(f"the volume of {user} is used by {', '.join(sorted(others))}")
 
@@ -177,7 +171,7 @@ def _join_volumes(one: str, into: str, undo: list[Callable[[], object]]) -> None
         _copy_home(data, one, into, undo)
         return
     if not _volume_of(into):
-        _docker("volume", "create", volume(into))
+        docker("volume", "create", volume(into))
     home = os.open(_data(into), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         # Whatever a student may have put there, this fails then, but for an empty folder (rename(2)).

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hubrun_hub import student_volume
-from hubrun_hub.backup import tree
+from hubrun_hub.docker_command import docker
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes.move import OLD
 from hubrun_hub.homes.places import Homes
@@ -79,18 +79,18 @@ def _there(found: Iterable[Part]) -> list[Part]:
 def running(users: Iterable[str]) -> list[str]:
     """The containers of these users, by Docker's ids."""
     words = ("ps", "-q", "--filter", "label=hubrun.student", "--format", '{{.ID}} {{.Label "hubrun.student"}}')
-    pairs = (line.split(" ", 1) for line in tree.docker(*words).splitlines())
+    pairs = (line.split(" ", 1) for line in docker(*words).splitlines())
     return [container for container, user in pairs if user in set(users)]
 
 
 def volumes(users: Iterable[str]) -> list[Volume]:
     """The volumes of these users, those of before the disk of homes too."""
-    there = set(tree.docker("volume", "ls", "-q").split())
+    there = set(docker("volume", "ls", "-q").split())
     escaped = [student_volume.escaped(user) for user in users]
     names = [name for each in escaped for name in (student_volume.PREFIX + each, OLD + each) if name in there]
     if not names:
         return []
-    said = tree.docker("volume", "inspect", "--format", "{{.Name}} {{len .Options}} {{.Mountpoint}}", *names)
+    said = docker("volume", "inspect", "--format", "{{.Name}} {{len .Options}} {{.Mountpoint}}", *names)
     found = (line.split(" ", 2) for line in said.splitlines())
     return [Volume(name, options == "0", Path(data)) for name, options, data in found]
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from hubrun_hub import student_volume
-from hubrun_hub.backup import state, tree
+from hubrun_hub.backup import state
+from hubrun_hub.docker_command import docker
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes import btrfs
 from hubrun_hub.homes.places import Homes, is_subvolume
@@ -83,8 +84,8 @@ def throw_away(folder: Path, top: Path) -> None:
 
 def empty_trash(top: Path | None) -> None:
     """Remove what was put away. Raises Failed, HomeError."""
-    if TRASH_VOLUME in tree.docker("volume", "ls", "-q").split():
-        tree.docker("volume", "rm", TRASH_VOLUME)
+    if TRASH_VOLUME in docker("volume", "ls", "-q").split():
+        docker("volume", "rm", TRASH_VOLUME)
     homes = Homes()
     if (homes.root / "moving").is_dir():
         thrown = list((homes.root / "moving").glob(".*"))
@@ -104,12 +105,12 @@ def empty_trash(top: Path | None) -> None:
 def _put_homes_away(users: Iterable[str]) -> None:
     for volume in volumes(users):
         if volume.plain and volume.data.exists():
-            tree.docker("volume", "create", TRASH_VOLUME)
-            trash = Path(tree.docker("volume", "inspect", "--format", "{{.Mountpoint}}", TRASH_VOLUME).strip())
+            docker("volume", "create", TRASH_VOLUME)
+            trash = Path(docker("volume", "inspect", "--format", "{{.Mountpoint}}", TRASH_VOLUME).strip())
             volume.data.rename(trash / uuid.uuid4().hex)
         if volume.plain and not volume.data.exists():
             volume.data.mkdir()  # as Docker finds it missing otherwise
-        tree.docker("volume", "rm", volume.name)
+        docker("volume", "rm", volume.name)
     homes = Homes()
     if not (homes.root / "people").is_dir():
         return
@@ -223,15 +224,15 @@ def overwrite_names(users: Iterable[str], tries: int = 40) -> None:
                 remembered.unlink()
     pattern = rf"(jupyterhub-(user|old)-|JUPYTERHUB_USER=|/user/)({'|'.join(map(re.escape, names))})(?![a-z0-9-])"
     named = re.compile(pattern.encode())
-    listed = Path(tree.docker("info", "--format", "{{.DockerRootDir}}").strip(), "volumes", "metadata.db")
-    image = tree.docker("image", "ls", "-q", "--filter", "label=hubrun.context").split()[:1]
-    tree.docker("volume", "rm", "-f", "hubrun-overwrite")  # of a run that was killed
+    listed = Path(docker("info", "--format", "{{.DockerRootDir}}").strip(), "volumes", "metadata.db")
+    image = docker("image", "ls", "-q", "--filter", "label=hubrun.context").split()[:1]
+    docker("volume", "rm", "-f", "hubrun-overwrite")  # of a run that was killed
     for _ in range(tries if names else 0):
         if listed.exists() and named.search(listed.read_bytes()):
-            tree.docker("volume", "create", "hubrun-overwrite")
-            tree.docker("volume", "rm", "hubrun-overwrite")
+            docker("volume", "create", "hubrun-overwrite")
+            docker("volume", "rm", "hubrun-overwrite")
         elif image and _CONTAINERS.exists() and named.search(_CONTAINERS.read_bytes()):
-            tree.docker("run", "--rm", "--network=none", "--entrypoint=true", *image)
+            docker("run", "--rm", "--network=none", "--entrypoint=true", *image)
         else:
             return
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from hubrun_hub import student_volume
 from hubrun_hub.backup import tree
 from hubrun_hub.courses.mounts import is_name
+from hubrun_hub.docker_command import docker
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes.move import OLD
 from hubrun_hub.homes.places import Homes
@@ -72,7 +73,7 @@ def _known(places: Places) -> tuple[dict[str, set[str]], list[dict[str, Any]]]:
 
 def _with_files(places: Places) -> Iterable[str]:
     """Users who have files, whether or not the hub knows them (any more)."""
-    volumes = tree.docker("volume", "ls", "-q").split()
+    volumes = docker("volume", "ls", "-q").split()
     names = [each.replace(OLD, student_volume.PREFIX, 1) if each.startswith(OLD) else each for each in volumes]
     homes = Homes()
     names += [student_volume.PREFIX + name for name in homes.names()] if (homes.root / "people").is_dir() else []

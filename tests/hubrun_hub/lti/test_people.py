@@ -162,6 +162,7 @@ def test_a_site_of_the_version_before_goes_on_with_everybody_in_their_home(tmp_p
         assert "Traceback" not in hub.log
 
 
+@pytest.mark.only_long
 def test_200_people_of_the_version_before_land_in_their_homes_by_1_1_and_by_1_3(tmp_path: Path) -> None:
     """Half have digests in their names; of a quarter the old file knows nothing, of half one version alone."""
     everybody = [f"s{number}" if number % 2 else f"Person {number}@example.edu" for number in range(200)]

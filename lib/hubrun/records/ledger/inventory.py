@@ -43,7 +43,8 @@ def packages_again(server: Server, site: Site) -> dict[str, str] | None:
         return packages(server)
     except HubrunError:
         try:
-            with Server.connect(site) as fresh:
+            # It only looks: what the run had begun there may go on, and is the next one's to wait for.
+            with Server.connect(site, check_mode=True) as fresh:
                 return packages(fresh)
         except HubrunError:
             return None
