@@ -61,6 +61,7 @@ class ServicesLms(Platform):
     `tool_keys` are the public keys that it knows of the tool; `students` its people: id → (name, roles, status).
     `columns` and `scores` are its gradebook, by the last part of a column's address and the person's id. `page` is how
     many entries a page has. `asked` are method and path of each request that came.
+    `due` is when the link's work is due, of a person, and with "" of all; `variables` are those that it knows.
     """
 
     def __init__(self, key: str = "the-key", secret: str = "the-secret") -> None:
@@ -77,6 +78,8 @@ class ServicesLms(Platform):
         self.outcomes: dict[str, str] = {}
         self.page, self.expires_in = 2, 3600
         self.scopes = {LINEITEM, RESULT_READ, SCORE, MEMBERS}
+        self.due: dict[str, str] = {}
+        self.variables = {"ResourceLink.submission.endDateTime"}
         self.filters = True
         self._tokens: dict[str, tuple[float, set[str]]] = {}
         self._used: set[str] = set()
@@ -227,6 +230,22 @@ class ServicesLms(Platform):
         except (ValueError, KeyError, StopIteration, InvalidSignature, AssertionError):
             return None
         return found
+
+    def custom(self, link: dict[str, str], user: str, staff: bool = False) -> dict[str, str]:
+        """The custom claim of a launch of a link: LTI 1.3, 6.1 and B.4. A variable that it does not know stays as it is.
+
+        One that knows no date for a person of their own says what counts for them as that of the link, and to staff the
+        latest of all; where there is none, the variable stays (Canvas, doc/api/tools_variable_substitutions.md).
+        """
+        of_all, own = self.due.get("", ""), self.due.get(user, "")
+        known = {"ResourceLink.submission.endDateTime": of_all, "ResourceLink.submission.user.endDateTime": own}
+        if "ResourceLink.submission.user.endDateTime" not in self.variables:
+            effective = max(self.due.values(), default="") if staff else own or of_all
+            known = {"ResourceLink.submission.endDateTime": effective or "$ResourceLink.submission.endDateTime"}
+        return {
+            name: known[value[1:]] if value[:1] == "$" and value[1:] in self.variables else value
+            for name, value in link.items()
+        }
 
     def revoke(self) -> None:
         """All tokens end."""

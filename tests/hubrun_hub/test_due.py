@@ -47,7 +47,7 @@ PEOPLE = {
 
 
 def test_each_student_has_their_own_date_and_staff_have_none() -> None:
-    found = all_due(site_of(COURSE), PEOPLE)
+    found = all_due(site_of(COURSE), PEOPLE, {})
     assert [(each.user, each.assignment, each.at.isoformat(), each.folder) for each in found] == [
         ("ada", "ps1", "2026-12-01T23:59:00+01:00", "BIO 101"),
         ("ben", "ps1", "2026-12-03T23:59:00+01:00", "BIO 101"),
@@ -57,18 +57,61 @@ def test_each_student_has_their_own_date_and_staff_have_none() -> None:
 def test_an_exams_assignment_is_due_when_it_ends_also_where_staff_moved_that() -> None:
     exam = {"from": "2026-12-01 09:00 UTC", "until": "2026-12-01 11:00 UTC", "assignment": "midterm"}
     site = site_of({"course": "BIO", "exam": exam})
-    found = [(each.user, each.assignment, each.at.isoformat()) for each in all_due(site, PEOPLE)]
+    found = [(each.user, each.assignment, each.at.isoformat()) for each in all_due(site, PEOPLE, {})]
     assert found == [(user, "midterm", "2026-12-01T11:00:00+00:00") for user in ("ada", "ben")]
     (key,) = (each.key for each in schedule.exams(site))
     moved = schedule.with_changes(site, {key: {"until": "2026-12-01T11:10:00+00:00"}})
-    assert {each.at.isoformat() for each in all_due(moved, PEOPLE)} == {"2026-12-01T11:10:00+00:00"}
-    assert all_due(site_of({"course": "BIO", "exam": exam | {"assignment": ""}}), PEOPLE) == []
+    assert {each.at.isoformat() for each in all_due(moved, PEOPLE, {})} == {"2026-12-01T11:10:00+00:00"}
+    assert all_due(site_of({"course": "BIO", "exam": exam | {"assignment": ""}}), PEOPLE, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "lms", "at"),
+    [
+        # What the file says of a person, what the LMS says of them, what the file says of all, what the LMS does.
+        ({"due": "F", "people": {"ada": "f"}}, {"ada": "l", "": "L"}, "f"),
+        ({"people": {"ada": "f"}}, {"ada": "l"}, "f"),
+        ({"due": "F"}, {"ada": "l", "": "L"}, "l"),
+        ({"due": "F", "people": {"ben": "f"}}, {"ben": "l", "": "L"}, "F"),
+        ({"due": "F"}, {"ada": "", "": "L"}, "F"),
+        ({"due": "F"}, {}, "F"),
+        ({}, {"ben": "l", "": "L"}, "L"),
+        ({}, {"ada": "", "": "L"}, "L"),
+        ({}, {"ben": "l"}, None),
+        ({"people": {"ben": "f"}}, {"ada": "", "": ""}, None),
+    ],
+)
+def test_whose_word_counts(file: dict[str, Any], lms: dict[str, str], at: str | None) -> None:
+    moments = {letter: f"2026-12-0{day}T12:00:00+00:00" for day, letter in enumerate("fFlL", 1)}
+    people = {user: moments[each] for user, each in file.get("people", {}).items()}
+    entry = {**({"due": moments[file["due"]]} if "due" in file else {}), "people": people}
+    site = {"course_settings": [{"course": "BIO", **({"due": {"ps1": entry}} if file else {})}]}
+    said = {
+        "bio": {"ps1": {user: moments.get(each, "") for user, each in lms.items()}},
+        "chem": {"ps1": {"ada": moments["f"]}},
+    }
+    found = {each.user: each.at.isoformat() for each in all_due(site, PEOPLE, said)}
+    assert found.get("ada") == (moments[at] if at else None)
+    assert "tea" not in found and "kim" not in found
+
+
+def test_the_lms_moves_no_exam_and_needs_no_word_of_the_file() -> None:
+    exam = {"from": "2026-12-01 09:00 UTC", "until": "2026-12-01 11:00 UTC", "assignment": "midterm"}
+    said = {
+        "bio": {"midterm": {"ada": "2026-12-05T00:00:00+00:00"}},
+        "chem": {"lab": {"kim": "2026-12-06T00:00:00+00:00"}},
+    }
+    found = all_due(site_of({"course": "BIO", "exam": exam}), PEOPLE, said)
+    assert [(each.user, each.assignment, each.at.day) for each in found] == [
+        ("ada", "midterm", 1), ("ben", "midterm", 1), ("kim", "lab", 6),
+    ]  # fmt: skip
+    assert all_due({}, {"kim": PEOPLE["kim"]}, said) == found[2:]
 
 
 def test_a_moment_without_an_offset_is_none() -> None:
     site = {"course_settings": [{"course": "BIO", "due": {"ps1": {"due": "2026-12-02T00:00:00"}}}]}
     with pytest.raises(ValueError, match="no offset"):
-        all_due(site, PEOPLE)
+        all_due(site, PEOPLE, {})
 
 
 @pytest.mark.parametrize(
@@ -79,6 +122,17 @@ def test_a_moment_without_an_offset_is_none() -> None:
 def test_dates_that_are_none_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match=r"courses\[0\]"):
         site_of(COURSE | changes)
+
+
+def test_an_extension_of_what_the_lms_says_needs_no_date_here() -> None:
+    own = {"course": "BIO", "extensions": {"ps2": {"ada": "2026-12-03 23:59 UTC"}}}
+    services = {"site": "x", "domain": "hub.example.edu", "lti_services": True}
+    found = json.loads(config.filter_settings(build({**services, "courses": [own]}, "here")))
+    assert found["lms_dates"] and found["course_settings"] == [
+        {"course": "BIO", "due": {"ps2": {"people": {"ada": "2026-12-03T23:59:00+00:00"}}}}
+    ]
+    assert build(services, "here").due_dates and not build({**services, "nbgrader": False}, "here").due_dates
+    assert "lms_dates" not in site_of(COURSE)
 
 
 def test_without_nbgrader_nothing_is_due() -> None:
@@ -174,6 +228,30 @@ def test_what_is_taken_is_what_stood_there_when_it_was_due(tmp_path: Path, monke
     ]
     folders.remove(tmp_path / "courses", "s01")
     assert not (tmp_path / "courses/bio/due/s01").exists() and (tmp_path / "courses/bio/due/s02").exists()
+
+
+def test_what_was_taken_is_taken_again_for_a_later_moment_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(tmp_path, monkeypatch)
+    now = datetime.now(UTC)
+    book = server.person("ada", now - timedelta(hours=2), "in time")
+    said: dict[str, dict[str, dict[str, str]]] = {"bio": {"ps1": {}}}
+    file = tmp_path / "lti_services.sqlite"
+    monkeypatch.setattr(due.lms_dates, "FILE", file)
+    monkeypatch.setattr(due.lms_dates, "read", lambda path: said if path == file else {})
+    del server.site["course_settings"][0]["due"]["ps1"]["people"]["ada"]
+    # hours before now, and what is there then; what the LMS says counts where the site has it say something.
+    for hours, switched_on, expected in (
+        (1, False, ["in time"]), (1, True, ["in time", "1"]), (2, True, ["in time", "1"]), (1, True, ["in time", "1"]),
+        (0.5, True, ["in time", "1", "0.5"]), (3, True, ["in time", "1", "0.5"]), (-3, True, ["in time", "1", "0.5"]),
+    ):  # fmt: skip
+        server.site["lms_dates"] = switched_on
+        said["bio"]["ps1"]["ada"] = (now - timedelta(hours=hours)).isoformat()
+        if server.digests()["ada"]:
+            book.write_text(str(hours))
+        assert due.main() == 0
+        assert sorted(server.digests()["ada"]) == sorted(map(digest, expected)), hours
 
 
 def test_one_whose_work_cannot_be_taken_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

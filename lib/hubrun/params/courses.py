@@ -86,12 +86,6 @@ class CourseParams(BaseModel):
     due: dict[kinds.Assignment, kinds.Moment] = {}
     extensions: dict[kinds.Assignment, dict[Annotated[kinds.HubName, Field(min_length=1)], kinds.Moment]] = {}
 
-    @model_validator(mode="after")
-    def _of_what_is_due(self) -> CourseParams:
-        if more := sorted(self.extensions.keys() - self.due.keys()):
-            raise ValueError(f"extensions of assignments that have a due date: {more[0]} has none")
-        return self
-
     @property
     def image_suffix(self) -> str:
         """What stands behind the name of the site's image for one of its own; "" where it says nothing of an image."""
@@ -108,18 +102,21 @@ class CourseParams(BaseModel):
         given = self.model_dump(exclude_unset=True, exclude_none=True, exclude={*IMAGE, "exam", "due", "extensions"})
         due = {
             assignment: {
-                "due": moment(at).isoformat(),
+                **({"due": moment(self.due[assignment]).isoformat()} if assignment in self.due else {}),
                 "people": {user: moment(own).isoformat() for user, own in self.extensions.get(assignment, {}).items()},
             }
-            for assignment, at in self.due.items()
+            for assignment in [*self.due, *sorted(self.extensions.keys() - self.due.keys())]
         }
         return given | ({"exam": self.exam.on_server()} if self.exam else {}) | ({"due": due} if due else {})
 
 
-def check_courses(courses: list[CourseParams]) -> None:
-    """Raise ValueError where a course is there twice: of two entries none could be said to count."""
+def check_courses(courses: list[CourseParams], lms_dates: bool) -> None:
+    """Raise ValueError where a course is there twice, as of two entries none could be said to count; or for an extension of
+    what is due at no time. lms_dates: whether the LMS may say one."""
     seen: set[tuple[str, str]] = set()
-    for each in courses:
+    for number, each in enumerate(courses):
+        if not lms_dates and (more := sorted(each.extensions.keys() - each.due.keys())):
+            raise ValueError(f"courses[{number}]: extensions of assignments that have a due date: {more[0]} has none")
         if (each.course, each.consumer) in seen:
             raise ValueError(f"courses: {each.course} is there twice")
         seen.add((each.course, each.consumer))

@@ -556,7 +556,7 @@ class Site(AsYamlReads):
         if self.git_links and not self.nbgitpuller:
             raise ValueError("git_links need nbgitpuller: true")
         check_git_links(self.git_links)
-        check_courses(self.courses)
+        check_courses(self.courses, self.lms_dates)
         if self.due_dates and not self.nbgrader:
             raise ValueError("courses: due, and an exam's assignment, need nbgrader: true")
         if self.looks and not self.subdomains:
@@ -687,9 +687,14 @@ class Site(AsYamlReads):
         return any(each.staff_may_look for each in self.courses)
 
     @property
+    def lms_dates(self) -> bool:
+        """Whether the LMS may say when work is due."""
+        return self.lti_services and self.nbgrader
+
+    @property
     def due_dates(self) -> bool:
-        """Whether some course has assignments whose work is taken when they are due, or at the end of an exam."""
-        return any(each.due or (each.exam and each.exam.assignment) for each in self.courses)
+        """Whether some course may have assignments whose work is taken when they are due, or at the end of an exam."""
+        return self.lms_dates or any(each.due or (each.exam and each.exam.assignment) for each in self.courses)
 
     @property
     def exam_part(self) -> str:

@@ -19,6 +19,7 @@ from pydantic import AfterValidator
 
 from hubrun.control_characters import CONTROL
 from hubrun_hub.backup.target import parse
+from hubrun_hub.courses.due_dates import is_assignment
 from hubrun_hub.courses.mounts import is_name
 
 # A host name: RFC 1123 section 2.1, at least two labels, since no CA certifies a single one.
@@ -303,14 +304,7 @@ def _moment(value: str) -> bool:
 Moment = Annotated[
     str, _kind(_moment, "a moment with its time zone, such as 2026-12-01 09:00 Europe/Zurich", empty=False)
 ]
-# nbgrader/apps/nbgraderapp.py and its formgrader take no + in it, and folders no / and no leading dot.
-Assignment = Annotated[
-    str,
-    _kind(
-        lambda value: len(value) <= 100 and re.fullmatch(r"[\w-][\w .-]*(?<! )", value),
-        "the name of an assignment: letters, digits, blanks, . _ and -",
-    ),
-]
+Assignment = Annotated[str, _kind(is_assignment, "the name of an assignment: letters, digits, blanks, . _ and -")]
 RestoreSite = Annotated[
     str, _kind(lambda value: value == "latest" or _DAY.fullmatch(value), "latest, or a day such as 2026-11-20")
 ]

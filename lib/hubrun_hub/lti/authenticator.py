@@ -308,10 +308,12 @@ class LaunchAuthenticator(Authenticator):
         if not self.services or launch.course is None or launch.test_student:
             return
         course = groups.course_name(launch.course.id, launch.consumer.prefix)
-        student = groups.part_in(launch) is Part.STUDENT
+        part = groups.part_in(launch)
         try:
-            lti_user = launch.ids[0][1]
+            lti_user, student = launch.ids[0][1], part is Part.STUDENT
             self.service_file.note(course, launch.consumer.name, launch.user, lti_user, student, launch.services)
+            if launch.date:
+                self.service_file.note_date(course, launch.user, part, launch.date)
         except (sqlite3.Error, OSError, UnicodeError) as error:
             self.log.error("%s cannot be written (%s)", self.services_file, error)
 

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from .launch import CLAIM, DEEP_LINKING, Launch
 from .refusals import Reason, Refusal
+from .services import lms_dates
 from .services.course_grades import resource_of
 
 DL = "https://purl.imsglobal.org/spec/lti-dl/claim/"
@@ -112,6 +113,11 @@ def with_column(item: Mapping[str, Any], assignment: str, maximum: float) -> dic
     """The item with a column of the gradebook for an assignment (4.2.1, lineItem). maximum: points."""
     column = {"label": assignment, "scoreMaximum": maximum, "resourceId": resource_of(assignment), "tag": "hubrun"}
     return {**item, "lineItem": column}
+
+
+def with_date(item: Mapping[str, Any], assignment: str) -> dict[str, Any]:
+    """The item, whose launches say when the assignment is due."""
+    return {**item, "custom": {**item.get("custom", {}), **lms_dates.asked(assignment)}}
 
 
 def response(launch: Launch, item: Mapping[str, Any], now: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from .consumers import Consumer
 from .people import KEYS, can_be_kept
 from .refusals import Reason, Refusal
 from .services.claims import Services
+from .services.lms_dates import LmsDate
 
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
 # LTI 1.3, 5.3.1; Deep Linking 2.0, 3.4; LTI Submission Review 1.0.
@@ -50,7 +51,8 @@ class Launch:
     that it shows the page: window, frame or iframe (see `framed`). `test_student` says that nobody is behind it but a
     teacher who looks at the course as a student; `full_name` is what the LMS calls the person, "" where it does not say
     so. `used` is the digest by which `nonces` knows this launch, `course_url` the page of the LMS to which people go back,
-    "" where it names none. `services` are those that the LMS offers for it. `message` is what the LMS asks for, in LTI's own
+    "" where it names none. `services` are those that the LMS offers for it, `date` is when it says that the link's work is
+    due, None for a link of no assignment. `message` is what the LMS asks for, in LTI's own
     words, `asks` the claims that go with another message than a link's.
     """
 
@@ -71,6 +73,7 @@ class Launch:
     course_url: str = ""
     document_target: str = ""
     services: Services = field(default=Services(), repr=False)
+    date: LmsDate | None = None
     message: str = RESOURCE_LINK
     asks: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 

@@ -44,6 +44,7 @@ from .refusals import Reason, Refusal
 from .return_url import page_of
 from .roles import is_test_user
 from .services import claims as service_claims
+from .services import lms_dates
 
 # The security framework (5.1.1) calls for RS256; a list of our own, never what the token's header asks for.
 _ALGORITHMS = ["RS256"]
@@ -174,6 +175,7 @@ async def verify(
         course_url=page_of(presentation.get("return_url")),
         document_target=text_of(presentation.get("document_target")),
         services=service_claims.of_13(claims, claims.get(f"{CLAIM}resource_link"), client_id),
+        date=lms_dates.said(custom, claims["iat"]),
         message=claims[f"{CLAIM}message_type"],
         asks={name: claims.get(claim) for name, claim in _ASKS.items()},
     )

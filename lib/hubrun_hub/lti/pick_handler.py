@@ -73,7 +73,7 @@ class Pick(PickPage):
         launch = door.choices.of(ticket, time.monotonic())
         if launch.consumer not in door.read_consumers():
             raise Refusal(Reason.UNTRUSTED, "it was revoked or changed before the choice", launch.consumer.name)
-        names = ("kind", "title", "repo", "branch", "path", "assignment", "points")
+        names = ("kind", "title", "repo", "branch", "path", "assignment", "points", "due")
         entered = {name: self.get_body_argument(name, "") for name in names}
         try:
             item = await self._item(launch, entered)
@@ -104,6 +104,8 @@ class Pick(PickPage):
             if assignment is None:
                 raise NotChosen("Choose one of the assignments")
             item = deep_linking.link(launch_url, title or assignment.name)
+            if entered["due"]:
+                item = deep_linking.with_date(item, assignment.name)
             return deep_linking.with_column(item, assignment.name, _points(entered["points"], assignment.maximum))
         raise NotChosen("Choose what the link opens")
 

@@ -29,6 +29,7 @@ from hubrun_hub.docker_filter import settings
 from hubrun_hub.exams import collect, servers
 from hubrun_hub.homes import btrfs
 from hubrun_hub.homes.places import HomeError
+from hubrun_hub.lti.services import lms_dates
 
 _SNAPSHOT = ".due-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -39,7 +40,8 @@ def main() -> int:
     """Do it; the exit code."""
     site, now, well = with_changes(settings.read(settings.SITE), read_changes()), _now(), True
     try:
-        found = all_due(site, servers.people())
+        said = lms_dates.read(lms_dates.FILE) if site.get("lms_dates") else {}
+        found = all_due(site, servers.people(), said)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, sqlite3.Error) as error:
         print(f"<3>{error!r}: it is tried again", file=sys.stderr)
         return 1
@@ -60,9 +62,15 @@ def _now() -> datetime:
 
 
 def _left(found: Iterable[Due], now: datetime) -> list[Due]:
-    """Those whose moment has come or comes before the next start of this program, and that were not taken for it."""
+    """Those whose moment has come or comes before the next start of this program, and that were not taken for it, or later."""
     near = [due for due in found if now - _LATE < due.at <= now + _AHEAD]
-    return [due for due in near if _key(due) not in _read(_record(due))]
+    return [due for due in near if not _was_taken(due)]
+
+
+def _was_taken(due: Due) -> bool:
+    """Whether it was taken at its moment, or a later one. Of what was due before that, something else stands there now."""
+    taken = [key.split("/") for key in _read(_record(due))]
+    return any(name == due.assignment and datetime.fromisoformat(at) >= due.at for name, at in taken)
 
 
 def _key(due: Due) -> str:

@@ -49,6 +49,7 @@ _OF_USERS = {
     "person": "DELETE FROM person WHERE user = ?",
     "outcome": "DELETE FROM outcome WHERE user = ?",
     "sent": "DELETE FROM sent WHERE ?1 IN (user, sender)",
+    "due": "DELETE FROM due WHERE user = ?",
     "unclaimed": "DELETE FROM unclaimed WHERE user = ?",
     "full_name": "DELETE FROM full_name WHERE user = ?",
     "entered": "DELETE FROM entered WHERE user = ?",
@@ -159,7 +160,7 @@ def _forget(path: Path, users: list[str], consumer: str, marks: list[str], group
                 db.executemany("DELETE FROM groups WHERE name = ?", [(group,) for group in groups])
             if "chosen" in tables:
                 courses = [(group.removeprefix("course-"),) for group in groups]
-                for table in ("course", "link", "person", "outcome", "chosen", "roster", "sent"):
+                for table in ("course", "link", "person", "outcome", "chosen", "roster", "sent", "due"):
                     db.executemany(f"DELETE FROM {table} WHERE course = ?", courses)  # nosec B608
         _clean(db)
 

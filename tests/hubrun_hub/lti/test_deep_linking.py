@@ -48,6 +48,14 @@ def test_the_answer_is_what_the_specification_asks_for() -> None:
     assert f"{dl}data" not in deep_linking.response(request(data=None), item, 0), "what was not sent does not go back"
 
 
+def test_a_link_asks_for_its_dates_beside_what_else_it_asks_for() -> None:
+    item = deep_linking.with_date(deep_linking.link("https://hub/hub/lti/launch", "Lab 1", "/hub/x"), "ps1")
+    assert item["custom"] == {
+        "next": "/hub/x", "assignment": "ps1", "due": "$ResourceLink.submission.endDateTime",
+        "due_own": "$ResourceLink.submission.user.endDateTime",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -336,6 +336,8 @@ def filter_settings(site: Site) -> str:
         allowed["homes"] = HOMES
     if site.gpus:
         allowed["gpus"] = site.gpus
+    if site.lms_dates:
+        allowed["lms_dates"] = True
     if site.courses:
         allowed["idle_minutes"] = site.idle_minutes
         allowed["images"] += [site.image_repository + each.image_suffix for each in site.courses if each.image_suffix]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..roles import Part
+from . import lms_dates
 from .claims import Services
 from .roster import Member
 
@@ -45,7 +46,7 @@ CREATE TABLE IF NOT EXISTS sent (
 );
 CREATE INDEX IF NOT EXISTS sent_of ON sent (course, assignment, user, number);
 """
-_OF_A_PERSON = ("person", "outcome", "sent")
+_OF_A_PERSON = ("person", "outcome", "sent", "due")
 
 
 class CourseServices(NamedTuple):
@@ -113,6 +114,11 @@ class ServiceFile:
             if student and said.sourcedid:
                 row = (course, said.link, user, consumer, said.outcome_url, said.sourcedid)
                 db.execute("INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def note_date(self, course: str, user: str, part: Part, date: lms_dates.LmsDate) -> None:
+        """Keep when a launch says that an assignment is due."""
+        with self._open() as db:
+            lms_dates.note(db, course, user, part, date)
 
     def course(self, course: str) -> CourseServices | None:
         """Where the services of a course are; None where no launch of LTI 1.3 said so."""
@@ -206,5 +212,5 @@ class ServiceFile:
             if version not in (0, VERSION):
                 raise sqlite3.DatabaseError(f"{self.path} is of version {version}, and this hub knows {VERSION}")
             if version == 0:
-                db.executescript(f"{_SCHEMA}; PRAGMA user_version = {VERSION}")
+                db.executescript(f"{_SCHEMA};{lms_dates.TABLE}; PRAGMA user_version = {VERSION}")
             yield db
