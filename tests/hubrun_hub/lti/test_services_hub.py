@@ -9,12 +9,16 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hubrun_hub.exams import collect, servers
 from hubrun_hub.gradebooks.serve import serve
+from hubrun_hub.lti.services import lms_dates
+from hubrun_hub.programs import due
 from lti_hub import PUBLIC_URL, Browser, Hub, form, running_hub
 from lti_platform import MEMBERSHIP, Answer
 from lti_services import Order, ServicesLms
@@ -399,3 +403,134 @@ def test_only_staff_chooses(school: School) -> None:
     assert choose(school, deep_link_return_url="http://evil.example/").reason == "no-launch"
     gone = Browser(school.hub).post("/hub/lti/pick", {"ticket": "x"}, headers=SAME_SITE)
     assert gone.reason == "late-click"
+
+
+# -- due dates -------------------------------------------------------------------------------------------------------
+
+
+class DueLink:
+    """A link to ps1 that a teacher chose with due dates, and what the hub has heard of its dates."""
+
+    def __init__(self, school: School, **entered: str) -> None:
+        self.school = school
+        said, _ = picked(school, choose(school).response.text, kind="assignment", assignment="ps1", **entered)
+        assert said is not None
+        [item] = said[f"{DL}content_items"]
+        self.custom: dict[str, str] = item.get("custom", {})
+
+    def claims(self, name: str, staff: bool = False, **more: Any) -> dict[str, Any]:
+        custom = self.school.lms.custom(self.custom, name, staff)
+        return {"custom": custom, **({"roles": TEACHER} if staff else {}), **more}
+
+    def open(self, name: str, staff: bool = False, **more: Any) -> Browser:
+        browser = Browser(self.school.hub)
+        assert self.school.launch(browser, name, **self.claims(name, staff, **more)).logged_in
+        return browser
+
+    @property
+    def heard(self) -> dict[str, str]:
+        """User, "" for all others → the day and the hour of their date."""
+        found = lms_dates.read(self.school.hub.folder / "lti_services.sqlite").get(self.school.course, {})
+        assert found.keys() <= {"ps1"}
+        return {user: at[8:13] for user, at in found.get("ps1", {}).items()}
+
+
+def test_the_lms_says_when_work_is_due_of_each_person_who_opens_the_link(school: School) -> None:
+    assert DueLink(school).custom == {}, "nobody asked for it"
+    link, due = DueLink(school, due="yes"), school.lms.due
+    due.update({"": "2026-12-08T22:59:59.000Z", "ben": "2026-12-10T23:59:59+01:00"})
+    link.open("ada")
+    link.open("ben")
+    assert link.heard == {"ada": "08T22", "ben": "10T22"}
+    link.open("tea", staff=True)
+    assert link.heard[""] == "10T22", "to staff Canvas says the latest of all"
+    link.open("eve", roles=["http://purl.imsglobal.org/vocab/lis/v2/institution/person#Observer"])
+    assert "eve" not in link.heard
+    # A teacher moves a date: whoever opens the link again has it, and nobody else.
+    due["ada"] = "2026-12-12T12:00:00Z"
+    link.open("ben")
+    assert link.heard == {"ada": "08T22", "ben": "10T22", "": "10T22"}
+    link.open("ada")
+    assert link.heard["ada"] == "12T12"
+    # And takes it away again.
+    due.clear()
+    link.open("ada")
+    assert link.heard == {"ada": "", "ben": "10T22", "": "10T22"}
+
+
+def test_an_lms_that_knows_both_variables_says_a_persons_own_date_beside_that_of_all(school: School) -> None:
+    link = DueLink(school, due="yes")
+    school.lms.variables.add("ResourceLink.submission.user.endDateTime")
+    school.lms.due.update({"": "2026-12-08T22:00:00Z", "ben": "2026-12-10T22:00:00Z"})
+    for name, staff in (("ada", False), ("ben", False), ("tea", True)):
+        link.open(name, staff=staff)
+    assert link.heard == {"ada": "08T22", "ben": "10T22", "": "08T22"}
+
+
+def test_an_lms_that_knows_neither_says_no_date(school: School) -> None:
+    school.lms.variables.clear()
+    school.lms.due[""] = "2026-12-08T22:00:00Z"
+    link = DueLink(school, due="yes")
+    link.open("ada")
+    assert link.heard == {"ada": ""}
+
+
+def test_neither_a_page_that_was_left_open_nor_a_launch_that_was_used_brings_a_date_back(school: School) -> None:
+    link, lms, browser = DueLink(school, due="yes"), school.lms, Browser(school.hub)
+    context = {"id": school.course, "label": "BIO", "title": "Biology"}
+
+    def signed(question: dict[str, str], age_s: int) -> str:
+        more = {"context": context, "iat": int(time.time()) - age_s}
+        return lms.key.sign(lms.claims(question, "ada", **link.claims("ada", **more)))
+
+    lms.due[""] = "2026-12-20T22:00:00Z"
+    left_open = lms.begin(browser)
+    old = signed(left_open, age_s=600)
+    lms.due[""] = "2026-12-08T22:00:00Z"
+    question = lms.begin(browser)
+    new = signed(question, age_s=0)
+    assert lms.answer(browser, question, new).logged_in
+    assert lms.answer(browser, left_open, old).logged_in, "it is a launch as any other"
+    assert link.heard == {"ada": "08T22"}
+    lms.due[""] = "2026-12-09T22:00:00Z"
+    link.open("ada")
+    lms.answer(browser, question, new)
+    assert link.heard == {"ada": "09T22"}
+
+
+def test_what_a_links_address_says_is_no_date(school: School) -> None:
+    query = "assignment=ps1&due=2027-01-01T00:00:00Z&custom_assignment=ps1&custom_due=2027-01-01T00:00:00Z"
+    browser, address = Browser(school.hub), f"{PUBLIC_URL}hub/lti/launch?{query}"
+    assert browser.post(f"/hub/lti/launch?{query}", form("ada", url=address, course=school.course)).logged_in
+    school.student("ben", target_link_uri=address, custom={})
+    assert lms_dates.read(school.hub.folder / "lti_services.sqlite").get(school.course) is None
+
+
+def test_work_is_taken_when_the_lms_said_while_the_hub_is_down(
+    school: School, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, hub, course, now = DueLink(school, due="yes"), school.hub, school.course, datetime.now(UTC)
+    for name, hours in (("ada", -1), ("ben", 1), ("eve", -1)):
+        school.lms.due[name] = (now + timedelta(hours=hours)).isoformat()
+        link.open(name)
+    hub.stop()
+    try:
+        # On a server this is root's: the homes and the folders of courses, the site's file, and the hub's two databases.
+        own = (now + timedelta(hours=2)).isoformat()
+        entry = {"course": course, "due": {"ps1": {"people": {"eve": own}}}}
+        monkeypatch.setattr(due.settings, "read", lambda _: {"lms_dates": True, "course_settings": [entry]})
+        monkeypatch.setattr(due.lms_dates, "FILE", hub.folder / "lti_services.sqlite")
+        people = servers.people(hub.folder / "jupyterhub.sqlite")
+        monkeypatch.setattr(servers, "people", lambda: people)
+        monkeypatch.setattr(due, "ROOT", str(tmp_path))
+        monkeypatch.setattr(collect, "home_of", lambda user, _: tmp_path / "homes" / user)
+        folder = next(properties["folder"] for name, properties in people["ada"] if name == f"course-{course}")
+        for name in ("ada", "ben", "eve"):
+            (tmp_path / "homes" / name / folder / "ps1").mkdir(parents=True)
+            (tmp_path / "homes" / name / folder / "ps1/ps1.ipynb").write_text(name)
+            (tmp_path / course / "inbound" / name).mkdir(parents=True)
+        assert due.main() == 0
+        taken = [path.read_text() for path in (tmp_path / course / "inbound").glob("*/*/ps1.ipynb")]
+        assert taken == ["ada"], "ben has an hour more in the LMS, and eve two by the operator's word"
+    finally:
+        hub.start()
