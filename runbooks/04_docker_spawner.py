@@ -267,7 +267,7 @@ server.ensure(*homes.moved(site))
 #
 # Only with `exam` in one of `courses`. While it lasts, servers of the course's students reach the hub and the hosts that it names (their addresses, at ports 80 and 443), and nothing else: no other address, no IPv6 and no name server. They see the folders of this course alone. A server of a student that runs when the exam begins is stopped, and starts again in the exam with a click; at the end it is stopped again, and what the student has of `assignment` is taken as a submission. All of this is done by the server's clock: a timer looks every ten seconds, and the hub may be down meanwhile.
 #
-# With `due` in one of `courses`, what each student has of an assignment is taken as a submission at the moment when it is due (`extensions` for a person), whether or not they clicked Submit, and whether or not their server runs.
+# With `due` in one of `courses`, what each student has of an assignment is taken as a submission at the moment when it is due (`extensions` for a person), whether or not they clicked Submit, and whether or not their server runs. With `lti_services`, the LMS may say these dates too.
 #
 # By hand: `systemctl list-timers hubrun-exam.timer hubrun-due.timer`, `journalctl -u hubrun-exam -u hubrun-due`, `sudo nft list set inet hubrun exam_hosts`
 
