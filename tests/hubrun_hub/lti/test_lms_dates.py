@@ -13,6 +13,7 @@ from hubrun_hub.lti.roles import Part
 from hubrun_hub.lti.services import lms_dates
 from hubrun_hub.lti.services.lms_dates import LmsDate
 from hubrun_hub.lti.services.service_file import ServiceFile
+from hubrun_hub.removing import people
 
 DUE, OWN = "2026-12-08T22:59:59+00:00", "2026-12-10T22:59:59+00:00"
 VARIABLE = "$ResourceLink.submission.endDateTime"
@@ -94,6 +95,17 @@ def test_whose_date_a_launch_moves(
     assert lms_dates.read(path).get("bio", {}) == ({"ps1": kept} if kept else {}), "another course's is another date"
     file.forget("ada")
     assert "ada" not in lms_dates.read(path).get("bio", {}).get("ps1", {})
+
+
+@pytest.mark.parametrize(("users", "courses", "left"), [(["ada"], [], {"ben"}), ([], ["course-bio"], set())])
+def test_who_is_removed_and_a_course_that_is_leave_no_date(
+    tmp_path: Path, users: list[str], courses: list[str], left: set[str]
+) -> None:
+    path = tmp_path / "services.sqlite"
+    for user in ("ada", "ben"):
+        ServiceFile(path).note_date("bio", user, Part.STUDENT, date())
+    people._forget(path, users, "", [], courses)
+    assert lms_dates.read(path).get("bio", {}).get("ps1", {}).keys() == left
 
 
 def test_root_reads_the_hubs_file_and_nothing_that_stands_in_its_place(tmp_path: Path) -> None:
