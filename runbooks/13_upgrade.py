@@ -70,6 +70,9 @@ metrics: bool = False  # the hub's figures for Prometheus at /hub/metrics, with 
 subdomains: bool = False  # recommended: each person's server at an address of its own, https://NAME.DOMAIN/ (see 03)
 tls: str = "acme"  # where the certificate comes from: acme, or files on the server
 tls_certificate: str = ""  # tls: files. Path on the server of the certificate with its chain, PEM
+tls_key: str = ""  # tls: files. Path on the server of the private key, PEM
+hsts_seconds: int = 31536000  # how long browsers must use only HTTPS, in seconds; 0: do not tell them
+upload_limit_mb: int = 512  # largest upload that nginx accepts, in MB
 docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docker's own apt repository
 docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it
 docker_apt_key: str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"  # docker-ce: fingerprint of the repository's key; another key is refused
@@ -154,7 +157,7 @@ server.ensure(*image_versions.built(site))
 # ## The hub
 #
 # 1. The hub is kept as it works in `/var/lib/hubrun/before-upgrade`, which only root can read: `/opt/jupyterhub`, `/etc/jupyterhub`, our code and units.
-# 2. The new packages are installed, the configuration is written and tested, and the hub restarts; at its start it copies its database, and brings it to the new version. Launches that come meanwhile wait, and go on by themselves. Notebooks go on.
+# 2. The new packages are installed, the configuration is written and tested, nginx gets its page for launches that wait, and the hub restarts; at its start it copies its database, and brings it to the new version. Launches that come meanwhile wait, and go on by themselves. Notebooks go on.
 # 3. A server is started with the new image, and this image is made current.
 # 4. The hub is tested as in `06_verify`: launches, and a student who works.
 #

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,15 +45,22 @@ def site(machine: Machine) -> Site:
     return params.load(machine.site)
 
 
+@contextmanager
+def launched(machine: Machine, site: Site, user: str) -> Iterator[Browser]:
+    """A student whom the LMS has launched, with their server; both go, and their files."""
+    with Browser(Route.to(site)) as browser:
+        form = signed_form(site.launch_url, *key_and_secret(machine), user, user_id=f"opaque-{user}")
+        assert browser.launch(site.launch_url, form).user == user
+        browser.start(120)
+        yield browser
+        browser.stop()
+    machine.run("docker volume rm -f $1", f"jupyterhub-user-{user}")
+
+
 @pytest.fixture(scope="module")
 def fay(machine: Machine, site: Site) -> Iterator[Browser]:
-    browser = Browser(Route.to(site))
-    form = signed_form(site.launch_url, *key_and_secret(machine), STUDENT, user_id=f"opaque-{STUDENT}")
-    assert browser.launch(site.launch_url, form).user == STUDENT
-    browser.start(120)
-    yield browser
-    browser.stop()
-    machine.run("docker volume rm -f $1", f"jupyterhub-user-{STUDENT}")
+    with launched(machine, site, STUDENT) as browser:
+        yield browser
 
 
 def test_three_gigabytes_do_not_fit_into_tmp(fay: Browser, site: Site) -> None:
@@ -129,6 +137,49 @@ def test_a_student_ends_before_the_hub_when_memory_does(machine: Machine, fay: B
     for unit in ("jupyterhub", "jupyterhub-proxy", "nginx", "docker"):
         assert int(machine.run(f"cat /proc/$(systemctl show {unit} -p MainPID --value)/oom_score_adj")) <= 0
     assert fay.run_cell("import resource as r; print(r.getrlimit(r.RLIMIT_CORE), r.getrlimit(r.RLIMIT_NOFILE)[1])") == "(0, 0) 16384"  # fmt: skip
+
+
+# Each child forks too, until that is refused; then it stays, and tries again.
+BOMB = """
+import os, time
+while True:
+    try:
+        os.fork()
+    except OSError:
+        time.sleep(0.1)
+"""
+
+
+def test_a_fork_bomb_ends_at_its_limit_and_a_neighbour_and_a_newcomer_notice_nothing(
+    machine: Machine, site: Site, fay: Browser
+) -> None:
+    with launched(machine, site, "gus") as gus:
+        gus.run_cell("kept = 41")
+        fay.run_cell(f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {BOMB!r}]); print('lit')")
+        count = f"docker stats --no-stream --format '{{{{.PIDs}}}}' {machine.container_of(STUDENT)}"
+        most = max(int(machine.run(count)) for _ in range(5))
+        assert site.user_processes * 0.9 < most <= site.user_processes
+        began = time.monotonic()
+        assert gus.run_cell("print(kept + 1)") == "42"
+        with launched(machine, site, "hal") as hal:
+            assert hal.run_cell("print('here')") == "here"
+        print(f"beside a fork bomb: a cell and a newcomer's first one, {time.monotonic() - began:.1f} s")
+        fay.stop()
+        fay.start(120)
+        assert fay.run_cell("print('again')") == "again"
+
+
+def test_a_memory_hog_is_ended_alone_and_a_neighbour_notices_nothing(
+    machine: Machine, site: Site, fay: Browser
+) -> None:
+    hog = "import subprocess, sys; print(subprocess.run([sys.executable, '-c', 'held = []\\nwhile True: held.append(bytearray(2**24))']).returncode)"
+    with launched(machine, site, "gus") as gus:
+        gus.run_cell("kept = 41")
+        fay.run_cell("mine = 1")
+        for _ in range(3):
+            assert fay.run_cell(hog) == "-9"
+        assert fay.run_cell("print(mine)") == "1"
+        assert gus.run_cell("print(kept + 1)") == "42"
 
 
 # -- the hub's disk is full ----------------------------------------------------------------------------------------

@@ -254,7 +254,7 @@ class Site(AsYamlReads):
     tls_certificate: kinds.ServerPath = _param(
         "03 05 06 10 11", "tls: files. Path on the server of the certificate with its chain, PEM", ""
     )
-    tls_key: kinds.ServerPath = _param("03 10 11", "tls: files. Path on the server of the private key, PEM", "")
+    tls_key: kinds.ServerPath = _param("03 10 11 13", "tls: files. Path on the server of the private key, PEM", "")
     acme_dns: Literal["none", "digitalocean", "cloudflare", "route53", "google", "rfc2136"] = _param(
         "01 03",
         "DNS service that answers the certificate authority, which subdomains need; none: port 80 answers it",
@@ -270,9 +270,9 @@ class Site(AsYamlReads):
         "03", "how long the DNS service takes to show a new record, in seconds", 60, ge=1, le=900
     )
     hsts_seconds: int = _param(
-        "03", "how long browsers must use only HTTPS, in seconds; 0: do not tell them", 31536000, ge=0
+        "03 13", "how long browsers must use only HTTPS, in seconds; 0: do not tell them", 31536000, ge=0
     )
-    upload_limit_mb: int = _param("03", "largest upload that nginx accepts, in MB", 512, ge=1)
+    upload_limit_mb: int = _param("03 13", "largest upload that nginx accepts, in MB", 512, ge=1)
 
     # -- 04 Docker and DockerSpawner
     docker_channel: Literal["distro", "docker-ce"] = _param(

@@ -51,6 +51,7 @@ docker tag {{}} {{}} 2> /dev/null || true
 systemctl daemon-reload
 systemctl reset-failed jupyterhub jupyterhub-proxy hubrun-docker-filter 2> /dev/null || true
 systemctl restart hubrun-docker-filter jupyterhub-proxy jupyterhub
+systemctl reload nginx 2> /dev/null || true  # which may be what did not work
 """
 _FORGET = f"""
 folder={{}} state={{}}

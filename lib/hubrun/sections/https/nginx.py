@@ -63,6 +63,8 @@ _CIPHERS = (
 )
 # In nginx's files, outside and inside of quotes (nginx.org, "Configuration File's Structure").
 _MEANS_SOMETHING = re.compile(r"""["'$;{}\\#]""")
+# What the hub answers to nginx's question about somebody without a cookie: 401.
+GATE = "curl -sS -m 20 -o /dev/null -w '%{http_code}\n' http://127.0.0.1:8000/hub/gate-check"
 _TEMPLATES = Environment(
     loader=PackageLoader("hubrun.sections.hub"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
 )
@@ -235,8 +237,7 @@ def gate_test() -> Test:
     """The hub answers nginx's question about the gate; without that, nobody would get to their server."""
     return Test(
         "the hub answers for the gate: without a cookie nobody gets through",
-        "curl -sS -m 20 -o /dev/null -w '%{http_code}\n' http://127.0.0.1:8000/hub/gate-check",
-        prints="^401$", remedy="404: the hub is of an earlier version. Run 02_hub_lti first",
+        GATE, prints="^401$", remedy="404: the hub is of an earlier version. Run 02_hub_lti first",
     )  # fmt: skip
 
 

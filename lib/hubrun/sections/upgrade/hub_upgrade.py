@@ -13,13 +13,14 @@ from hubrun.errors import ConnectionLost, HubrunError
 from hubrun.params import Site
 from hubrun.resources.hub_copy import HubCopy
 from hubrun.sections.docker_spawner import docker_setup, image_versions
+from hubrun.sections.https import nginx, other_sites
 from hubrun.sections.hub import config, hub_setup
 from hubrun.sections.verify.verification import Verification
 from hubrun.shell import quote
 
 _PATHS = (
     server_paths.VENV, server_paths.LIB, str(PurePosixPath(server_paths.CONFIG).parent), server_paths.HUB_UNIT,
-    server_paths.PROXY_UNIT, server_paths.FILTER_UNIT, server_paths.FILTER_SOCKET_UNIT,
+    server_paths.PROXY_UNIT, server_paths.FILTER_UNIT, server_paths.FILTER_SOCKET_UNIT, other_sites.HTTPS_FILE,
 )  # fmt: skip
 
 
@@ -29,9 +30,14 @@ def copy(site: Site) -> HubCopy:
     return HubCopy("/var/lib/hubrun/before-upgrade", server_paths.STATE, site.image_name, kept, _PATHS)
 
 
-def software(site: Site) -> list[Resource]:
-    """All of the hub that a new version may change, in the order of 02 and 04."""
-    return [hub_setup.environment(), hub_setup.proxy(), *config.files(site), *hub_setup.services(site)]
+def software(server: Server) -> list[Resource]:
+    """All of the hub that a new version may change, in the order of 02 and 04; nginx before the hub restarts, so that
+    launches wait at its page. It asks the hub who may pass: where the hub of before does not answer, nginx is left to 03.
+    """
+    site = server.site
+    (gate,) = server.probe(nginx.GATE)
+    entry = nginx.port_443(server) if gate.stdout.strip() == "401" else []
+    return [hub_setup.environment(), hub_setup.proxy(), *config.files(site), *entry, *hub_setup.services(site)]
 
 
 def spawner(site: Site, images: list[str]) -> list[Resource]:
@@ -56,14 +62,14 @@ def upgrade(server: Server) -> None:
     """
     site = server.site
     images = image_versions.current(server)
-    resources = [*software(site), *spawner(site, images)]
+    resources = [*software(server), *spawner(site, images)]
     if not (_unfinished(server) or _differs(server, resources)):
         server.ensure(*resources)
         return
     server.check(disk_test())
     server.ensure(copy(site))
     try:
-        server.ensure(*software(site))
+        server.ensure(*software(server))
         server.ensure(*spawner(site, images))
         _verify(server)
     except ConnectionLost:
