@@ -1,7 +1,7 @@
 """Which assignment of whom is due when. Pure.
 
 The site's file says so of a course (`course_settings`, "due"): assignment → {"due": a moment, "people": {user: their own
-moment}}, with moments in ISO 8601 with an offset. An exam's assignment is due when the exam ends.
+moment}}, with moments in ISO 8601 with an offset. An exam's assignment is due when the exam ends for this person.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from .course_settings import settings_of
-from .exam_schedule import Group, exam_in
+from .exam_schedule import Group, exam_of
 from .mounts import is_name, memberships, words_of
 
 
@@ -36,8 +36,8 @@ def all_due(site: Mapping[str, Any], people: Mapping[str, list[Group]]) -> list[
         mine = [each.course for each in memberships(name for name, _ in groups) if not each.teaches and is_name(user)]
         for course in mine:
             folder, entry = str(says[course].get("folder") or course), settings_of(site, says[course])
-            if (exam := exam_in(entry)) and exam.assignment:
-                found.append(Due(exam.ends, course, exam.assignment, user, folder))
+            if (exam := exam_of(site, says[course], course)) and exam.assignment:
+                found.append(Due(exam.of(user).ends, course, exam.assignment, user, folder))
             for assignment, date in entry.get("due", {}).items():
                 at = datetime.fromisoformat(date.get("people", {}).get(user, date["due"]))
                 if at.tzinfo is None:

@@ -16,6 +16,7 @@ from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
 from traitlets import Bool, CaselessStrEnum, Float, List, Unicode
 
+from ..courses import exam_changes
 from . import consumers, groups, handlers, review, sessions, tool_key, user_names
 from .cross_site import PendingConfirmations
 from .deep_linking import Choices
@@ -345,5 +346,6 @@ class LaunchAuthenticator(Authenticator):
             self.full_names.forget(user.name)
             if self.services:
                 self.service_file.forget(user.name)
+            exam_changes.forget(exam_changes.FILE, [user.name])
         except (sqlite3.Error, OSError) as error:
             self.log.error("%s cannot be written (%s): %s stays in it", self.full_names_file, error, user.name)

@@ -9,12 +9,11 @@ import time
 from typing import Any
 from urllib.parse import urlencode
 
-from jupyterhub import orm
 from jupyterhub.handlers import BaseHandler
 from tornado.web import HTTPError, authenticated
 
 from ..courses.mounts import memberships, words_of
-from . import groups
+from ..courses.students import students
 from .services.assignments import NoGradebook
 from .services.calls import ServiceError
 from .services.course_grades import CourseGrades, rows_for_page
@@ -111,9 +110,7 @@ class Grades(BaseHandler):
         return {course: str(says[course].get("folder") or course) for course in taught}
 
     def _students(self, course: str) -> list[str]:
-        found, staff = (orm.Group.find(self.db, f"course-{course}{end}") for end in ("", groups.INSTRUCTORS))
-        teaching = {user.name for user in staff.users} if staff else set()
-        return [user.name for user in found.users if user.name not in teaching] if found else []
+        return list(students(self.db, course))
 
 
 ROUTES: list[tuple[str, Any]] = [("/lti/grades/?", Grades), ("/lti/grades/([a-z0-9._-]+)", Grades)]
