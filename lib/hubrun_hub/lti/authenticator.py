@@ -6,9 +6,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,16 @@ from .people_file import People
 from .presets import PRESETS
 from .refusals import RateLimit, Reason, Refusal
 from .roles import Part
-from .services.calls import Calls
+from .services.calls import Calls, ServiceError
 from .services.course_grades import CourseGrades
+from .services.course_roster import CourseRoster
+from .services.roster import Member
 from .services.service_file import ServiceFile
 from .services.tokens import Tokens
 from .test_students import TestStudents
+
+# After so long the LMS is asked again who is in a course, whatever came of it before.
+_ROSTER_S = 600
 
 
 class DiskFull(HTTPError):
@@ -196,12 +202,52 @@ class LaunchAuthenticator(Authenticator):
         """A JWT by the tool's key; `former`: by the one before, "" where there is none."""
         return tool_key.sign(Path(self.tool_key_file), claims, former)
 
-    def course_grades(self, course: str) -> CourseGrades:
-        """The grades of a course, on their way to the LMS."""
+    def course_grades(self, course: str, db: Any) -> CourseGrades:
+        """The grades of a course, on their way to the LMS. db: the hub's database."""
         return CourseGrades(
             course, consumers=self.read_consumers(), file=self.service_file, tokens=self._tokens, calls=self._calls,
-            socket=self.gradebook_socket,
+            socket=self.gradebook_socket, roster=self.course_roster(course, db),
         )  # fmt: skip
+
+    def course_roster(self, course: str, db: Any) -> CourseRoster:
+        """Who is in a course, as the LMS says."""
+        return CourseRoster(
+            course, consumers=self.read_consumers(), file=self.service_file, tokens=self._tokens, calls=self._calls,
+            foretell=partial(self._foretell, db),
+        )  # fmt: skip
+
+    def _foretell(self, db: Any, consumer: consumers.Consumer, listed: Collection[Member]) -> dict[str, str]:
+        """The hub user of each whom the LMS lists, by their id there; "" where it is not certain, as of two who would get the same."""
+        key = consumer.username_key or self.username_key
+        seen = [
+            Seen(
+                consumer.name, consumer.prefix, "1.3" if each.ids or not consumer.key else "1.1", each.ids, each.fields,
+                key, each.id_11, consumer.lms,
+            )
+            for each in listed
+        ]  # fmt: skip
+        rules = Rules(self._prefixes, self.adopt_users, self._admin_names)
+        try:
+            users = self.people.foretell(seen, rules, self.hub_users(db))
+        except Unusable as error:
+            self.log.error("%s: nobody's user is known before they come", error)
+            return {}
+        times = Counter(users)
+        return {each.id: user if times[user] == 1 else "" for each, user in zip(listed, users, strict=True)}
+
+    async def ask_roster(self, course: str, db: Any, seconds: float) -> None:
+        """Ask the LMS who is in a course, now and then; an answer is waited for so long, and comes into the file afterwards."""
+        now = time.monotonic()
+        if now >= self._asked.get(course, (0.0, None))[0]:
+            update = self.course_roster(course, db).update(time.time())
+            self._asked[course] = now + _ROSTER_S, asyncio.ensure_future(self._logged(course, update))
+        await asyncio.wait({self._asked[course][1]}, timeout=seconds)
+
+    async def _logged(self, course: str, update: Awaitable[None]) -> None:
+        try:
+            await update
+        except (ServiceError, sqlite3.Error, OSError) as error:
+            self.log.warning("The LMS does not say who is in %s: %s", course, error)
 
     @property
     def tool_jwks(self) -> list[dict[str, Any]]:
@@ -224,6 +270,7 @@ class LaunchAuthenticator(Authenticator):
         return users
 
     _prepared = False
+    _asked: dict[str, tuple[float, Any]] = {}
     _prefixes: dict[str, str] = {}
 
     def _read_consumers(self) -> tuple[list[consumers.Consumer], list[str]]:

@@ -46,7 +46,7 @@ _OF_USERS = {
     "servers": f"DELETE FROM servers WHERE id IN ({_SPAWNERS.format('server_id')})",
     "users": "DELETE FROM users WHERE name = ?",
     "hubrun_marks": "DELETE FROM hubrun_marks WHERE user = ?",
-    "roster": "DELETE FROM roster WHERE lti_user IN (SELECT lti_user FROM person WHERE user = ?)",
+    "roster": "DELETE FROM roster WHERE user = ?1 OR lti_user IN (SELECT lti_user FROM person WHERE user = ?1)",
     "person": "DELETE FROM person WHERE user = ?",
     "outcome": "DELETE FROM outcome WHERE user = ?",
     "sent": "DELETE FROM sent WHERE ?1 IN (user, sender)",
