@@ -6,10 +6,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections import Counter
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +33,12 @@ from .people_file import People
 from .presets import PRESETS
 from .refusals import RateLimit, Reason, Refusal
 from .roles import Part
-from .services.calls import Calls, ServiceError
+from .rosters import Rosters
+from .services.calls import Calls
 from .services.course_grades import CourseGrades
-from .services.course_roster import CourseRoster
-from .services.roster import Member
 from .services.service_file import ServiceFile
 from .services.tokens import Tokens
 from .test_students import TestStudents
-
-# After so long the LMS is asked again who is in a course, whatever came of it before.
-_ROSTER_S = 600
 
 
 class DiskFull(HTTPError):
@@ -191,12 +186,12 @@ class LaunchAuthenticator(Authenticator):
         return {}
 
     @cached_property
-    def _calls(self) -> Calls:
+    def calls(self) -> Calls:
         return Calls(self.inner_addresses)
 
     @cached_property
-    def _tokens(self) -> Tokens:
-        return Tokens(self.sign, self._calls)
+    def tokens(self) -> Tokens:
+        return Tokens(self.sign, self.calls)
 
     def sign(self, claims: Mapping[str, Any], former: bool) -> str:
         """A JWT by the tool's key; `former`: by the one before, "" where there is none."""
@@ -205,49 +200,13 @@ class LaunchAuthenticator(Authenticator):
     def course_grades(self, course: str, db: Any) -> CourseGrades:
         """The grades of a course, on their way to the LMS. db: the hub's database."""
         return CourseGrades(
-            course, consumers=self.read_consumers(), file=self.service_file, tokens=self._tokens, calls=self._calls,
-            socket=self.gradebook_socket, roster=self.course_roster(course, db),
+            course, consumers=self.read_consumers(), file=self.service_file, tokens=self.tokens, calls=self.calls,
+            socket=self.gradebook_socket, roster=self.rosters.of(course, db),
         )  # fmt: skip
 
-    def course_roster(self, course: str, db: Any) -> CourseRoster:
-        """Who is in a course, as the LMS says."""
-        return CourseRoster(
-            course, consumers=self.read_consumers(), file=self.service_file, tokens=self._tokens, calls=self._calls,
-            foretell=partial(self._foretell, db),
-        )  # fmt: skip
-
-    def _foretell(self, db: Any, consumer: consumers.Consumer, listed: Collection[Member]) -> dict[str, str]:
-        """The hub user of each whom the LMS lists, by their id there; "" where it is not certain, as of two who would get the same."""
-        key = consumer.username_key or self.username_key
-        seen = [
-            Seen(
-                consumer.name, consumer.prefix, "1.3" if each.ids or not consumer.key else "1.1", each.ids, each.fields,
-                key, each.id_11, consumer.lms,
-            )
-            for each in listed
-        ]  # fmt: skip
-        rules = Rules(self._prefixes, self.adopt_users, self._admin_names)
-        try:
-            users = self.people.foretell(seen, rules, self.hub_users(db))
-        except Unusable as error:
-            self.log.error("%s: nobody's user is known before they come", error)
-            return {}
-        times = Counter(users)
-        return {each.id: user if times[user] == 1 else "" for each, user in zip(listed, users, strict=True)}
-
-    async def ask_roster(self, course: str, db: Any, seconds: float) -> None:
-        """Ask the LMS who is in a course, now and then; an answer is waited for so long, and comes into the file afterwards."""
-        now = time.monotonic()
-        if now >= self._asked.get(course, (0.0, None))[0]:
-            update = self.course_roster(course, db).update(time.time())
-            self._asked[course] = now + _ROSTER_S, asyncio.ensure_future(self._logged(course, update))
-        await asyncio.wait({self._asked[course][1]}, timeout=seconds)
-
-    async def _logged(self, course: str, update: Awaitable[None]) -> None:
-        try:
-            await update
-        except (ServiceError, sqlite3.Error, OSError) as error:
-            self.log.warning("The LMS does not say who is in %s: %s", course, error)
+    @cached_property
+    def rosters(self) -> Rosters:
+        return Rosters(self)
 
     @property
     def tool_jwks(self) -> list[dict[str, Any]]:
@@ -270,7 +229,6 @@ class LaunchAuthenticator(Authenticator):
         return users
 
     _prepared = False
-    _asked: dict[str, tuple[float, Any]] = {}
     _prefixes: dict[str, str] = {}
 
     def _read_consumers(self) -> tuple[list[consumers.Consumer], list[str]]:
@@ -308,11 +266,14 @@ class LaunchAuthenticator(Authenticator):
 
     def resolve(self, launch: Launch, db: Any) -> Launch:
         """Return the launch with the hub user of its person, who is written down by then. Raises Unusable."""
-        rules = Rules(self._prefixes, self.adopt_users, self._admin_names)
-        found = self.people.resolve(self._seen(launch), rules, self.hub_users(db), time.time())
+        found = self.people.resolve(self._seen(launch), self.rules, self.hub_users(db), time.time())
         for note in found.notes:
             self.log.warning("LTI launch by consumer %s: %s", launch.consumer.name, note)
         return replace(launch, user=found.user, administers=found.administers)
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self._prefixes, self.adopt_users, self._admin_names)
 
     def keep(self, db: Any) -> None:
         """Keep, in the hub's database, by what people are known again: whoever came, and those whom an upgrade found.

@@ -123,8 +123,8 @@ class Roster(Names):
         door = self.authenticator
         if not door.services:
             return {"names": names, "students": [], "left": []}
-        await door.ask_roster(course, self.db, _WAIT_S)
-        here, roster = students(self.db, course), door.course_roster(course, self.db)
+        await door.rosters.ask(course, self.db, _WAIT_S)
+        here, roster = students(self.db, course), door.rosters.of(course, self.db)
         expected, left = roster.expected(here), roster.left(here)
         return {"names": expected | names, "students": sorted({*here, *expected} - left), "left": sorted(left)}
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ..consumers import Consumer
 from ..presets import PRESETS
+from ..roles import Part
 from .calls import Calls, ServiceError
 from .roster import Member, members
 from .service_file import CourseServices, ServiceFile
@@ -67,7 +68,9 @@ class CourseRoster:
         """Keep whom the LMS of this consumer lists, all of them. Raises ServiceError."""
         if consumer not in self._consumers:
             raise ServiceError("the LMS of this course is not one of this hub's any more")
-        self._file.keep_roster(self.course, listed, self._foretell(self._consumers[consumer], listed), now)
+        came = set(self._file.lti_users(self.course).values())
+        others = [each for each in listed if each.part is Part.STUDENT and each.id not in came]
+        self._file.keep_roster(self.course, listed, self._foretell(self._consumers[consumer], others), now)
 
     def absent(self, students: Collection[str]) -> list[Absent]:
         """Students whom the LMS lists and who never came. `students`: hub users of the course's students."""
