@@ -26,13 +26,13 @@ from ..docker_filter import settings
 _MORE = timedelta(minutes=10)
 
 
-def taught(site: dict[str, Any], groups: Iterable[Group]) -> list[Exam]:
-    """The exams of courses of which somebody in `groups` is staff, by their beginning."""
+def taught(site: dict[str, Any], groups: Iterable[Group]) -> list[tuple[str, Exam]]:
+    """The exams of courses of which somebody in `groups` is staff, by their beginning, with what the course's folder is called."""
     known = list(groups)
     says = words_of(known)
     mine = [each.course for each in memberships(name for name, _ in known) if each.teaches]
-    found = [schedule.exam_in(settings_of(site, says[course])) for course in mine]
-    return sorted((exam for exam in found if exam), key=lambda exam: exam.begins)
+    found = [(str(says[each].get("folder") or each), schedule.exam_in(settings_of(site, says[each]))) for each in mine]
+    return sorted(((title, exam) for title, exam in found if exam), key=lambda each: each[1].begins)
 
 
 def change(exam: Exam, what: str, now: datetime) -> dict[str, str]:
@@ -57,7 +57,7 @@ class Exams(BaseHandler):
 
     @authenticated
     async def post(self) -> None:
-        found = {exam.key: exam for exam in self._exams()}
+        found = {exam.key: exam for _, exam in self._exams()}
         exam, what = found.get(self.get_body_argument("exam")), self.get_body_argument("what")
         if exam is None:
             raise HTTPError(403)
@@ -73,14 +73,15 @@ class Exams(BaseHandler):
         self.log.warning("exam of %s: %s is done by %s: %s", exam.course, what, self.current_user.name, moved)
         self.redirect(self.request.path)
 
-    def _exams(self) -> list[Exam]:
+    def _exams(self) -> list[tuple[str, Exam]]:
         site = schedule.with_changes(settings.read(Path(self.site_file)), schedule.read_changes(self.changes_file))
         return taught(site, [(group.name, group.properties or {}) for group in self.current_user.groups])
 
     async def _show(self, message: str = "") -> None:
         now = _now()
         shown = [
-            (exam, "now" if exam.is_on(now) else "to come" if now < exam.begins else "over") for exam in self._exams()
+            (title, exam, "now" if exam.is_on(now) else "to come" if now < exam.begins else "over")
+            for title, exam in self._exams()
         ]
         self.set_header("Cache-Control", "no-store")
         self.finish(

@@ -48,13 +48,22 @@ class CourseFormgrader(FormgradeExtension):
 
 
 class CourseApi(NbGraderAPI):
-    """What formgrader's pages ask for, as nbgrader's says it."""
+    """What formgrader's pages ask for, one object for each request: as nbgrader's says it, and quicker of one student.
+
+    nbgrader's own asks for each assignment who is in the course, with everybody's score, and when everybody submitted.
+    """
+
+    _only = ""
 
     def get_student_submissions(self, student_id: str) -> list[dict[str, Any]]:
-        """The page of one student. nbgrader's asks for each assignment anew who is in the course, with everybody's score."""
-        students = {each["id"]: each for each in self.get_students()}
+        """The submissions of a student, one for each assignment."""
+        self._only, students = student_id, {each["id"]: each for each in self.get_students()}
         found = [self.get_submission(each, student_id, students=students) for each in self.get_source_assignments()]
         return sorted(found, key=lambda each: str(each["name"]))
+
+    def get_submitted_timestamp(self, assignment_id: str, student_id: str) -> Any:
+        """When a student submitted; None for others than the one who is asked for."""
+        return super().get_submitted_timestamp(assignment_id, student_id) if self._only in ("", student_id) else None
 
 
 class CourseList(JupyterHandler):
