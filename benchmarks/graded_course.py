@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -17,7 +18,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import httpx
 import nbformat
@@ -55,6 +58,19 @@ from nbgrader.apps.api import NbGraderAPI
 from nbgrader.server_extensions.formgrader import base
 indexes.COLUMNS, base.NbGraderAPI = {}, NbGraderAPI
 """
+
+
+@dataclass(frozen=True)
+class Server:
+    """A person's Jupyter server: a client that is logged in, and its process."""
+
+    client: httpx.Client
+    pid: int
+
+    def cpu_s(self) -> float:
+        """Seconds of a processor that it has used: proc_pid_stat(5), utime and stime."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -131,8 +147,8 @@ class Course:
         assert started.returncode == 0, said[-3000:]
 
     @contextmanager
-    def server(self, name: str) -> Iterator[httpx.Client]:
-        """This person's Jupyter server, without JupyterLab's own pages: a client that is logged in."""
+    def server(self, name: str) -> Iterator[Server]:
+        """This person's Jupyter server."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -152,7 +168,7 @@ class Course:
                 while not _answers(client):
                     assert started.poll() is None and time.monotonic() < end, Path(log.name).read_text()[-3000:]
                     time.sleep(0.2)
-                yield client
+                yield Server(client, started.pid)
             finally:
                 started.terminate()
                 started.wait(30)
@@ -197,3 +213,48 @@ def answered(text: str, right: bool) -> str:
         elif name == "why":
             cell["source"] = "Because " + "it is so. " * 40
     return json.dumps(notebook)
+
+
+def copy_grades(db: sqlite3.Connection, assignment: str, model: str, name: str, stamp: str) -> None:
+    """The rows of a submission, of one student's for another."""
+
+    def copy(table: str, where: str, value: str, **changed: Any) -> list[tuple[str, str]]:
+        cursor = db.execute(f"SELECT * FROM {table} WHERE {where} = ?", (value,))
+        columns, rows = [each[0] for each in cursor.description], cursor.fetchall()
+        pairs = []
+        for row in rows:
+            fresh = dict(zip(columns, row, strict=True)) | changed
+            old, fresh["id"] = fresh["id"], secrets.token_hex(16)
+            if fresh.get("auto_score") is not None:
+                fresh["auto_score"] = random.choice((0.0, 2.0))
+            db.execute(
+                f"INSERT INTO {table} ({', '.join(fresh)}) VALUES ({', '.join('?' * len(fresh))})", list(fresh.values())
+            )
+            pairs.append((old, fresh["id"]))
+        return pairs
+
+    db.execute("INSERT OR IGNORE INTO student (id) VALUES (?)", (name,))
+    [(found,)] = db.execute(
+        "SELECT s.id FROM submitted_assignment s JOIN assignment a ON a.id = s.assignment_id WHERE a.name = ? AND s.student_id = ?",
+        (assignment, model),
+    )
+    [(_, submission)] = copy("submitted_assignment", "id", found, student_id=name, timestamp=stamp.removesuffix(" UTC"))
+    for old, notebook in copy("submitted_notebook", "assignment_id", found, assignment_id=submission):
+        copy("grade", "notebook_id", old, notebook_id=notebook)
+        copy("comment", "notebook_id", old, notebook_id=notebook)
+
+
+class Names(BaseHTTPRequestHandler):
+    """The hub, as far as formgrader asks it: what people are called."""
+
+    people: Sequence[str] = ()
+
+    def do_GET(self) -> None:
+        body = json.dumps({name: f"Given {name}\tFamily" for name in self.people}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass

@@ -290,7 +290,7 @@ def test_the_picker_works_by_keyboard_alone_and_after_back_and_reload(world: Wor
     assert [(each["title"], each["lineItem"]["label"], each["lineItem"]["scoreMaximum"]) for each in items] == [
         ("The first lab", "ps1", 20.0)
     ]
-    page.go_back()
+    page.evaluate("history.back()")  # of the frame
     expect(page.frame_locator("iframe").get_by_role("button", name="Use this")).to_be_visible()
     page.reload()
     page.frame_locator("iframe").get_by_role("button", name="Use this").dblclick()
@@ -320,15 +320,13 @@ def test_the_preview_of_grades_can_be_read_on_every_screen(
     reads_well(page)
 
 
-def test_a_double_click_on_send_sends_once_and_says_so_also_after_reload_and_back(
-    world: World, window: Any, picture: Any
-) -> None:
+def test_a_double_click_on_send_sends_once_and_says_so(world: World, window: Any, picture: Any) -> None:
     page = window()
     grades(page, world)
     page.get_by_role("button", name="Send grades").dblclick()
     expect(page.get_by_role("status")).to_have_text("3 of 3 grades arrived.")
     picture(page, "grades-sent")
-    assert [each["userId"] for each in world.lms.posted] == ["ada", "bob", "cho"]
+    assert sorted(each["userId"] for each in world.lms.posted) == ["ada", "bob", "cho"]
     page.reload()
     expect(page.get_by_role("status")).to_have_text("3 of 3 grades arrived.")
     page.go_back()
@@ -346,7 +344,7 @@ def test_a_double_click_on_send_sends_once_and_says_so_also_after_reload_and_bac
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_have_text("2 of 2 grades arrived.")
-    assert [each["userId"] for each in world.lms.posted[3:]] == ["ada", "bob"]
+    assert sorted(each["userId"] for each in world.lms.posted[3:]) == ["ada", "bob"]
 
 
 # -- exams
