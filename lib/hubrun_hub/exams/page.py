@@ -33,9 +33,11 @@ class Longer(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One exam on the page. state: in words; can: what staff can do; people: the course's students, user and name."""
+    """One exam on the page. title: what the course's folder is called; state: in words; can: what staff can do; people: the
+    course's students, user and name."""
 
     course: str
+    title: str
     exam: Exam
     state: str
     can: list[str]
@@ -90,6 +92,11 @@ class Exams(BaseHandler):
         site = schedule.with_changes(settings.read(Path(self.site_file)), exam_changes.read(self.changes_file))
         return taught(site, [(group.name, group.properties or {}) for group in self.current_user.groups])
 
+    def _titles(self) -> dict[str, str]:
+        """Course's id → what its folder is called, of those that this person is in."""
+        says = words_of((group.name, group.properties or {}) for group in self.current_user.groups)
+        return {course: str(words.get("folder") or course) for course, words in says.items()}
+
     def _row(self, course: str, exam: Exam, now: datetime) -> Row:
         people = students(self.db, course)
         names = self.authenticator.full_names.of(people)
@@ -99,11 +106,13 @@ class Exams(BaseHandler):
             for user, minutes in exam.extra_minutes.items()
             if minutes
         ]
-        state = "to come" if now < exam.begins else "now" if exam.is_on(now) else "over"
-        if state == "over" and now < exam.over:
-            state = "over, but for those who have more time"
+        state = "It is to come" if now < exam.begins else "It runs now" if exam.is_on(now) else "It is over"
+        if exam.ends <= now < exam.over:
+            state = "It is over, but for those who have more time"
         by_name = sorted(shown.items(), key=lambda each: each[1].casefold())
-        return Row(course, exam, state, exam_changes.possible(exam, now), sorted(longer), by_name)
+        return Row(
+            course, self._titles()[course], exam, state, exam_changes.possible(exam, now), sorted(longer), by_name
+        )
 
     async def _show(self, message: str = "") -> None:
         now = _now()

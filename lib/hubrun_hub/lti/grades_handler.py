@@ -34,8 +34,9 @@ class Grades(BaseHandler):
     async def get(self, course: str = "") -> None:
         if not course:
             return await self._show("hubrun-grades.html", course="", courses=self._taught())
-        grades = self._grades(course)
-        await self._page(course, grades, again=self.get_query_argument("names", "") == "again")
+        grades, sent = self._grades(course), self.get_query_argument("sent", "")
+        note = self._came(course, sent) if sent else ""
+        await self._page(course, grades, note=note, again=self.get_query_argument("names", "") == "again")
 
     @authenticated
     async def post(self, course: str = "") -> None:
@@ -71,10 +72,18 @@ class Grades(BaseHandler):
         self.log.info(
             "%s sent %d grades of %s in %s: %d failed", self.current_user.name, len(lines), name, course, len(failed)
         )
-        note = f"{len(lines) - len(failed)} of {len(lines)} grades arrived."
+        # Away from here, so that a reload sends nothing.
+        at = lines[0].at if lines else 0
+        self.redirect(f"{self.request.path}?{urlencode({'assignment': name, 'sent': at})}")
+
+    def _came(self, course: str, at: str) -> str:
+        """What came of a sending, for who sees the page after it; `at`: its time in the record."""
+        lines = [line for line in self.authenticator.service_file.sent(course) if str(line.at) == at]
+        failed = [line for line in lines if line.failed]
+        note = f"{len(lines) - len(failed)} of {len(lines)} grades arrived." if lines else "There was nothing to send."
         if failed:
             note += f" {len(failed)} did not, such as that of {failed[0].user}: {failed[0].failed}. Send again: it does no harm."
-        await self._page(course, grades, note=note)
+        return note
 
     def _keep_file(self, course: str, roster: CourseRoster) -> str:
         """Keep who is in the course by the file that was given; what came of it, in words."""
