@@ -58,7 +58,8 @@ class Order:
 class ServicesLms(Platform):
     """An LMS on this machine with one course. `broken` are the rules that a tool did not keep.
 
-    `tool_keys` are the public keys that it knows of the tool; `students` its people: id → (name, roles, status).
+    `tool_keys` are the public keys that it knows of the tool; `students` its people: id → (name, roles, status), and
+    `said` what else it says of them.
     `columns` and `scores` are its gradebook, by the last part of a column's address and the person's id. `page` is how
     many entries a page has. `asked` are method and path of each request that came.
     `due` is when the link's work is due, of a person, and with "" of all; `variables` are those that it knows.
@@ -72,6 +73,7 @@ class ServicesLms(Platform):
         self.orders: list[Order] = []
         self.tool_keys: list[dict[str, str]] = []
         self.students: dict[str, tuple[str, str, str]] = {}
+        self.said: dict[str, dict[str, Any]] = {}
         self.columns: dict[str, dict[str, Any]] = {}
         self.scores: dict[tuple[str, str], dict[str, Any]] = {}
         self.posted: list[dict[str, Any]] = []
@@ -325,7 +327,7 @@ class ServicesLms(Platform):
         kind = "application/vnd.ims.lti-nrps.v2.membershipcontainer+json"
         self.rule(headers["Accept"] == kind, "Accept of members")
         people = [
-            {"user_id": user, "name": name, "status": status, "roles": [f"{MEMBERSHIP}#{role}"]}
+            {"user_id": user, "name": name, "status": status, "roles": [f"{MEMBERSHIP}#{role}"]} | self.said.get(user, {})
             for user, (name, role, status) in self.students.items()
         ]
         return self._paged(

@@ -60,8 +60,18 @@ def test_an_exams_assignment_is_due_when_it_ends_also_where_staff_moved_that() -
     found = [(each.user, each.assignment, each.at.isoformat()) for each in all_due(site, PEOPLE, {})]
     assert found == [(user, "midterm", "2026-12-01T11:00:00+00:00") for user in ("ada", "ben")]
     (key,) = (each.key for each in schedule.exams(site))
-    moved = schedule.with_changes(site, {key: {"until": "2026-12-01T11:10:00+00:00"}})
+    moved = schedule.with_changes(site, {key: {"bio": {"until": "2026-12-01T11:10:00+00:00"}}})
     assert {each.at.isoformat() for each in all_due(moved, PEOPLE, {})} == {"2026-12-01T11:10:00+00:00"}
+    longer = {"extra_minutes": {"ben": 25}}
+    own = {
+        each.user: each.at.isoformat()
+        for each in all_due(site_of({"course": "BIO", "exam": exam | longer}), PEOPLE, {})
+    }
+    assert own == {"ada": "2026-12-01T11:00:00+00:00", "ben": "2026-12-01T11:25:00+00:00"}
+    # Ended for everybody when ada had ended: her work is not due a second time.
+    ended = schedule.with_changes(site, {key: {"bio": {**longer, "stopped": "2026-12-01T11:20:00+00:00"}}})
+    own = {each.user: each.at.isoformat() for each in all_due(ended, PEOPLE, {})}
+    assert own == {"ada": "2026-12-01T11:00:00+00:00", "ben": "2026-12-01T11:20:00+00:00"}
     assert all_due(site_of({"course": "BIO", "exam": exam | {"assignment": ""}}), PEOPLE, {}) == []
 
 

@@ -17,6 +17,7 @@ from hubrun.errors import BadInput
 from hubrun.params import build
 from hubrun.sections.hub import config
 from hubrun_hub.courses import exam_address as address
+from hubrun_hub.courses import exam_changes
 from hubrun_hub.courses import exam_schedule as schedule
 from hubrun_hub.courses import spawner as course_spawner
 from hubrun_hub.courses.exam_schedule import LABEL, sits_in
@@ -34,6 +35,7 @@ BIO = {
     "until": "2026-12-01 11:00 Europe/Zurich",
     "hosts": ["canvas.example.edu"],
     "assignment": "midterm",
+    "extra_minutes": {"ben": 30},
 }
 CHEM = {"from": "2026-12-01 10:00 Europe/Zurich", "until": "2026-12-01 10:30 Europe/Zurich"}
 COURSES = [{"course": "BIO", "shared": True, "groups": {"red": ["ada"]}, "exam": BIO}, {"course": "CHEM", "exam": CHEM}]
@@ -64,12 +66,18 @@ SITS = {
     "two at a time: the one that ends first": (["bio", "chem"], "10:15:00", ("chem", CHEM_KEY)),
     "and then the other": (["bio", "chem"], "10:30:00", ("bio", BIO_KEY)),
     "in no course": ([], "10:00:00", None),
+    "with more time, after the end": (["bio"], "11:29:59", ("bio", BIO_KEY), "ben"),
+    "with more time, after their own": (["bio"], "11:30:00", None, "ben"),
+    "with more time, before the beginning": (["bio"], "08:59:59", None, "ben"),
+    "with more time in a course that they are not in": (["math"], "11:15:00", None, "ben"),
+    "with more time in a course that they teach": (["bio", "bio-instructors"], "11:15:00", None, "ben"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("names", "time", "expected"), SITS.values(), ids=SITS.keys())
-def test_who_sits_in_which_exam(names: list[str], time: str, expected: tuple[str, str] | None) -> None:
-    sits = sits_in(SITE, groups(*names), at(time))
+@pytest.mark.parametrize("case", SITS.values(), ids=SITS.keys())
+def test_who_sits_in_which_exam(case: Any) -> None:
+    names, time, expected, user = (*case, "ada")[:4]
+    sits = sits_in(SITE, groups(*names), user, at(time))
     assert (sits and (sits[1], sits[0].key)) == expected
 
 
@@ -80,7 +88,11 @@ def test_a_longer_exam_is_the_same_one_and_one_that_begins_at_another_time_is_an
         )
         return schedule.exams(json.loads(config.filter_settings(site)))[0].key
 
-    assert key(until="2026-12-01 11:30 Europe/Zurich") == BIO_KEY != key(**{"from": "2026-12-01 08:30 Europe/Zurich"})
+    assert (
+        key(until="2026-12-01 11:30 Europe/Zurich", extra_minutes={})
+        == BIO_KEY
+        != key(**{"from": "2026-12-01 08:30 Europe/Zurich"})
+    )
 
 
 def test_an_exam_of_several_days_says_on_which_it_ends() -> None:
@@ -117,7 +129,63 @@ def test_servers_are_ended_that_are_not_where_their_people_sit() -> None:
 
     assert ended("08:59:00") == ["ben", "gone"]
     assert ended("10:00:00") == ["ada", "gone"]
-    assert ended("11:00:00") == ["ben", "gone"]
+    assert ended("11:00:00") == ["gone"], "ben has more time"
+    assert ended("11:30:00") == ["ben", "gone"]
+
+
+# What staff changed at their page: what each of three people has of the exam then.
+CHANGED: dict[str, tuple[dict[str, Any], str, str, str]] = {
+    "nothing": ({}, "11:00", "11:30", "11:00"),
+    "more for everybody": ({"until": "2026-12-01T11:10:00+01:00"}, "11:10", "11:40", "11:10"),
+    "more for somebody": ({"extra_minutes": {"cleo": 15}}, "11:00", "11:30", "11:15"),
+    "less for somebody": ({"extra_minutes": {"ben": 5}}, "11:00", "11:05", "11:00"),
+    "none for somebody": ({"extra_minutes": {"ben": 0}}, "11:00", "11:00", "11:00"),
+    "ended for everybody": ({"stopped": "2026-12-01T10:30:00+01:00"}, "10:30", "10:30", "10:30"),
+    "ended when others had": ({"stopped": "2026-12-01T11:20:00+01:00"}, "11:00", "11:20", "11:00"),
+    "ended, and more before": (
+        {"until": "2026-12-01T11:10:00+01:00", "stopped": "2026-12-01T11:05:00+01:00", "extra_minutes": {"cleo": 60}},
+        "11:05", "11:05", "11:05",
+    ),
+    "what is nothing": ({"extra_minutes": {"ben": -5, "cleo": "9", "ada": True}, "stopped": 1, "until": []}, "11:00", "11:30", "11:00"),
+    "too much": ({"extra_minutes": {"ada": 1441}}, "11:00", "11:30", "11:00"),
+    "no list of people": ({"extra_minutes": ["ada"]}, "11:00", "11:30", "11:00"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "ada", "ben", "cleo"), CHANGED.values(), ids=CHANGED.keys())
+def test_each_person_has_their_own_end(change: dict[str, Any], ada: str, ben: str, cleo: str) -> None:
+    site = schedule.with_changes(SITE, {BIO_KEY: {"bio": change}})
+    found = {user: schedule.sat(site, groups("bio"), user)[0][0].until for user in ("ada", "ben", "cleo")}
+    assert found == {"ada": ada, "ben": ben, "cleo": cleo}
+    (exam,) = (each for each, course in schedule.sat(site, groups("bio"), "ada") if course == "bio")
+    last = max(found.values())
+    whole = schedule.exam_of(site, {"label": "BIO"}, "bio")
+    assert whole and f"{whole.over:%H:%M}" == last and exam.over == exam.ends
+    assert whole.is_near(whole.over) and not whole.is_near(whole.over + timedelta(seconds=60))
+
+
+def test_staff_of_another_course_of_the_same_label_change_nothing() -> None:
+    """Whoever teaches anything can call it BIO."""
+    changes = {"stopped": "2026-12-01T09:10:00+01:00", "extra_minutes": {"ada": 600}}
+    site = schedule.with_changes(SITE, {BIO_KEY: {"sandbox": changes, "junk": 1}})
+    assert [each.until for each, _ in schedule.sat(site, groups("bio"), "ada")] == ["11:00"]
+    longer = schedule.with_changes(SITE, {BIO_KEY: {"bio": {"extra_minutes": {"ada": 600}}}})
+    near = {each.key for each in schedule.exams(longer) if each.is_near(at("20:00:00"))}
+    assert near == {BIO_KEY}, "its hosts are found as long as somebody sits in it"
+    assert not [each for each in schedule.exams(SITE) if each.is_near(at("20:00:00"))]
+
+
+def test_what_is_forgotten_names_nobody(tmp_path: Path) -> None:
+    file = tmp_path / "exams.json"
+    exam_changes.forget(file, ["ada"])
+    assert not file.exists()
+    kept = {"until": "2026-12-01T11:10:00+01:00"}
+    exam_changes.write(
+        {"k": {"bio": {**kept, "extra_minutes": {"ada": 5, "ben": 6}}, "gone": {"extra_minutes": {"ada": 5}}}}, file
+    )
+    assert file.stat().st_mode & 0o777 == 0o600
+    exam_changes.forget(file, ["ada"], ["gone"])
+    assert exam_changes.read(file) == {"k": {"bio": {**kept, "extra_minutes": {"ben": 6}}}}
 
 
 def test_dockers_lines_are_read() -> None:
@@ -144,9 +212,11 @@ class Docker:
     extra_create_kwargs: Any = {"labels": {"own": "1"}}
     log = SimpleNamespace(**dict.fromkeys(("info", "warning", "error"), lambda *_: None))
 
+    person = "ada"
+
     def __init__(self, *names: str) -> None:
         self.user = SimpleNamespace(
-            name="ada", groups=[SimpleNamespace(name=name, properties=says) for name, says in groups(*names)]
+            name=self.person, groups=[SimpleNamespace(name=name, properties=says) for name, says in groups(*names)]
         )
 
     def get_env(self) -> dict[str, str]:
@@ -200,6 +270,15 @@ def test_nobodys_server_starts_while_an_exams_work_is_taken(monkeypatch: pytest.
         started(monkeypatch, "11:00:10", "bio")
     started(monkeypatch, "11:00:10", "bio", "bio-instructors")
     started(monkeypatch, "11:01:00", "bio")
+
+
+def test_who_has_more_time_is_told_their_own_end_and_waits_after_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Docker, "person", "ben")
+    kwargs, binds, environment, _ = started(monkeypatch, "11:00:10", "bio", "math")
+    assert kwargs["labels"][LABEL] == BIO_KEY and "until 11:30" in environment["HUBRUN_NOTICE"]
+    assert all(source.startswith("/srv/nbgrader/bio/") for source in binds)
+    with pytest.raises(NotStarted, match="503"):
+        started(monkeypatch, "11:30:10", "bio")
 
 
 # -- the service before Docker
@@ -372,6 +451,8 @@ def test_which_submission_is_graded(found: list[str], due: str | None, expected:
         {"from": "2026-12-01 09:00 Europe/Zurich", "until": "2026-12-01 08:00 Europe/London"},
         {"from": "2026-11-31 09:00 UTC", "until": "2026-12-01 11:00 UTC"}, {"from": "2026-12-01 24:00 UTC", "until": "2026-12-02 11:00 UTC"},
         BIO | {"hosts": ["https://canvas.example.edu"]}, BIO | {"hosts": ["-x.example.edu"]}, BIO | {"hosts": ["203.0.113.2"]},
+        BIO | {"extra_minutes": {"ada": 0}}, BIO | {"extra_minutes": {"ada": 1441}},
+        BIO | {"extra_minutes": {"": 5}}, BIO | {"extra_minutes": {"ada": "25 %"}}, BIO | {"extra_minutes": ["ada"]},
         BIO | {"assignment": "../x"}, BIO | {"assignment": "a+b"}, BIO | {"assignment": ".x"}, BIO | {"more": 1},
     ],
 )  # fmt: skip

@@ -16,7 +16,9 @@ from hubrun_hub.looking import who_may
 from hubrun_hub.looking.who_may import EXAM, NOT_ALLOWED, NOT_YOURS, OF_OTHERS, TEACHES, why_not
 
 TLS = {"subdomains": True, "tls": "files", "tls_certificate": "/etc/ssl/a.pem", "tls_key": "/etc/ssl/a.key"}
-EXAM_AT = {"from": "2026-12-01 09:00 UTC", "until": "2026-12-01 10:00 UTC", "assignment": "midterm"}
+EXAM_AT = {
+    "from": "2026-12-01 09:00 UTC", "until": "2026-12-01 10:00 UTC", "assignment": "midterm", "extra_minutes": {"slow": 30},
+}  # fmt: skip
 COURSES: list[dict[str, Any]] = [
     {"course": "BIO", "staff_may_look": True, "exam": EXAM_AT},
     {"course": "CHEM", "staff_may_look": True},
@@ -69,17 +71,22 @@ CASES = {
 
 @pytest.mark.parametrize(("viewer", "owner", "now", "expected"), CASES.values(), ids=CASES.keys())
 def test_who_may_look(viewer: str, owner: str, now: datetime, expected: str) -> None:
-    assert why_not(SITE, groups(viewer), groups(owner), now) == expected
+    assert why_not(SITE, groups(viewer), groups(owner), "ada", now) == expected
+
+
+def test_who_has_more_time_is_not_looked_at_until_their_own_end() -> None:
+    at = DURING + timedelta(minutes=45)
+    assert [why_not(SITE, groups("bio!"), groups("bio"), user, at) for user in ("ada", "slow")] == ["", EXAM]
 
 
 def test_what_the_viewers_own_groups_say_of_a_course_counts_for_nothing() -> None:
     """The student's course is the one that the LMS vouched for in the student's launches."""
     renamed = groups("art!", lti_context="BIO", label="BIO")
-    assert why_not(SITE, renamed, groups("art"), BEFORE) == NOT_ALLOWED
+    assert why_not(SITE, renamed, groups("art"), "ada", BEFORE) == NOT_ALLOWED
 
 
 def test_nobody_may_look_where_the_site_says_nothing() -> None:
-    assert why_not({}, groups("bio!"), groups("bio"), BEFORE) == NOT_ALLOWED
+    assert why_not({}, groups("bio!"), groups("bio"), "ada", BEFORE) == NOT_ALLOWED
 
 
 @pytest.mark.parametrize(
@@ -88,7 +95,7 @@ def test_nobody_may_look_where_the_site_says_nothing() -> None:
 )
 def test_a_look_ends_after_half_an_hour_or_as_an_exam_begins(owner: str, minutes_before: int, expected: int) -> None:
     now = datetime(2026, 12, 1, 9, 0, tzinfo=UTC) - timedelta(minutes=minutes_before)
-    assert who_may.until(SITE, groups(owner), now) - now == timedelta(minutes=expected)
+    assert who_may.until(SITE, groups(owner), "ada", now) - now == timedelta(minutes=expected)
 
 
 def test_without_an_address_for_each_person_the_site_is_refused() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from hub_front import FLAGS, front, serve_tls
@@ -142,6 +143,17 @@ def is_closed(opened: socket.socket, seconds: float) -> bool:
         return False
 
 
+def reads_well(page: Page) -> None:
+    """Nothing to scroll sideways on a phone, and nothing that axe calls serious."""
+    before = page.viewport_size
+    page.set_viewport_size({"width": 390, "height": 760})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing to scroll sideways"
+    grave = [each for each in Axe().run(page).response["violations"] if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in grave] == []
+    assert before
+    page.set_viewport_size(before)
+
+
 def config_of(page: Page) -> dict[str, Any]:
     return dict(json.loads(page.locator("#jupyter-config-data").text_content() or "{}"))
 
@@ -159,6 +171,7 @@ def test_the_student_sees_who_looks_and_afterwards_who_did(
     look = tea.get_by_role("button", name="Look", exact=True)
     expect(look).to_be_visible()
     tea.screenshot(path=tmp_path / "page.png")
+    reads_well(tea)
     look.click()
     expect(tea.locator("body")).to_contain_text("Authorize", timeout=20_000)
     tea.screenshot(path=tmp_path / "asked.png")
@@ -168,6 +181,12 @@ def test_the_student_sees_who_looks_and_afterwards_who_did(
     tea.screenshot(path=tmp_path / "teacher.png")
     expect(bar).to_contain_text("Somebody who teaches you looks at this server: tea until", timeout=20_000)
     ada.screenshot(path=tmp_path / "student.png")
+    ada.set_viewport_size({"width": 390, "height": 760})
+    ada.emulate_media(color_scheme="dark")
+    box = bar.bounding_box()
+    assert box and box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 760
+    ada.screenshot(path=tmp_path / "student-phone.png")
+    ada.set_viewport_size({"width": 1200, "height": 700})
 
     hers, theirs = config_of(ada)["token"], config_of(tea)["token"]
     made = httpx.post(
@@ -180,7 +199,8 @@ def test_the_student_sees_who_looks_and_afterwards_who_did(
 
     again = tea.context.new_page()
     again.goto(f"{PUBLIC_URL}hub/looks")
-    again.get_by_role("button", name="Done").click()
+    again.screenshot(path=tmp_path / "page-then.png")
+    again.get_by_role("button", name="Done").dblclick()
     expect(again.get_by_role("button", name="Done")).to_be_hidden()
     assert is_closed(of_tea, 5) and not is_closed(of_ada, 1)
     answer = httpx.get(
@@ -193,8 +213,10 @@ def test_the_student_sees_who_looks_and_afterwards_who_did(
     expect(again.locator("body")).to_contain_text("You do not have permission to access Server at /user/ada/")
     again.screenshot(path=tmp_path / "over.png")
     expect(bar).to_be_hidden(timeout=20_000)
+    ada.screenshot(path=tmp_path / "x.png")
     expect(ada.get_by_text("tea, who teaches you, looked at this server on")).to_be_visible(timeout=20_000)
     ada.screenshot(path=tmp_path / "afterwards.png")
     ada.goto(f"{PUBLIC_URL}hub/looks")
     expect(ada.locator("#looked")).to_contain_text("tea")
     ada.screenshot(path=tmp_path / "who.png")
+    reads_well(ada)

@@ -1,6 +1,7 @@
 """An exam on a server: what is reached from a terminal in it, and that it begins and ends on time whatever the hub does.
 
-The tests are one after the other in the exam's time. ada and ben are students of bio, tea teaches it, kim is in no exam.
+The tests are one after the other in the exam's time. ada, ben and cleo are students of bio, tea teaches it, kim is in no exam. cleo has
+more time.
 canvas.exam.test stands for a host of the list, another beside it for the rest of the internet and a foreign resolver.
 """
 
@@ -27,11 +28,13 @@ LISTED, OTHER, HOST = "198.51.100.10", "198.51.100.9", "canvas.exam.test"
 PEOPLE = {
     "ada": ("bio-e", "Learner"),
     "ben": ("bio-e", "Learner"),
+    "cleo": ("bio-e", "Learner"),
     "tea": ("bio-e", "Instructor"),
     "kim": ("chem-e", "Learner"),
 }
 # Until an exam has begun or ended, at the most: the timer, and the time that a server takes to stop.
 LATE_S = 30
+EXTRA = timedelta(minutes=2)
 _OUTSIDE = """
 import socket, socketserver, threading
 class Dns(socketserver.BaseRequestHandler):
@@ -133,6 +136,7 @@ def room(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "until": f"{ends:%Y-%m-%d %H:%M} UTC",
         "hosts": [HOST],
         "assignment": "midterm",
+        "extra_minutes": {"cleo": EXTRA // timedelta(minutes=1)},
     }
     file = tmp_path_factory.mktemp("exam") / "site.yaml"
     file.write_text(
@@ -172,15 +176,16 @@ def test_before_it_begins_a_student_reaches_the_outside(room: Room) -> None:
 
 def test_it_begins_on_time_for_its_students_and_nobody_else(room: Room) -> None:
     wait_until(room.machine, room.begins)
-    for name in ("ada", "ben"):
+    for name in ("ada", "ben", "cleo"):
         assert gone(room.machine, room.before[name], LATE_S), f"{name} works on"
     for name in ("tea", "kim"):
         assert room.machine.container_of(name) == room.before[name]
-    for name in ("ada", "ben"):
+    for name in ("ada", "ben", "cleo"):
         room.people[name].kernel_id = ""
         room.people[name].start(180)
     notice = "import os; print(os.environ.get('HUBRUN_NOTICE', ''))"
     assert f"until {room.ends:%H:%M}" in room.people["ada"].run_cell(notice)
+    assert f"until {room.ends + EXTRA:%H:%M}" in room.people["cleo"].run_cell(notice)
     assert room.people["kim"].run_cell(notice) == ""
 
 
@@ -220,7 +225,7 @@ def test_it_goes_on_with_the_hub_restarted_and_the_rules_loaded_again(room: Room
 
 
 def test_it_ends_on_time_with_the_hub_down_and_what_stood_there_is_taken(room: Room) -> None:
-    container = room.machine.container_of("ada")
+    container, longer = room.machine.container_of("ada"), room.machine.container_of("cleo")
     room.people["ada"].run_cell("open('BIO-E/midterm/midterm.ipynb', 'w').write('last')")
     room.people["ben"].run_cell(
         "import os; os.rename('BIO-E/midterm', 'BIO-E/aside'); os.symlink('/etc', 'BIO-E/midterm')"
@@ -233,7 +238,12 @@ def test_it_ends_on_time_with_the_hub_down_and_what_stood_there_is_taken(room: R
     assert room.machine.run(taken, "ada").strip() == "last"
     assert room.machine.run(taken, "ben").strip() == "none", "a link is not followed"
     assert set(room.machine.run("ls /srv/nbgrader/bio-e/due").split()) >= {"ada", "ben"}
-    assert "tea" not in room.machine.run("ls /srv/nbgrader/bio-e/due")
+    assert not {"tea", "cleo"} & set(room.machine.run("ls /srv/nbgrader/bio-e/due").split())
+    assert room.machine.run("docker ps -q --filter name=$1", longer).strip(), "who has more time works on"
+    wait_until(room.machine, room.ends + EXTRA)
+    assert gone(room.machine, longer, LATE_S)
+    time.sleep(5)
+    assert room.machine.run(taken, "cleo").strip() == "first"
     room.machine.run("systemctl start jupyterhub")
 
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hubrun.params import text_kinds as kinds
+from hubrun_hub.courses.exam_schedule import MOST_EXTRA_MINUTES
 from hubrun_hub.courses.servers import server_name
 
 # What an image of the course's own is made of, and which one counts.
@@ -23,7 +24,8 @@ _Cpus = Annotated[float, Field(gt=0)]
 class ExamParams(BaseModel):
     """An exam, from a moment until another, each as `2026-12-01 09:00 Europe/Zurich`. hosts: what its servers may reach.
 
-    assignment: nbgrader's name of what is taken out of each student's home at the end, "" for nothing.
+    assignment: nbgrader's name of what is taken out of each student's home at the end, "" for nothing. extra_minutes: user of
+    the hub → how much longer their exam is.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -32,6 +34,9 @@ class ExamParams(BaseModel):
     until: kinds.Moment
     hosts: list[kinds.Domain] = []
     assignment: kinds.Assignment = ""
+    extra_minutes: dict[
+        Annotated[kinds.HubName, Field(min_length=1)], Annotated[int, Field(ge=1, le=MOST_EXTRA_MINUTES)]
+    ] = {}
 
     @model_validator(mode="after")
     def _in_order(self) -> ExamParams:
@@ -42,7 +47,8 @@ class ExamParams(BaseModel):
     def on_server(self) -> dict[str, Any]:
         """What the server's file says of it (hubrun_hub/courses/exam_schedule.py): times in ISO 8601, with their offset."""
         times = {"from": moment(self.begins).isoformat(), "until": moment(self.until).isoformat()}
-        return {**times, "hosts": self.hosts, "assignment": self.assignment}
+        longer = {"extra_minutes": self.extra_minutes} if self.extra_minutes else {}
+        return {**times, "hosts": self.hosts, "assignment": self.assignment, **longer}
 
 
 def moment(text: str) -> datetime:

@@ -3,7 +3,7 @@
 The site's file says so of a course (`course_settings`, "due"): assignment → {"due": a moment, "people": {user: their own
 moment}}, with moments in ISO 8601 with an offset. So does the LMS, of a person or of all (`lti.services.lms_dates`). What
 the file says of a person counts before all else, then what the LMS says of them; then what the file says of all, and what
-the LMS does. An exam's assignment is due when the exam ends, whatever the LMS says.
+the LMS does. An exam's assignment is due when the exam ends for this person, whatever the LMS says.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from .course_settings import settings_of
-from .exam_schedule import Group, exam_in
+from .exam_schedule import Group, exam_of
 from .mounts import is_name, memberships, words_of
 
 # nbgrader/apps/nbgraderapp.py and its formgrader take no + in a name, and folders no / and no leading dot.
@@ -50,8 +50,8 @@ def all_due(site: Mapping[str, Any], people: Mapping[str, list[Group]], said: Sa
         for course in mine:
             folder, entry = str(says[course].get("folder") or course), settings_of(site, says[course])
             by_lms = dict(said.get(course, {}))
-            if (exam := exam_in(entry)) and exam.assignment:
-                found.append(Due(exam.ends, course, exam.assignment, user, folder))
+            if (exam := exam_of(site, says[course], course)) and exam.assignment:
+                found.append(Due(exam.of(user).ends, course, exam.assignment, user, folder))
                 by_lms.pop(exam.assignment, None)
             written = entry.get("due", {})
             for assignment in [*written, *(by_lms.keys() - written.keys())]:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from .course_settings import settings_of
@@ -16,12 +13,12 @@ from .mounts import memberships, words_of
 
 # On a container that is in an exam: its key.
 LABEL = "hubrun.exam"
-# Exam's key → "from" and "until", where its course's staff moved them (exams/page.py).
-CHANGES = Path("/var/lib/jupyterhub/exams.json")
 # Before an exam begins: addresses of its hosts are found.
 AHEAD = timedelta(minutes=10)
 # After its end nobody's server starts for so long: what they have is taken as it stood.
 TAKING = timedelta(seconds=60)
+# The longest that somebody's exam may be longer than the others'.
+MOST_EXTRA_MINUTES = 24 * 60
 
 # The name of a group, and what its launches said (its properties).
 Group = tuple[str, Mapping[str, object]]
@@ -31,7 +28,8 @@ Group = tuple[str, Mapping[str, object]]
 class Exam:
     """An exam of the course that the site calls `course`. begins, ends: with their zone, as they were written.
 
-    key: names it in labels and files. hosts: names. assignment: what is taken at its end, "" for nothing.
+    key: names it in labels and files. hosts: names. assignment: what is taken at its end, "" for nothing. extra_minutes: user
+    of the hub → how much longer than until `ends` they have. stopped: when staff ended it for everybody, if they did.
     """
 
     key: str
@@ -40,6 +38,18 @@ class Exam:
     ends: datetime
     hosts: tuple[str, ...]
     assignment: str = ""
+    extra_minutes: Mapping[str, int] = field(default_factory=dict)
+    stopped: datetime | None = None
+
+    def of(self, user: str) -> Exam:
+        """The exam as this person has it: with their own end."""
+        own = self.ends + timedelta(minutes=self.extra_minutes.get(user, 0))
+        return replace(self, ends=min(own, self.stopped or own), extra_minutes={})
+
+    @property
+    def over(self) -> datetime:
+        """When the last of its people has ended."""
+        return max(self.of(user).ends for user in ("", *self.extra_minutes))
 
     @property
     def until(self) -> str:
@@ -55,66 +65,72 @@ class Exam:
         return bool(self.assignment) and self.ends <= now < self.ends + TAKING
 
     def is_near(self, now: datetime) -> bool:
-        """Whether it is under way, about to begin, or ended a moment ago: a server that was just starting ends too."""
-        return self.begins - AHEAD <= now < self.ends + TAKING
+        """Whether it is under way for somebody, about to begin, or ended a moment ago: a server that was just starting ends too."""
+        return self.begins - AHEAD <= now < self.over + TAKING
 
 
 def with_changes(site: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The site, with exams that its courses' staff moved. changes: what CHANGES has; what of it is no time, counts for nothing."""
-    entries = []
-    for entry in site.get("course_settings", ()):
-        exam = exam_in(entry)
-        change = changes.get(exam.key, {}) if exam else {}
-        moved = {name: time for name in ("from", "until") if (time := _time(change.get(name)))}
-        entries.append(
-            {**entry, "exam": {"planned": entry["exam"]["from"], **entry["exam"], **moved}} if moved else entry
-        )
-    return {**site, "course_settings": entries}
+    """The site, with what staff changed of their courses' exams (`exam_changes.read`)."""
+    return {**site, "exam_changes": changes}
 
 
-def _time(text: object) -> str:
-    try:
-        return str(text) if datetime.fromisoformat(str(text)).tzinfo else ""
-    except ValueError:
-        return ""
+def exam_in(entry: Mapping[str, Any], changed: Mapping[str, Any] | None = None, course: str = "") -> Exam | None:
+    """The exam of an entry of the site's `course_settings`; None where it has none.
 
-
-def read_changes(path: Path = CHANGES) -> dict[str, Any]:
-    """What staff changed. The file is the hub's own, and root reads it too: neither a link nor a pipe leads anywhere."""
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), encoding="utf-8") as file:
-            found = json.loads(file.read(1 << 20))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return {key: each for key, each in found.items() if isinstance(each, dict)} if isinstance(found, dict) else {}
-
-
-def exam_in(entry: Mapping[str, Any]) -> Exam | None:
-    """The exam of an entry of the site's `course_settings`; None where it has none."""
+    changed: what staff changed of all exams, of which that of the course with this id counts; what of it is wrong does not.
+    """
     if not (exam := entry.get("exam")):
         return None
-    name = f"{entry.get('consumer', '')}\0{entry['course']}\0{exam.get('planned', exam['from'])}"
-    begins, ends = (datetime.fromisoformat(exam[each]) for each in ("from", "until"))
+    name = f"{entry.get('consumer', '')}\0{entry['course']}\0{exam['from']}"
     key = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return Exam(key, str(entry["course"]), begins, ends, tuple(exam.get("hosts", ())), str(exam.get("assignment", "")))
+    found = (changed or {}).get(key, {}).get(course)
+    change: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    begins, ends = (_moment(change.get(each)) or datetime.fromisoformat(exam[each]) for each in ("from", "until"))
+    stopped = _moment(change.get("stopped"))
+    return Exam(
+        key, str(entry["course"]), begins, min(ends, stopped or ends), tuple(exam.get("hosts", ())),
+        str(exam.get("assignment", "")), exam.get("extra_minutes", {}) | _minutes(change.get("extra_minutes")), stopped,
+    )  # fmt: skip
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _minutes(said: object) -> dict[str, int]:
+    found = said.items() if isinstance(said, dict) else ()
+    return {user: each for user, each in found if type(each) is int and 0 <= each <= MOST_EXTRA_MINUTES}
+
+
+def exam_of(site: Mapping[str, Any], says: Mapping[str, object], course: str) -> Exam | None:
+    """The exam of the course with this id, of which its group says this (`words_of`), as its staff changed it."""
+    return exam_in(settings_of(site, says), site.get("exam_changes"), course)
 
 
 def exams(site: Mapping[str, Any]) -> list[Exam]:
-    """All exams that the site's file has, past ones too."""
-    found = (exam_in(entry) for entry in site.get("course_settings", ()))
-    return [exam for exam in found if exam]
+    """All exams, past ones too: each as the site's file has it, and as staff of courses changed it."""
+    changed = site.get("exam_changes", {})
+    found = []
+    for entry in site.get("course_settings", ()):
+        if exam := exam_in(entry):
+            found += [exam, *filter(None, (exam_in(entry, changed, course) for course in changed.get(exam.key, ())))]
+    return found
 
 
-def sat(site: Mapping[str, Any], groups: Iterable[Group]) -> list[tuple[Exam, str]]:
-    """The exams of somebody who is in `groups`, each with its course's id; those of a course that they teach are none."""
+def sat(site: Mapping[str, Any], groups: Iterable[Group], user: str) -> list[tuple[Exam, str]]:
+    """The exams of `user`, who is in `groups`, as they have them, each with its course's id; none of a course that they teach."""
     known = list(groups)
     says = words_of(known)
     mine = [each.course for each in memberships(name for name, _ in known) if not each.teaches]
-    found = [(exam_in(settings_of(site, says[course])), course) for course in mine]
-    return [(exam, course) for exam, course in found if exam]
+    found = [(exam_of(site, says[course], course), course) for course in mine]
+    return [(exam.of(user), course) for exam, course in found if exam]
 
 
-def sits_in(site: Mapping[str, Any], groups: Iterable[Group], now: datetime) -> tuple[Exam, str] | None:
-    """The exam that this person sits in now, with its course's id. Of two at a time it is the one that ends first."""
-    on = [(exam, course) for exam, course in sat(site, groups) if exam.is_on(now)]
+def sits_in(site: Mapping[str, Any], groups: Iterable[Group], user: str, now: datetime) -> tuple[Exam, str] | None:
+    """The exam that this person sits in now, with its course's id. Of two at a time it is the one that ends first for them."""
+    on = [(exam, course) for exam, course in sat(site, groups, user) if exam.is_on(now)]
     return min(on, key=lambda each: (each[0].ends, each[1]), default=None)

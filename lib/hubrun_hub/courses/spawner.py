@@ -9,6 +9,7 @@ from typing import Any
 
 from ..awaited import awaited
 from ..not_started import NotStarted
+from . import exam_changes
 from . import exam_schedule as schedule
 from .course_folders import folders_of
 from .course_settings import settings_of
@@ -31,7 +32,7 @@ class CourseMounts:
 
     async def start(self: Any) -> Any:
         now = datetime.now(timezone.utc)  # noqa: UP017 - Python 3.10
-        if any(exam.was_just_on(now) for exam, _ in schedule.sat(self._site(), self._groups())):
+        if any(exam.was_just_on(now) for exam, _ in schedule.sat(self._site(), self._groups(), self.user.name)):
             raise NotStarted("The exam has ended, and what you have of it is taken now. Start your server in a minute.")
         self.course_places = self.find_places()
         return await super().start()
@@ -40,7 +41,8 @@ class CourseMounts:
         """What the container of this person gets of their courses below `root`."""
         groups = self._groups()
         words = words_of(groups)
-        sits = schedule.sits_in(self._site(), groups, datetime.now(timezone.utc))  # noqa: UP017 - Python 3.10
+        now = datetime.now(timezone.utc)  # noqa: UP017 - Python 3.10
+        sits = schedule.sits_in(self._site(), groups, self.user.name, now)
         self.exam, only = sits or (None, None)
         found = [
             replace(each, more=folders_of(settings_of(self.site, words[each.course]), self.user.name))
@@ -62,7 +64,7 @@ class CourseMounts:
         return places(self.user.name, found, root, self.nbgrader)
 
     def _site(self: Any) -> dict[str, Any]:
-        return schedule.with_changes(self.site, schedule.read_changes())
+        return schedule.with_changes(self.site, exam_changes.read())
 
     def _groups(self: Any) -> list[schedule.Group]:
         return [(group.name, getattr(group, "properties", None) or {}) for group in self.user.groups]

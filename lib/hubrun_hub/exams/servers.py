@@ -69,7 +69,7 @@ def misplaced(
     """Those whose person sits in another exam than their server is in: in one and not in it, or the other way round."""
     found = []
     for server in servers:
-        sits = schedule.sits_in(site, groups.get(server.user, ()), now)
+        sits = schedule.sits_in(site, groups.get(server.user, ()), server.user, now)
         if server.exam != (sits[0].key if sits else ""):
             found.append(server)
     return found

@@ -16,6 +16,7 @@ from jupyterhub import orm
 from sqlalchemy import Column, DateTime, ForeignKey, Integer, Unicode
 from sqlalchemy.orm import relationship
 
+from ..courses import exam_changes
 from ..courses import exam_schedule as schedule
 from ..courses.exam_schedule import Group
 from ..docker_filter import settings
@@ -73,12 +74,12 @@ def groups_of(user: Any) -> list[Group]:
 
 def read_site(path: Path) -> dict[str, Any]:
     """What the site's file says now, with exams that staff moved. Raises docker_filter.settings.Refused where it is not whole."""
-    return schedule.with_changes(settings.read(path), schedule.read_changes())
+    return schedule.with_changes(settings.read(path), exam_changes.read())
 
 
 def why_not(site: dict[str, Any], viewer: Any, owner: Any) -> str:
     """Why one user of the hub may not look at the servers of another now; "" where they may. site: `read_site`."""
-    reason = who_may.why_not(site, groups_of(viewer), groups_of(owner), now())
+    reason = who_may.why_not(site, groups_of(viewer), groups_of(owner), owner.name, now())
     return reason or ("is an administrator" if owner.admin else "")
 
 
@@ -100,7 +101,7 @@ def of_server(db: Any, owner: Any, server: str) -> list[dict[str, Any]]:
 def begin(spawner: Any, viewer: Any, site: dict[str, Any]) -> Look:
     """Write down that `viewer` (orm.User) looks at this server; it is not shared yet (`share`)."""
     db, owner, began = spawner.db, spawner.user.orm_user, now()
-    until = who_may.until(site, groups_of(owner), began)
+    until = who_may.until(site, groups_of(owner), owner.name, began)
     look = Look(viewer=viewer, owner=owner, server=spawner.name, began=_stored(began), until=_stored(until))
     db.add(look)
     db.commit()

@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jupyterhub import orm
 from jupyterhub.handlers import BaseHandler
 from tornado.web import HTTPError, authenticated
 
-from ..courses.mounts import INSTRUCTORS, PREFIX, memberships
+from ..courses.mounts import memberships
+from ..courses.students import students
 from ..docker_filter import settings
 from . import looks
 
@@ -92,9 +92,7 @@ class Looks(BaseHandler):
         ]
         people: dict[str, Any] = {}
         for course in taught:
-            everybody, staff = (orm.Group.find(self.db, f"{PREFIX}{course}{end}") for end in ("", INSTRUCTORS))
-            teaching = {user.name for user in staff.users} if staff else set()
-            people |= {user.name: user for user in (everybody.users if everybody else []) if user.name not in teaching}
+            people |= students(self.db, course)
         running = {name: [each for each in user.orm_spawners.values() if each.server] for name, user in people.items()}
         site, me = self._site(), self.current_user.orm_user
         why = {name: looks.why_not(site, me, people[name]) for name, servers in running.items() if servers}

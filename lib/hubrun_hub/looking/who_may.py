@@ -20,8 +20,8 @@ NOT_ALLOWED = "is in a course of which whoever runs this hub did not allow it"
 EXAM = "sits in an exam"
 
 
-def why_not(site: Mapping[str, Any], viewer: Iterable[Group], owner: Iterable[Group], now: datetime) -> str:
-    """Why somebody in the groups `viewer` may not look at the servers of somebody in `owner`; "" where they may.
+def why_not(site: Mapping[str, Any], viewer: Iterable[Group], owner: Iterable[Group], user: str, now: datetime) -> str:
+    """Why somebody in the groups `viewer` may not look at the servers of `user`, who is in `owner`; "" where they may.
 
     site: what the site's file says (`docker_filter.settings.SITE`), with exams that were moved (`exam_schedule.with_changes`).
     """
@@ -37,12 +37,12 @@ def why_not(site: Mapping[str, Any], viewer: Iterable[Group], owner: Iterable[Gr
         return OF_OTHERS
     if not all(settings_of(site, says[each.course]).get("staff_may_look") for each in courses):
         return NOT_ALLOWED
-    if any(exam.is_on(now) or exam.was_just_on(now) for exam, _ in schedule.sat(site, theirs)):
+    if any(exam.is_on(now) or exam.was_just_on(now) for exam, _ in schedule.sat(site, theirs, user)):
         return EXAM
     return ""
 
 
-def until(site: Mapping[str, Any], owner: Iterable[Group], now: datetime) -> datetime:
-    """When a look that begins now ends: after half an hour, or as an exam of that person begins."""
-    exams = [exam.begins for exam, _ in schedule.sat(site, owner) if exam.begins > now]
+def until(site: Mapping[str, Any], owner: Iterable[Group], user: str, now: datetime) -> datetime:
+    """When a look that begins now at a server of `user`, who is in `owner`, ends: after half an hour, or as an exam of theirs begins."""
+    exams = [exam.begins for exam, _ in schedule.sat(site, owner, user) if exam.begins > now]
     return min([now + AT_MOST, *exams])

@@ -16,6 +16,7 @@ from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
 from traitlets import Bool, CaselessStrEnum, Float, List, Unicode
 
+from ..courses import exam_changes
 from . import consumers, groups, handlers, review, sessions, tool_key, user_names
 from .cross_site import PendingConfirmations
 from .deep_linking import Choices
@@ -32,6 +33,7 @@ from .people_file import People
 from .presets import PRESETS
 from .refusals import RateLimit, Reason, Refusal
 from .roles import Part
+from .rosters import Rosters
 from .services.calls import Calls
 from .services.course_grades import CourseGrades
 from .services.service_file import ServiceFile
@@ -184,23 +186,27 @@ class LaunchAuthenticator(Authenticator):
         return {}
 
     @cached_property
-    def _calls(self) -> Calls:
+    def calls(self) -> Calls:
         return Calls(self.inner_addresses)
 
     @cached_property
-    def _tokens(self) -> Tokens:
-        return Tokens(self.sign, self._calls)
+    def tokens(self) -> Tokens:
+        return Tokens(self.sign, self.calls)
 
     def sign(self, claims: Mapping[str, Any], former: bool) -> str:
         """A JWT by the tool's key; `former`: by the one before, "" where there is none."""
         return tool_key.sign(Path(self.tool_key_file), claims, former)
 
-    def course_grades(self, course: str) -> CourseGrades:
-        """The grades of a course, on their way to the LMS."""
+    def course_grades(self, course: str, db: Any) -> CourseGrades:
+        """The grades of a course, on their way to the LMS. db: the hub's database."""
         return CourseGrades(
-            course, consumers=self.read_consumers(), file=self.service_file, tokens=self._tokens, calls=self._calls,
-            socket=self.gradebook_socket,
+            course, consumers=self.read_consumers(), file=self.service_file, tokens=self.tokens, calls=self.calls,
+            socket=self.gradebook_socket, roster=self.rosters.of(course, db),
         )  # fmt: skip
+
+    @cached_property
+    def rosters(self) -> Rosters:
+        return Rosters(self)
 
     @property
     def tool_jwks(self) -> list[dict[str, Any]]:
@@ -260,11 +266,14 @@ class LaunchAuthenticator(Authenticator):
 
     def resolve(self, launch: Launch, db: Any) -> Launch:
         """Return the launch with the hub user of its person, who is written down by then. Raises Unusable."""
-        rules = Rules(self._prefixes, self.adopt_users, self._admin_names)
-        found = self.people.resolve(self._seen(launch), rules, self.hub_users(db), time.time())
+        found = self.people.resolve(self._seen(launch), self.rules, self.hub_users(db), time.time())
         for note in found.notes:
             self.log.warning("LTI launch by consumer %s: %s", launch.consumer.name, note)
         return replace(launch, user=found.user, administers=found.administers)
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self._prefixes, self.adopt_users, self._admin_names)
 
     def keep(self, db: Any) -> None:
         """Keep, in the hub's database, by what people are known again: whoever came, and those whom an upgrade found.
@@ -347,5 +356,6 @@ class LaunchAuthenticator(Authenticator):
             self.full_names.forget(user.name)
             if self.services:
                 self.service_file.forget(user.name)
+            exam_changes.forget(exam_changes.FILE, [user.name])
         except (sqlite3.Error, OSError) as error:
             self.log.error("%s cannot be written (%s): %s stays in it", self.full_names_file, error, user.name)

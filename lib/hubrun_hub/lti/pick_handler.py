@@ -117,5 +117,5 @@ def _points(entered: str, otherwise: float) -> float:
     except ValueError:
         points = 0.0
     if not (math.isfinite(points) and 0 < points <= 1_000_000):
-        raise NotChosen("The most points of the assignment must be a number above 0")
+        raise NotChosen("The maximum points must be a number above 0")
     return points

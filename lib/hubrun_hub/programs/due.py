@@ -22,8 +22,9 @@ from datetime import datetime, timedelta, timezone
 from itertools import groupby
 from pathlib import Path
 
+from hubrun_hub.courses import exam_changes
 from hubrun_hub.courses.due_dates import Due, all_due
-from hubrun_hub.courses.exam_schedule import read_changes, with_changes
+from hubrun_hub.courses.exam_schedule import with_changes
 from hubrun_hub.courses.mounts import ROOT
 from hubrun_hub.docker_filter import settings
 from hubrun_hub.exams import collect, servers
@@ -38,7 +39,7 @@ _AHEAD, _LATE = timedelta(seconds=12), timedelta(days=7)
 
 def main() -> int:
     """Do it; the exit code."""
-    site, now, well = with_changes(settings.read(settings.SITE), read_changes()), _now(), True
+    site, now, well = with_changes(settings.read(settings.SITE), exam_changes.read()), _now(), True
     try:
         said = lms_dates.read(lms_dates.FILE) if site.get("lms_dates") else {}
         found = all_due(site, servers.people(), said)

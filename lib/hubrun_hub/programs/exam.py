@@ -14,6 +14,7 @@ import sys
 from datetime import datetime, timezone
 
 from hubrun_hub.courses import exam_address as address
+from hubrun_hub.courses import exam_changes
 from hubrun_hub.courses import exam_schedule as schedule
 from hubrun_hub.docker_filter import settings
 from hubrun_hub.exams import servers
@@ -21,9 +22,9 @@ from hubrun_hub.exams import servers
 
 def main() -> int:
     """Do it; the exit code."""
-    site = schedule.with_changes(settings.read(settings.SITE), schedule.read_changes())
+    site = schedule.with_changes(settings.read(settings.SITE), exam_changes.read())
     now = datetime.now(timezone.utc)  # noqa: UP017 - Python 3.10
-    near = [exam for exam in schedule.exams(site) if exam.is_near(now)]
+    near = list({exam.key: exam for exam in schedule.exams(site) if exam.is_near(now)}.values())
     if sys.argv[1:] == ["hosts"]:
         for exam in near:
             print(exam.course, json.dumps({host: address.find(host) for host in exam.hosts}))

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from hubrun_hub import student_volume
 from hubrun_hub.backup import state
+from hubrun_hub.courses import exam_changes
 from hubrun_hub.docker_command import docker
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes import btrfs
@@ -45,7 +46,7 @@ _OF_USERS = {
     "servers": f"DELETE FROM servers WHERE id IN ({_SPAWNERS.format('server_id')})",
     "users": "DELETE FROM users WHERE name = ?",
     "hubrun_marks": "DELETE FROM hubrun_marks WHERE user = ?",
-    "roster": "DELETE FROM roster WHERE lti_user IN (SELECT lti_user FROM person WHERE user = ?)",
+    "roster": "DELETE FROM roster WHERE user = ?1 OR lti_user IN (SELECT lti_user FROM person WHERE user = ?1)",
     "person": "DELETE FROM person WHERE user = ?",
     "outcome": "DELETE FROM outcome WHERE user = ?",
     "sent": "DELETE FROM sent WHERE ?1 IN (user, sender)",
@@ -133,11 +134,14 @@ def _put_homes_away(users: Iterable[str]) -> None:
 def forget(
     places: Places, users: Iterable[str], consumer: str = "", marks: Iterable[str] = (), groups: Iterable[str] = ()
 ) -> None:
-    """Remove these users, this consumer, these marks and groups from the hub's databases. The hub must be stopped."""
+    """Remove these users, this consumer, these marks and groups from the hub's databases, and from what staff changed of exams.
+    The hub must be stopped."""
     for path in sorted(places.hub.parent.glob("*.sqlite*")):
         if path.name.endswith(("-journal", "-wal", "-shm")):
             continue
         as_owner(path, _forget, list(users), consumer, list(marks), list(groups), seconds=_SECONDS)
+    if (changes := places.hub.with_name(exam_changes.FILE.name)).exists():
+        as_owner(changes, exam_changes.forget, list(users), [group.removeprefix("course-") for group in groups])
 
 
 def _forget(path: Path, users: list[str], consumer: str, marks: list[str], groups: list[str]) -> None:

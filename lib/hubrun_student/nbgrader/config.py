@@ -9,7 +9,7 @@ from typing import Any
 from nbgrader.auth import BaseAuthPlugin
 from nbgrader.exchange.default.exchange import Exchange
 
-from . import courses, due_dates
+from . import courses, due_dates, indexes
 from .grading import autograde_preprocessors
 
 
@@ -45,6 +45,7 @@ def configure(c: Any) -> None:
     c.Autograde.autograde_preprocessors = autograde_preprocessors()
     # What was handed in comes back as a page that students open: no scripts in it. (Formgrader's pages: formgraders.py.)
     c.GenerateFeedback.exporter_class = "hubrun_student.nbgrader.pages.FeedbackPage"
+    indexes.add()
 
     # For what people read and type. Exchange.timezone stays UTC: what is written with it is read without its zone.
     if zone := due_dates.zone():

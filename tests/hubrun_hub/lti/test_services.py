@@ -10,7 +10,7 @@ import pytest
 
 from hubrun_hub.lti.cross_site import host_of
 from hubrun_hub.lti.roles import Part
-from hubrun_hub.lti.services import roster
+from hubrun_hub.lti.services import canvas_csv, roster
 from hubrun_hub.lti.services.calls import Calls, ServiceError, Unclear, below, next_page, with_query
 from hubrun_hub.lti.services.claims import SCOPES, Services, of_11, of_13
 from hubrun_hub.lti.services.grades import Gradebook, Score
@@ -282,11 +282,77 @@ def test_the_roster_has_everybody_with_their_part_and_who_left(lms: ServicesLms)
         "a": ("Ada Lovelace", "Learner", "Active"), "b": ("=HYPERLINK(1)", "Instructor", "Active"),
         "c": ("Grace", "Learner", "Inactive"), "d": ("Alan", "Learner", "Deleted"), "e": ("", "Mentor", "Active"),
     }  # fmt: skip
-    assert Hub(lms).members() == [
-        roster.Member("a", "Ada Lovelace", Part.STUDENT, True), roster.Member("b", "HYPERLINK(1)", Part.STAFF, True),
-        roster.Member("c", "Grace", Part.STUDENT, False), roster.Member("d", "Alan", Part.STUDENT, False),
-        roster.Member("e", "", Part.NONE, True),
+    assert [(each.id, each.name, each.part, each.active) for each in Hub(lms).members()] == [
+        ("a", "Ada Lovelace", Part.STUDENT, True), ("b", "HYPERLINK(1)", Part.STAFF, True),
+        ("c", "Grace", Part.STUDENT, False), ("d", "Alan", Part.STUDENT, False), ("e", "", Part.NONE, True),
     ]  # fmt: skip
+
+
+SAID: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
+    "Canvas": (
+        "canvas", {"lis_person_sourcedid": "S-1", "email": "ada@example.edu", "lti11_legacy_user_id": "u1"},
+        {"lis_person_sourcedid": "S-1", "lis_person_contact_email_primary": "ada@example.edu", "user_id": "a"},
+    ),
+    "a variable that is not filled in": ("canvas", {"lis_person_sourcedid": "$Person.sourcedId"}, {"user_id": "a"}),
+    "what is no text": ("canvas", {"lis_person_sourcedid": ["x"], "email": None, "custom_canvas_user_id": "7"}, {"user_id": "a"}),
+    "a text that nothing is kept of": ("canvas", {"lis_person_sourcedid": "x" * 1001, "email": "a\0b"}, {"user_id": "a"}),
+    "a number": ("canvas", {"lis_person_sourcedid": 17}, {"lis_person_sourcedid": "17", "user_id": "a"}),
+    # There the sourcedid of a list is not what a launch says as that (presets).
+    "Open edX": ("openedx", {"lis_person_sourcedid": "other", "preferred_username": "ada"}, {"lis_person_sourcedid": "ada", "user_id": "a"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "said", "fields"), SAID.values(), ids=SAID.keys())
+def test_of_a_list_counts_what_a_launch_says_too(name: str, said: dict[str, Any], fields: dict[str, str]) -> None:
+    member = roster._member({"user_id": "a", "roles": [], **said}, name)
+    assert member and (member.fields, member.ids) == (fields, (("sub", "a"),))
+    assert member.id_11 == said.get("lti11_legacy_user_id", "")
+
+
+CSV = """\ufeffStudent,ID,SIS User ID,SIS Login ID,Section,ps1 (12)
+,,,,,Manual Posting
+    Points Possible,,,,,10
+"Lovelace, Ada",7,S-7,ada,BIO,9
+"=HYPERLINK(1), Eve",8,,eve@example.edu,"BIO, and CHEM",
+Cher,9,S-9,$User.username,BIO,N/A
+"Student, Test",99,,0123456789abcdef0123456789abcdef01234567,BIO,
+"""
+
+
+def test_students_come_from_the_gradebook_that_canvas_exports() -> None:
+    found = canvas_csv.read(CSV.encode(), "lis_person_sourcedid")
+    assert [(each.id, each.name, each.part, each.active, each.ids) for each in found] == [
+        ("canvas 7", "Ada\tLovelace", Part.STUDENT, True, ()), ("canvas 8", "Eve\tHYPERLINK(1)", Part.STUDENT, True, ()),
+        ("canvas 9", "Cher", Part.STUDENT, True, ()),
+    ]  # fmt: skip
+    assert found[0].fields == {
+        "custom_canvas_user_id": "7", "lis_person_sourcedid": "S-7", "custom_canvas_user_sis_id": "S-7",
+        "custom_canvas_user_login_id": "ada",
+    }  # fmt: skip
+    assert "lis_person_sourcedid" not in found[1].fields and "custom_canvas_user_login_id" not in found[2].fields
+    apart = "LastName;FirstName;ID;SIS Login ID;Section\r\nLovelace;Ada;7;ada;BIO\r\n"
+    [ada] = canvas_csv.read(apart.encode(), "custom_canvas_user_login_id")
+    assert (ada.name, ada.fields) == (
+        "Ada\tLovelace",
+        {"custom_canvas_user_id": "7", "custom_canvas_user_login_id": "ada"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "key", "why"),
+    [
+        (b"", "lis_person_sourcedid", "not what Canvas exports"), (b"\x89PNG\r\n\xff", "lis_person_sourcedid", "no CSV"),
+        (b"id,first_name\nada,Ada\n", "lis_person_sourcedid", "not what Canvas exports"),
+        (b"Student,ID,SIS Login ID\nAda,7,ada\n", "lis_person_sourcedid", "no column SIS User ID"),
+        (CSV.encode(), "lis_person_contact_email_primary", "does not have what names people"),
+        (b"Student,ID,SIS User ID\n" + b'"' + b"x" * 200_000, "lis_person_sourcedid", "no CSV"),
+        (b"Student,ID,SIS User ID\n" + b"Ada,7,a\n" * 5001, "lis_person_sourcedid", "more than 5000"),
+        (b"x" * (5 << 20), "lis_person_sourcedid", "too large"),
+    ],
+)  # fmt: skip
+def test_another_file_is_refused_with_the_reason(data: bytes, key: str, why: str) -> None:
+    with pytest.raises(canvas_csv.NotAList, match=why):
+        canvas_csv.read(data, key)
 
 
 # -- LTI 1.1 ---------------------------------------------------------------------------------------------------------

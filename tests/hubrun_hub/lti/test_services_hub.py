@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from hubrun_hub.exams import collect, servers
@@ -130,6 +131,8 @@ class School:
         answer = self.teacher.post(
             self.address, list(fields.items()) if isinstance(fields, dict) else fields, headers=SAME_SITE
         )
+        if answer.status == 302:
+            answer = self.teacher.get(answer.location)
         assert answer.status == 200, (answer.status, answer.response.text[-2000:])
         return answer.response.text
 
@@ -172,7 +175,7 @@ def test_grades_are_shown_first_and_sent_with_a_click_and_once(school: School) -
         ("ada", 2.0, 10.0)
     ]
     assert school.states()["ada"] == ("2", "2", "SAME")
-    assert "0 of 0 grades arrived" in school.send()
+    assert "There was nothing to send" in school.send()
     assert len(school.lms.posted) == 1
 
     school.book.submit("ps1", "ada", 1.0)
@@ -192,7 +195,7 @@ def test_a_grade_that_was_changed_by_hand_is_named_and_not_overwritten_unasked(s
     school.lms.by_hand("c1", "ada", 9.0)
     school.book.submit("ps1", "ada", 2.0)
     assert school.states() == {"ada": ("2", "9", "BY_HAND"), "bob": ("2", "2", "SAME")}
-    assert "0 of 0" in school.send()
+    assert "There was nothing to send" in school.send()
     assert "1 of 1" in school.send("ada", "bob")  # bob's is there, and is not sent again
     assert [each["userId"] for each in school.lms.posted].count("bob") == 1
     assert school.states()["ada"] == ("2", "2", "SAME")
@@ -229,6 +232,114 @@ def test_a_maximum_that_the_lms_changed_and_a_failure_and_who_dropped(school: Sc
     assert "1 of 1" in school.send()
     assert len(school.lms.columns) == 1 and len(school.lms.posted) == 2
     assert {each["userId"] for each in school.lms.posted} == {"ada", "bob"}
+
+
+# -- who is in the course, for formgrader
+
+
+def told(school: School, user: str = "tea") -> Any:
+    """What the server of this person is told of the course, as their own asks."""
+    given = {"scopes": ["users:activity!user", "access:servers!user"]}
+    token = school.hub.api("POST", f"/users/{user}/tokens", json=given)["token"]
+    url = f"http://127.0.0.1:{school.hub.port}/hub/lti/roster/{school.course}"
+    answer = httpx.get(url, headers={"Authorization": f"token {token}"}, verify=False)
+    return answer.json() if answer.status_code == 200 else answer.status_code
+
+
+def test_students_are_known_before_they_ever_came_by_the_user_that_their_launch_gives(school: School) -> None:
+    lms, mine = school.lms, f"{time.monotonic_ns()}"
+    sis = {name: f"{name}.{mine}" for name in ("nina", "olga", "paul", "quin")}
+    ids = {name: f"{text}-id" for name, text in sis.items()}
+    for name, id in ids.items():
+        lms.students[id] = (f"{name.title()} Name", "Learner", "Active")
+        lms.said[id] = {
+            "lis_person_sourcedid": sis[name],
+            "lti11_legacy_user_id": f"1-{id}",
+            "family_name": "Name",
+            "given_name": name.title(),
+        }
+    del lms.said[ids["olga"]]["lis_person_sourcedid"]
+    lms.said[ids["quin"]]["lis_person_sourcedid"] = sis["paul"]  # who of them comes first has the name
+    lms.students["colleague"] = ("Carl Colleague", "Instructor", "Active")
+    found = told(school)
+    assert found == {"names": {sis["nina"]: "Nina\tName"}, "students": [sis["nina"]], "left": []}
+    page = school.page()
+    assert "Nina Name: never opened JupyterHub</li>" in page
+    assert "Olga Name: never opened JupyterHub; comes into formgrader then" in page
+    assert told(school, school.student("ada").user) == 403, "of a course only who teaches it is told"
+
+    assert not {"nina", sis["nina"]} & school.hub.users()
+    nina = Browser(school.hub)
+    assert school.launch(nina, sis["nina"], sub=ids["nina"]).logged_in and nina.user == sis["nina"]
+    olga = Browser(school.hub)
+    assert school.launch(olga, sis["olga"], sub=ids["olga"]).logged_in
+    lms.students[ids["nina"]] = ("Nina Name", "Learner", "Inactive")
+    school.page(query="&names=again")
+    found = told(school)
+    assert found["left"] == [sis["nina"]] and sis["nina"] not in found["students"]
+    assert {"ada", sis["olga"]} <= set(found["students"])
+    lms.students[ids["nina"]] = ("Nina Name", "Learner", "Active")
+    school.page(query="&names=again")
+    assert told(school)["left"] == [], "who comes back has not left"
+
+
+def test_an_lms_that_does_not_answer_keeps_no_page_of_formgrader_waiting(school: School) -> None:
+    school.student("ada")
+    school.lms.orders = [Order("/members", 500, times=99)]
+    began = time.monotonic()
+    assert told(school)["students"] == ["ada"] and time.monotonic() - began < 5
+
+
+CSV = "Student,ID,SIS User ID,SIS Login ID,Section\n    Points Possible,,,,"
+
+
+def test_without_the_service_a_file_out_of_canvas_says_who_is_in_the_course(school: School) -> None:
+    hub, mine = school.hub, f"{time.monotonic_ns()}"
+    course, new, came = f"chem-{mine}", f"rita.{mine}", f"sven.{mine}"
+    teacher, student = Browser(hub), Browser(hub)
+
+    def canvas(number: int, login: str) -> dict[str, str]:
+        return {"custom_canvas_user_id": f"{number}{mine}", "custom_canvas_user_login_id": login}
+
+    assert teacher.post("/hub/lti/launch", form("tim", course=course, role="Instructor")).logged_in
+    assert student.post("/hub/lti/launch", form(came, course=course, **canvas(8, came))).logged_in
+    address = f"/hub/lti/grades/{course}"
+
+    def give(*rows: str) -> str:
+        text = "\n".join([CSV, *rows])
+        page = teacher.get(address).response.text
+        xsrf = re.findall(r'name="_xsrf" value="([^"]+)"', page)[0]
+        answer = teacher.post(
+            address, {"_xsrf": xsrf, "do": "roster"}, files={"file": ("grades.csv", text.encode())}, headers=SAME_SITE
+        )
+        assert answer.status == 200, answer.response.text
+        return answer.response.text
+
+    rita = f'"Roe, Rita",7{mine},{new},r,C'
+    assert "The file was not read: it has more than 5000 rows" in give(*[rita] * 5001)
+    page = give(rita, f'"Sun, Sven",8{mine},{came},{came},C', f'"Toe, Tom",9{mine},,t,C')
+    assert "The file has 3 students" in page and "Rita Roe: never opened JupyterHub</li>" in page
+    assert "Tom Toe: never opened JupyterHub; comes into formgrader then" in page and "Sven Sun" not in page
+    school.course = course
+    found = told(school, "tim")
+    assert (found["students"], found["left"]) == ([new, came], []) and found["names"][new] == "Rita\tRoe"
+    assert f"{came}: is not in the course any more" in give(rita)
+    assert told(school, "tim")["left"] == [came]
+    first = Browser(hub)
+    assert first.post("/hub/lti/launch", form(new, course=course, **canvas(7, new))).logged_in and first.user == new
+    assert told(school, "tim")["students"] == [new]
+    sent = {"_xsrf": student.cookies["_xsrf"], "do": "roster"}
+    assert student.post(address, sent, files={"file": ("x.csv", b"")}, headers=SAME_SITE).status == 403
+
+
+def test_where_the_lms_says_who_is_in_the_course_no_file_is_taken(school: School) -> None:
+    page = school.page()
+    assert 'value="roster"' not in page
+    sent = {"_xsrf": school.teacher.cookies["_xsrf"], "do": "roster"}
+    assert (
+        school.teacher.post(school.address, sent, files={"file": ("x.csv", CSV.encode())}, headers=SAME_SITE).status
+        == 400
+    )
 
 
 def test_who_joins_after_the_lms_was_asked_who_is_in_the_course_has_not_left(school: School) -> None:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..consumers import Consumer
-from ..presets import PRESETS
 from .assignments import Assignment, ask
 from .calls import Calls, ServiceError
 from .claims import LINEITEM, LINEITEM_READ
 from .columns import AnyColumn, Column11, Column13, Place11, send_all
 from .comparison import SENDING, Row, State, compare, digest
+from .course_roster import CourseRoster, tool_of
 from .grades import Gradebook
 from .outcomes import Outcomes
-from .roster import members
-from .service_file import CourseServices, Link, Sent, ServiceFile
-from .tokens import Tokens, Tool
-
-_ROSTER_S = 600
+from .service_file import Link, Sent, ServiceFile
+from .tokens import Tokens
 
 
 def resource_of(assignment: str) -> str:
@@ -44,7 +41,7 @@ class Preview:
 
 
 class CourseGrades:
-    """The grades of `course`, with what the hub has: its consumers, the file of services, and what asks LMSs."""
+    """The grades of `course`, with what the hub has: its consumers, the file of services, what asks LMSs, and who is in it."""
 
     def __init__(
         self,
@@ -55,7 +52,9 @@ class CourseGrades:
         tokens: Tokens,
         calls: Calls,
         socket: str,
+        roster: CourseRoster,
     ) -> None:
+        self.roster = roster
         self.course, self._file, self._tokens, self._calls, self._socket = course, file, tokens, calls, socket
         self._consumers: Mapping[str, Consumer] = {each.name: each for each in consumers}
 
@@ -67,37 +66,13 @@ class CourseGrades:
         """The links whose column can be chosen."""
         return self._file.links(self.course)
 
-    async def update_roster(self, now: float, again: bool = False) -> None:
-        """Ask the LMS who is in the course, if it offers to say so, and was not asked lately. Raises ServiceError."""
-        known = self._file.course(self.course)
-        if known is None or not known.memberships or (not again and now < known.roster_at + _ROSTER_S):
-            return
-        tool = self._tool(known)
-        found = await members(known.memberships, self._consumers[known.consumer].lms, tool, self._tokens, self._calls)
-        self._file.keep_roster(self.course, found, now)
-
-    def absent(self) -> list[tuple[str, bool]]:
-        """Names of students whom the LMS lists and who never came, and whether they are in the course still."""
-        came = set(self._file.lti_users(self.course).values())
-        roster = self._file.roster(self.course)
-        return sorted((name or "(no name)", active) for lti, (name, active) in roster.items() if lti not in came)
-
-    def left(self) -> set[str]:
-        """Hub users who are not in the course any more, as far as the LMS was asked."""
-        known = self._file.course(self.course)
-        if known is None or not known.roster_at:
-            return set()
-        roster = self._file.roster(self.course)
-        users = self._file.lti_users(self.course)
-        return {user for user, lti in users.items() if not roster.get(lti, ("", False))[1]}
-
-    async def preview(self, assignment: Assignment, students: Iterable[str]) -> Preview:
+    async def preview(self, assignment: Assignment, students: Collection[str]) -> Preview:
         """What would be sent now. `students`: the hub users of the course's students."""
         preview, _ = await self._look(assignment, students)
         return preview
 
     async def send(
-        self, assignment: Assignment, students: Iterable[str], shown: str, ticked: Iterable[str], sender: str
+        self, assignment: Assignment, students: Collection[str], shown: str, ticked: Iterable[str], sender: str
     ) -> list[Sent] | None:
         """Send what was shown, and of what was changed by hand the `ticked` users; return what came of each.
 
@@ -123,7 +98,7 @@ class CourseGrades:
         self._file.note_sent(self.course, lines)
         return lines
 
-    async def _look(self, assignment: Assignment, students: Iterable[str]) -> tuple[Preview, AnyColumn | None]:
+    async def _look(self, assignment: Assignment, students: Collection[str]) -> tuple[Preview, AnyColumn | None]:
         link = self._link(assignment.name)
         try:
             if not assignment.maximum > 0:
@@ -133,7 +108,7 @@ class CourseGrades:
         except ServiceError as error:
             return Preview(assignment, link, why=str(error)), None
         rows = compare(
-            assignment, students, known=column.known, left=self.left(), there=there,
+            assignment, students, known=column.known, left=self.roster.left(students), there=there,
             sent=self._file.last_sent(self.course, assignment.name), capped=column.capped,
         )  # fmt: skip
         return Preview(assignment, link, rows), column
@@ -159,7 +134,7 @@ class CourseGrades:
         if not found and not {LINEITEM, LINEITEM_READ} & set(known.scopes):
             raise ServiceError("the LMS lets the hub make no column: choose a link of an assignment with points")
         return Column13(
-            Gradebook(self._tool(known), known.scopes, self._tokens, self._calls), self._file.lti_users(self.course),
+            Gradebook(tool_of(known, self._consumers), known.scopes, self._tokens, self._calls), self._file.lti_users(self.course),
             url=found.lineitem if found else "", columns=known.lineitems, resource=resource_of(assignment), label=assignment,
         )  # fmt: skip
 
@@ -169,13 +144,6 @@ class CourseGrades:
             for user, (name, url, sourcedid) in self._file.outcomes(self.course, link).items()
             if (consumer := self._consumers.get(name)) and consumer.key
         }
-
-    def _tool(self, known: CourseServices) -> Tool:
-        consumer = self._consumers.get(known.consumer)
-        platform = consumer.platform if consumer else None
-        if consumer is None or platform is None or known.client_id not in platform.client_ids:
-            raise ServiceError("the LMS of this course is not one of this hub's any more")
-        return Tool(platform.token_url, known.client_id, PRESETS[consumer.lms].audience)
 
 
 def rows_for_page(preview: Preview, names: Mapping[str, str]) -> list[dict[str, Any]]:

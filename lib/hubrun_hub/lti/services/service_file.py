@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS outcome (
 );
 CREATE TABLE IF NOT EXISTS chosen (course TEXT, assignment TEXT, link TEXT NOT NULL, PRIMARY KEY (course, assignment));
 CREATE TABLE IF NOT EXISTS roster (
-    course TEXT, lti_user TEXT, name TEXT NOT NULL, student INTEGER NOT NULL, active INTEGER NOT NULL,
+    course TEXT, lti_user TEXT, name TEXT NOT NULL, student INTEGER NOT NULL, active INTEGER NOT NULL, user TEXT NOT NULL,
     PRIMARY KEY (course, lti_user)
 );
 CREATE TABLE IF NOT EXISTS sent (
@@ -58,6 +58,14 @@ class CourseServices(NamedTuple):
     memberships: str
     scopes: tuple[str, ...]
     roster_at: float
+
+
+class Listed(NamedTuple):
+    """A student in a list of the LMS's. user: of the hub, "" where it is not known; active: in the course still."""
+
+    name: str
+    user: str
+    active: bool
 
 
 class Link(NamedTuple):
@@ -157,21 +165,24 @@ class ServiceFile:
         with self._open() as db:
             return {user: (consumer, *rest) for user, consumer, *rest in db.execute(asks, (course, link))}
 
-    def keep_roster(self, course: str, members: Iterable[Member], now: float) -> None:
-        """Keep who is in a course. Who is not listed any more has left."""
+    def keep_roster(self, course: str, members: Iterable[Member], users: Mapping[str, str], now: float) -> None:
+        """Keep who is in a course; users: id → hub user, where that is known. Who is not listed any more has left."""
         with self._open() as db:
             db.execute("UPDATE roster SET active = 0 WHERE course = ?", (course,))
             db.executemany(
-                "INSERT OR REPLACE INTO roster VALUES (?, ?, ?, ?, ?)",
-                [(course, each.id, each.name, each.part is Part.STUDENT, each.active) for each in members],
+                "INSERT OR REPLACE INTO roster VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (course, each.id, each.name, each.part is Part.STUDENT, each.active, users.get(each.id, ""))
+                    for each in members
+                ],
             )
             db.execute("UPDATE course SET roster_at = ? WHERE course = ?", (now, course))
 
-    def roster(self, course: str) -> dict[str, tuple[str, bool]]:
-        """The LMS's id → name, and whether they are in the course still, of its students when the LMS was last asked."""
+    def roster(self, course: str) -> dict[str, Listed]:
+        """Those whom the LMS listed as students of a course, by its id of them."""
         with self._open() as db:
-            asks = "SELECT lti_user, name, active FROM roster WHERE course = ? AND student"
-            return {user: (name, bool(active)) for user, name, active in db.execute(asks, (course,))}
+            asks = "SELECT lti_user, name, user, active FROM roster WHERE course = ? AND student"
+            return {id: Listed(name, user, bool(active)) for id, name, user, active in db.execute(asks, (course,))}
 
     def note_sent(self, course: str, lines: Iterable[Sent]) -> None:
         """Write lines into the record of the course."""
@@ -199,7 +210,8 @@ class ServiceFile:
     def forget(self, user: str) -> None:
         """Remove what is kept of a person."""
         with self._open() as db:
-            db.execute("DELETE FROM roster WHERE lti_user IN (SELECT lti_user FROM person WHERE user = ?)", (user,))
+            who = "user = ?1 OR lti_user IN (SELECT lti_user FROM person WHERE user = ?1)"
+            db.execute(f"DELETE FROM roster WHERE {who}", (user,))  # nosec B608
             for table in _OF_A_PERSON:
                 db.execute(f"DELETE FROM {table} WHERE user = ?", (user,))  # nosec B608
 

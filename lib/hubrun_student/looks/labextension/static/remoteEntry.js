@@ -12,7 +12,7 @@
     bar.id = 'hubrun-looks';
     bar.setAttribute('role', 'status');
     bar.style.cssText =
-      'position: fixed; bottom: 0; left: 50%; transform: translateX(-50%); z-index: 10000; max-width: 90vw; ' +
+      'position: fixed; bottom: 0; left: 0; right: 0; margin: auto; width: fit-content; max-width: 90vw; z-index: 10000; ' +
       'padding: 4px 16px; border-radius: 6px 6px 0 0; background: #8a3d00; color: #fff; font: 14px sans-serif; ' +
       'pointer-events: none;';
     bar.hidden = true;
