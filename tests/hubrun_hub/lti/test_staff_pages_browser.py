@@ -199,6 +199,7 @@ def window(chromium: Browser) -> Iterator[Callable[..., Page]]:
                 ignore_https_errors=True, viewport=screen, color_scheme=theme, is_mobile=phone, has_touch=phone  # type: ignore[arg-type]
             )
         )  # fmt: skip
+        opened[-1].set_default_timeout(60_000)
         return opened[-1].new_page()
 
     yield open_one
@@ -290,7 +291,8 @@ def test_the_picker_works_by_keyboard_alone_and_after_back_and_reload(world: Wor
     assert [(each["title"], each["lineItem"]["label"], each["lineItem"]["scoreMaximum"]) for each in items] == [
         ("The first lab", "ps1", 20.0)
     ]
-    page.evaluate("history.back()")  # of the frame
+    page.goto("about:blank")
+    page.go_back()
     expect(page.frame_locator("iframe").get_by_role("button", name="Use this")).to_be_visible()
     page.reload()
     page.frame_locator("iframe").get_by_role("button", name="Use this").dblclick()
@@ -331,7 +333,8 @@ def test_a_double_click_on_send_sends_once_and_says_so(world: World, window: Any
     expect(page.get_by_role("status")).to_have_text("3 of 3 grades arrived.")
     page.go_back()
     page.get_by_role("button", name="Send grades").click()
-    expect(page.get_by_role("status")).to_contain_text("Nothing was sent")
+    # Whether a browser kept the page as it was, or fetched it anew.
+    expect(page.get_by_role("status")).to_have_text(re.compile("Nothing was sent|There was nothing to send"))
     assert len(world.lms.posted) == 3
     world.lms.by_hand("c1", "ada", 9.0)
     world.book.submit("ps1", "bob", 2.0)
