@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sqlite3
 import statistics
 import sys
@@ -226,6 +227,7 @@ def main() -> int:
     parser.add_argument("--assignments", type=int, default=12)
     parser.add_argument("--graded", type=int, default=8, help="how many submissions are autograded to measure it")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # with the figures that there are
     people = [f"s{number:03}" for number in range(options.students)]
     hub = ThreadingHTTPServer(("127.0.0.1", 0), type("Names", (Names,), {"people": people}))
     threading.Thread(target=hub.serve_forever, daemon=True).start()

@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from typing_extensions import override
 
 from hubrun.environment import PROJECT
 from hubrun_hub.courses.mounts import Membership, places
@@ -136,9 +137,10 @@ class Course:
         }  # fmt: skip
         given = [(python := student_python()).parents[1], python.resolve().parents[1], PROJECT / "lib"]
         enter = ["unshare", "--mount", "sh", "-euc", _ENTER, "sh", *given, *pairs, "--"]
-        return subprocess.Popen(
+        started: subprocess.Popen[str] = subprocess.Popen(
             [*enter, "/opt/student/bin/python", *command], env=environment, cwd="/", text=True, **options  # type: ignore[call-overload]
         )  # fmt: skip
+        return started
 
     def run(self, name: str, *command: str) -> None:
         """Run such a command to its end. Raises AssertionError with what it said."""
@@ -256,5 +258,6 @@ class Names(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    @override
     def log_message(self, *_: Any) -> None:
         pass

@@ -213,7 +213,6 @@ def test_the_student_sees_who_looks_and_afterwards_who_did(
     expect(again.locator("body")).to_contain_text("You do not have permission to access Server at /user/ada/")
     again.screenshot(path=tmp_path / "over.png")
     expect(bar).to_be_hidden(timeout=20_000)
-    ada.screenshot(path=tmp_path / "x.png")
     expect(ada.get_by_text("tea, who teaches you, looked at this server on")).to_be_visible(timeout=20_000)
     ada.screenshot(path=tmp_path / "afterwards.png")
     ada.goto(f"{PUBLIC_URL}hub/looks")
