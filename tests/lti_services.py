@@ -327,7 +327,8 @@ class ServicesLms(Platform):
         kind = "application/vnd.ims.lti-nrps.v2.membershipcontainer+json"
         self.rule(headers["Accept"] == kind, "Accept of members")
         people = [
-            {"user_id": user, "name": name, "status": status, "roles": [f"{MEMBERSHIP}#{role}"]} | self.said.get(user, {})
+            {"user_id": user, "name": name, "status": status, "roles": [f"{MEMBERSHIP}#{role}"]}
+            | self.said.get(user, {})
             for user, (name, role, status) in self.students.items()
         ]
         return self._paged(
