@@ -243,7 +243,7 @@ def test_a_click_at_which_the_hub_ends_is_for_the_next_one(hub: Hub) -> None:
         hub.stop()
         try:
             answer = click.result().response
-            assert (answer.status_code, answer.headers.get("location")) == (302, "/hub/spawn"), answer.text
+            assert (answer.status_code, answer.headers.get("location")) == (307, "/hub/spawn"), answer.text
         except httpx.TransportError:  # for which the proxy has the page that waits
             pass
     memory(hub, 100000)

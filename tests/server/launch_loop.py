@@ -29,7 +29,8 @@ class Launches:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def launch(self, machine: Machine, name: str, pair: tuple[str, str]) -> None:
-        """Launch `name` with this key and secret, as a browser does: at the page that waits, once more after a second."""
+        """Launch `name` with this key and secret, as a browser does: once more after a second at the page that waits, and
+        where a hub that ends sends it on to the next one."""
         began = time.monotonic()
         with Student(machine.info, name) as student:
             for _ in range(WAITS):
@@ -37,7 +38,7 @@ class Launches:
                     page = student.launch(*pair)
                 except httpx.TransportError as error:
                     return self._note(began, f"{name}: {error!r}")
-                if 'data-hubrun="away"' not in page.text:
+                if 'data-hubrun="away"' not in page.text and page.status_code != 307:
                     break
                 with self._lock:
                     self.waited += 1

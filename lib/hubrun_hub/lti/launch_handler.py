@@ -8,6 +8,7 @@ import json
 import logging
 import secrets
 import sqlite3
+import sys
 import time
 from collections.abc import Awaitable
 from datetime import datetime, timezone
@@ -44,7 +45,17 @@ async def notice_end(spawner: Any) -> None:
         await asyncio.wait([asyncio.ensure_future(spawner.poll_and_notify())], timeout=NOTICE_S)
 
 
-class LaunchHandler(BaseHandler):
+class AskedAgain(BaseHandler):
+    """As the hub ends, Tornado gives up what it is about (web.py, _execute): the browser asks the next one the same."""
+
+    def send_error(self, status_code: int = 500, **more: Any) -> None:
+        if not more and isinstance(sys.exc_info()[1], asyncio.CancelledError):
+            self.redirect(self.request.uri, status=307)  # with its form, where it had one
+        else:
+            super().send_error(status_code, **more)
+
+
+class LaunchHandler(AskedAgain):
     """What the pages have in common: they refuse with a page, and let in whom a launch vouches for."""
 
     _launch: Launch | None = None
@@ -127,6 +138,13 @@ class LaunchHandler(BaseHandler):
 
         bound: this very browser began it, as its cookie says; so it did not come from elsewhere.
         """
+        try:
+            await self._admit(launch, bound)
+        except asyncio.CancelledError:  # the hub ends, and the launch comes again
+            self.authenticator.nonces.free(launch.used)
+            raise
+
+    async def _admit(self, launch: Launch, bound: bool) -> None:
         origin = self.request.headers.get("Origin")
         asks = not bound and cross_site.is_elsewhere(origin, launch.lms_hosts)
         if framed.is_framed(self.request.headers.get("Sec-Fetch-Dest"), launch.document_target):

@@ -45,6 +45,10 @@ class Nonces:
         asks = "SELECT 1 FROM nonce WHERE digest = ? AND until >= ?"
         return self._db.execute(asks, (digest, now)).fetchone() is not None
 
+    def free(self, digest: bytes) -> None:
+        """Forget a launch that was used and let nobody in: it may be used once more."""
+        self._db.execute("DELETE FROM nonce WHERE digest = ? AND digest NOT IN (SELECT digest FROM entered)", (digest,))
+
     def note_user(self, digest: bytes, user: str) -> None:
         """Keep whom a launch, which was used just now, let in; for as long as its nonce."""
         self._db.execute(

@@ -3,8 +3,6 @@
 # mypy: disable-error-code="import-not-found,misc,no-any-return"
 from __future__ import annotations
 
-import asyncio
-import sys
 import time
 from typing import Any
 
@@ -16,7 +14,7 @@ from tornado.httputil import url_concat
 from tornado.web import HTTPError
 
 from . import auth_request
-from .launch_handler import LaunchHandler, notice_end
+from .launch_handler import AskedAgain, LaunchHandler, notice_end
 from .pages import NOT_YOURS
 from .refusals import Reason, Refusal
 
@@ -69,19 +67,12 @@ class Lost(LaunchHandler):
         self.redirect(back)
 
 
-class Spawn(SpawnHandler):
+class Spawn(AskedAgain, SpawnHandler):
     """/hub/spawn: two clicks that a busy hub reads together are one start; JupyterHub answers the second with 500."""
 
     async def spawn_single_user(self, user: Any, server_name: str = "", *args: Any, **options: Any) -> None:
         if not user.spawners[server_name].pending:
             await super().spawn_single_user(user, server_name, *args, **options)
-
-    def send_error(self, status_code: int = 500, **more: Any) -> None:
-        """As the hub ends, Tornado gives up what it is about (web.py, _execute): the next hub is asked."""
-        if not more and isinstance(sys.exc_info()[1], asyncio.CancelledError):
-            self.redirect(self.request.uri)
-        else:
-            super().send_error(status_code, **more)
 
 
 class GateCheck(BaseHandler):

@@ -104,6 +104,11 @@ def test_whom_a_launch_let_in_is_known_for_as_long_as_its_nonce(tmp_path: Path) 
     nonces.use(used, now=0, until=9)
     nonces.note_user(used, "ada")
     assert (nonces.user_of(used), nonces.is_used(used, now=9), nonces.is_used(used, now=10)) == ("ada", True, False)
+    nonces.free(used)
+    assert not nonces.use(used, now=9, until=19), "it let somebody in"
+    nonces.use(digest_of("a", "given up"), now=9, until=19)
+    nonces.free(digest_of("a", "given up"))
+    assert nonces.use(digest_of("a", "given up"), now=9, until=9)
     nonces.use(digest_of("a", "m"), now=10, until=19)
     assert nonces.user_of(used) == ""
 

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 
 import pytest
@@ -18,6 +19,12 @@ pytestmark = [pytest.mark.hub, pytest.mark.timeout(120)]
 
 CONFIG = """
 c.JupyterHub.tornado_settings = {"cookie_options": {"samesite": "Lax", "secure": True}}
+async def wait_for_patience(authenticator, handler, authentication):
+    import asyncio
+    if authentication["name"] == "patience":
+        await asyncio.sleep(1)
+    return authentication
+c.Authenticator.post_auth_hook = wait_for_patience
 """
 CANVAS = "https://canvas.example.edu/courses/101"
 
@@ -69,7 +76,7 @@ def button(answer: Answer) -> str:
 
 
 # A click in the LMS with each version: what is posted, and where to, each time that somebody sends it.
-Click = Callable[[Browser], tuple[str, dict[str, str]]]
+Click = Callable[..., tuple[str, dict[str, str]]]
 
 
 @pytest.fixture(params=["1.1", "1.3"])
@@ -94,6 +101,20 @@ def test_a_second_click_goes_on_into_the_hub(browser: Browser, click: Click) -> 
         ended = goes_on(browser, again)
         assert (ended.status, ended.location, ended.logged_in) == (302, "/hub/home", False)
     assert browser.user == "ada"
+
+
+def test_a_launch_at_which_the_hub_ends_is_for_the_next_one(hub: Hub, browser: Browser, click: Click) -> None:
+    path, sent = click(browser, "patience")
+    with ThreadPoolExecutor(1) as pool:
+        launch = pool.submit(cross_site, browser, path, sent)
+        time.sleep(0.5)
+        hub.stop()
+        answer = launch.result()
+    assert (answer.status, answer.location, answer.logged_in) == (307, path, False)
+    hub.start()
+    assert cross_site(browser, path, sent).location == "/hub/home"
+    assert browser.user == "patience"
+    assert cross_site(Browser(hub), path, sent).reason == "replayed", "once, and no more"
 
 
 def test_from_anywhere_else_it_stays_refused(hub: Hub, browser: Browser, click: Click) -> None:
