@@ -48,15 +48,8 @@ def run(fast: bool, pytest_arguments: Sequence[str]) -> int:
         [*side_by_side, *left_out, "-m", "not (server or browser or hub or slow or only_long)", *pytest_arguments],
     ]
     if not fast:
-        commands += [
-            [
-                *side_by_side,
-                *left_out,
-                "-m",
-                "(hub or slow) and not (server or browser or only_long)",
-                *pytest_arguments,
-            ]
-        ]
+        hubs = "(hub or slow) and not (server or browser or only_long)"
+        commands.append([*side_by_side, *left_out, "-m", hubs, *pytest_arguments])
     # 5: arguments for pytest have left no test in this part
     well = {0, 5} if pytest_arguments else {0}
     failed = [

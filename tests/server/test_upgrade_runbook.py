@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from canvas import key_and_secret
@@ -30,25 +32,32 @@ def upgrade(machine: Machine) -> Ended:
     return hubrun("run", "upgrade", machine.site, "--set", "upgrade=none", seconds=600)
 
 
-def test_a_class_works_on_and_launches_wait(machine: Machine) -> None:
-    machine.run(OLD)
-    pair = key_and_secret(machine)
-    students = [logged_in(machine, f"upgrade{number:02d}") for number in range(WORKING)]
+@contextmanager
+def class_at_work(machine: Machine, name: str, count: int) -> Iterator[None]:
+    """So many students with a kernel each, of whom every one still has its variable when this ends; then their servers go."""
+    students = [logged_in(machine, f"{name}{number:02d}") for number in range(count)]
     try:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda student: student.start(600), students))
         for number, student in enumerate(students):
             student.run_cell(f"kept = {number}")
-        containers = machine.run(STUDENTS)
-        with launches(machine, f"upgrade with {WORKING} servers", lambda: pair):
-            ended = upgrade(machine)
-        assert ended.code == 0, ended.tail
-        assert [student.run_cell("kept + 1") for student in students] == [str(n + 1) for n in range(WORKING)]
-        assert set(containers.split()) <= set(machine.run(STUDENTS).split()), "each works on in the container of before"
+        yield
+        assert [student.run_cell("kept + 1") for student in students] == [str(n + 1) for n in range(count)]
     finally:
         for student in students:
             student.close()
         machine.run(f"{STUDENTS} | xargs -r docker rm -f", seconds=300)
+
+
+def test_a_class_works_on_and_launches_wait(machine: Machine) -> None:
+    machine.run(OLD)
+    pair = key_and_secret(machine)
+    with class_at_work(machine, "upgrade", WORKING):
+        containers = machine.run(STUDENTS)
+        with launches(machine, f"upgrade with {WORKING} servers", lambda: pair):
+            ended = upgrade(machine)
+        assert ended.code == 0, ended.tail
+        assert set(containers.split()) <= set(machine.run(STUDENTS).split()), "each works on in the container of before"
     assert ("service jupyterhub.service", "changed") in ended.results, "the new package is in use"
     assert machine.run(f"ls -d {COPY} 2> /dev/null || true").strip() == ""
 

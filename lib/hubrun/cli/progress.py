@@ -118,8 +118,8 @@ class Progress:
             self._say(f"an earlier run had been killed; its record was closed: {kept.folder}")
         if record.status in ("failed", "interrupted"):
             self._say(f"{record.status}: {record.reason}", "bold red")
-            words = [f"--set {name}={shlex.quote(value)}" for name, value in (overrides or {}).items()]
-            self._say(f"to go on: {' '.join([_again(record, site_file), *words])}")
+            given = (f" --set {name}={shlex.quote(value)}" for name, value in (overrides or {}).items())
+            self._say(f"to go on: {_again(record, site_file)}{''.join(given)}")
         if record.mode == "check":
             for change in changes(record):
                 self._change(change)

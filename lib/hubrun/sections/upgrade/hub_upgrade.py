@@ -62,15 +62,16 @@ def upgrade(server: Server) -> None:
     """
     site = server.site
     image = image_versions.wanted(site, image_versions.look(server))
-    resources = [*software(server), *spawner(site, image)]
+    hub, starts = software(server), spawner(site, image)
+    resources = [*hub, *starts]
     if not (_unfinished(server) or _differs(server, resources)):
         server.ensure(*resources)
         return
     server.check(disk_test())
     server.ensure(copy(site))
     try:
-        server.ensure(*software(server))
-        server.ensure(*spawner(site, image))
+        server.ensure(*hub)
+        server.ensure(*starts)
         _verify(server)
     except ConnectionLost:
         raise  # nothing can be put back now; the next run goes on, and still has the copy
