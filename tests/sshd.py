@@ -188,7 +188,7 @@ class _Session(ServerInterface):
         errors.join()
         with contextlib.suppress(OSError, EOFError):
             channel.send_exit_status(process.wait())
-        channel.close()
+            channel.close()
 
 
 def _feed(channel: Channel, into: Any, kept: list[bytes]) -> None:

@@ -98,7 +98,8 @@ def test_all_is_put_back_but_what_people_did_meanwhile_stays(server: Server) -> 
         "systemctl stop jupyterhub jupyterhub-proxy",
         "docker tag class:kept class",
     ]
-    assert asked[-1] == "systemctl restart hubrun-docker-filter jupyterhub-proxy jupyterhub"
+    restarted = "systemctl restart hubrun-docker-filter jupyterhub-proxy jupyterhub"
+    assert asked[-2:] == [restarted, "systemctl reload nginx"]
 
 
 def test_a_database_whose_tables_were_changed_goes_back_to_what_it_was_at_the_first_try(server: Server) -> None:
