@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import student_volume
-from ..homes.places import SNAPSHOTS, Homes, driver_options
+from ..homes.places import SNAPSHOTS, Homes, driver_options, hand_in_options
+from .folders import UnsafeFolder
 
 HOMES = "/run/hubrun-homes.sock"
 _ANSWER_S = 60.0
@@ -26,16 +27,23 @@ Ask = Callable[[str, str, bytes], Awaitable[bytes]]
 Say = Callable[..., Awaitable[str]]
 
 
+class Home(NamedTuple):
+    """What is mounted with a home: binds, as HostConfig.Binds; courses: those whose folders are on the same disk."""
+
+    binds: list[str]
+    courses: list[str]
+
+
 class HomesAway(Exception):
     """There is no home for this person just now; the text says why."""
 
 
 @asynccontextmanager
-async def home(path: str, user: str, root: str, ask: Ask) -> AsyncIterator[list[str]]:
-    """Have the home of `user` there, and Docker's volume with it. Yields what else is mounted, as HostConfig.Binds.
+async def home(path: str, user: str, root: str, ask: Ask, courses: Iterable[str] = ()) -> AsyncIterator[Home]:
+    """Have the home of `user` there, and Docker's volume with it, and what they hand in in these courses.
 
     path: the socket of `hubrun_hub.homes`. A person whose files are still in a volume of Docker's own works on with it.
-    Raises HomesAway.
+    Raises HomesAway, and UnsafeFolder where a course cannot be had.
     """
     volume, homes = student_volume.volume(user), Homes(Path(root))
     wanted = driver_options(homes.person(user))
@@ -43,7 +51,7 @@ async def home(path: str, user: str, root: str, ask: Ask) -> AsyncIterator[list[
         state = await say("open", user)
         options = _options(await ask("GET", f"{_VOLUMES}/{volume}", b""))
         if options == {} and state == "none":
-            yield []
+            yield Home([], await _on_disk(say, courses))
             return
         if options is None:
             state = await say("make") if state == "none" else state
@@ -53,13 +61,51 @@ async def home(path: str, user: str, root: str, ask: Ask) -> AsyncIterator[list[
             raise HomesAway(f"the files of {user} are being moved, or their volume is not ours: {volume} has {options}")
         if state == "none":
             raise HomesAway(f"the files of {user} are not on the disk that is mounted at {root}")
-        yield [f"{homes.snapshots(user)}:{SNAPSHOTS}:ro"] if state == "there snapshots" else []
+        binds = [f"{homes.snapshots(user)}:{SNAPSHOTS}:ro"] if state == "there snapshots" else []
+        yield Home(binds, await _on_disk(say, courses))
+
+
+async def _on_disk(say: Say, courses: Iterable[str]) -> list[str]:
+    found = []
+    for course in courses:
+        answer = await say("course", course)
+        if answer.startswith("away "):
+            raise UnsafeFolder(answer.removeprefix("away "))
+        found += [course] if answer == "there" else []
+    return found
+
+
+def limited(host: dict[str, Any], folders: str, user: str, courses: list[str], root: str) -> None:
+    """In this HostConfig, mount what `user` hands in in these courses from the disk at `root`, as the home is.
+
+    folders: that of all courses. The volumes have no names: they go with their container. Raises UnsafeFolder where this
+    service does not see the disk there.
+    """
+    if courses and not _is_same(Path(folders), Path(root, "courses")):
+        raise UnsafeFolder(f"{folders} is not the one on the disk: systemctl restart hubrun-docker-filter")
+    options = {f"{folders}/{each}/inbound/{user}": hand_in_options(Path(root), each, user) for each in courses}
+    binds = {bind: options.get(bind.split(":")[0]) for bind in host["Binds"]}
+    host["Binds"] = [bind for bind, found in binds.items() if not found]
+    host["Mounts"] = [
+        {
+            "Type": "volume", "Target": bind.split(":")[1],
+            "VolumeOptions": {"NoCopy": True, "DriverConfig": {"Name": "local", "Options": found}},
+        }
+        for bind, found in binds.items() if found
+    ]  # fmt: skip
 
 
 async def remove_home(path: str, user: str) -> None:
     """Remove the home of a Test Student, whose volume is gone. Raises HomesAway."""
     async with _connected(path) as say:
         await say("remove", user)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 @asynccontextmanager

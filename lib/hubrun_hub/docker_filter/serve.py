@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from .calls import DockerCall, check_container, parse_call
 from .create import CreateRequest, create
 from .folders import UnsafeFolder, make, remove
-from .homes import HOMES, HomesAway, home, remove_home
+from .homes import HOMES, HomesAway, home, limited, remove_home
 from .settings import Refused, Settings, load
 
 DOCKER = "/run/docker.sock"
@@ -106,13 +106,14 @@ class Filter:
             except (ValueError, RecursionError) as error:
                 raise Refused("the body is not JSON") from error
             made = create(asked, call.name, settings)
-            if made.courses:
-                await asyncio.to_thread(_make_folders, made, settings)
             if not (settings.homes and made.user):
-                return await self.ask(call.method, call.path, json.dumps(made.body).encode())
-            async with home(self.homes, made.user, settings.homes, self.ask) as binds:
-                made.body["HostConfig"]["Binds"] += binds
-                return await self.ask(call.method, call.path, json.dumps(made.body).encode())
+                return await self._create(call, made, settings)
+            names = [each.course for each in made.courses]
+            async with home(self.homes, made.user, settings.homes, self.ask, names) as found:
+                host = made.body["HostConfig"]
+                limited(host, settings.courses, made.user, found.courses, settings.homes)
+                host["Binds"] += found.binds
+                return await self._create(call, made, settings)
         if request.body:
             raise Refused("this call has no body")
         if call.kind == "container":
@@ -125,6 +126,11 @@ class Filter:
             if settings.homes:
                 await remove_home(self.homes, call.name)
         return answer
+
+    async def _create(self, call: DockerCall, made: CreateRequest, settings: Settings) -> bytes:
+        if made.courses:
+            await asyncio.to_thread(_make_folders, made, settings)
+        return await self.ask(call.method, call.path, json.dumps(made.body).encode())
 
     async def _container(self, call: DockerCall, settings: Settings) -> bytes:
         """Docker is asked whose it is, and from then on by its number: the name may be another's by then."""

@@ -6,6 +6,7 @@ Runbook 04 mounts the file system (`homes_device`, `homes_gb`). On it, all root'
     snapshots/NAME/…  read-only snapshots of it, named by their time; the person sees them at ~/snapshots
     moving/NAME       a copy of a Docker volume that is under way; it begins again after a kill
     moving/.backup/…  what a backup reads just now (`frozen`)
+    courses/…         the folders of courses, with limits of their own (`courses`)
     work/NAME, empty  overlayfs's own
 
 NAME is the hub user's, escaped as in the names of volumes (`student_volume`).
@@ -16,6 +17,6 @@ no limit; overlayfs does not pass that call on. What overlayfs writes at a mount
 mounts read-only, and who is at their limit could delete nothing (btrfs-subvolume(8); Linux, fs/overlayfs/super.c).
 
 `docker_filter` asks for a home before it makes a container (`serve`, by a socket of root's alone). `snapshots` comes each
-hour, `move` brings over the volumes of a site that had none of this. It runs in the system's own python3 (3.10 or
+hour, `move` and `move_courses` bring over what a site had that had none of this. It runs in the system's own python3 (3.10 or
 newer), with `btrfs`, `rsync` and `docker`.
 """

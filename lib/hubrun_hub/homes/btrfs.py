@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from .places import HomeError
+from .places import FIRST_FREE, HomeError
 
 _SYS = Path("/sys/fs/btrfs")
 
@@ -63,6 +64,11 @@ def set_limit(path: Path, size: int) -> None:
     run("qgroup", "limit", str(size or "none"), path)
 
 
+def set_limit_of(root: Path, number: int, size: int) -> None:
+    """The same by the subvolume's number, where people could put something else into its place."""
+    run("qgroup", "limit", str(size or "none"), f"0/{number}", root)
+
+
 def remove(root: Path, *paths: Path) -> None:
     """Remove subvolumes with all that is in them, and their qgroups, which older kernels keep; waits until they are gone."""
     if not paths:
@@ -78,6 +84,16 @@ def remove(root: Path, *paths: Path) -> None:
             except HomeError:
                 if left.exists():  # newer kernels remove it themselves, a moment later
                     raise
+
+
+def forget_removed(root: Path) -> None:
+    """Remove the qgroups of subvolumes that rmdir(2) removed, which older kernels keep."""
+    there = {each.number for each in subvolumes(root).values()}
+    for left in _qgroups(root).glob("0_*"):
+        number = int(left.name.partition("_")[2])
+        if number >= FIRST_FREE and number not in there:
+            with suppress(HomeError):  # it is still being removed: in the next hour, then
+                run("qgroup", "destroy", f"0/{number}", root)
 
 
 def usage(root: Path, number: int) -> Usage:

@@ -46,18 +46,9 @@ def _one(homes: Homes, user: str, data: Path, limit: int) -> str:
     if _in_use(student_volume.volume(user)):
         return "their server runs; they are moved when it has stopped"
     if not is_subvolume(homes.person(user)):
-        size, says = (
-            int(btrfs.run("-sB1", *more, data, program="du", seconds=_COPY_S).split()[0])
-            for more in ((), ("--apparent-size",))
-        )
-        if says > size + _HOLLOW:
-            raise HomeError(f"its files say that they have {says >> 30} GB, and have {size >> 30}")
-        free = shutil.disk_usage(homes.root).free
-        if size > free * 0.9:
-            raise HomeError(f"{size >> 20} MB do not fit: the disk has {free >> 20} MB left")
+        check_fits(homes, data)
         made = serve.new(homes, user)
-        btrfs.run(*_COPY, f"{data}/", made, program="rsync", seconds=_COPY_S)
-        _compare(data, made)
+        copy(data, made)
         btrfs.run("filesystem", "sync", homes.root)
         serve.keep(homes, user, made, limit)
     elif any(data.iterdir()):
@@ -66,9 +57,29 @@ def _one(homes: Homes, user: str, data: Path, limit: int) -> str:
     return "moved"
 
 
-def _compare(data: Path, copy: Path) -> None:
+def check_fits(homes: Homes, data: Path) -> None:
+    """Raise HomeError where a folder has no room on the disk, or where to read it would never end."""
+    size, says = (
+        int(btrfs.run("-sB1", *more, data, program="du", seconds=_COPY_S).split()[0])
+        for more in ((), ("--apparent-size",))
+    )
+    if says > size + _HOLLOW:
+        raise HomeError(f"its files say that they have {says >> 30} GB, and have {size >> 30}")
+    free = shutil.disk_usage(homes.root).free
+    if size > free * 0.9:
+        raise HomeError(f"{size >> 20} MB do not fit: the disk has {free >> 20} MB left")
+
+
+def copy(data: Path, made: Path, *but: str) -> None:
+    """Copy all that is in a folder, but for these (rsync(1), --exclude), and compare. Raises HomeError."""
+    excluded = [f"--exclude={each}" for each in but]
+    btrfs.run(*_COPY, *excluded, f"{data}/", made, program="rsync", seconds=_COPY_S)
+    _compare(data, made, *excluded)
+
+
+def _compare(data: Path, copy: Path, *excluded: str) -> None:
     """Raise HomeError unless both hold the same, by the digests of all files."""
-    said = btrfs.run(*_COPY, "-nci", "--delete", f"{data}/", copy, program="rsync", seconds=_COPY_S)
+    said = btrfs.run(*_COPY, "-nci", "--delete", *excluded, f"{data}/", copy, program="rsync", seconds=_COPY_S)
     if said.strip():
         raise HomeError(f"{copy} and {data} differ: {said.splitlines()[0][:200]}")
 

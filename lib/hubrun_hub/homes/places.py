@@ -8,19 +8,22 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from .. import student_volume
 
 ROOT = Path("/srv/jupyterhub/homes")
+# Where the folders of courses are used; on the disk they are in "courses".
+COURSES = Path("/srv/nbgrader")
 LOCKS = Path("/run/hubrun-homes")
 SETTINGS = Path("/etc/jupyterhub/homes.json")
 # In a container.
 SNAPSHOTS = "/home/jovyan/snapshots"
 FOLDERS = ("people", "snapshots", "moving", "work", "empty")
-# The number of a subvolume's own folder: Linux, btrfs_tree.h, BTRFS_FIRST_FREE_OBJECTID.
-_SUBVOLUME = 256
+# The number of a subvolume's own folder, and of the first subvolume that is made: Linux, btrfs_tree.h,
+# BTRFS_FIRST_FREE_OBJECTID.
+FIRST_FREE = 256
 
 
 class HomeError(Exception):
@@ -28,10 +31,10 @@ class HomeError(Exception):
 
 
 class Homes:
-    """The folder of all homes. root, locks: elsewhere in tests."""
+    """The folder of all homes, and that of courses. root, locks, courses: elsewhere in tests."""
 
-    def __init__(self, root: Path = ROOT, locks: Path = LOCKS) -> None:
-        self.root, self.locks = root, locks
+    def __init__(self, root: Path = ROOT, locks: Path = LOCKS, courses: Path = COURSES) -> None:
+        self.root, self.locks, self.courses = root, locks, courses
 
     def person(self, user: str) -> Path:
         """The home of a user of the hub, which is a subvolume."""
@@ -45,6 +48,10 @@ class Homes:
         """The folder of the user's snapshots."""
         return self.root / "snapshots" / name_of(user)
 
+    def work(self, user: str) -> list[Path]:
+        """The folders that overlayfs has for what is this user's."""
+        return [self.root / "work" / name_of(user), *(self.root / "work").glob(f".hand-ins/*/{user}")]
+
     def check_mounted(self) -> None:
         """Raise HomeError unless the file system is there: below its folder would be the server's own disk."""
         if not (os.path.ismount(self.root) and is_subvolume(self.root)):
@@ -54,19 +61,23 @@ class Homes:
         """The names of all people's subvolumes."""
         return sorted(path.name for path in (self.root / "people").iterdir())
 
-    @contextmanager
-    def alone(self, user: str, seconds: float = 0) -> Iterator[None]:
+    def alone(self, user: str, seconds: float = 0) -> AbstractContextManager[None]:
         """For as long as nobody else may use or change this home. Raises HomeError when it is not free in time."""
+        return self.held(name_of(user), f"the files of {user}", seconds)
+
+    @contextmanager
+    def held(self, name: str, what: str, seconds: float = 0, shared: bool = False) -> Iterator[None]:
+        """For as long as nobody else holds the lock of this name; shared: but for those who share it. Raises HomeError."""
         self.locks.mkdir(mode=0o700, exist_ok=True)
         end = time.monotonic() + seconds
-        with (self.locks / name_of(user)).open("w") as lock:
+        with (self.locks / name).open("w") as lock:
             while True:
                 try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
                     if time.monotonic() >= end:
-                        raise HomeError(f"the files of {user} are being moved") from None
+                        raise HomeError(f"{what} are being moved") from None
                     time.sleep(0.05)
             yield
 
@@ -87,7 +98,7 @@ def is_subvolume(path: Path) -> bool:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return False
         raise
-    return found.st_ino == _SUBVOLUME and os.path.isdir(path) and found.st_dev != path.parent.lstat().st_dev
+    return found.st_ino == FIRST_FREE and os.path.isdir(path) and found.st_dev != path.parent.lstat().st_dev
 
 
 def limit_bytes(settings: Path = SETTINGS) -> int:
@@ -99,7 +110,16 @@ def limit_bytes(settings: Path = SETTINGS) -> int:
 
 
 def driver_options(person: Path) -> dict[str, str]:
-    """What Docker's own driver of volumes gets for this subvolume (docs.docker.com, `docker volume create`)."""
+    """What Docker's own driver of volumes gets for this home (docs.docker.com, `docker volume create`)."""
     root = person.parent.parent
-    layers = f"lowerdir={root}/empty,upperdir={person},workdir={root}/work/{person.name}"
+    return _overlay(root, person, root / "work" / person.name)
+
+
+def hand_in_options(root: Path, course: str, user: str) -> dict[str, str]:
+    """The same, for what this user hands in in this course, on the disk that is mounted at `root`."""
+    return _overlay(root, root / "courses" / course / "inbound" / user, root / "work" / ".hand-ins" / course / user)
+
+
+def _overlay(root: Path, upper: Path, work: Path) -> dict[str, str]:
+    layers = f"lowerdir={root}/empty,upperdir={upper},workdir={work}"
     return {"type": "overlay", "device": "overlay", "o": f"{layers},nosuid,nodev"}

@@ -2,12 +2,14 @@
 
 Each line of it is a JSON list, and gets one line back:
 
-    ["open", USER]    "there", "there snapshots" (there is a place for the mount), or "none"
-    ["make"]          makes the home that there was none of; as above
-    ["remove", USER]  removes a Test Student's home and snapshots: "removed"
+    ["open", USER]      "there", "there snapshots" (there is a place for the mount), or "none"
+    ["make"]            makes the home that there was none of; as above
+    ["course", COURSE]  has a course's folder, and that of what this user hands in: "there"; "none" where courses are not on
+                        this disk; "away" and a line for people where that cannot be
+    ["remove", USER]    removes a Test Student's home and snapshots: "removed"
 
 What cannot be done is answered "error" and a line for people, and that is the end. Until the connection ends nobody
-else may use or move this home.
+else may use or move this home, and courses stay where they are.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from .. import test_student
-from . import btrfs
+from . import btrfs, courses
 from .places import SNAPSHOTS, HomeError, Homes, is_subvolume, limit_bytes
 
 # The user of the students' image, whose files they are.
@@ -51,11 +53,14 @@ def _answers(lines: Iterable[bytes], homes: Homes, settings: Path, held: ExitSta
         match json.loads(line):
             case ["open", str(user)]:
                 homes.check_mounted()
+                held.enter_context(homes.held(courses.ALL, "the folders of courses", _WAIT_S, shared=True))
                 held.enter_context(homes.alone(user, _WAIT_S))
                 yield _state(homes, user)
             case ["make"] if user:
                 make(homes, user, limit_bytes(settings))
                 yield _state(homes, user)
+            case ["course", str(course)] if user:
+                yield _course(homes, course, user, limit_bytes(settings))
             case ["remove", str(user)] if test_student.is_one(user):
                 homes.check_mounted()
                 with homes.alone(user, _WAIT_S):
@@ -72,6 +77,16 @@ def _state(homes: Homes, user: str) -> str:
     place = homes.person(user) / Path(SNAPSHOTS).name
     free = not place.is_symlink() and (not place.exists() or (place.is_dir() and not any(place.iterdir())))
     return "there snapshots" if free else "there"
+
+
+def _course(homes: Homes, course: str, user: str, limit: int) -> str:
+    try:
+        if not courses.are_on_disk(homes):
+            return "none"
+        courses.make(homes, course, user, limit)
+        return "there"
+    except (HomeError, OSError) as error:  # who cannot hand in can work
+        return f"away {' '.join(str(error).split())}"
 
 
 def new(homes: Homes, user: str) -> Path:
@@ -93,9 +108,11 @@ def keep(homes: Homes, user: str, made: Path, limit: int) -> None:
 
 
 def set_limits(homes: Homes, limit: int) -> None:
-    """Let each home hold `limit` bytes, and note that in the file that runbook 04 reads (resources/homes_moved.py)."""
+    """Let each home hold `limit` bytes, courses what goes with it, and note that in the file that runbook 04 reads
+    (resources/homes_moved.py)."""
     for name in homes.names():
         btrfs.set_limit(homes.root / "people" / name, limit)
+    courses.set_limits(homes, limit)
     (homes.root / "limit").write_text(f"{limit}\n")
 
 
@@ -113,6 +130,6 @@ def remove(homes: Homes, user: str) -> None:
     found = [path for path in snapshots.iterdir() if is_subvolume(path)] if snapshots.is_dir() else []
     found += [path for path in (person, homes.moving(user)) if is_subvolume(path)]
     btrfs.remove(homes.root, *found)
-    for folder in (snapshots, homes.root / "work" / person.name):
+    for folder in (snapshots, *homes.work(user)):
         if folder.is_dir():
             rmtree(folder)
