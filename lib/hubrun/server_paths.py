@@ -52,6 +52,9 @@ PROXY_USER = "jupyterhub-proxy"
 # Students' files, where they have a disk of their own (hubrun_hub/homes).
 HOMES = "/srv/jupyterhub/homes"
 HOMES_FILE = "/srv/jupyterhub/homes.img"
+# Where they are on that disk, and what mounts them at COURSES.
+HOMES_COURSES = f"{HOMES}/courses"
+COURSES_MOUNT = "/etc/systemd/system/srv-nbgrader.mount"
 HOMES_SETTINGS = "/etc/jupyterhub/homes.json"
 # Backups: the command, its settings, what it knows (hubrun_hub/backup).
 BACKUP = "/usr/local/sbin/hubrun-backup"

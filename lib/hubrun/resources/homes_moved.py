@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
+from hubrun.desired.checks import Test
 from hubrun.desired.resource import Action, Resource, facts
 from hubrun.shell import quote
 
@@ -23,7 +24,24 @@ while read -r name options folder; do
     echo "stopped $name $(du -sm "$folder" | cut -f1)"
 done
 """
-_OLD = "docker volume ls -q 2> /dev/null | grep '^jupyterhub-old-' | sed 's/^/old /'\ntrue\n"
+# same: what is used is what is on the disk. Docker says where each container's mounts come from.
+_COURSES = """
+courses={} disk={} unit={}
+[ -e "$disk" ] && [ "$(stat -c %d:%i "$courses" 2> /dev/null)" = "$(stat -c %d:%i "$disk")" ] && echo mounted=yes
+systemctl is-enabled -q "$(basename "$unit")" 2> /dev/null && echo enabled=yes
+[ -e "$disk.failed" ] && echo failed=yes
+docker ps -a --no-trunc --format '{{.Mounts}}' 2> /dev/null | grep -qE "(^|,)$courses/" && echo runs=yes
+[ -d "$courses" ] && echo "mb=$(du -sm "$courses" | cut -f1)"
+true
+"""
+_OLD = "docker volume ls -q 2> /dev/null | grep '^jupyterhub-old-' | sed 's/^/old /'\n[ ! -d {} ] || echo courses=yes\n"
+# Behind _COURSES.
+_SAID = """
+if [ "$(stat -c %d:%i "$courses" 2> /dev/null)" = "$(stat -c %d:%i "$disk" 2> /dev/null)" ]; then echo "on the disk"
+elif [ -e "$disk.failed" ]; then cat "$disk.failed"
+elif [ -e "$disk" ]; then echo "$disk is not mounted at $courses"
+else echo "not yet: within an hour after the last server that uses them has stopped"; fi
+"""
 _PROBE_LIMIT = """
 [ ! -e {} ] || echo "limit=$(cat {})"
 """
@@ -57,22 +75,65 @@ class MovedHomes(Resource):
 
 
 @dataclass(frozen=True)
-class NoOldHomes(Resource):
-    """The volumes from which files were moved are gone."""
+class MovedCourses(Resource):
+    """The folders of courses are at `disk`, and the unit mounts them at `courses`, at each boot too. command: moves them."""
 
-    label_format = "no volumes from before"
+    courses: str
+    disk: str
+    unit: str
+    command: str
+
+    label_format = "courses at {disk}"
 
     @override
     def probe(self) -> str:
-        return _OLD
+        return quote(_COURSES, self.courses, self.disk, self.unit)
+
+    @override
+    def plan(self, found: str) -> list[Action]:
+        now, actions = facts(found), []
+        if "enabled" not in now:
+            script = quote("systemctl daemon-reload\nsystemctl enable {}", self.unit.rpartition("/")[2])
+            actions.append(
+                Action(f"mount the folders of courses at {self.courses} at each boot, from that disk", script)
+            )
+        # Those that are used, or could not be moved when it was tried, wait for the next hour.
+        if not now.keys() & {"mounted", "runs", "failed"}:
+            title = f"move the folders of courses ({now.get('mb', 0)} MB) to {self.disk}; launches wait meanwhile"
+            actions.append(Action(title, self.command, seconds=24 * 3600))
+        return actions
+
+    def test(self) -> Test:
+        """A test that they are there, or only wait for those who use them."""
+        return Test(
+            "the folders of courses are on the disk of homes, or will be", quote(_COURSES + _SAID, self.courses, self.disk, self.unit),
+            prints="^(on the disk|not yet)", remedy=f"See journalctl -u hubrun-homes-hourly; what tries again: {self.command}",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NoOldHomes(Resource):
+    """The volumes from which files were moved are gone, and the folder `courses`, from which those of courses were."""
+
+    courses: str
+
+    label_format = "no files from before"
+
+    @override
+    def probe(self) -> str:
+        return quote(_OLD, self.courses)
 
     @override
     def plan(self, found: str) -> list[Action]:
         names = [line.removeprefix("old ") for line in found.splitlines() if line.startswith("old ")]
-        if not names:
-            return []
-        title = f"remove the volumes from which the files of {_people(len(names))} were moved"
-        return [Action(title, quote("docker volume rm {}", names), seconds=3600)]
+        actions = []
+        if names:
+            title = f"remove the volumes from which the files of {_people(len(names))} were moved"
+            actions.append(Action(title, quote("docker volume rm {}", names), seconds=3600))
+        if "courses" in facts(found):
+            title = f"remove {self.courses}, from which the folders of courses were moved"
+            actions.append(Action(title, quote("rm -rf --one-file-system {}", self.courses), seconds=3600))
+        return actions
 
 
 @dataclass(frozen=True)

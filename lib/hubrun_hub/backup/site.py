@@ -9,7 +9,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from hubrun_hub import student_volume
 from hubrun_hub.backup import databases, state, tree
 from hubrun_hub.backup.repository import FOLDER, Repository, Snapshot
 from hubrun_hub.config_parts import OURS
+from hubrun_hub.courses.mounts import is_name
 from hubrun_hub.docker_command import docker
 from hubrun_hub.failed import Failed
-from hubrun_hub.homes import btrfs, folders, serve
+from hubrun_hub.homes import btrfs, courses, folders, serve
 from hubrun_hub.homes.places import Homes, is_subvolume, limit_bytes
 from hubrun_hub.joining.confined import as_owner
 
@@ -89,7 +90,8 @@ def _write(repository: Repository, snapshot: Snapshot) -> list[str]:
     if running:
         docker("stop", *running)
     names = {each["name"] for each in repository.nodes(snapshot.id, "/homes") if each["path"] != "/homes"}
-    with _homes(sorted(student_volume.user_of(f"{student_volume.PREFIX}{name}") for name in names)):
+    users = sorted(student_volume.user_of(f"{student_volume.PREFIX}{name}") for name in names)
+    with _homes(users, _hand_ins(repository, snapshot)):
         for each in (*tree.SERVER, tree.COURSES):
             Path(each).mkdir(parents=True, exist_ok=True)
             if each != tree.COURSES:
@@ -101,7 +103,7 @@ def _write(repository: Repository, snapshot: Snapshot) -> list[str]:
         places = {name: folder for name, folder in tree.homes().items() if name in names}
         for folder in (*places.values(), tree.COURSES):
             # Whoever opens one of these waits for ever.
-            subprocess.run(["find", str(folder), "-xdev", "-type", "p", "-delete"], check=True)
+            subprocess.run(["find", str(folder), "-type", "p", "-delete"], check=True)
         top = tree.put_together(tree.sources(repository.settings, places), writable=True)
         unwritten = _restic(repository, snapshot, top)
         manifest = json.loads((top / "server/manifest.json").read_text())
@@ -109,9 +111,19 @@ def _write(repository: Repository, snapshot: Snapshot) -> list[str]:
     return unwritten
 
 
+def _hand_ins(repository: Repository, snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """The courses in the backup, each with those who handed in something."""
+    for course in repository.nodes(snapshot.id, "/courses"):
+        inbound = f"{course['path']}/inbound"
+        for each in repository.nodes(snapshot.id, inbound) if is_name(course["name"]) else ():
+            if each["path"] != inbound and each["type"] == "dir" and is_name(each["name"]):
+                yield course["name"], each["name"]
+
+
 @contextmanager
-def _homes(users: list[str]) -> Iterator[None]:
-    """Have a home for each, where new ones are made here; nobody else moves or uses them meanwhile.
+def _homes(users: list[str], hand_ins: Iterable[tuple[str, str]] = ()) -> Iterator[None]:
+    """Have a home for each, where new ones are made here; nobody else moves or uses them meanwhile. The same for courses that
+    are on the disk of homes, and what people handed in there (course, user).
 
     On a disk of their own they have no limit until all is written: whoever had more than it is now keeps it.
     """
@@ -123,6 +135,11 @@ def _homes(users: list[str]) -> Iterator[None]:
     homes, there = Homes(), folders.folders()
     with ExitStack() as held:
         (homes.root / "limit").unlink(missing_ok=True)  # 04 sets the limits if this is killed
+        held.enter_context(courses.staying(homes))
+        if courses.are_on_disk(homes):
+            for course, user in hand_ins:
+                courses.make(homes, course, user, 0)
+            courses.set_limits(homes, 0)
         for user in users:
             held.enter_context(homes.alone(user, 20))
             if user not in there:

@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..courses.mounts import is_name
 from . import btrfs
-from .places import HomeError, Homes
+from .folders import on_a_disk
+from .places import SETTINGS, HomeError, Homes
 
 # Of what one person may keep: what they may hand in in one course, and what the staff of one keep for all.
 _HAND_IN = 1 / 4
@@ -40,6 +43,16 @@ def are_on_disk(homes: Homes) -> bool:
     if not (homes.courses.is_dir() and os.path.samefile(on_disk, homes.courses)):
         raise HomeError(f"the folders of courses are not mounted at {homes.courses}")
     return True
+
+
+@contextmanager
+def staying(homes: Homes, settings: Path = SETTINGS) -> Iterator[None]:
+    """For as long as courses must stay where they are. Raises HomeError while they are being moved."""
+    if not on_a_disk(settings):
+        yield
+        return
+    with homes.held(ALL, "the folders of courses", _WAIT_S, shared=True):
+        yield
 
 
 def make(homes: Homes, course: str, user: str, limit: int) -> None:

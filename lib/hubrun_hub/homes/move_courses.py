@@ -24,7 +24,6 @@ from .places import HomeError, Homes
 UNIT = Path("/etc/systemd/system/srv-nbgrader.mount")
 _NEW = "courses.new"
 _WHAT = "the folders of courses"
-_SOURCES = "{{range .Mounts}}{{println .Source}}{{end}}"
 
 
 def move(homes: Homes, limit: int, unit: Path = UNIT) -> list[str]:
@@ -77,8 +76,11 @@ def _copy(homes: Homes, old: Path, made: Path) -> Iterator[str]:
         inbound = course / "inbound"
         people = _folders(inbound) if inbound.is_dir() and not inbound.is_symlink() else []
         for part in course.iterdir():
-            if part != inbound:
-                check_fits(homes, part)
+            try:
+                if part != inbound:
+                    check_fits(homes, part)
+            except HomeError as error:
+                raise HomeError(f"{part}: {error}") from error
         there = made / course.name
         btrfs.run("subvolume", "create", there)
         copy(course, there, *(f"/inbound/{each.name}" for each in people))
@@ -113,7 +115,9 @@ def _switch(homes: Homes, unit: Path) -> None:
     old = homes.courses.with_name(f"{homes.courses.name}-old")
     if homes.courses.is_dir() and any(homes.courses.iterdir()):
         if os.path.lexists(old):
-            raise HomeError(f"{homes.courses} has files, and they would be hidden; {old} is there too: look, and remove one")
+            raise HomeError(
+                f"{homes.courses} has files, and they would be hidden; {old} is there too: look, and remove one"
+            )
         homes.courses.rename(old)
     homes.courses.mkdir(mode=0o700, exist_ok=True)
     btrfs.run("start", unit.name, program="systemctl")
@@ -123,8 +127,5 @@ def _switch(homes: Homes, unit: Path) -> None:
 
 
 def _in_use(folder: Path) -> bool:
-    containers = btrfs.run("ps", "-aq", program="docker").split()
-    if not containers:
-        return False
-    sources = btrfs.run("inspect", "--format", _SOURCES, *containers, program="docker").splitlines()
-    return any(source.startswith(f"{folder}/") for source in sources)
+    said = btrfs.run("ps", "-a", "--no-trunc", "--format", "{{.Mounts}}", program="docker")
+    return any(source.startswith(f"{folder}/") for line in said.splitlines() for source in line.split(","))

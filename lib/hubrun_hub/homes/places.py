@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from .. import student_volume
+from ..courses.mounts import is_name
 
 ROOT = Path("/srv/jupyterhub/homes")
 # Where the folders of courses are used; on the disk they are in "courses".
@@ -50,7 +51,8 @@ class Homes:
 
     def work(self, user: str) -> list[Path]:
         """The folders that overlayfs has for what is this user's."""
-        return [self.root / "work" / name_of(user), *(self.root / "work").glob(f".hand-ins/*/{user}")]
+        work = self.root / "work"
+        return [work / name_of(user), *(work.glob(f".hand-ins/*/{user}") if is_name(user) else ())]
 
     def check_mounted(self) -> None:
         """Raise HomeError unless the file system is there: below its folder would be the server's own disk."""

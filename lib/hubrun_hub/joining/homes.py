@@ -14,6 +14,7 @@ from typing import NamedTuple
 from hubrun_hub.docker_command import docker
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes import btrfs, serve
+from hubrun_hub.homes.courses import staying
 from hubrun_hub.homes.places import HomeError, Homes, is_subvolume, limit_bytes
 from hubrun_hub.joining.confined import as_owner
 from hubrun_hub.lti import people_file
@@ -83,8 +84,14 @@ def look(places: Places, one: str, into: str) -> Look:
 
 def join(places: Places, one: str, into: str) -> None:
     """Do what `look` says, or nothing. Raises Failed, after everything is back and the hub runs."""
+    with staying(_HOMES):
+        _join(places, one, into)
+
+
+def _join(places: Places, one: str, into: str) -> None:
     systemctl("disable", "--now")
     undo: list[Callable[[], object]] = []
+    copied: list[Path] = []
     try:
         seen = look(places, one, into)
         if seen.problems:
@@ -93,7 +100,7 @@ def join(places: Places, one: str, into: str) -> None:
         _join_volumes(one, into, undo)
         for parent in _course_folders(places):
             if (parent / one).is_dir() and not (parent / one).is_symlink():
-                _join_folders(parent, one, into, undo)
+                copied += _join_folders(parent, one, into, undo)
         books = _gradebooks(places)
         for book in books:
             undo.append(lambda book=book: as_owner(book, _put_back))  # type: ignore[misc]
@@ -109,6 +116,8 @@ def join(places: Places, one: str, into: str) -> None:
         raise Failed(f"{error}. Everything is where it was, and the hub runs") from error
     for book in books:
         as_owner(book, _forget_copy)
+    for path in copied:
+        _removed(path)
     if _volume_of(one):
         docker("volume", "rm", volume(one))
     if is_subvolume(_HOMES.moving(one)):
@@ -158,7 +167,7 @@ def stop_servers(users: list[str]) -> None:
         servers = [each for each in named if each.startswith("jupyter-")]
         if servers:
             docker("stop", *servers)
-            docker("rm", "-f", *servers)
+            docker("rm", "-f", "-v", *servers)
         if others := set(named) - set(servers):
             raise Failed(f"the volume of {user} is used by {', '.join(sorted(others))}")
 
@@ -205,11 +214,8 @@ def _copy_home(data: Path, one: str, into: str, undo: list[Callable[[], object]]
         if _has_disk(into):
             btrfs.set_limit(_HOMES.person(into), limit_bytes())
 
-    def removed(path: Path) -> None:
-        btrfs.run("-rf", "--one-file-system", path, program="rm")
-
-    removed(copy)  # of a run that was killed
-    undo += [lambda: removed(there), lambda: removed(copy), limited]
+    _removed(copy)  # of a run that was killed
+    undo += [lambda: _removed(there), lambda: _removed(copy), limited]
     if _has_disk(into):
         btrfs.run("qgroup", "limit", "none", _HOMES.person(into))
     btrfs.run("-a", "--reflink=auto", data, copy, program="cp", seconds=3600)
@@ -219,6 +225,10 @@ def _copy_home(data: Path, one: str, into: str, undo: list[Callable[[], object]]
     undo.append(lambda: joined.rename(data))
 
 
+def _removed(path: Path) -> None:
+    btrfs.run("-rf", "--one-file-system", path, program="rm")
+
+
 def _course_folders(places: Places) -> list[Path]:
     courses = sorted(path for path in places.courses.glob("*") if path.is_dir() and not path.is_symlink())
     folders = [course / below for course in courses for below in COURSE_FOLDERS]
@@ -226,20 +236,33 @@ def _course_folders(places: Places) -> list[Path]:
     return [each for each in folders if each.is_dir() and not each.is_symlink() and not each.parent.is_symlink()]
 
 
-def _join_folders(parent: Path, one: str, into: str, undo: list[Callable[[], object]]) -> None:
-    """Rename within a folder that people's containers may write to: should one be a link by now, nothing is done."""
+def _join_folders(parent: Path, one: str, into: str, undo: list[Callable[[], object]]) -> list[Path]:
+    """Rename within a folder that people's containers may write to: should one be a link by now, nothing is done.
+
+    Where each is a subvolume (homes/courses.py), files are copied. Returns what is to go at the end.
+    """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
     with _opened(parent, flags) as above:
         if not os.path.lexists(parent / into):
             os.rename(one, into, src_dir_fd=above, dst_dir_fd=above)
             undo.append(lambda: os.rename(parent / into, parent / one))
-            return
+            return []
         with _opened(one, flags, above) as source, _opened(into, flags, above) as target:
             for name in sorted(os.listdir(source)):
                 if os.path.lexists(f"/proc/self/fd/{target}/{name}"):
                     raise Failed(f"{parent}/{into} has {name} too")
+                if is_subvolume(parent / one) or is_subvolume(parent / into):
+                    # Nobody but these two writes there, and their servers are stopped.
+                    if is_subvolume(parent / into):
+                        btrfs.set_limit(parent / into, 0)  # it has its own again within the hour
+                    undo.append(lambda name=name: _removed(parent / into / name))  # type: ignore[misc]
+                    btrfs.run(
+                        "-aT", "--reflink=auto", parent / one / name, parent / into / name, program="cp", seconds=3600
+                    )
+                    continue
                 os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
                 undo.append(lambda name=name: os.rename(parent / into / name, parent / one / name))  # type: ignore[misc]
+    return [parent / one] if is_subvolume(parent / one) or is_subvolume(parent / into) else []
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from typing import Any
 
 from hubrun_hub.backup import state, tree
 from hubrun_hub.failed import Failed
-from hubrun_hub.homes.places import HomeError
+from hubrun_hub.homes.courses import staying
+from hubrun_hub.homes.places import HomeError, Homes
 from hubrun_hub.joining.homes import stop_servers, systemctl
 from hubrun_hub.removing import ARCHIVES, KEPT, TRASH, course, look, people, receipt
 from hubrun_hub.removing.whose import PLACES, Nobody, Wanted, find
@@ -37,7 +38,7 @@ def main(command: str, *words: str) -> dict[str, Any]:
     if command == "look":
         return _look(*words)
     # One whose connection was lost goes on by itself: whoever carries it on waits for it.
-    with state.alone(_GOES_ON_S if receipt.begun() else 0):
+    with state.alone(_GOES_ON_S if receipt.begun() else 0), staying(Homes()):
         return _archive(*words) if command == "archive" else _do(*words)
 
 

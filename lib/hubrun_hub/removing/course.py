@@ -106,7 +106,7 @@ def existing(course: str) -> Path | None:
 
 def is_current(found: Path, folder: Path) -> bool:
     """Whether nothing in the course's folder changed since the archive was begun."""
-    command = ["find", str(folder), "-xdev", "-newerct", f"@{found.stat().st_mtime:.3f}", "-print", "-quit"]
+    command = ["find", str(folder), "-newerct", f"@{found.stat().st_mtime:.3f}", "-print", "-quit"]
     done = subprocess.run(command, capture_output=True, check=False)
     return done.returncode == 0 and not done.stdout  # it fails at what goes while it looks
 
@@ -178,7 +178,7 @@ def _in_archive(found: Path, folder: str) -> dict[str, Entry]:
 
 def _on_disk(live: Path) -> Iterator[tuple[str, float, Entry]]:
     """Path below `live`, when it changed last (s since 1970), and what it is; without digests."""
-    command = ["find", str(live), "-mindepth", "1", "-xdev", "-printf", "%y %C@ %s %l\\0%P\\0"]
+    command = ["find", str(live), "-mindepth", "1", "-printf", "%y %C@ %s %l\\0%P\\0"]
     words = map(os.fsdecode, subprocess.run(command, capture_output=True, check=False).stdout.split(b"\0"))
     for about, path in zip(words, words, strict=False):
         kind, changed, size, link = about.split(" ", 3)

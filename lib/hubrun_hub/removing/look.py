@@ -133,7 +133,7 @@ def _files(what: str, where: Path | str, folders: list[Path]) -> Part:
     if not there:
         return Part(what, str(where), 0)
     # find(1) follows no link, goes to any depth, and opens no file.
-    command = ["find", *there, "-xdev", "-type", "f", "-printf", "%b\\n"]
+    command = ["find", *there, "-type", "f", "-printf", "%b\\n"]
     try:
         blocks = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False).stdout.split()
     except subprocess.TimeoutExpired:

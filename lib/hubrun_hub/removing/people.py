@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -32,7 +33,7 @@ _SECONDS = 600
 _NAMING = """
 trash=$1 names=$2
 shift 2
-find -H "$@" -xdev \\( -name "$trash" -o -name removing.json \\) -prune -o -type f -size -100M -print0 |
+find -H "$@" \\( -name "$trash" -o -name removing.json \\) -prune -o -type f -size -100M -print0 |
     xargs -0 -r grep -lawiFs -f "$names" --
 """
 _GATE = Path("/run/nginx-jupyterhub-gate")
@@ -71,10 +72,15 @@ def put_away(wanted: Wanted, places: Places, top: Path | None) -> None:
 
 
 def throw_away(folder: Path, top: Path) -> None:
-    """Move a folder below `top` into the trash there."""
-    trash = top / TRASH
-    trash.mkdir(mode=0o700, exist_ok=True)
-    folder.rename(trash / uuid.uuid4().hex)
+    """Move a folder below `top` into the trash there; a course that is a subvolume (homes/courses.py) has one of its own."""
+    for trash in (top / TRASH, top / folder.relative_to(top).parts[0] / TRASH):
+        trash.mkdir(mode=0o700, exist_ok=True)
+        try:
+            folder.rename(trash / uuid.uuid4().hex)
+            return
+        except OSError as error:
+            if error.errno != errno.EXDEV or trash.parent != top:
+                raise
 
 
 def empty_trash(top: Path | None) -> None:
@@ -88,11 +94,9 @@ def empty_trash(top: Path | None) -> None:
         btrfs.remove(homes.root, *(each for each in (*thrown, *within) if is_subvolume(each)))
         for folder in thrown:
             shutil.rmtree(folder, ignore_errors=True)
-    if top and (top / TRASH).is_dir():
+    for trash in (top / TRASH, *top.glob(f"*/{TRASH}")) if top else ():
         # rm(1) follows no link, and knows folders that are deeper than Python's stack.
-        done = subprocess.run(
-            ["rm", "-rf", "--one-file-system", "--", str(top / TRASH)], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(["rm", "-rf", "--", str(trash)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise Failed(f"rm: {done.stderr.strip()[-300:]}")
 
@@ -117,7 +121,8 @@ def _put_homes_away(users: Iterable[str]) -> None:
                     # No user's name has a dot there (student_volume.escaped).
                     path.rename(homes.root / "moving" / f".{uuid.uuid4().hex}")
             homes.moving(user).with_suffix(".failed").unlink(missing_ok=True)
-            shutil.rmtree(homes.root / "work" / homes.person(user).name, ignore_errors=True)
+            for folder in homes.work(user):
+                shutil.rmtree(folder, ignore_errors=True)
         (homes.locks / homes.person(user).name).unlink(missing_ok=True)
 
 

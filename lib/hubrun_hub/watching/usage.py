@@ -32,7 +32,7 @@ def measure(courses: Path, homes: Mapping[str, Path]) -> dict[str, Any]:
 def _megabytes(folder: Path) -> int | None:
     # du(1) follows no link, goes to any depth, and its total is that of what it could read while others write.
     try:
-        done = subprocess.run(["du", "-sxm", "--", str(folder)], capture_output=True, text=True, timeout=_EACH_S)
+        done = subprocess.run(["du", "-sm", "--", str(folder)], capture_output=True, text=True, timeout=_EACH_S)
         return int(done.stdout.split()[0])
     except (subprocess.TimeoutExpired, ValueError, IndexError):
         return None

@@ -9,7 +9,7 @@ from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource
 from hubrun.params import Site
 from hubrun.resources.files import Directory, File
-from hubrun.resources.homes_moved import HomesLimit, MovedHomes, NoOldHomes
+from hubrun.resources.homes_moved import HomesLimit, MovedCourses, MovedHomes, NoOldHomes
 from hubrun.resources.packages import Packages
 from hubrun.resources.services import Service
 from hubrun.sections.hub import config
@@ -49,8 +49,19 @@ def moved(site: Site) -> list[Resource]:
     """People's files on the disk, and the hourly snapshots; the filter asks for homes by now."""
     if not site.homes:
         return []
-    old = [NoOldHomes()] if site.homes_old == "remove" else []
-    return [MovedHomes(server_paths.HOMES, f"{_PROGRAM} move"), *old, Service("hubrun-homes-hourly.timer")]
+    old = [NoOldHomes(f"{server_paths.COURSES}-old")] if site.homes_old == "remove" else []
+    return [
+        MovedHomes(server_paths.HOMES, f"{_PROGRAM} move"),
+        *([config.unit(site, server_paths.COURSES_MOUNT), _courses()] if site.nbgrader else []),
+        *old,
+        Service("hubrun-homes-hourly.timer"),
+    ]
+
+
+def _courses() -> MovedCourses:
+    return MovedCourses(
+        server_paths.COURSES, server_paths.HOMES_COURSES, server_paths.COURSES_MOUNT, f"{_PROGRAM} move"
+    )
 
 
 def forget(site: Site, *users: str) -> str:
@@ -69,4 +80,5 @@ def tests(site: Site) -> list[Test]:
             "what each home holds is counted",
             quote(_COUNTED, server_paths.HOMES), prints="^0$", remedy=f"{_PROGRAM} hourly counts again",
         ),
+        *([_courses().test()] if site.nbgrader else []),
     ]  # fmt: skip

@@ -6,7 +6,7 @@ It stands behind the prelude of `resources.gone`: `noted`, `was`, `came`, `paths
 from __future__ import annotations
 
 from hubrun.sections.https.other_sites import DEFAULT_SITE, HTTP_FILE, HTTPS_FILE
-from hubrun.server_paths import HOMES, NETWORK
+from hubrun.server_paths import COURSES, HOMES, NETWORK
 
 UNITS = """
 units() { find /etc/systemd/system -maxdepth 1 -type f \\( -name 'jupyterhub*' -o -name 'hubrun-*' \\) -printf '%f\\n' | sort; }
@@ -90,6 +90,11 @@ UNRESERVE = (
     'reserve | while read -r folder device; do mount -o remount,resgid=0 "$folder"; tune2fs -g 0 "$device"; done'
 )
 HOMES_DISK = f"""
+unit=$(systemd-escape --path --suffix=mount {COURSES})
+if [ -e "/etc/systemd/system/$unit" ]; then
+    systemctl disable --now "$unit"
+    rm -f "/etc/systemd/system/$unit"
+fi
 unit=$(systemd-escape --path --suffix=mount {HOMES})
 if [ -e "/etc/systemd/system/$unit" ]; then
     what=$(sed -n 's/^What=//p' "/etc/systemd/system/$unit")

@@ -46,7 +46,7 @@ def service(site: Site) -> list[Resource]:
     nginx = f"paths {HTTP_FILE} {HTTPS_FILE} /etc/systemd/system/nginx.service.d/hubrun.conf"
     return [
         Gone("units of hubrun", f"{traces.UNITS}units{_THERE}", traces.UNITS + traces.STOP),
-        _found("servers of students", traces.CONTAINERS, "ours", "xargs -r sh -c 'docker stop -t 10 \"$@\" && docker rm -f \"$@\"' sh > /dev/null"),
+        _found("servers of students", traces.CONTAINERS, "ours", "xargs -r sh -c 'docker stop -t 10 \"$@\" && docker rm -f -v \"$@\"' sh > /dev/null"),
         Gone("site in nginx", nginx, traces.NGINX),
         Gone("certificate of the site", quote(traces.CERTIFICATE_LOOK, site.domain), quote(traces.CERTIFICATE, site.domain)),
     ]  # fmt: skip
@@ -84,7 +84,7 @@ def files(server: Server) -> list[Resource]:
     return [
         Gone("files of students", f"{traces.VOLUMES}volumes{_THERE}", f"{given}{traces.VOLUMES}volumes | xargs -r docker volume rm > /dev/null", seconds=_LONG),
         Gone("disk of homes", "", traces.HOMES_DISK, (HOMES, HOMES_FILE), seconds=_LONG),
-        Gone("courses, people and keys", files=(COURSES, STATE, "/etc/jupyterhub"), seconds=_LONG),
+        Gone("courses, people and keys", files=(COURSES, f"{COURSES}-old", STATE, "/etc/jupyterhub"), seconds=_LONG),
         _found("images of students' servers", quote(traces.IMAGES, site.image_name, site.image_repository), "images", "xargs -r docker image rm -f > /dev/null"),
         _found("network of students' servers", network, "network", "xargs -r docker network rm > /dev/null"),
         DaemonSettingsBefore(tuple(name for name, _ in DAEMON.settings), BEFORE),

@@ -16,7 +16,7 @@ _LOOK = f"""
 {{ docker volume ls -q 2> /dev/null | sed -nE 's/^jupyterhub-(user|old)-//p'; ls {HOMES}/people 2> /dev/null; }} |
     grep -v '^hubruntest' | sort -u | wc -l | sed 's/^/people=/'
 echo "courses=$(ls {COURSES} 2> /dev/null | wc -l)"
-echo "size=$(timeout 60 du -shxc /var/lib/docker/volumes/jupyterhub-* {HOMES}/people {COURSES} 2> /dev/null | tail -n 1 | cut -f1)"
+echo "size=$(timeout 60 du -shc /var/lib/docker/volumes/jupyterhub-* {HOMES}/people {COURSES} 2> /dev/null | tail -n 1 | cut -f1)"
 echo "given=$(cat {GIVEN} 2> /dev/null)"
 [ ! -e {STATE} ] || echo state=there
 [ -e {BEFORE} ] && sed -n 's/^noted /noted=/p' {BEFORE}

@@ -21,7 +21,7 @@ _REMOVE = """# remove the test users
 set -eu
 {stop}
 {remove} {} {} {}
-docker ps -aq {} | xargs -r docker rm -f >/dev/null 2>&1 || true
+docker ps -aq {} | xargs -r docker rm -f -v >/dev/null 2>&1 || true
 {forget}
 docker ps -a {} --format 'container {{.Names}}'
 docker volume ls --format '{{.Name}}' | grep -xF {} || true
