@@ -24,7 +24,7 @@ from homes_disk import mounted, real
 from hubrun_hub import student_volume, test_student
 from hubrun_hub.backup import site
 from hubrun_hub.docker_filter.homes import HomesAway, home, remove_home
-from hubrun_hub.homes import btrfs, folders, move, serve, snapshots
+from hubrun_hub.homes import btrfs, courses, folders, move, move_courses, serve, snapshots
 from hubrun_hub.homes.frozen import frozen
 from hubrun_hub.homes.places import HomeError, Homes, driver_options, is_subvolume, limit_bytes
 from hubrun_hub.joining import homes as joining
@@ -276,8 +276,8 @@ class Docker:
 
 
 async def asked(path: str, user: str, homes: Homes, docker: Docker) -> list[str]:
-    async with home(path, user, str(homes.root), docker.ask) as binds:
-        return binds
+    async with home(path, user, str(homes.root), docker.ask) as found:
+        return found.binds
 
 
 @real
@@ -582,9 +582,12 @@ def test_each_hour_snapshots_come_first(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(homes_program.Homes, "check_mounted", lambda homes: None)
     monkeypatch.setattr(homes_program, "limit_bytes", lambda: 1)
     monkeypatch.setattr(snapshots, "take", lambda *_: came.append("taken") or [])
+    monkeypatch.setattr(courses, "set_limits", lambda *_: came.append("limited") or [])
+    monkeypatch.setattr(btrfs, "forget_removed", lambda *_: None)
     monkeypatch.setattr(move, "move", lambda *_: came.append("moved") or [])
+    monkeypatch.setattr(move_courses, "move", lambda *_: came.append("courses moved") or [])
     assert homes_program.main("hourly") == 0
-    assert came == ["taken", "moved"]
+    assert came == ["taken", "limited", "moved", "courses moved"]
 
 
 @real

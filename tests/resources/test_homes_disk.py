@@ -13,12 +13,14 @@ import pytest
 from homes_disk import real
 from hubrun.desired.resource import Resource
 from hubrun.resources.homes_disk import HomesDisk, none_test
-from hubrun.resources.homes_moved import HomesLimit, MovedHomes, NoOldHomes
+from hubrun.resources.homes_moved import HomesLimit, MovedCourses, MovedHomes, NoOldHomes
 
 FILE = HomesDisk("", 20, "/srv/homes.img", "/srv/homes")
 DEVICE = HomesDisk("/dev/vdb", 0, "/srv/homes.img", "/srv/homes")
 FORMATTED = "there=btrfs hubrun-homes\n"
 DONE = FORMATTED + "gb=20\nunit=yes\nmounted=yes\ncounted=yes\nfolders=yes\n"
+COURSES = MovedCourses("/srv/nbgrader", "/srv/homes/courses", "/etc/systemd/system/srv-nbgrader.mount", "move")
+BOOT = "mount the folders of courses at /srv/nbgrader at each boot, from that disk"
 MAKE, MOUNT, COUNT = (
     "make /srv/homes.img 20 GB large; the space is taken at once", "mount it at /srv/homes, at each boot too",
     "count what each home holds",
@@ -41,8 +43,13 @@ PLANS: dict[str, tuple[Resource, str, list[str]]] = {
         MovedHomes("/srv/homes", "move"), "stopped jupyterhub-user-ada 12\nruns jupyterhub-user-ben\nstopped jupyterhub-user-eve 30\n",
         ["move the files of 2 people (42 MB) to /srv/homes; those of 1 person whose servers run now, within an hour after these have stopped"],
     ),
-    "volumes of before": (NoOldHomes(), "old jupyterhub-old-ada\n", ["remove the volumes from which the files of 1 person were moved"]),
-    "no volumes of before": (NoOldHomes(), "", []),
+    "courses that nobody uses": (COURSES, "mb=12\n", [BOOT, "move the folders of courses (12 MB) to /srv/homes/courses; launches wait meanwhile"]),
+    "courses that somebody uses": (COURSES, "enabled=yes\nruns=yes\nmb=12\n", []),
+    "courses that could not be moved": (COURSES, "enabled=yes\nfailed=yes\nmb=12\n", []),
+    "courses that are moved": (COURSES, "mounted=yes\nenabled=yes\nruns=yes\nmb=12\n", []),
+    "courses of before": (NoOldHomes("/srv/old"), "courses=yes\n", ["remove /srv/old, from which the folders of courses were moved"]),
+    "volumes of before": (NoOldHomes("/srv/old"), "old jupyterhub-old-ada\n", ["remove the volumes from which the files of 1 person were moved"]),
+    "no volumes of before": (NoOldHomes("/srv/old"), "", []),
     "the limit as it should be": (HomesLimit("/srv/homes", 5, "limits"), f"limit={5 * 2**30}\n", []),
     "another limit": (HomesLimit("/srv/homes", 5, "limits"), f"limit={2**30}\n", ["let each home hold 5 GB; nobody's server restarts"]),
     "no limit yet": (HomesLimit("/srv/homes", 5, "limits"), "", ["let each home hold 5 GB; nobody's server restarts"]),

@@ -37,7 +37,7 @@ true
 _OLD = "docker volume ls -q 2> /dev/null | grep '^jupyterhub-old-' | sed 's/^/old /'\n[ ! -d {} ] || echo courses=yes\n"
 # Behind _COURSES.
 _SAID = """
-if [ "$(stat -c %d:%i "$courses" 2> /dev/null)" = "$(stat -c %d:%i "$disk" 2> /dev/null)" ]; then echo "on the disk"
+if [ -e "$disk" ] && [ "$(stat -c %d:%i "$courses" 2> /dev/null)" = "$(stat -c %d:%i "$disk")" ]; then echo "on the disk"
 elif [ -e "$disk.failed" ]; then cat "$disk.failed"
 elif [ -e "$disk" ]; then echo "$disk is not mounted at $courses"
 else echo "not yet: within an hour after the last server that uses them has stopped"; fi

@@ -21,6 +21,7 @@ ON_DISK = Site(site="x", domain="hub.example.edu", homes_device="/dev/vdb", home
 def test_a_site_without_them_is_as_it_was() -> None:
     assert homes.disk(PLAIN) == homes.moved(PLAIN) == [] and homes.tests(PLAIN) == []
     settings = json.loads(config.filter_settings(PLAIN))
+    assert "nbgrader.mount" not in config.render("hubrun-docker-filter.service", PLAIN)
     assert "homes" not in settings and settings["environment"] == {}
     assert homes.forget(PLAIN, "ada") == "docker volume rm jupyterhub-user-ada > /dev/null 2>&1 || true"
     assert [test.title for test in homes_here.tests(PLAIN)] == ["students' files stay where they are"]
@@ -32,12 +33,15 @@ def test_a_site_with_them_gets_disk_limit_and_snapshots() -> None:
     assert "homes at /srv/jupyterhub/homes" in labels and labels[-1] == "5 GB for each home"
     assert [resource.label for resource in homes.moved(IN_FILE)] == [
         "everybody's files at /srv/jupyterhub/homes",
+        "file /etc/systemd/system/srv-nbgrader.mount",
+        "courses at /srv/jupyterhub/homes/courses",
         "service hubrun-homes-hourly.timer",
     ]
-    assert "no volumes from before" in [resource.label for resource in homes.moved(ON_DISK)]
+    assert "no files from before" in [resource.label for resource in homes.moved(ON_DISK)]
     settings = json.loads(config.filter_settings(IN_FILE))
     assert settings["homes"] == "/srv/jupyterhub/homes"
     assert settings["environment"]["JUPYTER_RUNTIME_DIR"] == "/tmp/.jupyter-runtime"
+    assert len(homes.moved(IN_FILE.model_copy(update={"nbgrader": False}))) == 2
     compile(config.render("40-docker.py", IN_FILE), "40-docker.py", "exec")
     assert "homes remove ada ben" in homes.forget(IN_FILE, "ada", "ben")
 
@@ -57,7 +61,14 @@ def test_another_limit_changes_nothing_that_a_service_reads_at_its_start() -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["hubrun-homes@.service", "hubrun-homes.socket", "hubrun-homes-hourly.service", "hubrun-homes-hourly.timer"]
+    "name",
+    [
+        "hubrun-homes@.service",
+        "hubrun-homes.socket",
+        "hubrun-homes-hourly.service",
+        "hubrun-homes-hourly.timer",
+        "srv-nbgrader.mount",
+    ],
 )
 def test_systemd_understands_the_units(tmp_path: Path, name: str) -> None:
     for each in (
@@ -65,6 +76,7 @@ def test_systemd_understands_the_units(tmp_path: Path, name: str) -> None:
         "hubrun-homes.socket",
         "hubrun-homes-hourly.service",
         "hubrun-homes-hourly.timer",
+        "srv-nbgrader.mount",
     ):
         (tmp_path / each).write_text(config.render(each, IN_FILE))
     done = subprocess.run(["systemd-analyze", "verify", tmp_path / name], capture_output=True, text=True, check=False)
