@@ -135,7 +135,7 @@ server.check(reserve.test())
 # %% [markdown]
 # ## A disk for students' files
 #
-# Only with `homes_device` or `homes_gb`; without them, students' files are in volumes on the server's own disk, and one student can fill it for everybody. With one of them, homes are on a file system of their own (btrfs), and nobody can keep more than `user_disk_gb` there. `homes_device` is an empty disk, such as a volume of your provider; it is formatted only if nothing is on it. `homes_gb` is for a server that has one disk: a file of that size, whose space is taken at once, so that neither side can fill the other. It can grow later, and never shrinks. Another `user_disk_gb` counts at once, and nobody's server restarts; whoever has more keeps it, and can only delete.
+# Only with `homes_device` or `homes_gb`; without them, students' files are in volumes on the server's own disk, and one student can fill it for everybody. With one of them, homes are on a file system of their own (btrfs), and nobody can keep more than `user_disk_gb` there. `homes_device` is an empty disk, such as a volume of your provider; it is formatted only if nothing is on it. `homes_gb` is for a server that has one disk: a file of that size, whose space is taken at once, so that neither side can fill the other. It can grow later, and never shrinks. Another `user_disk_gb` counts at once, and nobody's server restarts; whoever has more keeps it, and can only delete. The folders of courses are on the same disk: what one person hands in in one course may have a quarter of `user_disk_gb`, and all else of a course ten times as much as it.
 #
 # Each hour a snapshot is made of the homes that changed, and kept for a day; the last of each day is kept for two weeks. Students find them in the folder `snapshots` of their home, read-only, so that they get a deleted notebook back alone. `docs/how-to/homes.md` says more.
 #
@@ -241,7 +241,7 @@ server.ensure(*docker_setup.spawner(site, image))
 # %% [markdown]
 # ## Files from before
 #
-# Only with `homes_device` or `homes_gb`. People who were here before have their files in volumes of Docker's own. The files of each person whose server does not run are copied to the new disk and compared, file by file; only then the copy becomes the home. Whoever launches at that moment waits, and reads why. People whose servers run now are moved within an hour after these have stopped. A person whose files cannot be moved works on where they are: `journalctl -u hubrun-homes-hourly` says why. The volumes from before stay, as `jupyterhub-old-NAME`, until you set `homes_old: remove`.
+# Only with `homes_device` or `homes_gb`. People who were here before have their files in volumes of Docker's own. The files of each person whose server does not run are copied to the new disk and compared, file by file; only then the copy becomes the home. Whoever launches at that moment waits, and reads why. People whose servers run now are moved within an hour after these have stopped. A person whose files cannot be moved works on where they are: `journalctl -u hubrun-homes-hourly` says why. The folders of courses are moved all at once, when no server runs that uses one; launches wait meanwhile. The volumes from before stay, as `jupyterhub-old-NAME`, and the folder as `/srv/nbgrader-old`, until you set `homes_old: remove`.
 #
 # By hand, for each person: `sudo rsync -aHAXS …`, then `sudo rsync -aHAXSnci --delete …`, which must print nothing
 
@@ -254,7 +254,7 @@ server.ensure(*homes.moved(site))
 # - The hub answers, and its configuration loads.
 # - A container of the students' image reaches the hub; in it a student is not root, and JupyterHub has the hub's own version.
 # - The hub's account and its process cannot use Docker directly. Through the service between them it gets answers, and a container with privileges is refused.
-# - Students' homes, where they have a disk of their own, are on it, and what each holds is counted.
+# - Students' homes, where they have a disk of their own, are on it, and what each holds is counted; the folders of courses are on it, too, or wait until nobody uses them.
 # - The ports of the hub and its proxy (8000, 8001, 8081) are open only on the server itself and in the students' network.
 #
 # By hand: `curl http://127.0.0.1:8000/hub/health`, `sudo docker run --rm --network jupyterhub hubrun-singleuser id`, `sudo runuser -u jupyterhub -- docker ps` (must fail), `ss -ltn`
