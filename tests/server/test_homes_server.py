@@ -92,7 +92,10 @@ def test_files_are_moved_and_whoever_works_goes_on_and_follows(homes: Machine, m
     assert homes.run("docker volume ls -q | grep -- -old-").split() == ["jupyterhub-old-ada"]
     assert moved["ben"].run_cell("print(answer)") == "42", "the kernel of ben is the one of before"
     moved["ben"].stop()
-    assert "ben: moved" in homes.run(HOURLY)
+    assert homes.run("findmnt -no FSTYPE --mountpoint /srv/nbgrader || true") == "", "ben uses a course"
+    said = homes.run(HOURLY)
+    assert "ben: moved" in said and "courses: moved" in said
+    assert homes.run("findmnt -no FSTYPE --mountpoint /srv/nbgrader").strip() == "btrfs"
     with closing(launched(homes, "ben")) as ben:
         assert ben.read_file("note") == "of ben"
         assert ben.run_cell("print(next(line.split()[2] for line in open('/proc/mounts') if line.split()[1] == '/home/jovyan'))") == "overlay"  # fmt: skip
@@ -139,6 +142,53 @@ def test_a_full_home_says_why_lets_its_person_in_and_delete_and_nobody_else_noti
         ada.stop()
         ben.stop()
     assert abs(int(homes.run(used)) - before) < 100
+
+
+INBOUND = "import glob, os, time\nos.chdir(glob.glob('/srv/nbgrader/exchange/*/inbound')[0])\n"
+AGAIN = """
+os.remove("fill")
+for _ in range(20):
+    try:
+        open("a", "w").write("again")
+        break
+    except OSError:
+        time.sleep(1)
+print(open("a").read())
+"""
+
+
+def test_who_hands_in_without_end_reaches_the_limit_and_nobody_else_notices(
+    homes: Machine, moved: dict[str, Any]
+) -> None:
+    used = "du -smx / /var/lib/docker 2> /dev/null | awk '{sum += $1} END {print sum}'"
+    before = int(homes.run(used))
+    with closing(launched(homes, "ada")) as ada, closing(launched(homes, "ben")) as ben:
+        assert ada.run_cell(INBOUND + FILL.replace("> 800", "> 200"), timeout_s=180) == "Disk quota exceeded True"
+        assert ben.run_cell(INBOUND + "open('a', 'w').write('text'); print(open('a').read())") == "text"
+        ben.write_file("other.txt", "x")
+        assert ada.run_cell(AGAIN, timeout_s=60) == "again"
+        assert homes.run("cat /srv/nbgrader/*/inbound/ada/a") == "again"
+        ada.stop()
+        ben.stop()
+    assert abs(int(homes.run(used)) - before) < 100
+    left = homes.run("docker volume ls -q | grep -vE '^(jupyterhub|hubrun)-' || true")
+    assert left == "", "what a container had at inbound went with it"
+
+
+def test_courses_that_are_not_mounted_are_missed_and_nobody_writes_beneath(
+    homes: Machine, moved: dict[str, Any]
+) -> None:
+    homes.run("systemctl stop srv-nbgrader.mount")
+    try:
+        with closing(launched(homes, "ben")) as ben:
+            assert ben.run_cell("import os; print(os.path.exists('/srv/nbgrader/exchange'))") == "False"
+            ben.stop()
+        assert homes.run("ls -A /srv/nbgrader") == ""
+    finally:
+        homes.run("systemctl start srv-nbgrader.mount && systemctl restart hubrun-docker-filter")
+    with closing(launched(homes, "ben")) as ben:
+        assert ben.run_cell(INBOUND + "print(open('a').read())") == "text"
+        ben.stop()
 
 
 def test_a_deleted_folder_comes_back_by_the_students_own_hands(homes: Machine, moved: dict[str, Any]) -> None:
@@ -239,7 +289,7 @@ def test_backups_and_status_read_the_files_of_whoever_has_no_server_and_a_restor
 def test_the_volumes_of_before_go_when_told(homes: Machine, moved: dict[str, Any]) -> None:
     ended = hubrun("install", homes.site, "--only", "04", "--set", "homes_gb=3", "--set", "user_disk_gb=2", "--set", "homes_old=remove", seconds=600)  # fmt: skip
     assert ended.code == 0, ended.tail
-    assert homes.run("docker volume ls -q | grep -- -old- || true") == ""
+    assert homes.run("docker volume ls -q | grep -- -old- || true; ls -d /srv/nbgrader-old 2> /dev/null || true") == ""
     assert homes.run(f"ls {ROOT}/people").split() == ["ada", "ben", "eve"], "and nothing is left of the test users"
 
 
