@@ -315,6 +315,7 @@ def test_a_launch_waits_while_courses_are_moved(
     homes: Homes, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serve, "_WAIT_S", 0)
+    monkeypatch.setattr(courses, "WAIT_S", 0)
     with homes.held(courses.ALL, ""):
         assert said(homes, tmp_path / "homes.json", '["open", "ada"]') == [
             "error the folders of courses are being moved"

@@ -27,7 +27,7 @@ from .places import SETTINGS, HomeError, Homes
 _HAND_IN = 1 / 4
 _COURSE = 10
 ALL = ".courses"
-_WAIT_S = 20
+WAIT_S = 20
 
 
 def hand_in_bytes(limit: int) -> int:
@@ -51,7 +51,7 @@ def staying(homes: Homes, settings: Path = SETTINGS) -> Iterator[None]:
     if not on_a_disk(settings):
         yield
         return
-    with homes.held(ALL, "the folders of courses", _WAIT_S, shared=True):
+    with homes.held(ALL, "the folders of courses", WAIT_S, shared=True):
         yield
 
 
@@ -63,7 +63,7 @@ def make(homes: Homes, course: str, user: str, limit: int) -> None:
     if not is_name(course) or not is_name(user):
         raise HomeError(f"no name for a folder: {user!r} or {course!r}")
     folder = homes.root / "courses" / course
-    with homes.held(f".course.{course}", f"the folders of {course}", _WAIT_S):
+    with homes.held(f".course.{course}", f"the folders of {course}", WAIT_S):
         _make(folder, 0o755, limit * _COURSE)
         inbound = folder / "inbound"
         inbound.mkdir(mode=0o755, exist_ok=True)

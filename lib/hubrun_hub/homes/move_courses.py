@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ..courses.mounts import is_name
@@ -32,12 +33,13 @@ def move(homes: Homes, limit: int, unit: Path = UNIT) -> list[str]:
         return []
     failed = homes.root / "courses.failed"
     try:
-        with homes.held(courses.ALL, _WHAT):
+        with homes.held(courses.ALL, _WHAT, courses.WAIT_S):
             said = [] if _are_mounted(homes) else _move(homes, limit, unit)
         failed.unlink(missing_ok=True)
         return said
     except (HomeError, OSError) as error:
-        failed.write_text(f"{error}\n")
+        with suppress(OSError):  # there may be no room
+            failed.write_text(f"{error}\n")
         return [f"courses: not moved: {error}"]
 
 

@@ -239,8 +239,10 @@ def _course_folders(places: Places) -> list[Path]:
 def _join_folders(parent: Path, one: str, into: str, undo: list[Callable[[], object]]) -> list[Path]:
     """Rename within a folder that people's containers may write to: should one be a link by now, nothing is done.
 
-    Where each is a subvolume (homes/courses.py), files are copied. Returns what is to go at the end.
+    What people handed in, where each is a subvolume (homes/courses.py), is copied: they alone write there, and their
+    servers are stopped. Returns what is to go at the end.
     """
+    apart = parent.name == "inbound" and any(is_subvolume(parent / user) for user in (one, into))
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
     with _opened(parent, flags) as above:
         if not os.path.lexists(parent / into):
@@ -251,8 +253,7 @@ def _join_folders(parent: Path, one: str, into: str, undo: list[Callable[[], obj
             for name in sorted(os.listdir(source)):
                 if os.path.lexists(f"/proc/self/fd/{target}/{name}"):
                     raise Failed(f"{parent}/{into} has {name} too")
-                if is_subvolume(parent / one) or is_subvolume(parent / into):
-                    # Nobody but these two writes there, and their servers are stopped.
+                if apart:
                     if is_subvolume(parent / into):
                         btrfs.set_limit(parent / into, 0)  # it has its own again within the hour
                     undo.append(lambda name=name: _removed(parent / into / name))  # type: ignore[misc]
@@ -262,7 +263,7 @@ def _join_folders(parent: Path, one: str, into: str, undo: list[Callable[[], obj
                     continue
                 os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
                 undo.append(lambda name=name: os.rename(parent / into / name, parent / one / name))  # type: ignore[misc]
-    return [parent / one] if is_subvolume(parent / one) or is_subvolume(parent / into) else []
+    return [parent / one] if apart else []
 
 
 @contextmanager
