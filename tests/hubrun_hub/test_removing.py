@@ -16,6 +16,7 @@ import pytest
 
 from backup_server import STUDENT, VOLUMES, BackupServer, backup_server
 from hubrun.environment import PROJECT
+from hubrun_hub.lti.services import service_file
 from hubrun_hub.removing import receipt
 from hubrun_hub.removing.whose import Wanted
 
@@ -120,6 +121,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
             server.hub,
             "CREATE TABLE full_name (user TEXT PRIMARY KEY, name TEXT); INSERT INTO full_name VALUES ('ada', 'Ada\tLovelace')",
         )
+        # The LMS listed ada in a course that she never came to; and she has more time in an exam.
+        server.database(
+            f"{_STATE}/lti_services.sqlite",
+            server.hub,
+            f"{service_file._SCHEMA} INSERT INTO roster VALUES ('chem', 'opaque', 'Ada Lovelace', 1, 1, 'ada');",
+        )
+        extra = {"key": {"bio": {"extra_minutes": {"ada": 30, "bob": 5}}}}
+        server.write(f"{_STATE}/exams.json", json.dumps(extra), server.hub)
         server.database(f"{_COURSE}/course/gradebook.db", STUDENT, _BOOK)
         server.shell(
             f"mkdir -p {_COURSE}/outbound {_COURSE}/inbound {_COURSE}/feedback; chown -R {STUDENT} {_COURSE}/course; chmod 777 {_COURSE}/course"
@@ -152,6 +161,7 @@ class TestPerson:
         assert site.names("ada", "lovelace", "LMS-ID-OF-ADA")
         done = site.remove("do", "person", "LMS-ID-OF-ADA", "ada", "op")
         assert site.names("ada", "lovelace", "LMS-ID-OF-ADA") == ""
+        assert '{"bob": 5}' in site.shell(f"cat {_STATE}/exams.json")
         assert (
             site.digests(f"{VOLUMES}/jupyterhub-user-bob", f"{_COURSE}/inbound/bob", f"{_COURSE}/course/submitted/bob")
             == before

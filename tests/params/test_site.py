@@ -381,7 +381,7 @@ def test_every_parameter_is_used_by_a_runbook_that_exists() -> None:
 def test_no_parameter_holds_a_secret_itself() -> None:
     for name in Site.model_fields:
         if any(word in name for word in ("password", "secret", "hmac", "token")):
-            assert name.endswith(("_env", "_file")), name
+            assert name.endswith(("_env", "_file", "_url")), name
 
 
 @pytest.mark.parametrize("runbook", RUNBOOKS)

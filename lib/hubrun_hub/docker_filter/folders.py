@@ -25,12 +25,15 @@ def make(root: Path, user: str, courses: Iterable[Membership], former: int | Non
     if _own(root, former).st_mode & 0o022:
         raise UnsafeFolder(f"others may write to {root}: chmod 0700 {root}, and look at what is in it")
     for member in courses:
-        if not is_name(user) or not is_name(member.course):
-            raise ValueError(f"no name for a folder: {user!r} or {member.course!r}")
+        if wrong := [each for each in (user, member.course, *member.more.groups) if not is_name(each)]:
+            raise ValueError(f"no name for a folder: {wrong[0]!r}")
         course = root / member.course
-        for closed in (course, course / "inbound", course / "feedback"):
+        more = member.more
+        for closed in (course, course / "inbound", course / "feedback", *([course / "groups"] if more.grouped else [])):
             _make(closed, 0o755, former)
-        for leaf in (course / "outbound", course / "course", course / "inbound" / user, course / "feedback" / user):
+        leaves = [course / "outbound", course / "course", course / "inbound" / user, course / "feedback" / user]
+        leaves += [course / "shared"] if more.shared else []
+        for leaf in (*leaves, *(course / "groups" / group for group in more.groups)):
             _make(leaf, 0o777, former)
 
 
@@ -38,7 +41,8 @@ def _make(path: Path, mode: int, former: int | None) -> None:
     """A folder with this mode, whatever the umask. Its parent is ours alone: nobody changes it meanwhile."""
     with suppress(FileExistsError):
         path.mkdir()
-    if stat.S_IMODE(_own(path, former).st_mode) != mode:
+    # It is sticky where an exam's work was put (exams/collect.py).
+    if stat.S_IMODE(_own(path, former).st_mode) & ~stat.S_ISVTX != mode:
         path.chmod(mode)
 
 
@@ -63,7 +67,7 @@ def remove(root: Path, user: str) -> None:
     nobody who still has it open changes what is in it. No link is followed.
     """
     for course in sorted(root.iterdir()):
-        for kind in (course / "inbound", course / "feedback"):
+        for kind in (course / "inbound", course / "feedback", course / "due"):
             if is_name(user) and kind.is_dir() and not kind.is_symlink() and not course.is_symlink():
                 folder = os.open(kind, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
                 try:

@@ -1,8 +1,9 @@
-"""The instructor's side of nbgrader's exchange. The student's side is nbgrader's own: to it, `inbound` and `feedback` are
-the student's alone, as mounted.
+"""The instructor's side of nbgrader's exchange. The student's side is nbgrader's own (but for `taken`): to it, `inbound` and
+`feedback` are the student's alone, as mounted.
 
 Who submitted is the name of the folder that the hub mounted into that person's container, and when is the kernel's
-change time. Names and timestamps that the submission itself has come from the student's container, and say nothing.
+change time. Names and timestamps that the submission itself has come from the student's container, and say nothing; those
+of one that the server took at its due time are the server's.
 """
 
 # mypy: disable-error-code="import-not-found,misc"
@@ -11,7 +12,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,8 +22,10 @@ from nbgrader.exchange import default
 from nbgrader.utils import parse_utc, temp_attrs
 
 from . import courses, safe_copy
+from .submissions import Submission, graded
 
 _TIMESTAMP = "timestamp.txt"
+_ROOT = 0
 # The two may differ by the time that copying takes; above this, somebody looks into it.
 _LATER_S = 300
 
@@ -53,17 +55,8 @@ class ReleaseAssignment(_Mounted, default.ExchangeReleaseAssignment):
     """Puts an assignment where the course's students fetch it."""
 
 
-@dataclass(frozen=True)
-class Submission:
-    """One submission as it lies in the exchange; `arrived`: when anything in it was last changed (naive UTC)."""
-
-    student: str
-    path: Path
-    arrived: datetime
-
-
 class Collect(_Mounted, default.ExchangeCollect):
-    """Copies the latest submission of each student into the course folder."""
+    """Copies the submission of each student that is graded into the course folder."""
 
     src_records: list[Submission]
 
@@ -75,9 +68,8 @@ class Collect(_Mounted, default.ExchangeCollect):
         for student in sorted(os.listdir(self.inbound_path)):
             if not fnmatchcase(student, self.coursedir.student_id or "*"):
                 continue
-            submissions = sorted(self._submissions(student), key=lambda one: one.arrived)
-            in_time = [one for one in submissions if due is None or one.arrived <= due]
-            self.src_records += (in_time or submissions)[-1:]
+            if submission := graded(self._submissions(student), due):
+                self.src_records.append(submission)
 
     def copy_files(self) -> None:
         course, assignment = self.coursedir.course_id, self.coursedir.assignment_id
@@ -117,11 +109,16 @@ class Collect(_Mounted, default.ExchangeCollect):
                 continue
             path = self.inbound_path / student / name
             try:
-                changed = safe_copy.look(path, self._limit).changed
+                seen = safe_copy.look(path, self._limit)
             except (OSError, safe_copy.LimitExceeded) as error:
                 self.log.error("Passed over: %s of %s: %s", name, student, error)
                 continue
-            arrived = _time(changed)
+            # The server took it (hubrun_hub/exams/collect.py): no student can make a folder of root's.
+            found = path.lstat()
+            if found.st_uid == _ROOT:
+                yield Submission(student, path, parse_utc(parts[2]), _time(found.st_ctime), empty=not seen.size)
+                continue
+            arrived = _time(seen.changed)
             self._compare(student, arrived, parts)
             yield Submission(student, path, arrived)
 
@@ -162,17 +159,17 @@ class Collect(_Mounted, default.ExchangeCollect):
             seen = safe_copy.copy(submission.path, candidate, self._limit)
             for path in seen.left_out:
                 self.log.warning("Left out, as hidden or no plain file: %s of %s", path, submission.student)
-            self._stamp(candidate, seen.changed)
+            self._stamp(candidate, submission.arrived if submission.taken else _time(seen.changed))
             shutil.rmtree(target, ignore_errors=True)
             candidate.rename(target)
         finally:
             shutil.rmtree(candidate, ignore_errors=True)
 
-    def _stamp(self, folder: Path, changed: float) -> None:
+    def _stamp(self, folder: Path, changed: datetime) -> None:
         stamp = folder / _TIMESTAMP
         if stamp.is_dir():
             shutil.rmtree(stamp)
-        stamp.write_text(f"{_time(changed)} UTC")
+        stamp.write_text(f"{changed} UTC")
 
 
 class ReleaseFeedback(_Mounted, default.ExchangeReleaseFeedback):
