@@ -22,7 +22,7 @@ from hubrun_hub.courses import exam_schedule as schedule
 from hubrun_hub.courses import spawner as course_spawner
 from hubrun_hub.courses.exam_schedule import LABEL, sits_in
 from hubrun_hub.courses.spawner import CourseMounts
-from hubrun_hub.docker_filter import folders, serve
+from hubrun_hub.docker_filter import serve
 from hubrun_hub.docker_filter.create import _exam, in_exam
 from hubrun_hub.docker_filter.settings import Refused, Settings
 from hubrun_hub.exams import collect, servers
@@ -357,9 +357,17 @@ def test_work_is_taken_as_it_is_and_its_student_cannot_remove_it(home: Path) -> 
     modes = {each.stat().st_mode & 0o7777 for each in path.rglob("*") if each.is_file()}
     assert modes == {0o644}, "whoever collects it is not root"
     assert f"{path.stat().st_mode & 0o7777:o} {path.parent.stat().st_mode & 0o7777:o}" == "755 1777"
-    folders._make(path.parent, 0o777, None)
-    assert path.parent.stat().st_mode & 0o1000, "and that holds when their server starts again"
-    assert os.listdir(home.parent / "inbound") == ["ada"]
+    assert os.listdir(home.parent / "inbound") == ["ada"] and os.listdir(path.parent) == [path.name]
+
+
+def test_what_a_time_that_was_killed_left_goes_and_what_a_student_called_so_stays(home: Path) -> None:
+    inbound = home.parent / "inbound/ada"
+    for name in (".taken.killed", ".taken.of-ada"):
+        (inbound / name).mkdir(0o700)
+        (inbound / name / "half").touch()
+    os.chown(inbound / ".taken.of-ada", 1000, 100)
+    path = taken(home)
+    assert path and sorted(os.listdir(inbound)) == sorted([".taken.of-ada", path.name])
 
 
 def test_no_link_is_followed_and_nothing_but_plain_files_is_taken(home: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ On the server, for each course below /srv/nbgrader, which only root may enter; a
     <course>/             0755                     nobody in a container writes here, nor does the hub's account, ...
         outbound/         0777                     released assignments
         inbound/          0755
-            <user>/       0777                     what this person submitted
+            <user>/       1777                     what this person submitted
         feedback/         0755
             <user>/       0777                     what was sent back to this person
         course/           0777                     source, submissions collected, gradebook

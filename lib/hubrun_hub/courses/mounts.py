@@ -15,6 +15,10 @@ ROOT = "/srv/nbgrader"
 # Root's, in the image: what each role's JupyterLab and nbgrader are set to.
 CONFIGURATION = "/usr/local/share/hubrun"
 
+# The mode of the folder of what one person submitted. It is sticky (sticky(7)): what root puts there when it is due
+# (exams/collect.py) is not that person's to remove, in a container that runs already either.
+HAND_INS = 0o1777
+
 PREFIX = "course-"
 INSTRUCTORS = "-instructors"
 # One part of a path, without an escape or a template in it. The LTI front door makes only such names; groups and users

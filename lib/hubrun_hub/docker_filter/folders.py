@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from ..courses.mounts import Membership, is_name
+from ..courses.mounts import HAND_INS, Membership, is_name
 
 
 class UnsafeFolder(Exception):
@@ -31,18 +31,18 @@ def make(root: Path, user: str, courses: Iterable[Membership], former: int | Non
         more = member.more
         for closed in (course, course / "inbound", course / "feedback", *([course / "groups"] if more.grouped else [])):
             _make(closed, 0o755, former)
-        leaves = [course / "outbound", course / "course", course / "inbound" / user, course / "feedback" / user]
+        leaves = [course / "outbound", course / "course", course / "feedback" / user]
         leaves += [course / "shared"] if more.shared else []
         for leaf in (*leaves, *(course / "groups" / group for group in more.groups)):
             _make(leaf, 0o777, former)
+        _make(course / "inbound" / user, HAND_INS, former)
 
 
 def _make(path: Path, mode: int, former: int | None) -> None:
     """A folder with this mode, whatever the umask. Its parent is ours alone: nobody changes it meanwhile."""
     with suppress(FileExistsError):
         path.mkdir()
-    # It is sticky where an exam's work was put (exams/collect.py).
-    if stat.S_IMODE(_own(path, former).st_mode) & ~stat.S_ISVTX != mode:
+    if stat.S_IMODE(_own(path, former).st_mode) != mode:
         path.chmod(mode)
 
 

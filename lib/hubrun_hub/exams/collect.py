@@ -21,10 +21,12 @@ from itertools import islice
 from pathlib import Path
 
 from .. import student_volume
+from ..courses.mounts import HAND_INS
 from ..homes.places import Homes, is_subvolume
 
 # With what each file counts besides, less than an instructor's side takes (hubrun_student/nbgrader/exchange.py).
 MOST_BYTES, MOST_FILES, DEPTH = 75 * 2**20, 5000, 20
+_STAGED = ".taken."
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A pipe or a device does not hold us up: it is opened, and is no plain file.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -97,8 +99,15 @@ def nothing(inbound: Path, user: str, assignment: str) -> None:
 
 @contextmanager
 def _staged(inbound: Path) -> Iterator[Path]:
-    """A folder beside `inbound`, where only root is; what is left of it goes."""
-    staged = inbound.with_name(f".{inbound.name}.{secrets.token_hex(8)}")
+    """A folder in `inbound`, which may be a subvolume, out of which nothing is renamed; only root gets in, and what is left goes.
+
+    As the folder around it is sticky, nobody else puts something into its place.
+    """
+    inbound.chmod(HAND_INS)
+    for left in inbound.glob(f"{_STAGED}*"):  # of a time that was killed
+        if left.lstat().st_uid == os.getuid():
+            shutil.rmtree(left)
+    staged = inbound / f"{_STAGED}{secrets.token_hex(8)}"
     staged.mkdir(mode=0o700)
     try:
         yield staged
@@ -109,7 +118,6 @@ def _staged(inbound: Path) -> Iterator[Path]:
 def _hand_in(staged: Path, inbound: Path, name: str) -> Path:
     """Put it among the submissions, under a name that nobody can guess, by a rename that follows no link: rename(2)."""
     staged.chmod(0o755)
-    inbound.chmod(0o1777)
     return staged.rename(inbound / f"{name}+{secrets.token_hex(8)}")
 
 

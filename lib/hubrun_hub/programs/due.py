@@ -29,7 +29,8 @@ from hubrun_hub.courses.mounts import ROOT
 from hubrun_hub.docker_filter import settings
 from hubrun_hub.exams import collect, servers
 from hubrun_hub.homes import btrfs
-from hubrun_hub.homes.places import HomeError
+from hubrun_hub.homes import courses as hand_ins
+from hubrun_hub.homes.places import HomeError, Homes
 from hubrun_hub.lti.services import lms_dates
 
 _SNAPSHOT = ".due-"
@@ -51,7 +52,8 @@ def main() -> int:
         for at, batch in groupby(_left(found, now), key=lambda due: due.at):
             time.sleep(max(0.0, (at - _now()).total_seconds()))
             collect.check_disk(homes)
-            well = _take(list(batch), homes) and well
+            with hand_ins.staying(Homes()):
+                well = _take(list(batch), homes) and well
     except (OSError, HomeError) as error:
         print(f"<3>{error}: it is tried again", file=sys.stderr)
         return 1
@@ -113,14 +115,15 @@ def _take_one(due: Due, home: Path | Exception | None) -> str | None:
     try:
         if isinstance(home, Exception):
             raise home
-        try:
-            if home and (path := collect.take(home, (due.folder, due.assignment), inbound, due.user)):
-                return f"taken as {path.name}"
-        except (OSError, collect.TooMuch) as error:
-            if isinstance(error, OSError) and error.errno in _FULL:
-                raise
-            words = f"not taken: {error}"
-        collect.nothing(inbound, due.user, due.assignment)
+        with hand_ins.without_limit(inbound):
+            try:
+                if home and (path := collect.take(home, (due.folder, due.assignment), inbound, due.user)):
+                    return f"taken as {path.name}"
+            except (OSError, collect.TooMuch) as error:
+                if isinstance(error, OSError) and error.errno in _FULL:
+                    raise
+                words = f"not taken: {error}"
+            collect.nothing(inbound, due.user, due.assignment)
     except (OSError, HomeError, subprocess.SubprocessError) as error:
         print(f"<3>{due.course}, {due.assignment}: {due.user}: {error}: it is tried again", file=sys.stderr)
         return None
