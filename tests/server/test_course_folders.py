@@ -159,6 +159,6 @@ def test_owner_and_mode_are_right_after_a_restart_whatever_people_did(
 def test_nothing_is_asked_of_the_service_that_it_refuses(
     machine: Machine, began: str, people: dict[str, Browser]
 ) -> None:
-    assert (
-        machine.run('journalctl -u hubrun-docker-filter --since "@$1" --no-pager | grep refused: || true', began) == ""
-    )
+    # Runbooks 04 and 06 have it refuse something of theirs.
+    script = 'journalctl -u hubrun-docker-filter --since "@$1" --no-pager | grep refused: | grep -v jupyter-hubruntest'
+    assert machine.run(f"{script} || true", began) == ""

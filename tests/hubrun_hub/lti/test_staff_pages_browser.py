@@ -287,12 +287,16 @@ def test_the_picker_works_by_keyboard_alone_after_a_reload_and_with_a_double_cli
     page.keyboard.press("Tab")
     page.keyboard.type("20")
     page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    expect(frame.get_by_label("Take each student's work when it is due")).to_be_checked()
+    page.keyboard.press("Tab")
     page.keyboard.type("The first lab")
     page.keyboard.press("Enter")
     expect(page.frame_locator("iframe").get_by_text("The item is added.")).to_be_visible()
     assert [(each["title"], each["lineItem"]["label"], each["lineItem"]["scoreMaximum"]) for each in items] == [
         ("The first lab", "ps1", 20.0)
     ]
+    assert items[0]["custom"]["assignment"] == "ps1" and items[0]["custom"]["due"].startswith("$ResourceLink")
     picker(page, world)
     page.reload()
     shown = page.frame_locator("iframe")
