@@ -68,7 +68,7 @@ for keeper in {{}}; do
     image=$(docker container inspect -f '{{{{.Config.Image}}}}' "$keeper")
     docker rm -f "$keeper" > /dev/null
     docker image ls --format '{{{{.Repository}}}}:{{{{.Tag}}}}' "${{image%:*}}" | xargs -r docker image rm > /dev/null 2>&1 || true
-    rm -f {{}}"${{keeper#{KEEPER}}}"
+    for file in {{}}; do rm -f "$file${{keeper#{KEEPER}}}"; done
 done
 """
 # The history is written first: a run that is killed behind it does the rest when it is made again. What counted before is
@@ -191,7 +191,8 @@ class CurrentImage(Resource):
 
     history: the file on the server that says which images counted, and since when; the last line is the present one. An
     image that counted before stays as long as it is one of the last KEPT, or a server runs on it. keeper: the container that
-    uses it. courses: of the site's own image, the keepers of those of courses; images of other courses go.
+    uses it. courses: of the site's own image, the keepers of those of courses; images of other courses go, with their
+    history and what else has a file for each of them (beside).
     """
 
     name: str
@@ -199,6 +200,7 @@ class CurrentImage(Resource):
     history: str
     keeper: str = KEEPER
     courses: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     label_format = "servers start with {wanted}"
 
@@ -230,5 +232,5 @@ class CurrentImage(Resource):
             actions.append(Action("keep docker system prune -a from removing it", hold))
         if former := [each for each in now.get("keepers", "").split() if each not in self.courses]:
             title = f"remove the images of courses that have none of their own any more ({', '.join(former)})"
-            actions.append(Action(title, quote(_FORMER, former, self.history), seconds=300))
+            actions.append(Action(title, quote(_FORMER, former, [self.history, *self.beside]), seconds=300))
         return actions

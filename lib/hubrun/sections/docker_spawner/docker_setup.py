@@ -219,6 +219,8 @@ def proven_images(site: Site, current: list[str]) -> list[Resource]:
         stamp, history = server_paths.STARTED + suffix, server_paths.IMAGES + suffix
         found += [
             StartedOnce(image, site.image_candidate, proof, try_start, TRIES, forget, stamp),
-            CurrentImage(of.image_name, image, history, KEEPER + suffix, () if suffix else keepers),
+            CurrentImage(
+                of.image_name, image, history, KEEPER + suffix, *(() if suffix else (keepers, (server_paths.STARTED,)))
+            ),
         ]
     return found
