@@ -604,6 +604,10 @@ class Site(AsYamlReads):
             raise ValueError("backup_to: s3 needs backup_credentials_env or backup_credentials_file")
 
     # -- what follows from the parameters
+    def given(self) -> dict[str, Any]:
+        """The parameters that were given, by the names and in the form that a params file has; `build` makes the same of it."""
+        return self.model_dump(exclude_unset=True, by_alias=True)
+
     @property
     def host(self) -> str:
         """Where SSH connects to."""
