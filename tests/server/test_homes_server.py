@@ -181,7 +181,7 @@ def test_courses_that_are_not_mounted_are_missed_and_nobody_writes_beneath(
     homes.run("systemctl stop srv-nbgrader.mount")
     try:
         with closing(launched(homes, "ben")) as ben:
-            assert ben.run_cell("import os; print(os.path.exists('/srv/nbgrader/exchange'))") == "False"
+            assert ben.run_cell("import os; print(os.listdir('/srv/nbgrader/exchange'))") == "[]"
             ben.stop()
         assert homes.run("ls -A /srv/nbgrader") == ""
     finally:
