@@ -117,13 +117,13 @@ def _take_one(due: Due, home: Path | Exception | None) -> str | None:
             raise home
         with hand_ins.without_limit(inbound):
             try:
-                if home and (path := collect.take(home, (due.folder, due.assignment), inbound, due.user)):
+                if home and (path := collect.take(home, (due.folder, due.assignment), inbound, due.user, due.terms())):
                     return f"taken as {path.name}"
             except (OSError, collect.TooMuch) as error:
                 if isinstance(error, OSError) and error.errno in _FULL:
                     raise
                 words = f"not taken: {error}"
-            collect.nothing(inbound, due.user, due.assignment)
+            collect.nothing(inbound, due.user, due.assignment, due.terms())
     except (OSError, HomeError, subprocess.SubprocessError) as error:
         print(f"<3>{due.course}, {due.assignment}: {due.user}: {error}: it is tried again", file=sys.stderr)
         return None
