@@ -92,9 +92,8 @@ def take(home: Path, inside: tuple[str, ...], inbound: Path, user: str, terms: s
 
 def nothing(inbound: Path, user: str, assignment: str, terms: str = "") -> None:
     """Leave an empty folder where nothing could be taken: by it is known that what comes later was not there. Raises OSError."""
-    if inbound.is_dir():
-        with _staged(inbound) as staged:
-            _hand_in(staged, inbound, f"{user}+{assignment}+{_stamp(time.time())}", terms)
+    with _staged(inbound) as staged:
+        _hand_in(staged, inbound, f"{user}+{assignment}+{_stamp(time.time())}", terms)
 
 
 @contextmanager
