@@ -160,6 +160,9 @@ if sys.argv[3] == "make":
     nbformat.write(book, "source/ps1/p.ipynb")
     step(GenerateAssignment)
 elif sys.argv[3] == "essay":
+    from hubrun_student.nbgrader import formgraders
+    served = formgraders._of_course(formgraders.apihandlers.GradeHandler, "bio", "/", {})
+    assert issubclass(served, late_penalties.PenaltyFollowsPoints)
     class Handler:
         coursedir = course()
         def put(self, grade_id):
@@ -263,6 +266,11 @@ try:
     collect._copy(one)
 except OSError as error:
     print(error, list((top / "course/submitted/ada").iterdir()))
+
+# One who removes it while it is looked at.
+from hubrun_student.nbgrader import handed_in
+listdir, os.listdir = os.listdir, lambda folder: ["ada+ps1+2026-12-01 00:00:00.000000 UTC+gone", *listdir(folder)]
+print(len(handed_in.taken(top / "inbound/bio/ada", "ada", "ps1")))
 """
 
 
@@ -293,10 +301,10 @@ def test_the_list_says_what_counts_and_what_is_changed_while_it_is_collected_is_
         env=os.environ | {"HUBRUN_COURSES": "bio", "HUBRUN_TEACHES": "bio"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    *listed, changed = done.stdout.splitlines()
+    *listed, changed, taken_ones = done.stdout.splitlines()
     assert sorted(listed) == sorted([
         f"ps1 {stamps['ps1']}", f"ps1 {stamps['sent ps1']} (counts, 20 % of its points less)",
         f"ps2 {stamps['ps2']}", f"ps2 {stamps['sent ps2']}",
         f"ps3 {stamps['ps3']} (counts)", f"ps3 {stamps['sent ps3']}",
     ])  # fmt: skip
-    assert changed == "it was changed while it was collected: collect again []"
+    assert changed == "it was changed while it was collected: collect again []" and taken_ones == "1"

@@ -69,7 +69,10 @@ def _named(names: list[str], assignment: str) -> Iterator[tuple[str, list[str]]]
 
 def _taken(path: Path, student: str, time: str, *, empty: bool = False) -> Submission | None:
     """None for what the server did not take (hubrun_hub/exams/collect.py): no student can make a folder of root's."""
-    found = path.lstat()
+    try:
+        found = path.lstat()
+    except FileNotFoundError:  # removed by its student at this moment: what is root's stays
+        return None
     if found.st_uid != _ROOT:
         return None
     return Submission(student, path, parse_utc(time), moment(found.st_ctime), empty, terms_of(path.name))
