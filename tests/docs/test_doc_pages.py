@@ -17,7 +17,7 @@ from hubrun import params
 from hubrun.cli.main import hubrun
 from hubrun.environment import PROJECT
 from hubrun.params.consumers import ConsumerParams
-from hubrun.params.courses import CourseParams, ExamParams
+from hubrun.params.courses import CourseParams, ExamParams, LateParams
 from hubrun.params.site import Site
 
 sys.path.append(str(DOCS))
@@ -124,7 +124,7 @@ def test_a_part_of_a_params_file_holds(block: Block) -> None:
 
 def test_a_parameter_or_a_test_that_a_page_names_is_there() -> None:
     tests = {path.stem for path in (PROJECT / "tests").rglob("test_*.py")}
-    models = (Site, ConsumerParams, CourseParams, ExamParams)
+    models = (Site, ConsumerParams, CourseParams, ExamParams, LateParams)
     known = {*(name for model in models for name in model.model_fields), *tests}
     others = set()
     for path in PAGES:

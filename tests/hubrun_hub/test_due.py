@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import shutil
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -116,6 +117,43 @@ def test_the_lms_moves_no_exam_and_needs_no_word_of_the_file() -> None:
         ("ada", "midterm", 1), ("ben", "midterm", 1), ("kim", "lab", 6),
     ]  # fmt: skip
     assert all_due({}, {"kim": PEOPLE["kim"]}, said) == found[2:]
+
+
+LATE = {"late": {"percent_per_day": 10, "days": 3}}
+
+
+def test_a_late_policy_is_that_of_its_course_and_never_an_exams() -> None:
+    exam = {"from": "2026-12-01 09:00 UTC", "until": "2026-12-01 11:00 UTC", "assignment": "midterm"}
+    said = {
+        "bio": {"ps2": {"ada": "2026-12-05T00:00:00+00:00"}, "midterm": {"ada": "2026-12-05T00:00:00+00:00"}},
+        "chem": {"lab": {"kim": "2026-12-06T00:00:00+00:00"}},
+    }
+    dates = {"ps1": "2026-12-01 23:59 Europe/Zurich", "midterm": "2026-12-02 11:00 UTC"}
+    found = all_due(site_of(COURSE | LATE | {"exam": exam, "due": dates}), PEOPLE, said)
+    assert {(each.user, each.assignment, each.terms()) for each in found} == {
+        ("ada", "ps1", ".late.1796165940.10.3"), ("ben", "ps1", ".late.1796338740.10.3"),
+        ("ada", "ps2", ".late.1796428800.10.3"), ("ada", "midterm", ""), ("ben", "midterm", ""), ("kim", "lab", ""),
+    }  # fmt: skip
+    assert {each.terms() for each in all_due(site_of(COURSE), PEOPLE, said)} == {""}
+    assert "late" not in site_of(COURSE)["course_settings"][0]
+
+
+@pytest.mark.parametrize(
+    "late",
+    [{"percent_per_day": -1, "days": 3}, {"percent_per_day": 101, "days": 3}, {"percent_per_day": 10, "days": 0},
+     {"percent_per_day": 10, "days": 101}, {"percent_per_day": 1.5, "days": 3}, {"days": 3}, {"percent_per_day": 10},
+     {"percent_per_day": 10, "days": 3, "hours": 1}],
+)  # fmt: skip
+def test_a_late_policy_that_is_none_is_refused(late: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match=r"courses\[0\]\.late"):
+        site_of(COURSE | {"late": late})
+
+
+def test_a_late_policy_without_anything_that_is_due_is_refused() -> None:
+    with pytest.raises(BadInput, match="late needs something that is due"):
+        site_of({"course": "BIO"} | LATE)
+    services = {"site": "x", "domain": "hub.example.edu", "lti_services": True}
+    assert build({**services, "courses": [{"course": "BIO"} | LATE]}, "here").courses[0].late
 
 
 def test_a_moment_without_an_offset_is_none() -> None:
@@ -233,6 +271,9 @@ def test_what_is_taken_is_what_stood_there_when_it_was_due(tmp_path: Path, monke
     said = {
         user: list(json.loads((tmp_path / "courses/bio/due" / user).read_text()).values()) for user in ("s01", "absent")
     }
+    # Who never started a server in the course cannot hand in afterwards as if in time either.
+    (left,) = (tmp_path / "courses/bio/inbound/absent").iterdir()
+    assert left.name.startswith("absent+ps1+") and not list(left.iterdir())
     assert [words.partition(" as ")[0] for words in said["s01"]] == ["taken", "taken"] and said["absent"] == [
         "there is none"
     ]
@@ -264,6 +305,21 @@ def test_what_was_taken_is_taken_again_for_a_later_moment_alone(
         assert sorted(server.digests()["ada"]) == sorted(map(digest, expected)), hours
 
 
+def test_what_is_taken_says_what_may_come_later_and_so_does_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(tmp_path, monkeypatch)
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr(due, "_now", lambda: at + timedelta(seconds=1))
+    server.person("ada", at, "work")
+    shutil.rmtree(server.person("ben", at, "").parent)
+    server.site["course_settings"][0] |= LATE
+    assert due.main() == 0
+    for user, there in (("ada", True), ("ben", False)):
+        (left,) = (tmp_path / "courses/bio/inbound" / user).iterdir()
+        assert left.name.endswith(f".late.{at.timestamp():.0f}.10.3") and bool(list(left.iterdir())) is there
+
+
 def test_one_whose_work_cannot_be_taken_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(tmp_path, monkeypatch)
     at = datetime.now(UTC) - timedelta(seconds=1)
@@ -290,10 +346,10 @@ def test_what_passes_is_tried_again_and_nobody_is_taken_twice(tmp_path: Path, mo
             raise OSError("docker volume: Cannot connect to the Docker daemon")
         return home_of(user, homes)
 
-    def full(home: Path, inside: tuple[str, ...], inbound: Path, user: str) -> Path | None:
+    def full(home: Path, inside: tuple[str, ...], inbound: Path, user: str, terms: str) -> Path | None:
         if user == "ben":
             raise OSError(errno.ENOSPC, "No space left on device")
-        return take(home, inside, inbound, user)
+        return take(home, inside, inbound, user, terms)
 
     monkeypatch.setattr(collect, "home_of", without_docker)
     monkeypatch.setattr(collect, "take", full)

@@ -57,6 +57,16 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(f"{day} {time}").replace(tzinfo=ZoneInfo(zone))
 
 
+class LateParams(BaseModel):
+    """What counts of what is submitted after it was due: for `days` days of 24 hours, each of which, begun, costs
+    `percent_per_day` per cent of the points."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    percent_per_day: Annotated[int, Field(ge=0, le=100)]
+    days: Annotated[int, Field(ge=1, le=100)]
+
+
 class CourseParams(BaseModel):
     """One course. `course` is its id in the LMS, its SIS id, or its label; `consumer`: of which consumer, "" for any.
 
@@ -65,6 +75,7 @@ class CourseParams(BaseModel):
     shared: whether it has a folder that its staff write to and its students read. groups: group → its members, as users of
     the hub; each group has a folder. data: a folder of the server that the course may read. due: assignment → when each
     student's work is taken; extensions: assignment → user of the hub → another moment for them.
+    late: what counts that is submitted after that; None: nothing.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -91,6 +102,7 @@ class CourseParams(BaseModel):
     exam: ExamParams | None = None
     due: dict[kinds.Assignment, kinds.Moment] = {}
     extensions: dict[kinds.Assignment, dict[Annotated[kinds.HubName, Field(min_length=1)], kinds.Moment]] = {}
+    late: LateParams | None = None
 
     @property
     def image_suffix(self) -> str:
@@ -123,6 +135,8 @@ def check_courses(courses: list[CourseParams], lms_dates: bool) -> None:
     for number, each in enumerate(courses):
         if not lms_dates and (more := sorted(each.extensions.keys() - each.due.keys())):
             raise ValueError(f"courses[{number}]: extensions of assignments that have a due date: {more[0]} has none")
+        if each.late and not (lms_dates or each.due):
+            raise ValueError(f"courses[{number}]: late needs something that is due (due, or dates of the LMS)")
         if (each.course, each.consumer) in seen:
             raise ValueError(f"courses: {each.course} is there twice")
         seen.add((each.course, each.consumer))

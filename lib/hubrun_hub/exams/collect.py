@@ -70,10 +70,10 @@ class _Room:
             raise TooMuch(f"more than {MOST_BYTES >> 20} MB or {MOST_FILES} files")
 
 
-def take(home: Path, inside: tuple[str, ...], inbound: Path, user: str) -> Path | None:
+def take(home: Path, inside: tuple[str, ...], inbound: Path, user: str, terms: str = "") -> Path | None:
     """Copy the folder `inside` of a home into `inbound`, this user's folder of submissions; where it is now.
 
-    None where the home has no such folder. `inbound`'s parent is root's alone. Raises OSError, TooMuch; nothing is left then.
+    terms: what its name says besides (courses/due_dates.py). None where the home has no such folder. `inbound`'s parent is root's alone. Raises OSError, TooMuch; nothing is left then.
     """
     with _at(home, inside) as source:
         if source is None:
@@ -87,14 +87,13 @@ def take(home: Path, inside: tuple[str, ...], inbound: Path, user: str) -> Path 
                 (staged / name).unlink(missing_ok=True)
                 (staged / name).write_text(text)
                 (staged / name).chmod(0o644)
-            return _hand_in(staged, inbound, f"{user}+{inside[-1]}+{stamp}")
+            return _hand_in(staged, inbound, f"{user}+{inside[-1]}+{stamp}", terms)
 
 
-def nothing(inbound: Path, user: str, assignment: str) -> None:
+def nothing(inbound: Path, user: str, assignment: str, terms: str = "") -> None:
     """Leave an empty folder where nothing could be taken: by it is known that what comes later was not there. Raises OSError."""
-    if inbound.is_dir():
-        with _staged(inbound) as staged:
-            _hand_in(staged, inbound, f"{user}+{assignment}+{_stamp(time.time())}")
+    with _staged(inbound) as staged:
+        _hand_in(staged, inbound, f"{user}+{assignment}+{_stamp(time.time())}", terms)
 
 
 @contextmanager
@@ -115,10 +114,10 @@ def _staged(inbound: Path) -> Iterator[Path]:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _hand_in(staged: Path, inbound: Path, name: str) -> Path:
+def _hand_in(staged: Path, inbound: Path, name: str, terms: str) -> Path:
     """Put it among the submissions, under a name that nobody can guess, by a rename that follows no link: rename(2)."""
     staged.chmod(0o755)
-    return staged.rename(inbound / f"{name}+{secrets.token_hex(8)}")
+    return staged.rename(inbound / f"{name}+{secrets.token_hex(8)}{terms}")
 
 
 def _stamp(seconds: float) -> str:

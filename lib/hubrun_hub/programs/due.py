@@ -25,12 +25,12 @@ from pathlib import Path
 from hubrun_hub.courses import exam_changes
 from hubrun_hub.courses.due_dates import Due, all_due
 from hubrun_hub.courses.exam_schedule import with_changes
-from hubrun_hub.courses.mounts import ROOT
-from hubrun_hub.docker_filter import settings
+from hubrun_hub.courses.mounts import ROOT, Membership
+from hubrun_hub.docker_filter import folders, settings
 from hubrun_hub.exams import collect, servers
 from hubrun_hub.homes import btrfs
 from hubrun_hub.homes import courses as hand_ins
-from hubrun_hub.homes.places import HomeError, Homes
+from hubrun_hub.homes.places import HomeError, Homes, limit_bytes
 from hubrun_hub.lti.services import lms_dates
 
 _SNAPSHOT = ".due-"
@@ -115,19 +115,28 @@ def _take_one(due: Due, home: Path | Exception | None) -> str | None:
     try:
         if isinstance(home, Exception):
             raise home
+        if not inbound.is_dir():
+            _make_hand_ins(due)
         with hand_ins.without_limit(inbound):
             try:
-                if home and (path := collect.take(home, (due.folder, due.assignment), inbound, due.user)):
+                if home and (path := collect.take(home, (due.folder, due.assignment), inbound, due.user, due.terms())):
                     return f"taken as {path.name}"
             except (OSError, collect.TooMuch) as error:
                 if isinstance(error, OSError) and error.errno in _FULL:
                     raise
                 words = f"not taken: {error}"
-            collect.nothing(inbound, due.user, due.assignment)
-    except (OSError, HomeError, subprocess.SubprocessError) as error:
+            collect.nothing(inbound, due.user, due.assignment, due.terms())
+    except (OSError, HomeError, folders.UnsafeFolder, subprocess.SubprocessError) as error:
         print(f"<3>{due.course}, {due.assignment}: {due.user}: {error}: it is tried again", file=sys.stderr)
         return None
     return words
+
+
+def _make_hand_ins(due: Due) -> None:
+    """As the first start of a server in this course does: of who comes afterwards it is known that nothing was there."""
+    if hand_ins.are_on_disk(homes := Homes()):
+        hand_ins.make(homes, due.course, due.user, limit_bytes())
+    folders.make(Path(ROOT), due.user, [Membership(due.course, teaches=False)])
 
 
 @contextmanager

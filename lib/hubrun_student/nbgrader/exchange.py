@@ -1,9 +1,7 @@
 """The instructor's side of nbgrader's exchange. The student's side is nbgrader's own (but for `taken`): to it, `inbound` and
 `feedback` are the student's alone, as mounted.
 
-Who submitted is the name of the folder that the hub mounted into that person's container, and when is the kernel's
-change time. Names and timestamps that the submission itself has come from the student's container, and say nothing; those
-of one that the server took at its due time are the server's.
+Who submitted is the name of the folder that the hub mounted into that person's container; when, says `handed_in`.
 """
 
 # mypy: disable-error-code="import-not-found,misc"
@@ -11,23 +9,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.exchange import default
-from nbgrader.utils import parse_utc, temp_attrs
+from nbgrader.utils import temp_attrs
 
-from . import courses, safe_copy
+from . import courses, handed_in, safe_copy
 from .submissions import Submission, graded
 
 _TIMESTAMP = "timestamp.txt"
-_ROOT = 0
-# The two may differ by the time that copying takes; above this, somebody looks into it.
-_LATER_S = 300
 
 
 class _Mounted:
@@ -68,7 +62,10 @@ class Collect(_Mounted, default.ExchangeCollect):
         for student in sorted(os.listdir(self.inbound_path)):
             if not fnmatchcase(student, self.coursedir.student_id or "*"):
                 continue
-            if submission := graded(self._submissions(student), due):
+            found = handed_in.read(
+                self.inbound_path / student, student, self.coursedir.assignment_id, self._limit, self.log
+            )
+            if submission := graded(found, due):
                 self.src_records.append(submission)
 
     def copy_files(self) -> None:
@@ -96,43 +93,6 @@ class Collect(_Mounted, default.ExchangeCollect):
     def _limit(self) -> int:
         return 1000 * int(self.coursedir.max_dir_size)
 
-    def _submissions(self, student: str) -> Iterator[Submission]:
-        """The submissions in a student's folder: NAME+ASSIGNMENT+TIME+RANDOM, of which only ASSIGNMENT is believed."""
-        try:
-            names = sorted(os.listdir(self.inbound_path / student))
-        except OSError as error:
-            self.log.error("The submissions of %s cannot be read: %s", student, error)
-            return
-        for name in names:
-            parts = name.split("+")
-            if len(parts) < 3 or parts[1] != self.coursedir.assignment_id:
-                continue
-            path = self.inbound_path / student / name
-            try:
-                seen = safe_copy.look(path, self._limit)
-            except (OSError, safe_copy.LimitExceeded) as error:
-                self.log.error("Passed over: %s of %s: %s", name, student, error)
-                continue
-            # The server took it (hubrun_hub/exams/collect.py): no student can make a folder of root's.
-            found = path.lstat()
-            if found.st_uid == _ROOT:
-                yield Submission(student, path, parse_utc(parts[2]), _time(found.st_ctime), empty=not seen.size)
-                continue
-            arrived = _time(seen.changed)
-            self._compare(student, arrived, parts)
-            yield Submission(student, path, arrived)
-
-    def _compare(self, student: str, arrived: datetime, claimed: list[str]) -> None:
-        try:
-            earlier = (arrived - parse_utc(claimed[2])).total_seconds()
-        except (ValueError, TypeError, OverflowError):
-            earlier = float("inf")
-        if claimed[0] != student or not -_LATER_S <= earlier <= _LATER_S:
-            self.log.warning(
-                "A submission of %s, last changed at %s, calls itself one of '%s' at '%s': what it says is not used",
-                student, arrived, claimed[0], claimed[2],
-            )  # fmt: skip
-
     def _target(self, student: str) -> Path:
         return Path(
             self.coursedir.format_path(self.coursedir.submitted_directory, student, self.coursedir.assignment_id)
@@ -144,8 +104,9 @@ class Collect(_Mounted, default.ExchangeCollect):
             self.log.info("Collecting submission: %s", name)
             return True
         there = self.coursedir.get_existing_timestamp(str(target))
-        newer = there is None or submission.arrived > there
-        if (self.update and newer) or (self.before_duedate and there != submission.arrived):
+        # Of one that may be late, an earlier one may count afterwards: who was late was given more time.
+        other = there is None or submission.arrived > there or (submission.terms and submission.arrived != there)
+        if (self.update and other) or (self.before_duedate and there != submission.arrived):
             self.log.info("Updating submission: %s", name)
             return True
         self.log.info("%s: %s", "Nothing newer" if self.update else "Collected before, see --update", name)
@@ -159,7 +120,10 @@ class Collect(_Mounted, default.ExchangeCollect):
             seen = safe_copy.copy(submission.path, candidate, self._limit)
             for path in seen.left_out:
                 self.log.warning("Left out, as hidden or no plain file: %s of %s", path, submission.student)
-            self._stamp(candidate, submission.arrived if submission.taken else _time(seen.changed))
+            changed = submission.arrived if submission.taken else handed_in.moment(seen.changed)
+            if submission.terms and changed != submission.arrived:
+                raise OSError("it was changed while it was collected: collect again")  # it may be too late by now
+            self._stamp(candidate, changed)
             shutil.rmtree(target, ignore_errors=True)
             candidate.rename(target)
         finally:
@@ -202,7 +166,3 @@ class ReleaseFeedback(_Mounted, default.ExchangeReleaseFeedback):
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
         wanted = self.coursedir.student_id or "*"
         return [name for name in names if fnmatchcase(name, wanted) and os.path.isdir(self._source(name))]
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)

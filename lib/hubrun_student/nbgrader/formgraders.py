@@ -23,7 +23,7 @@ from nbgrader.server_extensions.formgrader.formgrader import FormgradeExtension
 from tornado import web
 from traitlets.config import Config
 
-from . import courses, due_dates, pages, student_names
+from . import courses, due_dates, late_penalties, pages, student_names
 
 LINKS = "courses"
 
@@ -119,9 +119,10 @@ def add_formgrader(app: Any, course: str, folder: Path) -> None:
 
 def _of_course(handler: Any, course: str, base: str, settings: dict[str, Any]) -> Any:
     """The handler for one course: its links lead to the course's formgrader, and its settings are the course's."""
+    grades = [late_penalties.PenaltyFollowsPoints] if issubclass(handler, apihandlers.GradeHandler) else []
     return type(
         handler.__name__,
-        (pages.guard(handler), student_names.StudentNames, due_dates.DueDates, handler),
+        (pages.guard(handler), student_names.StudentNames, due_dates.DueDates, *grades, handler),
         {
             "course": course,
             "base_url": property(lambda _: base),

@@ -15,9 +15,10 @@ from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
 from nbgrader.converters import Autograde
-from nbgrader.preprocessors import Execute
+from nbgrader.preprocessors import AssignLatePenalties, Execute
 
 from . import sandbox
+from .late_penalties import LatePenalties
 
 
 class SandboxedKernel(AsyncKernelManager):
@@ -44,7 +45,8 @@ class SandboxedExecute(Execute):
 
 
 def autograde_preprocessors() -> list[Any]:
-    """nbgrader's own steps of autograding, with SandboxedExecute for Execute."""
+    """nbgrader's own steps of autograding, with ours for two of them."""
+    ours = {Execute: SandboxedExecute, AssignLatePenalties: LatePenalties}
     usual = Autograde.autograde_preprocessors.default()
-    assert Execute in usual, "nbgrader's autograding is no longer what it was: grading.py must follow"
-    return [SandboxedExecute if step is Execute else step for step in usual]
+    assert ours.keys() <= set(usual), "nbgrader's autograding is no longer what it was: grading.py must follow"
+    return [ours.get(step, step) for step in usual]
