@@ -21,7 +21,7 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.exchange import default
 from nbgrader.utils import parse_utc, temp_attrs
 
-from . import courses, safe_copy
+from . import courses, safe_copy, turns
 from .submissions import Submission, graded
 
 _TIMESTAMP = "timestamp.txt"
@@ -59,6 +59,13 @@ class Collect(_Mounted, default.ExchangeCollect):
     """Copies the submission of each student that is graded into the course folder."""
 
     src_records: list[Submission]
+
+    def start(self) -> None:
+        try:
+            with turns.turn(Path(self.coursedir.root)):
+                super().start()
+        except turns.Busy as busy:
+            self.fail(str(busy))
 
     def init_src(self) -> None:
         self.inbound_path = courses.INBOUND / self.coursedir.course_id
