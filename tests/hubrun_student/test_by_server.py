@@ -39,7 +39,7 @@ import importlib.util, sys
 spec = importlib.util.spec_from_file_location("sandbox", {sandbox!r})
 sandbox = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sandbox)
-sandbox.SYSTEM += (sys.prefix,)
+sandbox.SYSTEM += (sys.prefix, sys.base_prefix)
 sandbox.main(*sys.argv[1:])
 """
 COURSE = """
@@ -217,7 +217,9 @@ def test_feedback_is_released_where_no_person_grades_anything(course: Course) ->
         "graded, and feedback released", "graded",
     ]  # fmt: skip
     assert [each["words"] for each in ends(course.grade("ada", name="essay", feedback=True))] == ["graded"]
-    found = sorted(path.relative_to(course.top / "feedback/bio").parts[0] for path in course.top.glob("feedback/bio/*/*/*.html"))
+    found = sorted(
+        path.relative_to(course.top / "feedback/bio").parts[0] for path in course.top.glob("feedback/bio/*/*/*.html")
+    )
     assert found == ["ada"]
     assert len(list(course.top.glob("feedback/bio/ada/*/ps1.html"))) == 1
 

@@ -66,7 +66,7 @@ def grade(found: Any, assignment: str, users: list[str], feedback: bool, say: Sa
     folder = Path(found.coursedir.root)
     if trouble := _trouble(found, assignment):
         _note(folder / FAULTS / f"{assignment}.txt", trouble)
-        say({"trouble": trouble})
+        say({"trouble": _short(trouble)})
         return
     _forget(folder / FAULTS / f"{assignment}.txt")
     feedback = feedback and not _by_hand(found, assignment)
@@ -80,7 +80,7 @@ def grade(found: Any, assignment: str, users: list[str], feedback: bool, say: Sa
             words = _apart(lambda user=user: (work or one)(found, assignment, user, feedback))
         except NotGraded as error:
             _note(note, str(error))
-            say({"failed": user, "words": str(error).strip().splitlines()[-1][-300:]})
+            say({"failed": user, "words": _short(str(error))})
         else:
             _forget(note)
             say({"done": user, "words": words})
@@ -115,6 +115,12 @@ def _well(result: Mapping[str, Any], errors: bool = True) -> None:
     lines = str(result.get("log", "")).splitlines()
     if not result["success"] or (errors and any(line.startswith("[ERROR]") for line in lines)):
         raise NotGraded("\n".join(lines)[-_WORDS:] or str(result.get("error", ""))[-_WORDS:] or "nbgrader says nothing")
+
+
+def _short(log: str) -> str:
+    """The line of a log that says most: the last one of a traceback, where there is one; else the last one."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()] or [""]
+    return next((line for line in reversed(lines) if not line.startswith("[")), lines[-1])[:300]
 
 
 def _is_half_done(graded: Path) -> bool:
