@@ -217,11 +217,8 @@ def test_feedback_is_released_where_no_person_grades_anything(course: Course) ->
         "graded, and feedback released", "graded",
     ]  # fmt: skip
     assert [each["words"] for each in ends(course.grade("ada", name="essay", feedback=True))] == ["graded"]
-    found = sorted(
-        path.relative_to(course.top / "feedback/bio").parts[0] for path in course.top.glob("feedback/bio/*/*/*.html")
-    )
-    assert found == ["ada"]
-    assert len(list(course.top.glob("feedback/bio/ada/*/ps1.html"))) == 1
+    # nbgrader names a page after what was handed in: a page for each student's notebook.
+    assert [path.parent.name for path in course.top.glob("feedback/bio/*/*.html")] == ["ada"]
 
 
 HOLD = """

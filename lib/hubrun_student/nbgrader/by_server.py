@@ -22,7 +22,7 @@ from nbgrader.apps.api import NbGraderAPI
 from nbgrader.apps.baseapp import NbGrader
 from nbgrader.utils import temp_attrs
 
-from . import sandbox, turns
+from . import exchange, sandbox, turns
 from .grading import SandboxedExecute
 
 # In a course's folder: FAULTS/USER/ASSIGNMENT.txt says why somebody's work could not be autograded.
@@ -97,24 +97,26 @@ def one(found: Any, assignment: str, user: str, feedback: bool) -> str:
     try:
         with turns.turn(Path(course.root)):
             with temp_attrs(course, student_id=user):
-                _well(found.collect(assignment, update=True))
+                collected = found.collect(assignment, update=True)
+            _well(collected, errors=(exchange.NOT_COLLECTED,))
             if not submitted.is_dir():
+                _well(collected, errors=("[ERROR]",))
                 return "nothing was handed in"
-            _well(found.autograde(assignment, user, force=_is_half_done(graded)), errors=False)
+            _well(found.autograde(assignment, user, force=_is_half_done(graded)))
             if not feedback or _waits_for_a_person(found, assignment, user):
                 return "graded"
             _well(found.generate_feedback(assignment, user, force=True))
-            _well(found.release_feedback(assignment, user))
+            _well(found.release_feedback(assignment, user), errors=("[ERROR]",))
             return "graded, and feedback released"
     except (turns.Busy, OSError) as error:
         raise NotGraded(str(error)) from error
 
 
-def _well(result: Mapping[str, Any], errors: bool = True) -> None:
-    """Raise NotGraded where nbgrader failed. errors: also where it went on after an error."""
-    lines = str(result.get("log", "")).splitlines()
-    if not result["success"] or (errors and any(line.startswith("[ERROR]") for line in lines)):
-        raise NotGraded("\n".join(lines)[-_WORDS:] or str(result.get("error", ""))[-_WORDS:] or "nbgrader says nothing")
+def _well(result: Mapping[str, Any], errors: tuple[str, ...] = ()) -> None:
+    """Raise NotGraded where nbgrader failed, or its log has one of these `errors`, after which it went on."""
+    log = str(result.get("log", ""))
+    if not result["success"] or any(each in log for each in errors):
+        raise NotGraded(log[-_WORDS:] or str(result.get("error", ""))[-_WORDS:] or "nbgrader says nothing")
 
 
 def _short(log: str) -> str:

@@ -25,6 +25,8 @@ from . import courses, safe_copy, turns
 from .submissions import Submission, graded
 
 _TIMESTAMP = "timestamp.txt"
+# What the log says of a submission that could not be copied.
+NOT_COLLECTED = "Not collected"
 _ROOT = 0
 # The two may differ by the time that copying takes; above this, somebody looks into it.
 _LATER_S = 300
@@ -89,7 +91,7 @@ class Collect(_Mounted, default.ExchangeCollect):
                 self._copy(submission)
             except (OSError, safe_copy.LimitExceeded) as error:
                 # One that cannot be read must not keep back those of all others.
-                self.log.error("Not collected: %s of %s: %s", assignment, submission.student, error)
+                self.log.error("%s: %s of %s: %s", NOT_COLLECTED, assignment, submission.student, error)
 
     def _due_date(self) -> datetime | None:
         with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
