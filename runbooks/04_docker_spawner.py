@@ -269,7 +269,9 @@ server.ensure(*homes.moved(site))
 #
 # With `due` in one of `courses`, what each student has of an assignment is taken as a submission at the moment when it is due (`extensions` for a person), whether or not they clicked Submit, and whether or not their server runs. With `lti_services`, the LMS may say these dates too.
 #
-# By hand: `systemctl list-timers hubrun-exam.timer hubrun-due.timer`, `journalctl -u hubrun-exam -u hubrun-due`, `sudo nft list set inet hubrun exam_hosts`
+# With `autograde` in one of `courses`, the server collects and autogrades what was taken, one assignment at a time, in a container with this course's folders alone. Nothing of it is sent to the LMS.
+#
+# By hand: `systemctl list-timers hubrun-exam.timer hubrun-due.timer hubrun-autograde.timer`, `journalctl -u hubrun-exam -u hubrun-due -u hubrun-autograde`, `sudo nft list set inet hubrun exam_hosts`
 
 # %%
 from hubrun.sections.docker_spawner import by_the_clock

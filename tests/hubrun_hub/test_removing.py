@@ -137,6 +137,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
             server.write(f"{_COURSE}/inbound/{user}/ps1+2026/ps1.ipynb", f"by {user}", STUDENT)
             server.write(f"{_COURSE}/course/submitted/{user}/ps1/ps1.ipynb", f"by {user}", STUDENT)
         server.write(f"{_COURSE}/course/restored-2026-11-20/inbound/ada/ps0/ps0.ipynb", "by ada", STUDENT)
+        # What root notes of them there, and what its autograding says of them (courses/due_records.py, autograding).
+        for path in ("due/ada", "graded/ada", "course/not_autograded/ada/ps1.txt"):
+            server.write(f"{_COURSE}/{path}", '{"ps1/2026-12-08T12:00:00+00:00": "taken as ada+ps1+2026"}')
         server.write("/var/lib/hubrun/usage.json", json.dumps({"at": 1, "homes": {"ada": 3, "bob": 4}, "courses": {}}))
         yield server
 
@@ -153,7 +156,7 @@ class TestPerson:
         numbers = {part["what"]: part["number"] for part in seen["parts"]}
         assert numbers == {
             "files of homes": 1,
-            "files handed in, collected and sent back": 3,
+            "files handed in, collected and sent back": 6,
             "submissions with grades": 1,
             "users": 1,
             "ids of the LMS": 1,
@@ -242,6 +245,7 @@ class TestPerson:
             ends.append(process.returncode)
             if process.returncode == 0:
                 break
+        site.shell("echo 0 > /srv/kill-at")
         assert ends == [-signal.SIGKILL] * (len(ends) - 1) + [0] and len(ends) > 10
         assert site.names("ada", "lovelace", "LMS-ID-OF-ADA") == ""
         assert site.shell("ls -A /srv/nbgrader").split() == ["bio"]

@@ -75,7 +75,8 @@ class CourseParams(BaseModel):
     shared: whether it has a folder that its staff write to and its students read. groups: group → its members, as users of
     the hub; each group has a folder. data: a folder of the server that the course may read. due: assignment → when each
     student's work is taken; extensions: assignment → user of the hub → another moment for them.
-    late: what counts that is submitted after that; None: nothing.
+    late: what counts that is submitted after that; None: nothing. autograde: whether the server then collects and autogrades
+    it (hubrun_hub/autograding); "feedback": and sends feedback back where no person grades.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -103,6 +104,7 @@ class CourseParams(BaseModel):
     due: dict[kinds.Assignment, kinds.Moment] = {}
     extensions: dict[kinds.Assignment, dict[Annotated[kinds.HubName, Field(min_length=1)], kinds.Moment]] = {}
     late: LateParams | None = None
+    autograde: bool | Literal["feedback"] = False
 
     @property
     def image_suffix(self) -> str:
@@ -114,6 +116,11 @@ class CourseParams(BaseModel):
     def has_folders(self) -> bool:
         """Whether people's servers get a folder of it besides nbgrader's."""
         return bool(self.shared or self.groups or self.data)
+
+    @property
+    def has_due(self) -> bool:
+        """Whether something of it is taken at a moment that stands here."""
+        return bool(self.due or (self.exam and self.exam.assignment))
 
     def on_server(self) -> dict[str, Any]:
         """What the server's file says of it: what was given, and nothing else."""
@@ -130,13 +137,17 @@ class CourseParams(BaseModel):
 
 def check_courses(courses: list[CourseParams], lms_dates: bool) -> None:
     """Raise ValueError where a course is there twice, as of two entries none could be said to count; or for an extension of
-    what is due at no time. lms_dates: whether the LMS may say one."""
+    what is due at no time, and autograding of it. lms_dates: whether the LMS may say one."""
     seen: set[tuple[str, str]] = set()
     for number, each in enumerate(courses):
         if not lms_dates and (more := sorted(each.extensions.keys() - each.due.keys())):
             raise ValueError(f"courses[{number}]: extensions of assignments that have a due date: {more[0]} has none")
         if each.late and not (lms_dates or each.due):
             raise ValueError(f"courses[{number}]: late needs something that is due (due, or dates of the LMS)")
+        if each.autograde and not (lms_dates or each.has_due):
+            raise ValueError(
+                f"courses[{number}]: autograde needs work that is taken when it is due: `due`, or an exam's assignment"
+            )
         if (each.course, each.consumer) in seen:
             raise ValueError(f"courses: {each.course} is there twice")
         seen.add((each.course, each.consumer))

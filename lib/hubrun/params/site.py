@@ -698,7 +698,12 @@ class Site(AsYamlReads):
     @property
     def due_dates(self) -> bool:
         """Whether some course may have assignments whose work is taken when they are due, or at the end of an exam."""
-        return self.lms_dates or any(each.due or (each.exam and each.exam.assignment) for each in self.courses)
+        return self.lms_dates or any(each.has_due for each in self.courses)
+
+    @property
+    def autogrades(self) -> bool:
+        """Whether the server autogrades the work of some course by itself."""
+        return any(each.autograde for each in self.courses)
 
     @property
     def exam_part(self) -> str:

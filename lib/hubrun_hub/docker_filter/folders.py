@@ -67,7 +67,7 @@ def remove(root: Path, user: str) -> None:
     nobody who still has it open changes what is in it. No link is followed.
     """
     for course in sorted(root.iterdir()):
-        for kind in (course / "inbound", course / "feedback", course / "due"):
+        for kind in (course / "inbound", course / "feedback", course / "due", course / "graded"):
             if is_name(user) and kind.is_dir() and not kind.is_symlink() and not course.is_symlink():
                 folder = os.open(kind, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
                 try:

@@ -10,7 +10,6 @@ disk is full, is tried again.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sqlite3
 import subprocess
@@ -22,7 +21,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import groupby
 from pathlib import Path
 
-from hubrun_hub.courses import exam_changes
+from hubrun_hub.courses import due_records, exam_changes
 from hubrun_hub.courses.due_dates import Due, all_due
 from hubrun_hub.courses.exam_schedule import with_changes
 from hubrun_hub.courses.mounts import ROOT, Membership
@@ -72,24 +71,11 @@ def _left(found: Iterable[Due], now: datetime) -> list[Due]:
 
 def _was_taken(due: Due) -> bool:
     """Whether it was taken at its moment, or a later one. Of what was due before that, something else stands there now."""
-    taken = [key.split("/") for key in _read(_record(due))]
-    return any(name == due.assignment and datetime.fromisoformat(at) >= due.at for name, at in taken)
-
-
-def _key(due: Due) -> str:
-    return f"{due.assignment}/{due.at.isoformat()}"
+    return any(each.assignment == due.assignment and each.at >= due.at for each in due_records.taken(_record(due)))
 
 
 def _record(due: Due) -> Path:
-    """What was taken of this person in this course, or that there was nothing. It goes with the person, and the course."""
     return Path(ROOT, due.course, "due", due.user)
-
-
-def _read(record: Path) -> dict[str, str]:
-    try:
-        return dict(json.loads(record.read_text()))
-    except FileNotFoundError:
-        return {}
 
 
 def _take(batch: list[Due], homes: str) -> bool:
@@ -100,11 +86,8 @@ def _take(batch: list[Due], homes: str) -> bool:
             if (words := _take_one(due, found[due.user])) is None:
                 well = False
                 continue
-            record = _record(due)
-            record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh = record.with_name(f".{due.user}.new")
-            fresh.write_text(json.dumps(_read(record) | {_key(due): words}, indent=1))
-            fresh.rename(record)
+            record, key = _record(due), due_records.Taken(due.assignment, due.at).key
+            due_records.write(record, due_records.read(record) | {key: words})
             print(f"{due.course}, {due.assignment}, due at {due.at.isoformat()}: {due.user}: {words}", flush=True)
     return well
 

@@ -10,7 +10,7 @@ from nbgrader.auth import BaseAuthPlugin
 from nbgrader.exchange.default.exchange import Exchange
 
 from . import courses, due_dates, indexes
-from .grading import autograde_preprocessors
+from .grading import autograde_preprocessors, take_turns
 
 
 class MountedCourses(BaseAuthPlugin):
@@ -43,6 +43,7 @@ def configure(c: Any) -> None:
     c.ExchangeFactory.fetch_feedback = "hubrun_student.nbgrader.taken.FetchFeedback"
     c.ExchangeFactory.release_feedback = "hubrun_student.nbgrader.exchange.ReleaseFeedback"
     c.Autograde.autograde_preprocessors = autograde_preprocessors()
+    take_turns()
     # What was handed in comes back as a page that students open: no scripts in it. (Formgrader's pages: formgraders.py.)
     c.GenerateFeedback.exporter_class = "hubrun_student.nbgrader.pages.FeedbackPage"
     indexes.add()

@@ -18,10 +18,12 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.exchange import default
 from nbgrader.utils import temp_attrs
 
-from . import courses, handed_in, safe_copy
+from . import courses, handed_in, safe_copy, turns
 from .submissions import Submission, graded
 
 _TIMESTAMP = "timestamp.txt"
+# What the log says of a submission that could not be copied.
+NOT_COLLECTED = "Not collected"
 
 
 class _Mounted:
@@ -54,6 +56,13 @@ class Collect(_Mounted, default.ExchangeCollect):
 
     src_records: list[Submission]
 
+    def start(self) -> None:
+        try:
+            with turns.turn(Path(self.coursedir.root)):
+                super().start()
+        except turns.Busy as busy:
+            self.fail(str(busy))
+
     def init_src(self) -> None:
         self.inbound_path = courses.INBOUND / self.coursedir.course_id
         self.ensure_directory(str(self.inbound_path), 0o755)
@@ -79,7 +88,7 @@ class Collect(_Mounted, default.ExchangeCollect):
                 self._copy(submission)
             except (OSError, safe_copy.LimitExceeded) as error:
                 # One that cannot be read must not keep back those of all others.
-                self.log.error("Not collected: %s of %s: %s", assignment, submission.student, error)
+                self.log.error("%s: %s of %s: %s", NOT_COLLECTED, assignment, submission.student, error)
 
     def _due_date(self) -> datetime | None:
         with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:

@@ -21,7 +21,7 @@ rm -rf /run/jupyterhub* /run/hubrun-* /run/nginx-jupyterhub-gate
 """
 CONTAINERS = """
 ours() { ! command -v docker > /dev/null || {
-    docker ps -aq --filter label=hubrun.student; docker ps -aq --filter 'name=^/hubrun-image(-|$)'
+    docker ps -aq --filter label=hubrun.student; docker ps -aq --filter 'name=^/hubrun-(image(-|$)|autograde$)'
     docker ps -aq --filter 'name=^/jupyter-' --filter network=NETWORK  # of a version before, which had no label
 } | sort -u; }
 """.replace("NETWORK", NETWORK)
