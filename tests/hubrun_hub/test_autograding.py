@@ -20,7 +20,7 @@ from hubrun_hub.autograding import container, records
 from hubrun_hub.autograding.records import FEEDBACK, PAUSES, Try
 from hubrun_hub.autograding.waiting import Work, waiting
 from hubrun_hub.courses import due_records
-from hubrun_hub.courses.due_dates import Due
+from hubrun_hub.courses.due_dates import Due, Late
 from hubrun_hub.courses.due_records import Taken
 from hubrun_hub.courses.mounts import words_of
 from hubrun_hub.docker_filter import folders
@@ -97,6 +97,10 @@ def test_feedback_waits_until_nobody_has_more_time() -> None:
     (work,) = asked(due("ada", 90), due("ben", 5), says="feedback", tries=done)
     assert work.feedback
     assert work.keys == {"ada": (key(90) + FEEDBACK,), "ben": (key(5), key(5) + FEEDBACK)}
+    day = 24 * 60
+    for ago, comes in ((day, False), (9 * day, False), (10 * day, True), (16 * day, True), (18 * day, None)):
+        found = asked(due("ada", ago)._replace(late=Late(10, 10)), says="feedback")
+        assert [each.feedback for each in found] == ([] if comes is None else [comes])
 
 
 def test_what_failed_is_tried_again_ever_later_and_not_for_ever() -> None:

@@ -35,8 +35,8 @@ def waiting(
 ) -> list[Work]:
     """What is to be autograded now, what was due first first. asked: course → True, or "feedback"; found: all that is due.
 
-    An assignment waits until it is taken of everybody who was due by now. Feedback waits until nobody has more time, as it
-    shows what was tested.
+    An assignment waits until it is taken of everybody who was due by now. Feedback waits until nobody has more time, or can
+    submit late, as it shows what was tested.
     """
     groups: dict[tuple[str, str], list[Due]] = {}
     for due in found:
@@ -54,9 +54,10 @@ def waiting(
         if not latest or any(now - due.at < HOLD for due in missing):
             continue
         last = max(each.at for each in latest.values())
-        if now - last > LATE:
+        closes = max(map(_closes, dues))
+        if now - max(last, min(closes, now)) > LATE:
             continue
-        feedback = asked[course] == "feedback" and len(over) == len(dues)
+        feedback = asked[course] == "feedback" and closes <= now
         keys = {}
         for user, each in sorted(latest.items()):
             mine = tries.get((course, user), {})
@@ -66,3 +67,8 @@ def waiting(
         if keys:
             works.append((last, Work(course, assignment, keys, feedback)))
     return [work for _, work in sorted(works, key=lambda each: each[0])]
+
+
+def _closes(due: Due) -> datetime:
+    """From when on nothing counts any more that its student submits."""
+    return due.at + timedelta(days=due.late.days if due.late else 0)
