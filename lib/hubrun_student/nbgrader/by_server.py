@@ -57,7 +57,7 @@ def api() -> Any:
     return NbGraderAPI(course, parent=app)
 
 
-def grade(found: Any, assignment: str, users: list[str], feedback: bool, say: Say, work: Any = None) -> None:
+def grade(found: Any, assignment: str, users: list[str], feedback: bool, say: Say) -> None:
     """Autograde this assignment of these users. found: nbgrader (`api`).
 
     feedback: whether it is sent back where nothing of the assignment is graded by hand. What comes of it is said: {"begun":
@@ -77,7 +77,10 @@ def grade(found: Any, assignment: str, users: list[str], feedback: bool, say: Sa
         say({"begun": user})
         note = folder / FAULTS / user / f"{assignment}.txt"
         try:
-            words = _apart(lambda user=user: (work or one)(found, assignment, user, feedback))
+            words = _apart(lambda user=user: one(found, assignment, user, feedback))
+        except turns.Busy as busy:
+            say({"trouble": str(busy)})  # who comes after this one would wait as long
+            return
         except NotGraded as error:
             _note(note, str(error))
             say({"failed": user, "words": _short(str(error))})
@@ -88,7 +91,7 @@ def grade(found: Any, assignment: str, users: list[str], feedback: bool, say: Sa
 
 
 def one(found: Any, assignment: str, user: str, feedback: bool) -> str:
-    """Collect and autograde the work of one student; words that say what came of it. Raises NotGraded."""
+    """Collect and autograde the work of one student; words that say what came of it. Raises NotGraded, Busy."""
     course = found.coursedir
     submitted, graded = (
         Path(course.format_path(each, user, assignment))
@@ -108,7 +111,7 @@ def one(found: Any, assignment: str, user: str, feedback: bool) -> str:
             _well(found.generate_feedback(assignment, user, force=True))
             _well(found.release_feedback(assignment, user), errors=("[ERROR]",))
             return "graded, and feedback released"
-    except (turns.Busy, OSError) as error:
+    except OSError as error:
         raise NotGraded(str(error)) from error
 
 
@@ -172,7 +175,8 @@ def _forget(path: Path) -> None:
 
 
 def _apart(work: Callable[[], str]) -> str:
-    """What `work` returns, done in a process of its own. Raises NotGraded, also where that does not come to an end in time.
+    """What `work` returns, done in a process of its own. Raises NotGraded, also where that does not come to an end in time, and
+    Busy.
 
     Its output goes nowhere: kernels inherit it.
     """
@@ -195,6 +199,8 @@ def _apart(work: Callable[[], str]) -> str:
         os.close(reading)
         os.waitpid(child, 0)
     how, _, words = said.decode(errors="replace").partition("\n")
+    if how == "busy":
+        raise turns.Busy(words)
     if how != "well":
         raise NotGraded(words or "It was ended from outside: it may have needed more memory than there is.")
     return words
@@ -209,6 +215,8 @@ def _be_apart(work: Callable[[], str], writing: int) -> None:
             os.dup2(nowhere, each)
         try:
             said = f"well\n{work()}"
+        except turns.Busy as busy:
+            said = f"busy\n{busy}"
         except NotGraded as error:
             said = f"not\n{error}"
         except BaseException as error:
