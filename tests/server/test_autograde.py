@@ -24,7 +24,7 @@ from hubrun.lms.browser import Browser
 from hubrun.lms.connect_to import Route
 from lti_platform import signed_form
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.server, pytest.mark.only_long, pytest.mark.timeout(1500)]
 
 PEOPLE = {"ada": "Learner", "ben": "Learner", "tea": "Instructor"}
 COURSE = "/srv/nbgrader/bio-g"
@@ -37,7 +37,7 @@ def people(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """Everybody, after the assignment was released and solved; it is due some minutes later."""
     site = params.load(machine.site)
     now = datetime.fromtimestamp(float(machine.run("date +%s.%N")[:17]), UTC)
-    at = (now + timedelta(minutes=6)).replace(second=0, microsecond=0)
+    at = (now + timedelta(minutes=5)).replace(second=0, microsecond=0)
     course = {"course": "BIO-G", "due": {"ps1": f"{at:%Y-%m-%d %H:%M} UTC"}, "autograde": "feedback"}
     file = tmp_path_factory.mktemp("autograde") / "site.yaml"
     file.write_text(yaml.safe_dump(yaml.safe_load(machine.site.read_text()) | {"courses": [course]}))

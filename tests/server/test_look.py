@@ -20,7 +20,7 @@ from hubrun.lms.connect_to import Route
 from hubrun_hub.lti.user_hosts import host
 from lti_platform import signed_form
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.server, pytest.mark.only_long, pytest.mark.timeout(1500)]
 
 ON = {
     "subdomains": "true",
