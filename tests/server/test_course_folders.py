@@ -59,6 +59,7 @@ def people(machine: Machine, began: str, tmp_path_factory: pytest.TempPathFactor
             context_label=course.upper(), context_title=course, role=role,
         )  # fmt: skip
         assert found[name].launch(site.launch_url, form).user == name
+        found[name].stop()  # one of an earlier test, which has other folders
         found[name].start(120)
     yield found
     for name, browser in found.items():
