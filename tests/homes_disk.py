@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,10 +40,24 @@ def made(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", root], check=True)
 
 
-@contextmanager
-def mounted(homes: Homes, user: str, place: Path) -> Iterator[Path]:
+def make_subvolume(place: Path) -> None:
+    """Make one in this folder, named nested, as any program could."""
+    # BTRFS_IOC_SUBVOL_CREATE: Linux, include/uapi/linux/btrfs.h
+    folder = os.open(place, os.O_RDONLY)
+    try:
+        fcntl.ioctl(folder, 0x5000940E, bytearray(struct.pack("=q4088s", 0, b"nested")))
+    finally:
+        os.close(folder)
+
+
+def mounted(homes: Homes, user: str, place: Path) -> AbstractContextManager[Path]:
     """The home as Docker's own driver of volumes mounts it."""
-    options = driver_options(homes.person(user))
+    return mounted_with(driver_options(homes.person(user)), place)
+
+
+@contextmanager
+def mounted_with(options: dict[str, str], place: Path) -> Iterator[Path]:
+    """What Docker's own driver of volumes mounts with these options."""
     place.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", options["type"], "-o", options["o"], options["device"], place], check=True)
     try:

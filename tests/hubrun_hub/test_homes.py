@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import shutil
 import socket
-import struct
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ from typing import Any
 import pytest
 
 import homes_disk
-from homes_disk import mounted, real
+from homes_disk import make_subvolume, mounted, real
 from hubrun_hub import student_volume, test_student
 from hubrun_hub.backup import site
 from hubrun_hub.docker_filter.homes import HomesAway, home, remove_home
@@ -124,18 +122,10 @@ def test_who_writes_without_end_reaches_the_limit_and_can_delete(homes: Homes, t
 def test_a_subvolume_of_ones_own_which_would_have_no_limit_cannot_be_made(homes: Homes, tmp_path: Path) -> None:
     serve.make(homes, "ada", 50 * MB)
 
-    def subvolume(place: Path) -> None:
-        # BTRFS_IOC_SUBVOL_CREATE: Linux, include/uapi/linux/btrfs.h
-        folder = os.open(place, os.O_RDONLY)
-        try:
-            fcntl.ioctl(folder, 0x5000940E, bytearray(struct.pack("=q4088s", 0, b"nested")))
-        finally:
-            os.close(folder)
-
     with mounted(homes, "ada", tmp_path / "ada") as ada, pytest.raises(OSError, match="Inappropriate ioctl"):
-        subvolume(ada)
+        make_subvolume(ada)
     # Without the overlay it can.
-    subvolume(homes.person("ada"))
+    make_subvolume(homes.person("ada"))
     assert is_subvolume(homes.person("ada") / "nested")
     btrfs.remove(homes.root, homes.person("ada") / "nested")
 

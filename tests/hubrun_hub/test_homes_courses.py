@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
-import struct
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import homes_disk
-from homes_disk import real
+from homes_disk import make_subvolume, mounted_with, real
 from hubrun_hub.backup import site
 from hubrun_hub.courses.mounts import Membership
 from hubrun_hub.docker_filter import folders
@@ -94,26 +92,9 @@ def as_student(place: Path, script: str) -> str:
     return subprocess.run([*STUDENT, script], cwd=place, capture_output=True, text=True, check=False).stdout.strip()
 
 
-@contextmanager
-def handing_in(homes: Homes, course: str, user: str) -> Iterator[Path]:
+def handing_in(homes: Homes, course: str, user: str) -> AbstractContextManager[Path]:
     """What the person's container has at inbound."""
-    options = hand_in_options(homes.root, course, user)
-    place = homes.locks / f"{course}-{user}"
-    place.mkdir()
-    subprocess.run(["mount", "-t", options["type"], "-o", options["o"], options["device"], place], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
-
-
-def make_subvolume(place: Path) -> None:
-    # BTRFS_IOC_SUBVOL_CREATE: Linux, include/uapi/linux/btrfs.h
-    folder = os.open(place, os.O_RDONLY)
-    try:
-        fcntl.ioctl(folder, 0x5000940E, bytearray(struct.pack("=q4088s", 0, b"nested")))
-    finally:
-        os.close(folder)
+    return mounted_with(hand_in_options(homes.root, course, user), homes.locks / f"{course}-{user}")
 
 
 def limit_of(homes: Homes, path: Path) -> int:
@@ -165,7 +146,7 @@ def test_a_subvolume_that_staff_make_by_hand_is_frozen_by_the_next_hour(moved: H
     (course / "nested").chmod(0o777)
     assert as_student(course, "echo x > nested/a; cat nested/a") == "x"
     (said,) = courses.set_limits(moved, LIMIT)
-    assert said == "'courses/bio/course/nested' is no folder of ours: nobody can write to it any more"
+    assert said == "'courses/bio/course/nested' is not a folder of ours: nobody can write to it any more"
     assert as_student(course, "head -c 1M /dev/zero > nested/b || echo full").startswith("full")
     assert limit_of(moved, course.parent) == 10 * LIMIT and limit_of(moved, course.parent / "inbound/ada") == LIMIT // 4
     # A link in its place leads nowhere: limits are given by number.

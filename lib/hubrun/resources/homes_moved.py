@@ -24,20 +24,21 @@ while read -r name options folder; do
     echo "stopped $name $(du -sm "$folder" | cut -f1)"
 done
 """
-# same: what is used is what is on the disk. Docker says where each container's mounts come from.
+# Whether what is used is what is on the disk.
+_MOUNTED = """
+courses={} disk={}
+mounted() { [ -e "$disk" ] && [ "$(stat -c %d:%i "$courses" 2> /dev/null)" = "$(stat -c %d:%i "$disk")" ]; }
+"""
+# Docker says where each container's mounts come from. How much is to be moved is counted only where something is.
 _COURSES = """
-courses={} disk={} unit={}
-[ -e "$disk" ] && [ "$(stat -c %d:%i "$courses" 2> /dev/null)" = "$(stat -c %d:%i "$disk")" ] && echo mounted=yes
-systemctl is-enabled -q "$(basename "$unit")" 2> /dev/null && echo enabled=yes
+systemctl is-enabled -q "$(basename {})" 2> /dev/null && echo enabled=yes
 [ -e "$disk.failed" ] && echo failed=yes
 docker ps -a --no-trunc --format '{{.Mounts}}' 2> /dev/null | grep -qE "(^|,)$courses/" && echo runs=yes
-[ -d "$courses" ] && echo "mb=$(du -sm "$courses" | cut -f1)"
-true
+if mounted; then echo mounted=yes; elif [ -d "$courses" ]; then echo "mb=$(du -sm "$courses" | cut -f1)"; fi
 """
 _OLD = "docker volume ls -q 2> /dev/null | grep '^jupyterhub-old-' | sed 's/^/old /'\n[ ! -d {} ] || echo courses=yes\n"
-# Behind _COURSES.
 _SAID = """
-if [ -e "$disk" ] && [ "$(stat -c %d:%i "$courses" 2> /dev/null)" = "$(stat -c %d:%i "$disk")" ]; then echo "on the disk"
+if mounted; then echo "on the disk"
 elif [ -e "$disk.failed" ]; then cat "$disk.failed"
 elif [ -e "$disk" ]; then echo "$disk is not mounted at $courses"
 else echo "not yet: within an hour after the last server that uses them has stopped"; fi
@@ -87,7 +88,7 @@ class MovedCourses(Resource):
 
     @override
     def probe(self) -> str:
-        return quote(_COURSES, self.courses, self.disk, self.unit)
+        return quote(_MOUNTED + _COURSES, self.courses, self.disk, self.unit)
 
     @override
     def plan(self, found: str) -> list[Action]:
@@ -106,7 +107,7 @@ class MovedCourses(Resource):
     def test(self) -> Test:
         """A test that they are there, or only wait for those who use them."""
         return Test(
-            "the folders of courses are on the disk of homes, or will be", quote(_COURSES + _SAID, self.courses, self.disk, self.unit),
+            "the folders of courses are on the disk of homes, or will be", quote(_MOUNTED + _SAID, self.courses, self.disk),
             prints="^(on the disk|not yet)", remedy=f"See journalctl -u hubrun-homes-hourly; what tries again: {self.command}",
         )  # fmt: skip
 

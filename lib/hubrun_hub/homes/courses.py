@@ -101,7 +101,7 @@ def set_limits(homes: Homes, limit: int) -> list[str]:
                 size = hand_in_bytes(limit)
             case ["courses", *_]:
                 size = 1  # 0 would be none
-                said.append(f"{ascii(path)} is no folder of ours: nobody can write to it any more")
+                said.append(f"{ascii(path)} is not a folder of ours: nobody can write to it any more")
             case _:
                 continue
         btrfs.set_limit_of(homes.root, found.number, size)

@@ -65,6 +65,11 @@ def check_fits(homes: Homes, data: Path) -> None:
     )
     if says > size + _HOLLOW:
         raise HomeError(f"its files say that they have {says >> 30} GB, and have {size >> 30}")
+    check_room(homes, size)
+
+
+def check_room(homes: Homes, size: int) -> None:
+    """Raise HomeError where so many bytes have no room on the disk."""
     free = shutil.disk_usage(homes.root).free
     if size > free * 0.9:
         raise HomeError(f"{size >> 20} MB do not fit: the disk has {free >> 20} MB left")

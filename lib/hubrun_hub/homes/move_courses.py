@@ -11,14 +11,13 @@ What one student handed in, and cannot be read to its end, stays in the old fold
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from ..courses.mounts import is_name
 from . import btrfs, courses
-from .move import check_fits, copy
+from .move import check_fits, check_room, copy
 from .places import HomeError, Homes
 
 # Runbook 04 writes it, once what stands before Docker knows of all this.
@@ -69,9 +68,7 @@ def _move(homes: Homes, limit: int, unit: Path) -> list[str]:
 
 
 def _copy(homes: Homes, old: Path, made: Path) -> Iterator[str]:
-    size = int(btrfs.run("-sB1", old, program="du").split()[0])
-    if size > (free := shutil.disk_usage(homes.root).free) * 0.9:
-        raise HomeError(f"{size >> 20} MB do not fit: the disk has {free >> 20} MB left")
+    check_room(homes, int(btrfs.run("-sB1", old, program="du").split()[0]))
     found = _folders(old)
     copy(old, made, *(f"/{course.name}" for course in found))
     for course in found:

@@ -53,7 +53,7 @@ def _answers(lines: Iterable[bytes], homes: Homes, settings: Path, held: ExitSta
         match json.loads(line):
             case ["open", str(user)]:
                 homes.check_mounted()
-                held.enter_context(homes.held(courses.ALL, "the folders of courses", _WAIT_S, shared=True))
+                held.enter_context(courses.staying(homes, settings))
                 held.enter_context(homes.alone(user, _WAIT_S))
                 yield _state(homes, user)
             case ["make"] if user:

@@ -249,13 +249,13 @@ def _join_folders(parent: Path, one: str, into: str, undo: list[Callable[[], obj
             os.rename(one, into, src_dir_fd=above, dst_dir_fd=above)
             undo.append(lambda: os.rename(parent / into, parent / one))
             return []
+        if apart and is_subvolume(parent / into):
+            btrfs.set_limit(parent / into, 0)  # it has its own again within the hour
         with _opened(one, flags, above) as source, _opened(into, flags, above) as target:
             for name in sorted(os.listdir(source)):
                 if os.path.lexists(f"/proc/self/fd/{target}/{name}"):
                     raise Failed(f"{parent}/{into} has {name} too")
                 if apart:
-                    if is_subvolume(parent / into):
-                        btrfs.set_limit(parent / into, 0)  # it has its own again within the hour
                     undo.append(lambda name=name: _removed(parent / into / name))  # type: ignore[misc]
                     btrfs.run(
                         "-aT", "--reflink=auto", parent / one / name, parent / into / name, program="cp", seconds=3600
