@@ -51,6 +51,15 @@ def launch_pages(folder: Path) -> None:
     subprocess.run(command, cwd=PROJECT, env=os.environ | {"HUBRUN_PICTURES": str(folder)}, check=True)
 
 
+def grades(folder: Path) -> None:
+    """What would be sent of an assignment: `grades.png`. The test of that page takes it."""
+    test = "tests/hubrun_hub/lti/test_staff_pages_browser.py::test_a_double_click_on_send_sends_once_and_says_so"
+    with tempfile.TemporaryDirectory() as taken:
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", test]
+        subprocess.run(command, cwd=PROJECT, env=os.environ | {"HUBRUN_PICTURES": taken}, check=True)
+        shutil.copy(Path(taken) / "staff-grades-by-hand.png", folder / "grades.png")
+
+
 def jupyterlab(folder: Path) -> None:
     """Cards of each kind in JupyterLab: `jupyterlab-light.png`, `jupyterlab-dark.png`."""
     with tempfile.TemporaryDirectory() as name, running_lab(Path(name)) as lab, running_browser() as opened:
@@ -60,7 +69,7 @@ def jupyterlab(folder: Path) -> None:
             page.context.close()
 
 
-PICTURES = {"jupyterlab": jupyterlab, "launch-pages": launch_pages, "records": records}
+PICTURES = {"grades": grades, "jupyterlab": jupyterlab, "launch-pages": launch_pages, "records": records}
 
 
 def main(names: list[str]) -> None:

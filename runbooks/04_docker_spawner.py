@@ -41,6 +41,7 @@ http_proxy: str = ""  # the proxy through which the server, and students' contai
 no_proxy: list = []  # what is reached without http_proxy: hosts, domains and networks, such as [git.example.edu, .example.edu, 10.0.0.0/8]
 timezone: str = ""  # time zone of the server, students' containers and due dates: Europe/Zurich; empty: as the server has it, and UTC for the others
 hub_user: str = "jupyterhub"  # system account that runs the hub; it gets no sudo
+lti_services: bool = False  # grades go to the LMS, names of a course's people come from it, and teachers choose there what a link opens (see 02)
 docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docker's own apt repository
 docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it
 docker_apt_key: str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"  # docker-ce: fingerprint of the repository's key; another key is refused
@@ -60,10 +61,12 @@ extra_pip_packages: list = []  # further packages for students, as pip requireme
 user_memory_mb: int = 1024  # memory limit of one student's server, in MB
 user_cpus: float = 1.0  # CPU limit of one student's server, in cores
 user_processes: int = 512  # limit on processes and threads of one student's server
+gpus: int = 0  # how many of the server's NVIDIA GPUs each student's server gets, which share them; 0: none
 homes_device: str = ""  # empty disk of the server for students' files alone, such as /dev/vdb; empty: none. It is formatted, and stays (see 04)
 homes_gb: int = 0  # in place of homes_device: a file of this size on the server's own disk, in GB; it can grow and not shrink; 0: none
 user_disk_gb: int = 10  # with homes_device or homes_gb: how much one student may keep, in GB
 homes_old: str = "keep"  # with homes_device or homes_gb: the volumes from which files were moved, once they were compared
+courses: list = []  # courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101, user_memory_mb: 4096, staff_memory_mb: 8192, extra_pip_packages: [biopython]}] (docs/how-to/course-servers.md)
 git_links: list = []  # nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]; `folder` is where it goes, if not a folder of the repository's name
 check: bool = False  # True: show what would change and touch nothing
 plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
@@ -112,11 +115,15 @@ server.ensure(*docker_setup.engine(site, system_of(server.facts)))
 #
 # The size of a container's log is limited (a student's endless `print` must not fill the disk), and containers go on while the daemon restarts (`live-restore`). Other settings in `/etc/docker/daemon.json` stay. If Docker does not start with the new file, the earlier one is put back, and Docker goes on as before. A server that is a member of a Swarm gets no `live-restore`, because Docker would not start with it: there, containers end when Docker restarts. With `http_proxy`, Docker pulls through it.
 #
+# With `gpus`, for the site or a course: the NVIDIA Container Toolkit, from NVIDIA's repository if the server has none, and Docker restarts once to find it. The driver is not ours to install: providers have their own way for it, and this step stops where `nvidia-smi` does not list as many GPUs as one student gets. Docker gives each server the first ones: all share them.
+#
 # By hand: `sudo nano /etc/docker/daemon.json && sudo systemctl restart docker`
 
 # %%
-server.ensure(*docker_setup.running(site))
-server.check(docker_setup.answers())
+from hubrun.sections.docker_spawner import nvidia
+
+server.ensure(*docker_setup.running(site), *nvidia.toolkit(site))
+server.check(docker_setup.answers(), *nvidia.driver_tests(site))
 
 # %% [markdown]
 # ## A reserve of the disk
@@ -181,6 +188,8 @@ server.check(*student_network.tests())
 #
 # `Dockerfile.singleuser` is built here on the server, and again only when something in it changes. The image has JupyterHub in the hub's own version and what the parameters choose: nbgrader, nbgitpuller, jupyterlab-git, TensorFlow, PyTorch, `extra_pip_packages`. The downloads for our own packages are compared with digests that are part of this project. For `base_image`, the digest that the registry gave is kept with the image, and a different one under the same tag stops the next build. With `name:tag@sha256:…` you choose the digest yourself. A `base_image` that is on the server already, such as one that you built there, is used as it is, and no registry is asked. The first build takes minutes; its last line of output is shown while it runs. A build that fails says the reason of `pip` or `uv`, and leaves no containers or unnamed images behind.
 #
+# A course that says something of an image (`courses`, with `base_image`, `extra_pip_packages`, `requirements_file`, `pytorch` or `tensorflow`) gets one of its own, such as `hubrun-singleuser-ml-2-4fd08a`. It is built, tried and kept in the same way, and what it has in common with the site's takes no room twice.
+#
 # The new image gets a tag of its own, such as `hubrun-singleuser:3fa94b0c1d2e`, and nobody's server starts with it yet: that comes below, when it was tried. `12_image` does these steps alone, and goes back to the image before. `image` names another one that is there, to stay with it.
 #
 # `docker system prune -a` does not remove the image with which servers start: the container `hubrun-image`, which does nothing, uses it. If the image is gone all the same, a launch says that it is missing, and this step builds it again. **Never** use `docker volume prune -a`, or with Docker before version 23 `docker volume prune` and `docker system prune --volumes`: students' files are in volumes.
@@ -192,7 +201,7 @@ from hubrun.resources.files import Directory
 from hubrun.sections.docker_spawner import image_versions
 
 server.ensure(Directory("/srv/jupyterhub"), *image_versions.built(site))
-image = image_versions.wanted(site, image_versions.look(server))
+images = image_versions.current(server)
 
 # %% [markdown]
 # ## Courses
@@ -201,11 +210,14 @@ image = image_versions.wanted(site, image_versions.look(server))
 #
 # On the server a course's folder has the course's id as its name. In containers it has a name that people can read, such as `BIO 101 - Frühling`, which the course keeps when it is renamed in the LMS; a home from the version before gets it at its next start. Formgrader shows people's names as the LMS sends them: the hub keeps them in `/var/lib/jupyterhub/lti_full_names.sqlite`, and tells them only to those who teach the course. Canvas's Test Student ("Student View") joins the course as a student; when the next one comes, the home and the course folders of the one before are removed.
 #
+# With `courses`, a course has further folders, which people find in their home as `COURSE/shared`, `COURSE/groups` and `COURSE/data`: what its staff write and its students read, one folder for each group that only its members write to, and a folder of the server that nobody can write to. `docs/how-to/courses.md` says more.
+#
 # By hand: `sudo install -d -m 0700 /srv/nbgrader`
 
 # %%
 from hubrun.sections.hub import config
 
+server.check(*docker_setup.data_tests(site))
 server.ensure(*config.courses(site))
 
 # %% [markdown]
@@ -231,12 +243,14 @@ server.ensure(*config.docker_filter(site))
 #
 # What one student may use, and from where a launch may pull, is read at each start of a server (`/etc/jupyterhub/docker-filter.json`): a change of `user_memory_mb`, `user_cpus`, `user_processes`, `git_hosts` or `git_links` does not restart the hub.
 #
+# A launch from a course that has an image or `gpus` of its own opens a server of that course, with the same files; all other courses open the person's one server, where the larger of their limits counts. What `courses` says is read at each start, too. `docs/how-to/course-servers.md` says more.
+#
 # The group `docker` is for people who administer the server: `docker_users` names them, and all other accounts are removed from it, the hub's account too.
 #
 # By hand: `sudo nano /etc/jupyterhub/conf.d/40-docker.py && sudo gpasswd --delete jupyterhub docker && sudo systemctl restart jupyterhub`, then launch from a course and read `journalctl -u jupyterhub`
 
 # %%
-server.ensure(*docker_setup.spawner(site, image))
+server.ensure(*docker_setup.spawner(site, images))
 
 # %% [markdown]
 # ## Files from before
@@ -247,6 +261,23 @@ server.ensure(*docker_setup.spawner(site, image))
 
 # %%
 server.ensure(*homes.moved(site))
+
+# %% [markdown]
+# ## Exams and due dates
+#
+# Only with `exam` in one of `courses`. While it lasts, servers of the course's students reach the hub and the hosts that it names (their addresses, at ports 80 and 443), and nothing else: no other address, no IPv6 and no name server. They see the folders of this course alone. A server of a student that runs when the exam begins is stopped, and starts again in the exam with a click; at the end it is stopped again, and what the student has of `assignment` is taken as a submission. All of this is done by the server's clock: a timer looks every ten seconds, and the hub may be down meanwhile.
+#
+# With `due` in one of `courses`, what each student has of an assignment is taken as a submission at the moment when it is due (`extensions` for a person), whether or not they clicked Submit, and whether or not their server runs. With `lti_services`, the LMS may say these dates too.
+#
+# With `autograde` in one of `courses`, the server collects and autogrades what was taken, one assignment at a time, in a container with this course's folders alone. Nothing of it is sent to the LMS.
+#
+# By hand: `systemctl list-timers hubrun-exam.timer hubrun-due.timer hubrun-autograde.timer`, `journalctl -u hubrun-exam -u hubrun-due -u hubrun-autograde`, `sudo nft list set inet hubrun exam_hosts`
+
+# %%
+from hubrun.sections.docker_spawner import by_the_clock
+
+server.ensure(*by_the_clock.units(site))
+server.check(*by_the_clock.tests(site))
 
 # %% [markdown]
 # ## Check
@@ -266,6 +297,7 @@ server.check(
     config.health_test(),
     config.settings_test(site),
     *docker_setup.container_tests(site),
+    *nvidia.container_tests(site),
     *docker_setup.access_tests(site),
     *homes.tests(site),
     exposure.closed_to_outside(site, 8000, 8001, 8081),

@@ -60,6 +60,7 @@ docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; mus
 student_networks: list = []  # private networks that students' containers may reach besides the internet, such as [10.20.30.0/24]; never the server
 image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
 user_memory_mb: int = 1024  # memory limit of one student's server, in MB
+courses: list = []  # courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101, user_memory_mb: 4096, staff_memory_mb: 8192, extra_pip_packages: [biopython]}] (docs/how-to/course-servers.md)
 check: bool = False  # True: show what would change and touch nothing
 plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 

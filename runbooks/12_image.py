@@ -27,6 +27,8 @@
 #
 # To go back: `./hubrun run image params/SITE.yaml --set image=previous`, or with one of the ids that are shown below. The next install or `12_image` without it makes the newer image count again; to stay with the earlier one, write its id into your file: `image: 3fa94b0c1d2e`.
 #
+# Courses with an image of their own (`courses`) have their images built, tried and kept here as well; `image: previous`, or an id, in the entry of a course goes back to an earlier one of that course.
+#
 # `restart_idle_minutes` is for this run: servers on an older image at which nobody worked for so long are stopped.
 
 # %% tags=["parameters"]
@@ -54,6 +56,7 @@ jupyterlab_git: bool = True  # install jupyterlab-git and nbdime
 tensorflow: bool = False  # install TensorFlow (about 2 GB)
 pytorch: str = "none"  # install PyTorch: none, cpu, or cuda (about 6 GB)
 extra_pip_packages: list = []  # further packages for students, as pip requirements
+courses: list = []  # courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101, user_memory_mb: 4096, staff_memory_mb: 8192, extra_pip_packages: [biopython]}] (docs/how-to/course-servers.md)
 restart_idle_minutes: int = 0  # stop servers that run on an older image and were idle for so many minutes; 0: none
 check: bool = False  # True: show what would change and touch nothing
 plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
@@ -93,7 +96,7 @@ server.check(*ran_before(site, "01_server", "02_hub_lti", "04_docker_spawner"))
 from hubrun.sections.docker_spawner import image_versions
 
 image_versions.show(server)
-image = image_versions.wanted(site, image_versions.look(server))
+images = image_versions.current(server)
 
 # %% [markdown]
 # ## Build
@@ -117,7 +120,7 @@ server.ensure(*image_versions.built(site))
 # %%
 from hubrun.sections.docker_spawner import docker_setup
 
-server.ensure(*docker_setup.proven_image(site, image))
+server.ensure(*docker_setup.proven_images(site, images))
 
 # %% [markdown]
 # ## Servers that run

@@ -68,6 +68,8 @@ lti_deployment_ids: list = []  # LTI 1.3: deployment ids that may launch; empty:
 lti_issuer: str = ""  # LTI 1.3: issuer, if it is not the platform's
 lti_authorize_url: str = ""  # LTI 1.3: authorize URL, if it is not the platform's
 lti_jwks_url: str = ""  # LTI 1.3: URL of the LMS's keys, if it is not the platform's
+lti_token_url: str = ""  # LTI 1.3: URL at which the LMS gives out tokens for its services, if it is not the platform's
+lti_services: bool = False  # grades go to the LMS, names of a course's people come from it, and teachers choose there what a link opens (see 02)
 lti_inner_addresses: bool = False  # LTI 1.3: the LMS's keys are at an address inside your institution (a private one); false: only on the internet
 lti_launch_minutes: int = 10  # how old a launch of LTI 1.1 may be when it arrives, and how far the LMS's clock may differ, in minutes
 consumers: list = []  # further LMSs or courses with keys of their own: [{name: bio}, {name: chem, lms: moodle, lti_version: '1.3', platform: https://…, registration: true}]
@@ -79,6 +81,7 @@ docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; mus
 student_networks: list = []  # private networks that students' containers may reach besides the internet, such as [10.20.30.0/24]; never the server
 image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
 user_memory_mb: int = 1024  # memory limit of one student's server, in MB
+courses: list = []  # courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101, user_memory_mb: 4096, staff_memory_mb: 8192, extra_pip_packages: [biopython]}] (docs/how-to/course-servers.md)
 canvas_tool_name: str = "JupyterHub"  # name of the tool in the LMS
 canvas_url: str = ""  # https://… of your Canvas, to set the tool up by its API; empty: by hand
 canvas_token_env: str = ""  # environment variable here that holds an access token of Canvas
@@ -189,7 +192,7 @@ server.ensure(*rotation.hub_secrets(site))
 # %% [markdown]
 # ## The tool's key (LTI 1.3)
 #
-# The hub publishes a new public key at `/hub/lti13/jwks`, the new one first, and the one before with it for `rotate_days`: an LMS has the time to fetch the new one. The hub signs nothing with it, since it asks the LMS for nothing; its private half is thrown away when it is made. So this is for those whose rules ask for a new key each year.
+# The hub publishes a new public key at `/hub/lti13/jwks`, the new one first, and the one before with it for `rotate_days`: an LMS has the time to fetch the new one. With `lti_services` the hub signs with the new one at once, and with the one before where the LMS does not know the new one yet. Without, it signs nothing, and the private half is thrown away when it is made. So this is for those whose rules ask for a new key each year.
 #
 # **People notice** nothing. In the LMS there is nothing to do: it fetches the key from that address.
 #

@@ -173,7 +173,7 @@ def opened(
     records: Path, books: Sequence[Path], parameters: dict[str, Any] | None = None, **environment: str
 ) -> Iterator[Lab]:
     """A session with these runbooks, for the site with these parameters; it is killed in the end if it still goes on."""
-    site = parameters or SITE.model_dump(exclude_unset=True)
+    site = parameters or SITE.given()
     file = records.with_name("site.yaml")
     file.write_text(yaml.safe_dump(site))
     command = [sys.executable, __file__, *map(str, books), "--", str(file)]

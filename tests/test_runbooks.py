@@ -156,7 +156,7 @@ def cell_values(**changes: Any) -> dict[str, Any]:
 
 def test_the_cells_values_are_the_site_and_what_ipython_adds_is_not() -> None:
     site = site_from(cell_values(site="a", domain="hub.example.edu", swap_mb=0))
-    assert site.model_dump(exclude_unset=True).keys() == {name for name, _ in params.fields("01")}
+    assert site.given().keys() == {name for name, _ in params.fields("01")}
     assert (site.site, site.swap_mb, site.upgrade) == ("a", 0, "full")
 
 

@@ -31,7 +31,7 @@ LIB = "/usr/local/lib/hubrun"
 HUB_CODE = f"{LIB}/hubrun_hub"
 # What of it the hub imports.
 HUB_IMPORTS = (
-    f"{HUB_CODE}/lti", f"{HUB_CODE}/courses", f"{HUB_CODE}/starting", f"{HUB_CODE}/pull_ticket.py", f"{HUB_CODE}/config_parts.py",
+    f"{HUB_CODE}/lti", f"{HUB_CODE}/courses", f"{HUB_CODE}/exams", f"{HUB_CODE}/starting", f"{HUB_CODE}/pull_ticket.py", f"{HUB_CODE}/config_parts.py",
     f"{HUB_CODE}/student_container.py", f"{HUB_CODE}/docker_filter/settings.py", f"{HUB_CODE}/awaited.py",
 )  # fmt: skip
 # Pages for when nobody else answers.
@@ -52,10 +52,12 @@ PROXY_USER = "jupyterhub-proxy"
 # Students' files, where they have a disk of their own (hubrun_hub/homes).
 HOMES = "/srv/jupyterhub/homes"
 HOMES_FILE = "/srv/jupyterhub/homes.img"
-# Where they are on that disk, and what mounts them at COURSES.
+# Where the folders of courses are on that disk, and what mounts them at COURSES.
 HOMES_COURSES = f"{HOMES}/courses"
 COURSES_MOUNT = "/etc/systemd/system/srv-nbgrader.mount"
 HOMES_SETTINGS = "/etc/jupyterhub/homes.json"
+# Where the hub asks for what nbgrader's gradebooks say.
+GRADEBOOKS_SOCKET = "/run/hubrun-gradebooks.sock"
 # Backups: the command, its settings, what it knows (hubrun_hub/backup).
 BACKUP = "/usr/local/sbin/hubrun-backup"
 BACKUP_SETTINGS = "/etc/jupyterhub/backup.json"

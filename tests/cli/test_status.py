@@ -33,6 +33,7 @@ SEEN: dict[str, Any] = {
         "live_restore": True, "swarm": False, "image": "class", "image_id": "sha256:" + "a" * 64,
         "servers": [
             {"user": "ada", "image": "sha256:" + "a" * 64, "memory_mb": 200, "limit_mb": 1024, "since": "2026-11-26T08:00:00Z"},
+            {"user": "cy", "image": "sha256:" + "c" * 64, "image_name": "class-ml", "memory_mb": 0, "limit_mb": 1024, "since": "2026-11-26T08:00:00Z"},
             {"user": "bob", "image": "sha256:" + "b" * 64, "memory_mb": 90, "limit_mb": 1024, "since": "2026-11-26T08:00:00Z"},
         ],
     },
@@ -105,7 +106,7 @@ def test_one_site_is_shown_with_all_that_is_known(sites: Callable[..., Path]) ->
     text = status(sites("bio", FULL)).output
     assert text.startswith("bio: ✕ broken\n✕ broken: the disk at / is nearly full. Make room\n")
     for says in (
-        "hub, proxy, nginx, Docker and its filter run", "2 run, 1 on an older image", "4.0 GB of 8.0 GB left, 100 MB in swap",
+        "hub, proxy, nginx, Docker and its filter run", "3 run, 1 on an older image", "4.0 GB of 8.0 GB left, 100 MB in swap",
         "50 % used, 20.0 GB left", "61 days", "3 wait, 1 of them for security, a reboot waits", "class aaaaaaaaaaaa",
         "1 failed", "are sent", "BIO <101>", "failed: ended at its start",
     ):  # fmt: skip
@@ -118,8 +119,8 @@ def test_one_site_is_shown_with_all_that_is_known(sites: Callable[..., Path]) ->
 
 def test_several_sites_are_a_table_and_a_line_for_each_trouble(sites: Callable[..., Path]) -> None:
     text = status(sites("bio"), sites("chem", REBOOT), sites("away", ssh_port=9)).output
-    assert re.search(r"^bio +✓ fine +2 run", text, re.MULTILINE)
-    assert re.search(r"^chem +! warning +2 run", text, re.MULTILINE)
+    assert re.search(r"^bio +✓ fine +3 run", text, re.MULTILINE)
+    assert re.search(r"^chem +! warning +3 run", text, re.MULTILINE)
     assert re.search(r"^away +\? not reached", text, re.MULTILINE)
     assert "! chem: warning: updates wait for a reboot. Choose an hour\n" in text
     assert "? away: not reached: " in text and "s0" not in text

@@ -32,7 +32,7 @@ import five_runs
 from hubrun.records.pages import website
 from sample_cards import notebook
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 WIDTHS = {"laptop": {"width": 1280, "height": 800}, "desk": {"width": 1920, "height": 1080}}

@@ -17,6 +17,7 @@ from hubrun import params
 from hubrun.cli.main import hubrun
 from hubrun.environment import PROJECT
 from hubrun.params.consumers import ConsumerParams
+from hubrun.params.courses import CourseParams, ExamParams, LateParams
 from hubrun.params.site import Site
 
 sys.path.append(str(DOCS))
@@ -32,7 +33,7 @@ OF_THE_PROJECT = {"docs": {"--serve"}, "test": {"--fast", "--long"}, "bench": {"
 FIELDS = re.compile(r"(lis|custom|ext)_\w+|user_id|preferred_username")
 OTHER_NAMES = {
     "asked_ahead", "authorized_keys", "extra_host_config", "hubrun_marks", "label_format", "last_error", "left_out", "load_roles", "plan_first", "template_paths", "canvas_api",
-    "hubrun_hub", "hubrun_student", "lti_secret", "proxy_token", "cookie_secret", "tool_key", "backup_password",
+    "hubrun_hub", "hubrun_student", "hubrun_looks", "lti_secret", "proxy_token", "cookie_secret", "tool_key", "backup_password",
 }  # fmt: skip
 
 
@@ -123,7 +124,8 @@ def test_a_part_of_a_params_file_holds(block: Block) -> None:
 
 def test_a_parameter_or_a_test_that_a_page_names_is_there() -> None:
     tests = {path.stem for path in (PROJECT / "tests").rglob("test_*.py")}
-    known = {*Site.model_fields, *ConsumerParams.model_fields, *tests}
+    models = (Site, ConsumerParams, CourseParams, ExamParams, LateParams)
+    known = {*(name for model in models for name in model.model_fields), *tests}
     others = set()
     for path in PAGES:
         for code in doc_pages.inline_code(path):

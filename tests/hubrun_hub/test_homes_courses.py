@@ -20,6 +20,7 @@ from hubrun_hub.courses.mounts import Membership
 from hubrun_hub.docker_filter import folders
 from hubrun_hub.docker_filter.folders import UnsafeFolder
 from hubrun_hub.docker_filter.homes import limited
+from hubrun_hub.exams import collect
 from hubrun_hub.homes import btrfs, courses, move_courses, serve
 from hubrun_hub.homes import folders as home_folders
 from hubrun_hub.homes.places import HomeError, Homes, hand_in_options, is_subvolume
@@ -124,7 +125,28 @@ def test_who_hands_in_without_end_reaches_the_limit_and_nobody_else_notices(move
             make_subvolume(ada)
     # A newcomer comes into a course in which somebody is at the limit.
     there(moved, "bio", "eve")
-    assert (course / "inbound/eve").stat().st_mode & 0o777 == 0o777
+    assert (course / "inbound/eve").stat().st_mode & 0o7777 == 0o1777
+
+
+@real
+def test_what_is_due_is_taken_though_its_student_filled_the_folder_and_they_cannot_remove_it(
+    moved: Homes, tmp_path: Path
+) -> None:
+    home, settings = tmp_path / "home", tmp_path / "homes.json"
+    (home / "bio/ps1").mkdir(parents=True)
+    (home / "bio/ps1/ps1.ipynb").write_text("answers" * 1000)
+    settings.write_text('{"user_disk_gb": 1}')
+    inbound = there(moved, "bio", "ada") / "inbound/ada"
+    with handing_in(moved, "bio", "ada") as ada:
+        assert as_student(ada, FILL.format(30)).splitlines()[0] == "Disk quota exceeded"
+        with pytest.raises(OSError, match="Disk quota"):
+            collect.take(home, ("bio", "ps1"), inbound, "ada")
+        with courses.without_limit(inbound, settings):
+            taken = collect.take(home, ("bio", "ps1"), inbound, "ada")
+        assert taken and (taken / "ps1.ipynb").read_text() == "answers" * 1000
+        assert as_student(ada, f"cat '{taken.name}/ps1.ipynb'") == "answers" * 1000
+        assert as_student(ada, f"rm -rf '{taken.name}'; mv '{taken.name}' x; rm -f fill; ls -A") == taken.name
+    assert limit_of(moved, inbound) == 2**30 // 4
 
 
 @real

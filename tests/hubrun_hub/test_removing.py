@@ -16,6 +16,7 @@ import pytest
 
 from backup_server import STUDENT, VOLUMES, BackupServer, backup_server
 from hubrun.environment import PROJECT
+from hubrun_hub.lti.services import service_file
 from hubrun_hub.removing import receipt
 from hubrun_hub.removing.whose import Wanted
 
@@ -120,6 +121,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
             server.hub,
             "CREATE TABLE full_name (user TEXT PRIMARY KEY, name TEXT); INSERT INTO full_name VALUES ('ada', 'Ada\tLovelace')",
         )
+        # The LMS listed ada in a course that she never came to; and she has more time in an exam.
+        server.database(
+            f"{_STATE}/lti_services.sqlite",
+            server.hub,
+            f"{service_file._SCHEMA} INSERT INTO roster VALUES ('chem', 'opaque', 'Ada Lovelace', 1, 1, 'ada');",
+        )
+        extra = {"key": {"bio": {"extra_minutes": {"ada": 30, "bob": 5}}}}
+        server.write(f"{_STATE}/exams.json", json.dumps(extra), server.hub)
         server.database(f"{_COURSE}/course/gradebook.db", STUDENT, _BOOK)
         server.shell(
             f"mkdir -p {_COURSE}/outbound {_COURSE}/inbound {_COURSE}/feedback; chown -R {STUDENT} {_COURSE}/course; chmod 777 {_COURSE}/course"
@@ -128,6 +137,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
             server.write(f"{_COURSE}/inbound/{user}/ps1+2026/ps1.ipynb", f"by {user}", STUDENT)
             server.write(f"{_COURSE}/course/submitted/{user}/ps1/ps1.ipynb", f"by {user}", STUDENT)
         server.write(f"{_COURSE}/course/restored-2026-11-20/inbound/ada/ps0/ps0.ipynb", "by ada", STUDENT)
+        # What root notes of them there, and what its autograding says of them (courses/due_records.py, autograding).
+        for path in ("due/ada", "graded/ada", "course/not_autograded/ada/ps1.txt"):
+            server.write(f"{_COURSE}/{path}", '{"ps1/2026-12-08T12:00:00+00:00": "taken as ada+ps1+2026"}')
         server.write("/var/lib/hubrun/usage.json", json.dumps({"at": 1, "homes": {"ada": 3, "bob": 4}, "courses": {}}))
         yield server
 
@@ -144,7 +156,7 @@ class TestPerson:
         numbers = {part["what"]: part["number"] for part in seen["parts"]}
         assert numbers == {
             "files of homes": 1,
-            "files handed in, collected and sent back": 3,
+            "files handed in, collected and sent back": 6,
             "submissions with grades": 1,
             "users": 1,
             "ids of the LMS": 1,
@@ -152,6 +164,7 @@ class TestPerson:
         assert site.names("ada", "lovelace", "LMS-ID-OF-ADA")
         done = site.remove("do", "person", "LMS-ID-OF-ADA", "ada", "op")
         assert site.names("ada", "lovelace", "LMS-ID-OF-ADA") == ""
+        assert '{"bob": 5}' in site.shell(f"cat {_STATE}/exams.json")
         assert (
             site.digests(f"{VOLUMES}/jupyterhub-user-bob", f"{_COURSE}/inbound/bob", f"{_COURSE}/course/submitted/bob")
             == before
@@ -232,6 +245,7 @@ class TestPerson:
             ends.append(process.returncode)
             if process.returncode == 0:
                 break
+        site.shell("echo 0 > /srv/kill-at")
         assert ends == [-signal.SIGKILL] * (len(ends) - 1) + [0] and len(ends) > 10
         assert site.names("ada", "lovelace", "LMS-ID-OF-ADA") == ""
         assert site.shell("ls -A /srv/nbgrader").split() == ["bio"]

@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 from tornado.web import HTTPError
 
+from hubrun_hub.not_started import NotStarted
 from hubrun_hub.starting import line as lines
 from hubrun_hub.starting import spawner as spawners
 from hubrun_hub.starting.line import EACH_MB, SPARE_MB, Line, NoMemory, Turn
-from hubrun_hub.starting.spawner import NotStarted, Starting, passing
+from hubrun_hub.starting.spawner import Starting, passing
 
 LIB = Path(__file__).resolve().parents[2] / "lib"
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from hubrun_hub.courses import servers
+from hubrun_hub.not_started import NotStarted
+from hubrun_hub.starting import culler
 from hubrun_hub.student_container import TRIES, StudentContainer
 
 SITE = {
@@ -22,6 +26,7 @@ class Spawner:
     """Stands in for a DockerSpawner: keeps with which extra_host_config the container was asked for."""
 
     extra_host_config: Any = {"init": True}
+    name = ""
     log = logging.getLogger("spawner")
 
     def __init__(self, config: Any = None) -> None:
@@ -29,7 +34,7 @@ class Spawner:
         self.mem_limit: Any = None
         self.cpu_limit: Any = None
         self.image = "class"
-        self.user = SimpleNamespace(name="ada")
+        self.user = SimpleNamespace(name="ada", groups=[])
         self.user_options: dict[str, Any] = {}
 
     @classmethod
@@ -135,6 +140,83 @@ def test_the_candidate_is_for_the_test_user_alone(file: Path) -> None:
         spawner: Any = Both()
         spawner.user.name, spawner.user_options = name, options
         assert asyncio.run(spawner.start()) == image
+
+
+COURSES = {
+    **SITE, "idle_minutes": 60,
+    "course_settings": [
+        {"course": "BIO", "user_memory_mb": 2048, "idle_minutes": 0},
+        {"course": "ML", "user_memory_mb": 512, "user_cpus": 4, "gpus": 2, "image_name": "class-ml"},
+    ],
+}  # fmt: skip
+ML = servers.server_name("ML", "c2")
+
+
+def in_courses(name: str) -> Any:
+    """Ada's spawner of this name, who is in BIO and ML."""
+
+    class Named(Both):
+        pass
+
+    Named.name = name
+    groups = [
+        SimpleNamespace(name=f"course-{course}", properties={"label": label, "folder": label})
+        for course, label in (("c1", "BIO"), ("c2", "ML"))
+    ]
+    spawner: Any = Named()
+    spawner.user.groups = groups
+    asyncio.run(spawner.run_pre_spawn_hook())
+    return spawner
+
+
+def test_each_of_a_persons_servers_gets_what_its_courses_say(file: Path) -> None:
+    file.write_text(json.dumps(COURSES))
+    own, course = in_courses(""), in_courses(ML)
+    assert (own.mem_limit, own.cpu_limit, own.image) == ("2048M", 1.5, "class")
+    assert (course.mem_limit, course.cpu_limit, course.image) == ("512M", 4, "class-ml")
+    for each in (own, course):
+        each.mem_limit = 2**30  # as traitlets reads it
+        asyncio.run(each.create_object())
+    assert "device_requests" not in own.asked and own.user_options == {"hubrun_idle_minutes": 0}
+    assert course.asked["device_requests"] == [{"Count": 2, "Capabilities": [["gpu"]]}]
+    assert course.user_options == {"hubrun_idle_minutes": 60}
+    assert "JUPYTER_RUNTIME_DIR" in course.get_env() and "JUPYTER_RUNTIME_DIR" not in own.get_env()
+
+
+def test_the_server_of_a_course_that_one_is_not_in_does_not_start(file: Path) -> None:
+    file.write_text(json.dumps(COURSES))
+    with pytest.raises(NotStarted) as refused:
+        in_courses(servers.server_name("Chem", "c3"))
+    assert refused.value.status_code == 403
+    # Named servers of the operator's own are theirs to allow.
+    assert in_courses("mine").mem_limit == "2048M"
+
+
+def test_nobody_says_themselves_for_how_long_their_server_may_be_idle(file: Path) -> None:
+    spawner: Any = Both()
+    spawner.user_options = {"hubrun_idle_minutes": 0, "other": 1}
+    asyncio.run(spawner.run_pre_spawn_hook())
+    assert spawner.user_options == {"other": 1}
+
+
+@pytest.mark.parametrize(("old", "new"), [(ML, "mine"), ("", "mine"), ("mine", ML)])
+def test_servers_of_courses_keep_their_names(file: Path, old: str, new: str) -> None:
+    spawner: Any = Both()
+    with pytest.raises(NotStarted):
+        asyncio.run(spawner.rename(old, new))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "of_site", "idle", "stops"),
+    [(None, 3600, 59, False), (None, 3600, 60, True), (None, 0, 9999, False), (0, 3600, 9999, False), (10, 3600, 10, True), (90, 3600, 89, False)],
+    ids=["not yet", "as the site says", "never on this site", "never in this course", "sooner", "later"],
+)  # fmt: skip
+def test_a_server_is_stopped_after_the_time_of_its_courses(
+    minutes: int | None, of_site: int, idle: int, stops: bool
+) -> None:
+    options = {} if minutes is None else {culler.IDLE_MINUTES: minutes}
+    server = {"name": "", "user_options": options}
+    assert culler.is_idle(inactive=timedelta(minutes=idle), inactive_limit=of_site, server=server) is stops
 
 
 def test_the_sites_environment_gives_way_to_the_spawners(file: Path) -> None:

@@ -107,7 +107,7 @@ def test_how_long_a_server_was_idle_is_read_from_the_hubs_database(tmp_path: Pat
         database.executescript("""CREATE TABLE users (id INTEGER, name TEXT);
             CREATE TABLE spawners (user_id INTEGER, server_id INTEGER, last_activity DATETIME);
             INSERT INTO users VALUES (1, 'ada'), (2, 'ben'), (3, 'cy');
-            INSERT INTO spawners VALUES (1, 7, '2026-11-26 10:00:00.500000'), (2, NULL, '2026-11-26 09:00:00'), (3, 8, NULL);""")
+            INSERT INTO spawners VALUES (1, 6, '2026-11-26 09:00:00'), (1, 7, '2026-11-26 10:00:00.500000'), (2, NULL, '2026-11-26 09:00:00'), (3, 8, NULL);""")
     assert running_servers.idle_minutes(str(path), datetime(2026, 11, 26, 10, 42)) == {"ada": 41}
     assert running_servers.idle_minutes(str(tmp_path / "none"), datetime(2026, 11, 26)) == {}
     assert not (tmp_path / "none").exists()

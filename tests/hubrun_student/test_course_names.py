@@ -75,13 +75,35 @@ class Student:
 
 @dataclass
 class Gradebook:
-    """What `write` needs of nbgrader's."""
+    """What `write` needs of nbgrader's, and of SQLAlchemy's session in it."""
 
     students: list[Student]
-    written: dict[str, dict[str, str]] = field(default_factory=dict)
+    commits: list[str] = field(default_factory=list)
+    fails: bool = False
 
-    def update_or_create_student(self, name: str, **words: str) -> None:
-        self.written[name] = words
+    @property
+    def db(self) -> Gradebook:
+        return self
+
+    def add(self, student: Student) -> None:
+        self.students.append(student)
+
+    def commit(self) -> None:
+        if self.fails:
+            raise RuntimeError("UNIQUE constraint failed: student.id")
+        self.commits.append("commit")
+
+    def rollback(self) -> None:
+        self.commits.append("rollback")
+
+    @property
+    def names(self) -> dict[str, tuple[str | None, str | None]]:
+        return {each.id: (each.first_name, each.last_name) for each in self.students}
+
+
+@pytest.fixture(autouse=True)
+def student(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(student_names, "_student", Student)
 
 
 @pytest.mark.parametrize(
@@ -100,11 +122,34 @@ def test_a_name_has_a_first_and_a_last_part(name: str, parts: tuple[str, str]) -
 def test_names_are_put_where_none_is_and_a_teachers_own_stay() -> None:
     book = Gradebook([Student("ada"), Student("ben", "Benny", ""), Student("cho")])
     names = {"ada": "Ada\tLovelace", "ben": "Ben\tBold", "dan": "Dan Dean", "eve": "Eve"}
-    assert student_names.write(book, names, {"dan", "mallory"}) == 2
-    assert book.written == {
-        "ada": {"first_name": "Ada", "last_name": "Lovelace"},
-        "dan": {"first_name": "Dan", "last_name": "Dean"},
-    }, "who submitted is in the lists too; who never did is not added"
+    roster = student_names.Roster(names, set(), set())
+    assert student_names.write(book, roster, {"dan", "mallory"}) == 2
+    assert book.names == {
+        "ada": ("Ada", "Lovelace"), "ben": ("Benny", ""), "cho": (None, None), "dan": ("Dan", "Dean"),
+    }, "who submitted is in the lists too; who never did is not added"  # fmt: skip
+    assert student_names.write(book, roster, {"dan"}) == 0 and book.commits == ["commit"]
+
+
+def test_students_are_there_before_they_ever_came_and_who_left_is_marked_and_stays() -> None:
+    book = Gradebook([Student("ada", "Ada", "Lovelace"), Student("gone", "Greta", "Gone"), Student("own", "", "")])
+    names = {"ada": "Ada\tLovelace", "new": "Nina\tNew", "tea": "Tea\tTeach"}
+    here, away = {"ada", "new", "nameless"}, {"gone", "own", "stranger"}
+    assert student_names.write(book, student_names.Roster(names, here, away), set()) == 4
+    marked = {
+        "ada": ("Ada", "Lovelace"), "gone": ("Greta", "Gone (left the course)"), "own": ("", "(left the course)"),
+        "nameless": ("", ""), "new": ("Nina", "New"),
+    }  # fmt: skip
+    assert book.names == marked and book.commits == ["commit"], "all at once; no staff, and nobody who was never there"
+    assert student_names.write(book, student_names.Roster(names, here, away), set()) == 0, "a mark is there once"
+    assert student_names.write(book, student_names.Roster(names, here | {"gone"}, {"own"}), set()) == 1
+    assert book.names == marked | {"gone": ("Greta", "Gone")}, "who comes back is marked no more"
+
+
+def test_a_gradebook_that_cannot_be_written_can_be_used_afterwards() -> None:
+    book = Gradebook([], fails=True)
+    with pytest.raises(RuntimeError):
+        student_names.write(book, student_names.Roster({}, {"ada"}, set()), set())
+    assert book.commits == ["rollback"]
 
 
 @pytest.fixture
@@ -116,7 +161,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str | None]
             asked.append((self.path, self.headers["Authorization"]))
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(json.dumps({"ada": "Ada\tLovelace"}).encode())
+            said = {"names": {"ada": "Ada\tLovelace"}, "students": ["ada", "new"], "left": ["gone"]}
+            self.wfile.write(json.dumps(said).encode())
 
         def log_message(self, *_: object) -> None:
             pass
@@ -131,5 +177,5 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str | None]
 
 
 def test_the_hub_is_asked_by_the_courses_id_with_this_servers_token(hub: list[tuple[str, str | None]]) -> None:
-    assert student_names.fetch(FOLDER) == {"ada": "Ada\tLovelace"}
-    assert hub == [(f"/hub/lti/names/{HEX}", "token token-of-tess")]
+    assert student_names.fetch(FOLDER) == ({"ada": "Ada\tLovelace"}, {"ada", "new"}, {"gone"})
+    assert hub == [(f"/hub/lti/roster/{HEX}", "token token-of-tess")]

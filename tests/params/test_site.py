@@ -232,6 +232,14 @@ def test_a_value_on_the_command_line_that_is_wrong_is_not_blamed_on_a_line(file:
     assert "extra_packages is '[a': must be a list" in refusal(file, extra_packages="[a")
 
 
+def test_what_was_given_is_handed_on_to_runbooks_and_records_as_a_file_has_it() -> None:
+    exam = {"from": "2026-12-01 09:00 UTC", "until": "2026-12-01 11:00 UTC", "extra_minutes": {"ada": 5}}
+    bio = {"course": "BIO", "exam": exam, "due": {"ps1": "2026-12-01 23:59 UTC"}, "groups": {"red": ["ada"]}}
+    found = site(courses=[bio], user_cpus=2.0, extra_packages=["vim"])
+    assert found.given() == GOOD | {"courses": [bio], "user_cpus": 2.0, "extra_packages": ["vim"]}
+    assert params.build(found.given(), "here") == found
+
+
 # -- rules -----------------------------------------------------------------------------------------------------
 
 
@@ -381,7 +389,7 @@ def test_every_parameter_is_used_by_a_runbook_that_exists() -> None:
 def test_no_parameter_holds_a_secret_itself() -> None:
     for name in Site.model_fields:
         if any(word in name for word in ("password", "secret", "hmac", "token")):
-            assert name.endswith(("_env", "_file")), name
+            assert name.endswith(("_env", "_file", "_url")), name
 
 
 @pytest.mark.parametrize("runbook", RUNBOOKS)

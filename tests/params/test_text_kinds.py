@@ -79,7 +79,7 @@ HOSTILE = {
 # What is free text, or names something here, and where it goes. Anything else must be refused. Whoever adds a parameter
 # gives it a kind of hubrun/params/text_kinds.py; only when none fits, it belongs here and into `everything` below.
 FREE = {
-    "canvas_tool_name", "canvas_module", "canvas_item_title", "canvas_course", "canvas_account",  # Canvas's forms
+    "canvas_tool_name", "courses.course", "canvas_module", "canvas_item_title", "canvas_course", "canvas_account",  # Canvas's forms
     "admin_users",  # Python, as JSON
     "restore_person", "restore_path", "remove_person", "remove_confirm",  # arguments of a command
     "uninstall_confirm", "uninstall_files",  # only what the server's own plan asks for goes on
@@ -87,6 +87,7 @@ FREE = {
     "trust_ca_file", "ssh_key_file", "ssh_known_hosts_file", "sudo_password_file", "record_signing_key", "records_mirror",
     "ca_certificates", "admin_ssh_key_file", "acme_ca_file", "acme_dns_file", "acme_eab_hmac_file", "canvas_token_file", "canvas_ca_file",
     "backup_password_file", "backup_credentials_file", "alerts_smtp_password_file", "alerts_webhook_file",
+    "courses.requirements_file",  # here
     "git_links.path", "git_links.branch", "git_links.folder",  # percent-encoded
     "acme_eab_kid",  # a line of a file
     "ssh_user",  # SSH's own protocol; a directory service's names hold @ and \\

@@ -33,9 +33,10 @@ from hubrun.params import Site
 from hubrun.redaction.secret import Secret
 from hubrun.resources.alerts_arrive import AlertsArrive
 from hubrun.resources.apt_source import AptSource
-from hubrun.resources.conditional import Repaired, WhenFileHas
+from hubrun.resources.conditional import Repaired, WhenFileHas, WhenMissing
 from hubrun.resources.docker import DAEMON_JSON, DaemonSettings, Network
 from hubrun.resources.files import SHOWN_BYTES, Absent, Directory, File, OnlyFiles
+from hubrun.resources.gpu_hook import GpuHook
 from hubrun.resources.hub_database import HubDatabase
 from hubrun.resources.idle_servers import IdleServers
 from hubrun.resources.image import CurrentImage, Image
@@ -103,7 +104,9 @@ NETWORK = Network("hub", "172.29.0.0/16", "172.29.0.1")
 USED = WhenFileHas("/etc/hub.py", "http://172.29.0.1:8081", NETWORK)
 IMAGE = Image("class", "class", {"Dockerfile": b"FROM x"}, {"BASE": "a b"}, "base:1", "/etc/images", "/srv/image")
 CURRENT = CurrentImage("class", "class:0123456789ab", "/etc/images")
-IDLE = IdleServers("class", 30)
+COURSES = CurrentImage("class", "class:0123456789ab", "/etc/images", courses=("hubrun-image-ml-1",))
+MISSING = WhenMissing("/usr/bin/hook", Packages("nvidia-container-toolkit"))
+IDLE = IdleServers("class", 30, ("class-ml",))
 STARTED = StartedOnce(
     "class:0123456789ab",
     "class:candidate",
@@ -327,12 +330,21 @@ PLANS: dict[str, Plan] = {
     "no image counts yet": (CURRENT, "current=\nwanted=sha256:1\nheld=", [("let servers start with class:0123456789ab, from their next start on",), ("keep docker system prune -a from removing it",)]),
     "nothing keeps the image": (CURRENT, "current=sha256:1\nwanted=sha256:1\nheld=", [("keep docker system prune -a from removing it", "--network none")]),
     "what keeps the image does not run": (CURRENT, "current=sha256:1\nwanted=sha256:1\nheld=false sha256:1", [("keep docker system prune -a from removing it",)]),
-    "idle servers are on the present image": (IDLE, "current=sha256:1\nserver sha256:1 c1 90 ada", []),
-    "servers on an older image": (
-        IDLE, "current=sha256:1\nserver sha256:0 c1 30 ada\nserver sha256:0 c2 29 ben\nserver sha256:0 c3 -1 cy\nserver sha256:0 c4 400 dan b",
-        [("stop ada, dan b", "docker stop -t 10 c1 c4", "not c2", "not c3")],
+    "the image of a course that is still there": (COURSES, "current=sha256:1\nwanted=sha256:1\nheld=true sha256:1\nkeepers=hubrun-image-ml-1", []),
+    "the image of a course that has none any more": (
+        COURSES, "current=sha256:1\nwanted=sha256:1\nheld=true sha256:1\nkeepers=hubrun-image-bio-2 hubrun-image-ml-1",
+        [("remove the images of courses that have none of their own any more (hubrun-image-bio-2)", "for keeper in hubrun-image-bio-2;", "/etc/images", "not image-ml-1")],
     ),
-    "no image to compare with": (IDLE, "server sha256:0 c1 90 ada", []),
+    "Docker knows NVIDIA's hook": (GpuHook(), "", []),
+    "NVIDIA's hook came after Docker's start": (GpuHook(), "newer=yes", [("restart docker.service, which finds the hook then: students' servers go on (live-restore)", "--validate")]),
+    "NVIDIA's toolkit is there already": (MISSING, "there=yes", []),
+    "NVIDIA's toolkit is not there": (MISSING, "", [("install nvidia-container-toolkit",)]),
+    "idle servers are on the present image": (IDLE, "current=sha256:1\nserver sha256:1 c1 90 class ada", []),
+    "servers on an older image": (
+        IDLE, "current=sha256:1\nserver sha256:0 c1 30 class ada\nserver sha256:0 c2 29 class ben\nserver sha256:0 c3 -1 class cy\nserver sha256:0 c4 400 class dan b\nserver sha256:7 c5 400 class-ml eve",
+        [("stop ada, dan b", "docker stop -t 10 c1 c4", "not c2", "not c3", "not c5")],
+    ),
+    "no image to compare with": (IDLE, "server sha256:0 c1 90 class ada", []),
     # -- where it is wanted
     "a network that is not used yet": (USED, "elsewhere=yes", []),
     "a network that is used and there": (USED, "subnet=172.29.0.0/16\ngateway=172.29.0.1\nicc=false\nused=3", []),

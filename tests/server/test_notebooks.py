@@ -19,7 +19,7 @@ RUNBOOKS = sorted((PROJECT / "runbooks").glob("0[0-9]_*.ipynb"))
 
 @pytest.mark.parametrize("runbook", RUNBOOKS, ids=lambda path: path.stem)
 def test_a_runbook_runs_in_jupyter_and_keeps_its_text(runbook: Path, machine: Machine, tmp_path: Path) -> None:
-    values = params.load(machine.site).model_dump(exclude_unset=True)
+    values = params.load(machine.site).given()
     copy = NotebookCopy(runbook, tmp_path / runbook.name, values)
     nbformat.write(copy.nb, copy.file)
     fixture = NBRegressionFixture(

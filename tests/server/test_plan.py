@@ -195,7 +195,7 @@ def test_the_drift_is_there_for_a_monitor_with_the_run_that_had_set_it(machine: 
 
 
 def test_of_several_sites_one_with_bad_input_fails_and_the_other_is_planned(machine: Machine, tmp_path: Path) -> None:
-    values = params.load(machine.site).model_dump(exclude_unset=True)
+    values = params.load(machine.site).given()
     bad = tmp_path / "bad.yaml"
     bad.write_text(json.dumps(values | {"site": "bad", "ssh_port": 1}))
     ended = hubrun("plan", bad, machine.site, "--only", "01")

@@ -120,7 +120,9 @@ def _services(seen: dict[str, Any]) -> str:
 
 def _servers(seen: dict[str, Any]) -> str:
     docker = seen["docker"]
-    older = sum(each["image"] != docker["image_id"] for each in docker["servers"])
+    # Servers of courses with an image of their own are on another one by their nature.
+    usual = [each for each in docker["servers"] if each.get("image_name") in (None, docker["image"])]
+    older = sum(each["image"] != docker["image_id"] for each in usual)
     return f"{len(docker['servers'])} run" + (f", {older} on an older image" if older else "")
 
 

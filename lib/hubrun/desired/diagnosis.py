@@ -52,6 +52,8 @@ _BY_REASON = {
     "`docker system df -v` for the largest homes.",
     Reason.FRAMED: "The button of a launch into a frame did not open a tab: the LMS's page, or its app, does not let a "
     "frame open one. Let the link itself open in a new tab or window.",
+    Reason.NOT_STAFF: "Somebody who is not staff of the course, as the LMS says, chose content there, or asked for another's "
+    "submission. If they teach it, look at their roles in the hub's log.",
     Reason.LATE_CLICK: "The button of a launch into a frame was clicked after its minute, a second time, or the hub was "
     "restarted in between: reload the page of the course.",
     Reason.REGISTRATION_LINK: "The link of 05 was used, has expired, or was not pasted whole: run 05 again, which makes a "

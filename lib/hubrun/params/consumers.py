@@ -76,6 +76,7 @@ class ConsumerParams(_Entry):
     deployment_ids: list[Annotated[kinds.Id, Given]] = []
     issuer: kinds.Https = ""
     authorize_url: kinds.Https = ""
+    token_url: kinds.Https = ""
     jwks_url: kinds.Https = ""
 
     @model_validator(mode="before")

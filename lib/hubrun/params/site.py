@@ -29,9 +29,11 @@ from hubrun.params.consumers import (
     check_git_links,
     check_platform,
 )
+from hubrun.params.courses import CourseParams, check_courses
 from hubrun.redaction.secret import Secret
 from hubrun.server_paths import PROXY_USER
 from hubrun_hub.backup.target import Target, parse
+from hubrun_hub.courses.exam_address import exam_part
 from hubrun_hub.lti import user_names
 from hubrun_hub.lti.presets import PRESETS
 
@@ -181,6 +183,14 @@ class Site(AsYamlReads):
     lti_issuer: kinds.Https = _param("02 05", "LTI 1.3: issuer, if it is not the platform's", "")
     lti_authorize_url: kinds.Https = _param("02 05", "LTI 1.3: authorize URL, if it is not the platform's", "")
     lti_jwks_url: kinds.Https = _param("02 05", "LTI 1.3: URL of the LMS's keys, if it is not the platform's", "")
+    lti_token_url: kinds.Https = _param(
+        "02 05", "LTI 1.3: URL at which the LMS gives out tokens for its services, if it is not the platform's", ""
+    )
+    lti_services: bool = _param(
+        "02 04 05",
+        "grades go to the LMS, names of a course's people come from it, and teachers choose there what a link opens (see 02)",
+        False,
+    )
     lti_inner_addresses: bool = _param(
         "02 05",
         "LTI 1.3: the LMS's keys are at an address inside your institution (a private one); false: only on the internet",
@@ -300,7 +310,7 @@ class Site(AsYamlReads):
         "04 12",
         "which of the students' images counts: empty: the one that these parameters describe; previous: the one before it; or an id that 12 shows",
         "",
-        pattern=r"^([0-9a-f]{12}|previous)?$",
+        pattern=kinds.IMAGE_ID,
     )
     nbgrader: bool = _param(
         "04 12", "install nbgrader, with a folder for each course that launches (assignments and grading)", True
@@ -322,6 +332,13 @@ class Site(AsYamlReads):
     user_memory_mb: int = _param("04 06", "memory limit of one student's server, in MB", 1024, ge=256)
     user_cpus: float = _param("04", "CPU limit of one student's server, in cores", 1.0, gt=0)
     user_processes: int = _param("04", "limit on processes and threads of one student's server", 512, ge=64)
+    gpus: int = _param(
+        "04",
+        "how many of the server's NVIDIA GPUs each student's server gets, which share them; 0: none",
+        0,
+        ge=0,
+        le=64,
+    )
     homes_device: kinds.ServerPath = _param(
         "01 04",
         "empty disk of the server for students' files alone, such as /dev/vdb; empty: none. It is formatted, and stays (see 04)",
@@ -338,6 +355,12 @@ class Site(AsYamlReads):
     )
     homes_old: Literal["keep", "remove"] = _param(
         "04", "with homes_device or homes_gb: the volumes from which files were moved, once they were compared", "keep"
+    )
+
+    courses: list[CourseParams] = _param(
+        "02 04 06 12",
+        "courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101, user_memory_mb: 4096, staff_memory_mb: 8192, extra_pip_packages: [biopython]}] (docs/how-to/course-servers.md)",
+        [],
     )
 
     # -- 05 Canvas
@@ -533,6 +556,13 @@ class Site(AsYamlReads):
         if self.git_links and not self.nbgitpuller:
             raise ValueError("git_links need nbgitpuller: true")
         check_git_links(self.git_links)
+        check_courses(self.courses, self.lms_dates)
+        if self.due_dates and not self.nbgrader:
+            raise ValueError("courses: due, and an exam's assignment, need nbgrader: true")
+        if self.looks and not self.subdomains:
+            raise ValueError(
+                "staff_may_look needs subdomains: true: what a student's server shows runs in the browser of whoever opens it"
+            )
         if self.image_name.partition("@")[0] in (self.base_image, f"{self.base_image}:latest"):
             raise ValueError("image_name and base_image must differ: the one is built on the other")
         if self.homes_device and self.homes_gb:
@@ -574,6 +604,10 @@ class Site(AsYamlReads):
             raise ValueError("backup_to: s3 needs backup_credentials_env or backup_credentials_file")
 
     # -- what follows from the parameters
+    def given(self) -> dict[str, Any]:
+        """The parameters that were given, by the names and in the form that a params file has; `build` makes the same of it."""
+        return self.model_dump(exclude_unset=True, by_alias=True)
+
     @property
     def host(self) -> str:
         """Where SSH connects to."""
@@ -604,6 +638,7 @@ class Site(AsYamlReads):
             deployment_ids=self.lti_deployment_ids,
             issuer=self.lti_issuer,
             authorize_url=self.lti_authorize_url,
+            token_url=self.lti_token_url,
             jwks_url=self.lti_jwks_url,
         )
         return [default, *self.consumers]
@@ -639,6 +674,41 @@ class Site(AsYamlReads):
     def homes(self) -> bool:
         """Whether students' files have a disk of their own."""
         return bool(self.homes_device or self.homes_gb)
+
+    @property
+    def course_folders(self) -> bool:
+        """Whether people's servers get folders of their courses: nbgrader's, or those that `courses` name."""
+        return self.nbgrader or any(each.has_folders or each.exam for each in self.courses)
+
+    @property
+    def exams(self) -> bool:
+        """Whether some course has an exam, to come, under way or over."""
+        return any(each.exam for each in self.courses)
+
+    @property
+    def looks(self) -> bool:
+        """Whether in some course staff may open students' servers."""
+        return any(each.staff_may_look for each in self.courses)
+
+    @property
+    def lms_dates(self) -> bool:
+        """Whether the LMS may say when work is due."""
+        return self.lti_services and self.nbgrader
+
+    @property
+    def due_dates(self) -> bool:
+        """Whether some course may have assignments whose work is taken when they are due, or at the end of an exam."""
+        return self.lms_dates or any(each.has_due for each in self.courses)
+
+    @property
+    def autogrades(self) -> bool:
+        """Whether the server autogrades the work of some course by itself."""
+        return any(each.autograde for each in self.courses)
+
+    @property
+    def exam_part(self) -> str:
+        """The part of docker_subnet in which containers in exams have their addresses."""
+        return str(exam_part(self.docker_subnet))
 
     @property
     def proxy_environment(self) -> dict[str, str]:

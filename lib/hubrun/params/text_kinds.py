@@ -10,6 +10,7 @@ import ipaddress
 import re
 import zoneinfo
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from pydantic import AfterValidator
 
 from hubrun.control_characters import CONTROL
 from hubrun_hub.backup.target import parse
+from hubrun_hub.courses.due_dates import is_assignment
 from hubrun_hub.courses.mounts import is_name
 
 # A host name: RFC 1123 section 2.1, at least two labels, since no CA certifies a single one.
@@ -128,7 +130,8 @@ def _image_name(value: str) -> bool:
     return bool(_IMAGE.fullmatch(value)) and name == name.lower() and name != "scratch"
 
 
-def _requirement(value: str) -> bool:
+def is_requirement(value: str) -> bool:
+    """Whether it is a package for pip, without options."""
     try:
         url = Requirement(value).url
     except InvalidRequirement:
@@ -179,7 +182,7 @@ Environment = Annotated[
 ]
 Fingerprint = Annotated[str, _kind(_FINGERPRINT.fullmatch, "SHA256: and 43 characters, as ssh-keygen -l shows it")]
 Package = Annotated[str, _kind(_PACKAGE.fullmatch, "the name of a Debian package, such as vim; options are not taken")]
-Pip = Annotated[str, _kind(_requirement, "a pip requirement, such as pandas>=2,<3; options are not taken")]
+Pip = Annotated[str, _kind(is_requirement, "a pip requirement, such as pandas>=2,<3; options are not taken")]
 Https = Annotated[str, _kind(_url("https"), "an https address, without a password, spaces or quotes")]
 Repository = Annotated[
     str, _kind(_url("http", "https"), "an http or https address, without a password, spaces or quotes")
@@ -249,6 +252,15 @@ ServerPath = Annotated[
         "a whole path on the server, such as /etc/ssl/hub.pem, without quotes, $ or \\",
     ),
 ]
+# Where a server has what is no part of its system. Ours are people's homes and the courses themselves.
+_DATA_PATH = re.compile(r"/(srv(?!/(nbgrader|jupyterhub)(/|$))|mnt|media|data)(/[\w@+,=~-][\w .@+,=~-]*)+")
+DataPath = Annotated[
+    str,
+    _kind(
+        lambda value: len(value) <= 1000 and _DATA_PATH.fullmatch(value) and not value.endswith(" "),
+        "a folder on the server below /srv, /mnt, /media or /data, such as /srv/data/genomes",
+    ),
+]
 RepositoryPath = Annotated[
     str,
     _kind(
@@ -274,10 +286,34 @@ BackupTarget = Annotated[
 _ROTATE = re.compile(r"lti_secret(:[a-z0-9]{1,12})?|proxy_token|cookie_secret|tool_key|backup_password|certificate")
 _DAY = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 Day = Annotated[str, _kind(_DAY.fullmatch, "a day, such as 2026-11-20")]
+
+
+def _moment(value: str) -> bool:
+    day, _, rest = value.partition(" ")
+    time, _, zone = rest.partition(" ")
+    if not (_DAY.fullmatch(day) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", time) and _time_zone(zone)):
+        return False
+    try:
+        datetime.fromisoformat(f"{day} {time}")
+    except ValueError:  # the 31st of a month with 30 days
+        return False
+    return True
+
+
+# Without the zone it would be another moment on a server in UTC.
+Moment = Annotated[
+    str, _kind(_moment, "a moment with its time zone, such as 2026-12-01 09:00 Europe/Zurich", empty=False)
+]
+Assignment = Annotated[str, _kind(is_assignment, "the name of an assignment: letters, digits, blanks, . _ and -")]
 RestoreSite = Annotated[
     str, _kind(lambda value: value == "latest" or _DAY.fullmatch(value), "latest, or a day such as 2026-11-20")
 ]
+# Which of several images counts: the described one, the one before, or one by its id (resources/image.py).
+IMAGE_ID = r"^([0-9a-f]{12}|previous)?$"
 CourseId = Annotated[str, _kind(is_name, "the id of a course, as its folder on the server is called")]
+GroupName = Annotated[
+    str, _kind(is_name, "the name of a group, which is its folder's: lower-case letters, digits and -", empty=False)
+]
 ConsumerName = Annotated[
     str, _kind(re.compile(r"[a-z0-9]{1,12}").fullmatch, "the name of a consumer, as it was in consumers")
 ]

@@ -52,7 +52,7 @@ fi
 class AptSource(Resource):
     """An apt repository that is trusted with its own key alone (`Signed-By`, sources.list(5)).
 
-    name: of the files. url, suite, components: as in sources.list(5). key_url: where its armored key is.
+    name: of the files. url, suite, components: as in sources.list(5), where a suite that ends with / has none. key_url: where its armored key is.
     fingerprint: of that key, 40 hex digits; another key is refused, and so is one more.
     """
 
@@ -81,7 +81,7 @@ class AptSource(Resource):
         fields = {
             "Types": "deb", "URIs": self.url, "Suites": self.suite, "Components": self.components, "Signed-By": self.keyring,
         }  # fmt: skip
-        return "".join(one_line(f"{name}: {value}") + "\n" for name, value in fields.items())
+        return "".join(one_line(f"{name}: {value}") + "\n" for name, value in fields.items() if value)
 
     @override
     def probe(self) -> str:
@@ -103,7 +103,7 @@ class AptSource(Resource):
         shown = f"curl -fsSL {self.key_url} -o {self.keyring}; editor {self.path}; apt-get update"
         other_key = (
             f"what is at {self.key_url} is not the one key that is expected",
-            "Do not go on: check docker_apt_url, or ask who runs the mirror",
+            "Do not go on: check the address (of Docker's: docker_apt_url), or ask who runs the mirror",
         )
         title = f"add the apt repository {self.url} {self.suite}"
         return [Action(title, script, shown, self.content.encode(), seconds=900, exit_codes={66: other_key})]

@@ -47,6 +47,32 @@ class WhenFileHas(Resource):
 
 
 @dataclass(frozen=True)
+class WhenMissing(Resource):
+    """`resource`, on a server that has no file `path`: what brings it came in another way, and is not ours."""
+
+    path: str
+    resource: Resource
+
+    @property
+    @override
+    def label(self) -> str:
+        return self.resource.label
+
+    @override
+    def probe(self) -> str:
+        return quote("[ ! -e {} ] || { echo there=yes; exit 0; }\n", self.path) + self.resource.probe()
+
+    @override
+    def plan(self, found: str) -> list[Action]:
+        return [] if "there" in facts(found) else self.resource.plan(found)
+
+    @property
+    @override
+    def writes(self) -> tuple[str, ...]:
+        return self.resource.writes
+
+
+@dataclass(frozen=True)
 class Repaired(Resource):
     """A file of ours that is there and does not work is written again, ahead of the runbook whose file it is.
 

@@ -13,11 +13,12 @@ from hubrun.shell import quote
 
 
 class RunningServer(NamedTuple):
-    """image, container: Docker's ids. user: of the hub. idle: minutes without activity; -1: not known."""
+    """image, container: Docker's ids. idle: minutes without activity; -1: not known. name: of the image. user: of the hub."""
 
     image: str
     container: str
     idle: int
+    name: str
     user: str
 
     @property
@@ -28,16 +29,20 @@ class RunningServer(NamedTuple):
 
 def running(found: str) -> tuple[RunningServer, ...]:
     """The servers that the program running_servers printed."""
-    lines = [line.split(maxsplit=4) for line in found.splitlines() if line.startswith("server ")]
-    return tuple(RunningServer(words[1], words[2], int(words[3]), words[4]) for words in lines if len(words) == 5)
+    lines = [line.split(maxsplit=5) for line in found.splitlines() if line.startswith("server ")]
+    return tuple(RunningServer(words[1], words[2], int(words[3]), *words[4:]) for words in lines if len(words) == 6)
 
 
 @dataclass(frozen=True)
 class IdleServers(Resource):
-    """No server runs on another image than `image` that was idle for `minutes`. The next visit starts it again, on this one."""
+    """No server runs on an older one than `image` that was idle for `minutes`. The next visit starts it again, on this one.
+
+    others: the names of the site's other images, whose servers are not meant.
+    """
 
     image: str
     minutes: int
+    others: tuple[str, ...] = ()
 
     label_format = "servers that are idle for {minutes} min on an older image"
 
@@ -48,7 +53,8 @@ class IdleServers(Resource):
     @override
     def plan(self, found: str) -> list[Action]:
         current = facts(found).get("current")
-        old = [each for each in running(found) if current and each.image != current and each.idle >= self.minutes]
+        mine = [each for each in running(found) if current and each.name not in self.others]
+        old = [each for each in mine if each.image != current and each.idle >= self.minutes]
         if not old:
             return []
         # The hub notices within half a minute, and removes the containers: as after any server that ended by itself.

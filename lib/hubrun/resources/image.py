@@ -59,6 +59,18 @@ echo "current=$(id {})"
 echo "wanted=$(id {})"
 echo "held=$(docker container inspect -f '{{.State.Running}} {{.Image}}' {} 2> /dev/null)"
 """
+# The images of courses, each with a keeper of its own.
+_KEEPERS = f"""
+echo "keepers=$(docker ps -a --filter 'name=^/{KEEPER}-' --format '{{{{.Names}}}}' 2> /dev/null | xargs)"
+"""
+_FORMER = f"""
+for keeper in {{}}; do
+    image=$(docker container inspect -f '{{{{.Config.Image}}}}' "$keeper")
+    docker rm -f "$keeper" > /dev/null
+    docker image ls --format '{{{{.Repository}}}}:{{{{.Tag}}}}' "${{image%:*}}" | xargs -r docker image rm > /dev/null 2>&1 || true
+    for file in {{}}; do rm -f "$file${{keeper#{KEEPER}}}"; done
+done
+"""
 # The history is written first: a run that is killed behind it does the rest when it is made again. What counted before is
 # kept, also where a version before gave it no tag of its own.
 _SWITCH = f"""
@@ -99,6 +111,7 @@ class Image(Resource):
     is built on; kept, with its digest, as a label of the image. folder: where the context is kept on the server.
     environment: what its commands have in their environment of the proxy; no input, and not kept in the image
     (docs.docker.com, "Predefined ARGs"). history: as in CurrentImage; an image that is not in it, and no longer wanted, goes.
+    note: what its plan says besides.
     """
 
     name: str
@@ -108,6 +121,7 @@ class Image(Resource):
     base: str
     history: str
     folder: str = "/srv/jupyterhub/image"
+    note: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     label_format = "image {repository}"
@@ -167,7 +181,8 @@ class Image(Resource):
             if "name" in now
             else "it is not there"
         )
-        return [Action(f"build {self.tag} ({why})", script, build, packed(self.context), seconds=3600)]
+        note = f". Note: {self.note}" if self.note else ""
+        return [Action(f"build {self.tag} ({why}){note}", script, build, packed(self.context), seconds=3600)]
 
 
 @dataclass(frozen=True)
@@ -175,18 +190,23 @@ class CurrentImage(Resource):
     """The name `name` means the image `wanted` (REPOSITORY:ID) from now on, without anything being restarted.
 
     history: the file on the server that says which images counted, and since when; the last line is the present one. An
-    image that counted before stays as long as it is one of the last KEPT, or a server runs on it.
+    image that counted before stays as long as it is one of the last KEPT, or a server runs on it. keeper: the container that
+    uses it. courses: of the site's own image, the keepers of those of courses; images of other courses go, with their
+    history and what else has a file for each of them (beside).
     """
 
     name: str
     wanted: str
     history: str
+    keeper: str = KEEPER
+    courses: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     label_format = "servers start with {wanted}"
 
     @override
     def probe(self) -> str:
-        return quote(_PROBE, self.name, self.wanted, KEEPER)
+        return quote(_PROBE, self.name, self.wanted, self.keeper) + (_KEEPERS if self.keeper == KEEPER else "")
 
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
@@ -207,7 +227,10 @@ class CurrentImage(Resource):
             by_hand = quote("docker tag {} {}", self.wanted, self.name)
             title = f"let servers start with {self.wanted}, from their next start on"
             actions.append(Action(title, switch + quote(_TIDY, self.repository, self.history), by_hand, seconds=300))
-        if not actions and now.get("held") == f"true {wanted}":
-            return []
-        hold = quote(_HOLD, KEEPER, KEEPER, self.wanted)
-        return [*actions, Action("keep docker system prune -a from removing it", hold)]
+        if actions or now.get("held") != f"true {wanted}":
+            hold = quote(_HOLD, self.keeper, self.keeper, self.wanted)
+            actions.append(Action("keep docker system prune -a from removing it", hold))
+        if former := [each for each in now.get("keepers", "").split() if each not in self.courses]:
+            title = f"remove the images of courses that have none of their own any more ({', '.join(former)})"
+            actions.append(Action(title, quote(_FORMER, former, [self.history, *self.beside]), seconds=300))
+        return actions

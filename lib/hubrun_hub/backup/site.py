@@ -27,7 +27,7 @@ from hubrun_hub.joining.confined import as_owner
 
 # What the install writes for this server, and no backup brings back.
 _INSTALLED = (
-    "jupyterhub_config.py", "docker-filter.json", "student-network.nft", "started-once", "backup.json", "homes.json", "images", "conf.d.loaded",
+    "jupyterhub_config.py", "docker-filter.json", "student-network.nft", "started-once*", "backup.json", "homes.json", "images*", "conf.d.loaded",
     *(f"conf.d/{name}" for name in OURS),
 )  # fmt: skip
 _HUB, _PROXY = "jupyterhub", "jupyterhub-proxy"

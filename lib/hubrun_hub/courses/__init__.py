@@ -13,10 +13,12 @@ On the server, for each course below /srv/nbgrader, which only root may enter; a
     <course>/             0755                     nobody in a container writes here, nor does the hub's account, ...
         outbound/         0777                     released assignments
         inbound/          0755
-            <user>/       0777                     what this person submitted
+            <user>/       1777                     what this person submitted
         feedback/         0755
             <user>/       0777                     what was sent back to this person
         course/           0777                     source, submissions collected, gradebook
+        due/              0700                     what the server took of whom when it was due (programs/due.py)
+        graded/           0700                     what came of autograding it (programs/autograde.py)
 
 ... and so nobody can put a symbolic link where the hub would tell Docker to mount a folder from: Docker would follow it,
 as root. Docker mounts from below a folder that is closed to everyone (0700), as its daemon is root; an account of the

@@ -7,12 +7,17 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from .course_folders import CourseFolders
 from .folder_names import is_folder_name
 
 # Where the course folders are, on the server and in a container; each container has its own view of it.
 ROOT = "/srv/nbgrader"
 # Root's, in the image: what each role's JupyterLab and nbgrader are set to.
 CONFIGURATION = "/usr/local/share/hubrun"
+
+# The mode of the folder of what one person submitted. It is sticky (sticky(7)): what root puts there when it is due
+# (exams/collect.py) is not that person's to remove, in a container that runs already either.
+HAND_INS = 0o1777
 
 PREFIX = "course-"
 INSTRUCTORS = "-instructors"
@@ -26,12 +31,14 @@ class Membership:
     """A course that somebody is in; `teaches`: as one of its instructors.
 
     folder: what the course is called inside containers, "" for its id; shown: what people call it, "" for its folder.
+    more: its folders besides nbgrader's.
     """
 
     course: str
     teaches: bool
     folder: str = ""
     shown: str = ""
+    more: CourseFolders = CourseFolders()
 
     @property
     def inside(self) -> str:
@@ -90,10 +97,18 @@ def named(courses: Iterable[Membership], words: Mapping[str, Mapping[str, object
     return result
 
 
-def places(user: str, courses: Iterable[Membership], root: str = ROOT) -> ContainerMounts:
+def words_of(groups: Iterable[tuple[str, Mapping[str, object]]]) -> dict[str, dict[str, object]]:
+    """What the groups of courses say (name and `properties` of each group), by course."""
+    words: dict[str, dict[str, object]] = {}
+    for name, properties in groups:
+        words.setdefault(name.removeprefix(PREFIX).removesuffix(INSTRUCTORS), {}).update(properties)
+    return words
+
+
+def places(user: str, courses: Iterable[Membership], root: str = ROOT, nbgrader: bool = True) -> ContainerMounts:
     """Return what the container of `user` gets. Somebody whose name could not be a folder's gets no course.
 
-    `root` is the folder of all courses on the server.
+    `root` is the folder of all courses on the server. nbgrader: whether the image has it.
     """
     known = [
         member
@@ -107,6 +122,12 @@ def places(user: str, courses: Iterable[Membership], root: str = ROOT) -> Contai
 
     for member in known:
         course, inside = member.course, member.inside
+        for each in member.more.of(inside, teaches=member.teaches):
+            bind(f"{course}/{each.source}", each.target, write=each.write)
+        if member.more.data:
+            binds[member.more.data] = {"bind": member.more.data, "mode": "ro"}
+        if not nbgrader:
+            continue
         bind(f"{course}/outbound", f"exchange/{inside}/outbound", write=member.teaches)
         bind(f"{course}/inbound/{user}", f"exchange/{inside}/inbound", write=True)
         bind(f"{course}/feedback/{user}", f"exchange/{inside}/feedback", write=False)
@@ -114,6 +135,10 @@ def places(user: str, courses: Iterable[Membership], root: str = ROOT) -> Contai
             bind(f"{course}/course", f"courses/{inside}", write=True)
             bind(f"{course}/inbound", f"inbound/{inside}", write=False)
             bind(f"{course}/feedback", f"feedback/{inside}", write=True)
+    data = {member.inside: member.more.data for member in known if member.more.data}
+    told = {"HUBRUN_COURSE_DATA": json.dumps(data)} if data else {}
+    if not nbgrader:
+        return ContainerMounts(binds, told)
     taught = [member.course for member in known if member.teaches]
     return ContainerMounts(
         binds,
@@ -125,5 +150,6 @@ def places(user: str, courses: Iterable[Membership], root: str = ROOT) -> Contai
             "HUBRUN_COURSE_NAMES": json.dumps(
                 {member.course: [member.inside, member.shown or member.inside] for member in known}
             ),
+            **told,
         },
     )

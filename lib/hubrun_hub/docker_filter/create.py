@@ -11,6 +11,8 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from .. import student_volume
+from ..courses.course_folders import CourseFolders
+from ..courses.exam_schedule import LABEL as EXAM
 from ..courses.folder_names import is_folder_name
 from ..courses.mounts import ROOT, Membership, is_name, places
 from .settings import LOCAL, Refused, Settings
@@ -33,11 +35,12 @@ _MOST = 2**40
 
 
 class CreateRequest(NamedTuple):
-    """body: what Docker is sent. user, courses: whose courses' folders have to be there before."""
+    """body: what Docker is sent. user, courses: whose courses' folders have to be there before. exam: which one it is in."""
 
     body: dict[str, Any]
     user: str
     courses: list[Membership]
+    exam: str = ""
 
 
 def check_name(container: str) -> None:
@@ -57,13 +60,14 @@ def user_of(binds: Iterable[str]) -> tuple[str, str]:
 def create(asked: Any, name: str, settings: Settings) -> CreateRequest:
     """Return what is sent to Docker for this body and this name of a container. Raises Refused."""
     check_name(name)
-    top = _Fields(asked, "", ("Image", "HostConfig", "Volumes", *_TOP))
+    top = _Fields(asked, "", ("Image", "HostConfig", "Volumes", "Labels", *_TOP))
     host = _Fields(top.take("HostConfig", _object), "HostConfig.", (*_NEEDED, *_HOST_CONFIG))
     binds = host.take("Binds", _texts)
     user, courses = _check_binds(binds, settings)
+    exam = _exam(top.take("Labels", _object), courses, settings)
     body: dict[str, Any] = {
         "Image": top.take("Image", _one_of(settings.images, f'add it to "images" in {LOCAL}')),
-        "Labels": {LABEL: user},
+        "Labels": {LABEL: user, **({EXAM: exam} if exam else {})},
         "HostConfig": _host_config(host, settings) | {"Binds": binds},
     }
     for field, check in _TOP.items():
@@ -72,7 +76,29 @@ def create(asked: Any, name: str, settings: Settings) -> CreateRequest:
     # A path that nothing is mounted on would become a volume of its own, for good.
     if more := sorted(set(top.take("Volumes", _object)) - targets):
         raise Refused(f"Volumes: {more[0]!r} is not the target of one of HostConfig.Binds")
-    return CreateRequest(body, user, courses)
+    return CreateRequest(body, user, courses, exam)
+
+
+def _exam(labels: dict[str, Any], courses: list[Membership], settings: Settings) -> str:
+    """The exam that the hub says this container is in, "" for none. Raises Refused for one that is none, and other labels."""
+    exam = labels.get(EXAM, "")
+    if labels.keys() - {EXAM} or not isinstance(exam, str) or (exam and exam not in settings.exams()):
+        raise Refused("Labels is not allowed, but for an exam that the site has")
+    if exam and len(courses) > 1:
+        raise Refused("Labels: a container in an exam sees one course")
+    return exam
+
+
+def in_exam(body: dict[str, Any], address: str, hosts: dict[str, list[str]], settings: Settings) -> None:
+    """Give a container the network of an exam: an address of its own, hosts by name, and a name server that is none."""
+    host = body["HostConfig"]
+    for field in ("DnsSearch", "DnsOptions"):
+        host.pop(field, None)
+    # Without one Docker would take the server's own, and might ask those from outside the container. At the gateway
+    # nobody answers, and the rules refuse it.
+    host["Dns"] = [settings.gateway]
+    host["ExtraHosts"] = [f"{name}:{each}" for name, found in sorted(hosts.items()) for each in found]
+    body["NetworkingConfig"] = {"EndpointsConfig": {settings.network: {"IPAMConfig": {"IPv4Address": address}}}}
 
 
 def _host_config(host: _Fields, settings: Settings) -> dict[str, Any]:
@@ -90,6 +116,7 @@ def _host_config(host: _Fields, settings: Settings) -> dict[str, Any]:
     most = int(settings.cpus * kept["CpuPeriod"])
     kept["CpuQuota"] = host.take("CpuQuota", _number(1000, most, raised % "cpus"))
     host.keep(kept, "ShmSize", _number(1, memory, more_memory))
+    host.keep(kept, "DeviceRequests", _gpus(settings.gpus))
     for field, check in _HOST_CONFIG.items():
         host.keep(kept, field, check)
     return kept
@@ -104,9 +131,12 @@ def _check_binds(asked: list[str], settings: Settings) -> tuple[str, list[Member
     named = {PurePosixPath(source).relative_to(root).parts for source in found if source.startswith(f"{root}/")}
     names = sorted({parts[0] for parts in named if parts and is_name(parts[0])}) if settings.courses else []
     called = [(each, folder) for each in names for folder in _folders(asked, f"{root}/{each}/")]
+    more = CourseFolders(shared=True, groups=settings.groups_of(user), grouped=True)
+    for data in settings.data() if user else ():
+        allowed[data] = {data: {"ro"}}
     for teaches in (False, True):
         for each, folder in called:
-            for source, place in places(user, [Membership(each, teaches, folder)], str(root)).binds.items():
+            for source, place in places(user, [Membership(each, teaches, folder, more=more)], str(root)).binds.items():
                 allowed.setdefault(source, {}).setdefault(place["bind"], set()).add(place["mode"])
     for bind in asked:
         source, target, mode = (bind.split(":") + ["", ""])[:3]
@@ -122,7 +152,14 @@ def _check_binds(asked: list[str], settings: Settings) -> tuple[str, list[Member
             )
         elif mode not in allowed[source].get(target, ()):
             raise Refused(f"HostConfig.Binds: {bind!r} may only be one of {_shown(source, allowed[source])}")
-    return user, [Membership(each, False) for each in names]
+    return user, [Membership(each, False, more=_asked_for(found, f"{root}/{each}")) for each in names]
+
+
+def _asked_for(sources: set[str], course: str) -> CourseFolders:
+    """Which of a course's folders besides nbgrader's are mounted, and so have to be there."""
+    groups = {source.removeprefix(f"{course}/groups/") for source in sources if source.startswith(f"{course}/groups/")}
+    grouped = f"{course}/groups" in sources
+    return CourseFolders(f"{course}/shared" in sources, tuple(sorted(groups)), bool(groups) or grouped)
 
 
 def _folders(asked: list[str], course: str) -> list[str]:
@@ -276,6 +313,22 @@ def _tmpfs(path: str, value: Any) -> dict[str, str]:
     return found
 
 
+def _gpus(most: int) -> Check:
+    """A number of the server's GPUs, and no device by its name (moby, daemon/nvidia_linux.go)."""
+
+    def check(path: str, value: Any) -> list[dict[str, Any]]:
+        if not most:
+            raise Refused(f"{path} is not allowed: no course has `gpus`")
+        if not isinstance(value, list) or len(value) != 1:
+            raise Refused(f"{path} must be one request")
+        request = _Fields(value[0], f"{path}.", ("Count", "Capabilities"))
+        if request.fields.get("Capabilities") != [["gpu"]]:
+            raise Refused(f"{path}.Capabilities must be [['gpu']]")
+        return [{"Count": request.take("Count", _number(1, most)), "Capabilities": [["gpu"]]}]
+
+    return check
+
+
 def _ulimits(path: str, value: Any) -> list[dict[str, Any]]:
     if not isinstance(value, list):
         raise Refused(f"{path} must be a list")
@@ -289,6 +342,7 @@ def _ulimits(path: str, value: Any) -> list[dict[str, Any]]:
 
 _NEEDED = (
     "Binds", "NetworkMode", "CapDrop", "SecurityOpt", "Memory", "MemorySwap", "PidsLimit", "CpuPeriod", "CpuQuota", "ShmSize",
+    "DeviceRequests",
 )  # fmt: skip
 # Fields that need not be there. Whatever runs in a container may do as it likes there, so commands are free; `User` and
 # `Entrypoint` are the image's.

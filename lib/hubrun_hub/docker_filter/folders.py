@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from ..courses.mounts import Membership, is_name
+from ..courses.mounts import HAND_INS, Membership, is_name
 
 
 class UnsafeFolder(Exception):
@@ -25,13 +25,17 @@ def make(root: Path, user: str, courses: Iterable[Membership], former: int | Non
     if _own(root, former).st_mode & 0o022:
         raise UnsafeFolder(f"others may write to {root}: chmod 0700 {root}, and look at what is in it")
     for member in courses:
-        if not is_name(user) or not is_name(member.course):
-            raise ValueError(f"no name for a folder: {user!r} or {member.course!r}")
+        if wrong := [each for each in (user, member.course, *member.more.groups) if not is_name(each)]:
+            raise ValueError(f"no name for a folder: {wrong[0]!r}")
         course = root / member.course
-        for closed in (course, course / "inbound", course / "feedback"):
+        more = member.more
+        for closed in (course, course / "inbound", course / "feedback", *([course / "groups"] if more.grouped else [])):
             _make(closed, 0o755, former)
-        for leaf in (course / "outbound", course / "course", course / "inbound" / user, course / "feedback" / user):
+        leaves = [course / "outbound", course / "course", course / "feedback" / user]
+        leaves += [course / "shared"] if more.shared else []
+        for leaf in (*leaves, *(course / "groups" / group for group in more.groups)):
             _make(leaf, 0o777, former)
+        _make(course / "inbound" / user, HAND_INS, former)
 
 
 def _make(path: Path, mode: int, former: int | None) -> None:
@@ -63,7 +67,7 @@ def remove(root: Path, user: str) -> None:
     nobody who still has it open changes what is in it. No link is followed.
     """
     for course in sorted(root.iterdir()):
-        for kind in (course / "inbound", course / "feedback"):
+        for kind in (course / "inbound", course / "feedback", course / "due", course / "graded"):
             if is_name(user) and kind.is_dir() and not kind.is_symlink() and not course.is_symlink():
                 folder = os.open(kind, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
                 try:

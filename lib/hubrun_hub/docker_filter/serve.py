@@ -14,8 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..courses.exam_address import HOSTS, NoAddress, free
 from .calls import DockerCall, check_container, parse_call
-from .create import CreateRequest, create
+from .create import CreateRequest, create, in_exam
 from .folders import UnsafeFolder, make, remove
 from .homes import HOMES, HomesAway, home, limited, remove_home
 from .settings import Refused, Settings, load
@@ -32,6 +33,8 @@ _CONNECTIONS = 64
 _REQUEST_S = 10.0
 _DOCKER_S = 300.0
 _DRAIN_S = 20.0
+# Between the making of a container and its start, after which Docker tells of its address.
+_GIVEN_S = 120.0
 # How often the students' network is looked for; it is made again when it was not there twice, so not in the moment in which
 # runbook 04 makes it again.
 _LOOK_S = 2.0
@@ -56,10 +59,12 @@ class FilterError(Exception):
 
 class Filter:
     """docker: Docker's socket. settings: what is asked for at each request, so that a change counts at once. homes: the
-    socket of `hubrun_hub.homes`."""
+    socket of `hubrun_hub.homes`. hosts: what `programs/exam.py` found."""
 
-    def __init__(self, docker: str = DOCKER, settings: Any = load, homes: str = HOMES) -> None:
-        self.docker, self.settings, self.homes = docker, settings, homes
+    def __init__(self, docker: str = DOCKER, settings: Any = load, homes: str = HOMES, hosts: Path = HOSTS) -> None:
+        self.docker, self.settings, self.homes, self.hosts = docker, settings, homes, hosts
+        # Addresses that containers in exams got a moment ago, and until when Docker may not know of them.
+        self.given: dict[str, float] = {}
         self.tasks: set[asyncio.Task[None]] = set()
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -130,7 +135,32 @@ class Filter:
     async def _create(self, call: DockerCall, made: CreateRequest, settings: Settings) -> bytes:
         if made.courses:
             await asyncio.to_thread(_make_folders, made, settings)
+        if made.exam:
+            in_exam(made.body, await self._address(settings), self._hosts(made.exam), settings)
         return await self.ask(call.method, call.path, json.dumps(made.body).encode())
+
+    async def _address(self, settings: Settings) -> str:
+        """An address for a container in an exam. Raises FilterError."""
+        answer = await self.ask("GET", f"/v1.41/networks/{settings.network}")
+        if _status(answer) != b"200":
+            raise FilterError(404, f"network {settings.network} not found")
+        now = time.monotonic()
+        self.given = {address: until for address, until in self.given.items() if until > now}
+        containers = json.loads(answer.partition(b"\r\n\r\n")[2]).get("Containers") or {}
+        used = {each["IPv4Address"].partition("/")[0] for each in containers.values()} | self.given.keys()
+        try:
+            address = free(settings.subnet, used)
+        except NoAddress as error:
+            raise FilterError(503, f"exam: {error}") from error
+        self.given[address] = now + _GIVEN_S
+        return address
+
+    def _hosts(self, exam: str) -> dict[str, list[str]]:
+        """Host → its addresses. Raises FilterError while they are not known: a container keeps what it gets at its start."""
+        try:
+            return dict(json.loads(self.hosts.read_text())[exam])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FilterError(503, "exam: the addresses of its hosts are not known yet") from error
 
     async def _container(self, call: DockerCall, settings: Settings) -> bytes:
         """Docker is asked whose it is, and from then on by its number: the name may be another's by then."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from ..courses.mounts import is_name
+from ..courses.mounts import HAND_INS, is_name
 from . import btrfs, courses
 from .move import check_fits, check_room, copy
 from .places import HomeError, Homes
@@ -95,7 +95,7 @@ def _copy_hand_ins(homes: Homes, old: Path, made: Path) -> Iterator[str]:
     except HomeError as error:
         btrfs.remove(homes.root, made)
         btrfs.run("subvolume", "create", made)
-        made.chmod(0o777)
+        made.chmod(HAND_INS)
         yield f"courses: {old.name} has what they handed in in {old.parent.parent.name} in the old folder alone: {error}"
 
 

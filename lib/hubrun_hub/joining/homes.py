@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from hubrun_hub.autograding import container
 from hubrun_hub.docker_command import docker
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes import btrfs, serve
@@ -25,7 +26,9 @@ HUB = "jupyterhub.service"
 # What the LMS calls people, beside the file of who is who (`LaunchAuthenticator.full_names_file`).
 FULL_NAMES = "lti_full_names.sqlite"
 # In the order of nbgrader's own: below each of these of a course's folders there is one for each person.
-COURSE_FOLDERS = ("inbound", "feedback", "course/submitted", "course/autograded", "course/feedback")
+COURSE_FOLDERS = (
+    "inbound", "feedback", "course/submitted", "course/autograded", "course/feedback", "course/not_autograded",
+)  # fmt: skip
 _KEPT = ".before-joining"
 _HOMES = Homes()
 _BUSY_S = 30
@@ -160,8 +163,11 @@ def _files(user: str) -> Path | None:
 
 
 def stop_servers(users: list[str]) -> None:
-    """Stop the servers of these users, and remove their containers. Raises Failed where something else uses their files."""
-    for user in users if shutil.which("docker") else ():
+    """Stop the servers of these users, and autograding, and remove their containers. Raises Failed where something else uses their files."""
+    if not shutil.which("docker"):
+        return
+    container.end()  # it writes to gradebooks; its timer waits for the hub (programs/autograde.py)
+    for user in users:
         # By their volume: the names of containers say nothing. What else uses it is not a server, and not ours to stop.
         named = docker("ps", "-a", "--format", "{{.Names}}", "--filter", f"volume={volume(user)}").split()
         servers = [each for each in named if each.startswith("jupyter-")]

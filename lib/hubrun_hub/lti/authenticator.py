@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +16,10 @@ from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
 from traitlets import Bool, CaselessStrEnum, Float, List, Unicode
 
-from . import consumers, groups, handlers, sessions, tool_key, user_names
+from ..courses import exam_changes
+from . import consumers, groups, handlers, review, sessions, tool_key, user_names
 from .cross_site import PendingConfirmations
+from .deep_linking import Choices
 from .framed import Tickets
 from .full_names import FullNames
 from .health import FULL, HealthProbe
@@ -30,6 +33,11 @@ from .people_file import People
 from .presets import PRESETS
 from .refusals import RateLimit, Reason, Refusal
 from .roles import Part
+from .rosters import Rosters
+from .services.calls import Calls
+from .services.course_grades import CourseGrades
+from .services.service_file import ServiceFile
+from .services.tokens import Tokens
 from .test_students import TestStudents
 
 
@@ -103,6 +111,17 @@ class LaunchAuthenticator(Authenticator):
     registered_dir = Unicode(
         "lti_registered", config=True, help="Folder of the hub's own: what LMSs said when they registered it."
     )
+    services = Bool(
+        False,
+        config=True,
+        help="Whether the hub uses the LMS's services: grades, lists of names, and the choice of what a link opens.",
+    )
+    services_file = Unicode(
+        "lti_services.sqlite", config=True, help="File of the LMS's services, and of what was sent."
+    )
+    gradebook_socket = Unicode(
+        "", config=True, help="Socket at which courses' gradebooks are read; empty: there are none."
+    )
     frame_ancestors = List(
         Unicode(),
         config=True,
@@ -153,6 +172,42 @@ class LaunchAuthenticator(Authenticator):
     def registering(self) -> asyncio.Lock:
         return asyncio.Lock()
 
+    @cached_property
+    def choices(self) -> Choices:
+        return Choices()
+
+    @cached_property
+    def service_file(self) -> ServiceFile:
+        return ServiceFile(Path(self.services_file))
+
+    @cached_property
+    def sending(self) -> dict[str, asyncio.Lock]:
+        """Course → whoever sends its grades now."""
+        return {}
+
+    @cached_property
+    def calls(self) -> Calls:
+        return Calls(self.inner_addresses)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        return Tokens(self.sign, self.calls)
+
+    def sign(self, claims: Mapping[str, Any], former: bool) -> str:
+        """A JWT by the tool's key; `former`: by the one before, "" where there is none."""
+        return tool_key.sign(Path(self.tool_key_file), claims, former)
+
+    def course_grades(self, course: str, db: Any) -> CourseGrades:
+        """The grades of a course, on their way to the LMS. db: the hub's database."""
+        return CourseGrades(
+            course, consumers=self.read_consumers(), file=self.service_file, tokens=self.tokens, calls=self.calls,
+            socket=self.gradebook_socket, roster=self.rosters.of(course, db),
+        )  # fmt: skip
+
+    @cached_property
+    def rosters(self) -> Rosters:
+        return Rosters(self)
+
     @property
     def tool_jwks(self) -> list[dict[str, Any]]:
         return tool_key.public_jwks(Path(self.tool_key_file))
@@ -195,7 +250,7 @@ class LaunchAuthenticator(Authenticator):
             raise ValueError("LaunchAuthenticator needs c.JupyterHub.public_url, such as https://hub.example.edu/")
         self.log.info("LTI consumers: %s", ", ".join(each.name for each in self.read_consumers()) or "none")
         self.login_service = self.lms_title()
-        return [*handlers.ROUTES, *sessions.ROUTES]
+        return [*handlers.ROUTES, *(handlers.SERVICES if self.services else ()), *sessions.ROUTES]
 
     async def authenticate(self, handler: Any, data: Any) -> dict[str, Any] | None:
         """The person of a launch that one of our handlers has verified; nobody for anything else."""
@@ -211,11 +266,14 @@ class LaunchAuthenticator(Authenticator):
 
     def resolve(self, launch: Launch, db: Any) -> Launch:
         """Return the launch with the hub user of its person, who is written down by then. Raises Unusable."""
-        rules = Rules(self._prefixes, self.adopt_users, self._admin_names)
-        found = self.people.resolve(self._seen(launch), rules, self.hub_users(db), time.time())
+        found = self.people.resolve(self._seen(launch), self.rules, self.hub_users(db), time.time())
         for note in found.notes:
             self.log.warning("LTI launch by consumer %s: %s", launch.consumer.name, note)
         return replace(launch, user=found.user, administers=found.administers)
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self._prefixes, self.adopt_users, self._admin_names)
 
     def keep(self, db: Any) -> None:
         """Keep, in the hub's database, by what people are known again: whoever came, and those whom an upgrade found.
@@ -254,6 +312,27 @@ class LaunchAuthenticator(Authenticator):
         except (sqlite3.Error, OSError, UnicodeError) as error:
             self.log.error("%s cannot be written (%s): no name of %s", self.full_names_file, error, launch.user)
 
+    def note_services(self, launch: Launch) -> None:
+        """Keep where the LMS's services are for the launch's course. Whoever launched goes on, whatever comes of it."""
+        if not self.services or launch.course is None or launch.test_student:
+            return
+        course = groups.course_name(launch.course.id, launch.consumer.prefix)
+        part = groups.part_in(launch)
+        try:
+            lti_user, student = launch.ids[0][1], part is Part.STUDENT
+            self.service_file.note(course, launch.consumer.name, launch.user, lti_user, student, launch.services)
+            if launch.date:
+                self.service_file.note_date(course, launch.user, part, launch.date)
+        except (sqlite3.Error, OSError, UnicodeError) as error:
+            self.log.error("%s cannot be written (%s)", self.services_file, error)
+
+    def reviewed(self, launch: Launch) -> Launch:
+        """The launch of who asks to look at a submission, with the page to go to. Raises Refusal."""
+        if launch.course is None:
+            raise Refusal(Reason.NOT_STAFF, "a submission is asked for outside a course", launch.consumer.name)
+        course, file = groups.course_name(launch.course.id, launch.consumer.prefix), self.service_file
+        return review.reviewed(launch, course, file.lti_users(course), file.chosen(course))
+
     async def pre_spawn_start(self, user: Any, spawner: Any) -> None:
         """When the disk is full, say so instead of starting a server that cannot run."""
         state = await self.health.state()
@@ -275,5 +354,8 @@ class LaunchAuthenticator(Authenticator):
             self.log.error("%s: %s stays in it", error, user.name)
         try:
             self.full_names.forget(user.name)
+            if self.services:
+                self.service_file.forget(user.name)
+            exam_changes.forget(exam_changes.FILE, [user.name])
         except (sqlite3.Error, OSError) as error:
             self.log.error("%s cannot be written (%s): %s stays in it", self.full_names_file, error, user.name)

@@ -10,6 +10,7 @@ import time
 from tornado.httputil import url_concat
 
 from . import cross_site, framed
+from .groups import group_of
 from .launch_handler import AGAIN, AGAIN_SIGNED, CrossSite, LaunchHandler
 from .login_handlers import Launch11
 from .refusals import Reason, Refusal
@@ -67,7 +68,7 @@ class Open(CrossSite):
             if not here and not (ours and time.monotonic() < ticket.until):
                 raise Refusal(Reason.LATE_CLICK, "a button in a frame was clicked too late, or twice")
             if here:
-                return self.go_on(self.current_user, ticket.launch.target)
+                return self.go_on(self.current_user, ticket.launch.target, group_of(ticket.launch))
             self.redirect(ticket.launch.target or self.hub.base_url)
         elif ours and not ticket.asks:
             await self.enter_late(ticket.launch)
@@ -95,10 +96,10 @@ class Again(LaunchHandler):
             if self.current_user:  # a bookmark, or a page from the browser's history
                 return self.redirect(self.hub.base_url)
             raise Refusal(Reason.REPLAYED, "a second click that is too long ago")
-        used, target = json.loads(signed)
+        used, target, group = [*json.loads(signed), ""][:3]  # without a group: of the version before
         user = self.authenticator.nonces.user_of(bytes.fromhex(used))
         if self.current_user and self.current_user.name == user:
-            return self.go_on(self.current_user, target)
+            return self.go_on(self.current_user, target, group)
         tries = self.get_argument("try", "")
         if self.current_user or not tries.isdecimal() or int(tries) >= _TRIES:
             raise Refusal(Reason.REPLAYED, "whoever sent it again is not logged in as the person whom it let in")

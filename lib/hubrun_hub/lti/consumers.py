@@ -4,7 +4,8 @@
     /etc/jupyterhub/consumers.d/NAME.env      one more: LTI_CLIENT_KEY, LTI_CLIENT_SECRET, perhaps LTI_PREFIX
     /etc/jupyterhub/consumers.d/NAME.json     the same consumer with LTI 1.3: issuer, client_ids, authorize_url, and
                                               jwks_url, or in its place jwks, the public keys themselves (RFC 7517);
-                                              perhaps deployment_ids, and expires, from when on (seconds since 1970) it
+                                              perhaps token_url, where it gives out tokens for its services, where the
+                                              LMS's preset does not say so; perhaps deployment_ids, and expires, from when on (seconds since 1970) it
                                               is shut out. In both versions: perhaps lms (`presets`), username_key, and
                                               prefix
 
@@ -55,7 +56,8 @@ USERNAME_KEY = re.compile(r"[a-z][a-z0-9_]{0,99}")
 class Platform:
     """An LMS as LTI 1.3 knows it. Without `deployment_ids`, every deployment of the client ids may launch.
 
-    Its keys are at `jwks_url`; where that is "", they are `jwks`.
+    Its keys are at `jwks_url`; where that is "", they are `jwks`. `token_url` is where it gives out tokens for its services,
+    "" where that is not known.
     """
 
     issuer: str
@@ -64,6 +66,7 @@ class Platform:
     jwks_url: str
     deployment_ids: tuple[str, ...] = ()
     jwks: dict[str, Any] = field(default_factory=dict, hash=False)
+    token_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -227,6 +230,9 @@ def _platform(path: Path, settings: dict[str, object]) -> Platform:
         jwks_url=texts.get("jwks_url", ""),
         deployment_ids=tuple(deployment_ids),
         jwks=_public_keys(path, settings["jwks"]) if inline else {},
+        token_url=_text(path, settings, "token_url")
+        if "token_url" in settings
+        else PRESETS[str(settings.get("lms", "canvas"))].token_url(texts["authorize_url"]),
     )
 
 

@@ -38,6 +38,16 @@ def course_group(context_id: str, prefix: str = "") -> str:
     return front + (context_id if plain else made(context_id, _ROOM))
 
 
+def group_of(launch: Launch) -> str:
+    """The group of the launch's course; "" where it comes from outside a course."""
+    return course_group(launch.course.id, launch.consumer.prefix) if launch.course else ""
+
+
+def course_name(context_id: str, prefix: str = "") -> str:
+    """Return what the course is called on the hub: its group without what stands before each."""
+    return course_group(context_id, prefix).removeprefix(_COURSE)
+
+
 def part_in(launch: Launch) -> Part:
     """What the launch's person is in its course; nothing where it comes from outside a course."""
     return part(launch.roles, launch.consumer.lms) if launch.course else Part.NONE
@@ -49,7 +59,7 @@ def enrol(db: Any, user: Any, launch: Launch) -> None:
 
     if launch.course is None:
         return
-    everybody = course_group(launch.course.id, launch.consumer.prefix)
+    everybody = group_of(launch)
     instructors = everybody + INSTRUCTORS
     wanted = {Part.STAFF: {everybody, instructors}, Part.STUDENT: {everybody}}.get(part_in(launch), set())
     for name in (everybody, instructors):
@@ -93,4 +103,5 @@ def _words(course: Course, launch: Launch) -> dict[str, str]:
         "lti_context": course.id[:_TITLE_LENGTH],
         "label": course.label[:_TITLE_LENGTH],
         "title": course.title[:_TITLE_LENGTH],
+        "sis": course.sis[:_TITLE_LENGTH],
     }

@@ -12,13 +12,19 @@ from jupyterhub.handlers import BaseHandler
 from jupyterhub.handlers.login import LoginHandler
 from tornado.web import HTTPError
 
+from ..courses.students import students
 from ..starting.spawner import LINE
 from . import groups, registration
 from .click_handlers import Again, Confirm, Open
-from .launch_handler import AGAIN, CONFIRM, OPEN, LaunchHandler
+from .grades_handler import ROUTES as GRADES
+from .launch_handler import AGAIN, CONFIRM, OPEN, PICK, LaunchHandler
 from .login_handlers import Callback13, Launch11, Login13
+from .pick_handler import Pick
 from .refusals import Reason, Refusal
 from .registration_handler import Register13
+
+# How long a server of a teacher's waits for the LMS: less than it waits for us (hubrun_student/nbgrader/student_names.py).
+_WAIT_S = 3.0
 
 
 class Login(LaunchHandler, LoginHandler):
@@ -61,6 +67,7 @@ class Config13(LaunchHandler):
                 next(iter(named), "") or door.username_key,
                 title=door.tool_title,
                 public_jwk=door.tool_jwks[0],
+                services=door.services,
             )
         except ValueError as error:
             self.set_status(404)
@@ -88,6 +95,14 @@ class Names(BaseHandler):
     _accept_token_auth = True
 
     async def get(self, course: str) -> None:
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(json.dumps(await self.said(course, self._names(course))))
+
+    async def said(self, course: str, names: dict[str, str]) -> Any:
+        return names
+
+    def _names(self, course: str) -> dict[str, str]:
         token = self.get_token()
         teacher = token.user if token is not None else None
         if teacher is None or not self.has_scope(f"users:activity!user={teacher.name}"):
@@ -96,14 +111,28 @@ class Names(BaseHandler):
         if everybody + groups.INSTRUCTORS not in {group.name for group in teacher.groups}:
             raise HTTPError(403)
         group = orm.Group.find(self.db, everybody)
-        self.set_header("Content-Type", "application/json")
-        self.set_header("Cache-Control", "no-store")
-        self.finish(json.dumps(self.authenticator.full_names.of(user.name for user in group.users) if group else {}))
+        return self.authenticator.full_names.of(user.name for user in group.users) if group else {}
+
+
+class Roster(Names):
+    """/hub/lti/roster/COURSE: {"names": as `Names`, with those who never came; "students": all who are in the course as the LMS
+    says; "left": users who are not in it any more}. Where the site does not use the LMS's services, nobody is in these two.
+    """
+
+    async def said(self, course: str, names: dict[str, str]) -> Any:
+        door = self.authenticator
+        if not door.services:
+            return {"names": names, "students": [], "left": []}
+        await door.rosters.ask(course, self.db, _WAIT_S)
+        here, roster = students(self.db, course), door.rosters.of(course, self.db)
+        expected, left = roster.expected(here), roster.left(here)
+        return {"names": expected | names, "students": sorted({*here, *expected} - left), "left": sorted(left)}
 
 
 ROUTES: list[tuple[str, Any]] = [
     ("/login", Login),
     ("/lti/names/([a-z0-9._-]+)", Names),
+    ("/lti/roster/([a-z0-9._-]+)", Roster),
     ("/health", Health),
     *(
         ("/" + re.escape(path) + "/?", handler)
@@ -120,3 +149,5 @@ ROUTES: list[tuple[str, Any]] = [
         )
     ),
 ]
+# Where a site uses the LMS's services.
+SERVICES: list[tuple[str, Any]] = [("/" + re.escape(PICK) + "/?", Pick), *GRADES]

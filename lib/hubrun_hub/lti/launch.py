@@ -14,8 +14,12 @@ from . import launch_targets, user_names
 from .consumers import Consumer
 from .people import KEYS, can_be_kept
 from .refusals import Reason, Refusal
+from .services.claims import Services
+from .services.lms_dates import LmsDate
 
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
+# LTI 1.3, 5.3.1; Deep Linking 2.0, 3.4; LTI Submission Review 1.0.
+RESOURCE_LINK, DEEP_LINKING, REVIEW = "LtiResourceLinkRequest", "LtiDeepLinkingRequest", "LtiSubmissionReviewRequest"
 # How old a launch of LTI 1.1 may be when it arrives, and how far apart the clocks of the LMS and of the hub may be, in
 # seconds, where nothing else is said (`lti_launch_minutes`). Canvas signs when it shows the page with the button, and
 # keeps that button for 150 s (instructure/canvas-lms, tool_inline.js, `launchToolManually`): people read that page first.
@@ -24,11 +28,15 @@ WINDOW_S = 600
 
 @dataclass(frozen=True)
 class Course:
-    """The LTI context: `id` is stable and opaque, unique for one consumer; the rest is for people to read."""
+    """The LTI context: `id` is stable and opaque, unique for one consumer; label and title are for people to read.
+
+    `sis` is what the institution's register calls it, as far as the LMS says so: no teacher can write it.
+    """
 
     id: str
     label: str = ""
     title: str = ""
+    sis: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,9 @@ class Launch:
     that it shows the page: window, frame or iframe (see `framed`). `test_student` says that nobody is behind it but a
     teacher who looks at the course as a student; `full_name` is what the LMS calls the person, "" where it does not say
     so. `used` is the digest by which `nonces` knows this launch, `course_url` the page of the LMS to which people go back,
-    "" where it names none.
+    "" where it names none. `services` are those that the LMS offers for it, `date` is when it says that the link's work is
+    due, None for a link of no assignment. `message` is what the LMS asks for, in LTI's own
+    words, `asks` the claims that go with another message than a link's.
     """
 
     consumer: Consumer
@@ -62,6 +72,10 @@ class Launch:
     used: bytes = field(default=b"", repr=False)
     course_url: str = ""
     document_target: str = ""
+    services: Services = field(default=Services(), repr=False)
+    date: LmsDate | None = None
+    message: str = RESOURCE_LINK
+    asks: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
 
 def test_student_of(stable_id: object, consumer: Consumer) -> str:

@@ -23,18 +23,22 @@ from oauthlib.oauth1.rfc5849.signature import (
 )
 
 from .consumers import Consumer
-from .cross_site import lms_hosts
+from .cross_site import host_of, lms_hosts
 from .full_names import full_name
+from .groups import group_of
 from .launch import WINDOW_S, Course, Launch, check_age, identities_of, ids_of, target_of, test_student_of
 from .nonces import Nonces, digest_of
 from .presets import PRESETS
 from .refusals import Reason, Refusal
 from .return_url import page_of
+from .services import claims
 
 _REQUIRED = ("oauth_consumer_key", "oauth_signature_method", "oauth_timestamp", "oauth_nonce", "oauth_signature")
 # Who, as what and in which course: never from the query of the launch URL, which any teacher can write into a link.
 # Canvas copies it into the form that it signs, where a field is not there already (lib/lti/security.rb).
-_NEVER_IN_QUERY = frozenset({"user_id", "roles", "context_id", "context_label", "context_title"})
+_NEVER_IN_QUERY = frozenset(
+    {"user_id", "roles", "context_id", "context_label", "context_title", "lis_course_offering_sourcedid"}
+)
 # Where nobody is logged in (a public course), Canvas has no user_id, and a link could give one; but Canvas says so itself
 # (ext_roles is $Canvas.xuser.allRoles; instructure/canvas-lms, lib/lti/substitutions_helper.rb, `all_roles`).
 _CANVAS, _NOBODY = "canvas", "urn:lti:sysrole:ims/lis/None"
@@ -121,11 +125,17 @@ def verify(
     in_link = {name for name, _ in in_query}
     vouched = {name: value for name, value in fields.items() if name not in in_link}
     looks_around = is_test_student(consumer.lms, vouched)
+    hosts = lms_hosts(fields)
     launch = Launch(
         consumer,
         test_student_of(fields.get("user_id"), consumer) if looks_around else "",
         tuple(role.strip() for role in fields.get("roles", "").split(",") if role.strip()),
-        Course(fields["context_id"], fields.get("context_label", ""), fields.get("context_title", ""))
+        Course(
+            fields["context_id"],
+            fields.get("context_label", ""),
+            fields.get("context_title", ""),
+            fields.get("lis_course_offering_sourcedid", ""),
+        )
         if fields.get("context_id")
         else None,
         target_of([fields.get("custom_next")], hub, consumer, entrances),
@@ -135,18 +145,19 @@ def verify(
         # browser can leave the query away. What Canvas has of a person it does not take from there, but somebody
         # without an SIS id has no sourcedid. Canvas's user_id is there always, and the same in all courses.
         ids_of(fields.get, stable, consumer),
-        lms_hosts(fields),
+        hosts,
         test_student=looks_around,
         full_name=full_name(*(vouched.get(f"lis_person_name_{part}") for part in ("full", "given", "family"))),
         used=digest_of(f"1.1 {consumer.key}", f"{timestamp} {fields['oauth_nonce']}"),
         course_url="" if _RETURN in in_link else page_of(fields.get(_RETURN)),
         document_target=fields.get("launch_presentation_document_target", ""),
+        services=claims.of_11(vouched, lambda url: host_of(url) in hosts),
     )
     # Remembered for longer than it is good for: a clock that is set back makes it good again.
     if not nonces.use(launch.used, now, max(now, timestamp) + 2 * window_s):
         raise Refusal(
             Reason.REPLAYED, f"its nonce was used before, signed {now - timestamp:.0f} s ago", consumer.name,
-            used=(launch.used, launch.target),
+            used=(launch.used, launch.target, group_of(launch)),
         )  # fmt: skip
     return launch
 

@@ -19,9 +19,13 @@ import jwt
 from .consumers import Consumer, Platform
 from .cross_site import hosts_of
 from .full_names import full_name
+from .groups import group_of
 from .jwks import KeySets
 from .launch import (
     CLAIM,
+    DEEP_LINKING,
+    RESOURCE_LINK,
+    REVIEW,
     WINDOW_S,
     Course,
     Launch,
@@ -39,9 +43,19 @@ from .presets import claim_path
 from .refusals import Reason, Refusal
 from .return_url import page_of
 from .roles import is_test_user
+from .services import claims as service_claims
+from .services import lms_dates
 
 # The security framework (5.1.1) calls for RS256; a list of our own, never what the token's header asks for.
 _ALGORITHMS = ["RS256"]
+MESSAGES = (RESOURCE_LINK, DEEP_LINKING, REVIEW)
+# What other messages say besides: Deep Linking 2.0, 3.4.1; LTI Submission Review 1.0 (for_user).
+_ASKS = {
+    "settings": "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings",
+    "for_user": f"{CLAIM}for_user",
+    "deployment_id": f"{CLAIM}deployment_id",
+}
+_CLAIMS = ("deployment_id", "target_link_uri", "resource_link", "roles")
 _REQUIRED = ["iss", "aud", "exp", "iat", "nonce"]
 
 # Canvas dates a token when it shows the page with the link, and waits for the click
@@ -87,11 +101,13 @@ async def verify(
     keys: KeySets,
     entrances: Sequence[str] = (),
     window_s: float = WINDOW_S,
+    services: bool = False,
 ) -> Launch:
     """Return who is launched by `id_token`, for a login that began with `consumer`, `client_id` and `nonce`.
 
     `hub` is its public address, `entrances` are the paths of its addresses for launches, `now` is the time in seconds since
-    1970, `window_s` how far clocks may differ. Raises Refusal. The launch counts as used when all else is well.
+    1970, `window_s` how far clocks may differ. `services`: the LMS may also ask for content to be chosen, or for the review
+    of a submission. Raises Refusal. The launch counts as used when all else is well.
 
     `nonce` is None where the browser did not bring the cookie that says it. Then nobody is let in: it is a launch that was
     used before (REPLAYED), or one that did not begin in this browser (NO_COOKIE).
@@ -111,19 +127,25 @@ async def verify(
         raise Refusal(Reason.CLOCK, f"the id_token begins in {claims['nbf'] - now:.0f} s", consumer.name)
     if nonce is not None and not hmac.compare_digest(said.encode("utf-8", "surrogatepass"), nonce.encode()):
         raise Refusal(Reason.UNTRUSTED, "the nonce is another than that of the login", consumer.name)
-    _check_lti(claims, consumer, platform, client_id)
-    lti = {name: claims.get(CLAIM + name) for name in ("context", "custom", "roles", "launch_presentation")}
+    _check_lti(claims, consumer, platform, client_id, MESSAGES if services else MESSAGES[:1])
+    lti = {name: claims.get(CLAIM + name) for name in ("context", "custom", "roles", "launch_presentation", "lis")}
     context = lti["context"] if isinstance(lti["context"], dict) else {}
     custom = lti["custom"] if isinstance(lti["custom"], dict) else {}
     roles = tuple(role for role in lti["roles"] if isinstance(role, str)) if isinstance(lti["roles"], list) else ()
+    lis = lti["lis"] if isinstance(lti["lis"], dict) else {}
     looks_around = is_test_user(roles)
     presentation = lti["launch_presentation"] if isinstance(lti["launch_presentation"], dict) else {}
-    target = str(claims.get(f"{CLAIM}target_link_uri"))
+    target = str(claims.get(f"{CLAIM}target_link_uri", ""))
     launch = Launch(
         consumer,
         test_student_of(claims.get("sub"), consumer) if looks_around else "",
         roles,
-        Course(str(context["id"]), str(context.get("label") or ""), str(context.get("title") or ""))
+        Course(
+            str(context["id"]),
+            str(context.get("label") or ""),
+            str(context.get("title") or ""),
+            text_of(lis.get("course_offering_sourcedid")),
+        )
         if context.get("id")
         else None,
         target_of(
@@ -152,12 +174,16 @@ async def verify(
         used=digest_of(scope, said),
         course_url=page_of(presentation.get("return_url")),
         document_target=text_of(presentation.get("document_target")),
+        services=service_claims.of_13(claims, claims.get(f"{CLAIM}resource_link"), client_id),
+        date=lms_dates.said(custom, claims["iat"]),
+        message=claims[f"{CLAIM}message_type"],
+        asks={name: claims.get(claim) for name, claim in _ASKS.items()},
     )
     # As long as its state, and more: a clock that is set back makes it good again.
     if nonce is None or not nonces.use(launch.used, now, now + 2 * window_s + KEEP_STATE_S):
         raise Refusal(
             Reason.REPLAYED, f"its nonce was used before, signed {now - claims['iat']:.0f} s ago", consumer.name,
-            used=(launch.used, launch.target),
+            used=(launch.used, launch.target, group_of(launch)),
         )  # fmt: skip
     return launch
 
@@ -216,11 +242,13 @@ async def _claims(
     return claims
 
 
-def _check_lti(claims: dict[str, Any], consumer: Consumer, platform: Platform, client_id: str) -> None:
+def _check_lti(
+    claims: dict[str, Any], consumer: Consumer, platform: Platform, client_id: str, messages: Sequence[str]
+) -> None:
     """Raise Refusal for a token that is not a launch of LTI 1.3, or not one for us."""
     kind = claims.get(f"{CLAIM}message_type")
-    if kind != "LtiResourceLinkRequest":
-        raise Refusal(Reason.WRONG_MESSAGE, f"a {kind!r:.60}, not an LtiResourceLinkRequest", consumer.name)
+    if kind not in messages:
+        raise Refusal(Reason.WRONG_MESSAGE, f"a {kind!r:.60}, not an {RESOURCE_LINK}", consumer.name)
     if claims.get("azp", client_id) != client_id:
         raise Refusal(Reason.UNTRUSTED, "azp is another client id", consumer.name)
     deployment = claims.get(f"{CLAIM}deployment_id")
@@ -234,11 +262,11 @@ def _check_lti(claims: dict[str, Any], consumer: Consumer, platform: Platform, c
     if claims.get(f"{CLAIM}version") != "1.3.0":
         raise Refusal(Reason.MALFORMED, f"LTI {claims.get(f'{CLAIM}version')!r:.20}, not 1.3.0", consumer.name)
     # LTI 1.3, 5.3 and 5.4.2. `sub` is not among them: an LMS may launch people without a name.
-    for name in ("deployment_id", "target_link_uri", "resource_link", "roles"):
+    for name in _CLAIMS if kind != DEEP_LINKING else ("deployment_id", "roles"):
         if CLAIM + name not in claims:
             raise Refusal(Reason.MALFORMED, f"id_token: without the claim {name}", consumer.name)
-    link, context = claims[f"{CLAIM}resource_link"], claims.get(f"{CLAIM}context")
-    if not isinstance(link, dict) or not link.get("id"):
+    link, context = claims.get(f"{CLAIM}resource_link"), claims.get(f"{CLAIM}context")
+    if kind != DEEP_LINKING and not (isinstance(link, dict) and link.get("id")):
         raise Refusal(Reason.MALFORMED, "id_token: resource_link has no id", consumer.name)
     # Its label and title are for people, and may be empty (LTI 1.3, 5.4.1).
     if context is not None and not isinstance(context, dict):

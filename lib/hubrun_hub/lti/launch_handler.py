@@ -21,6 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from tornado.httputil import parse_body_arguments, url_concat
 
 from .. import pull_ticket
+from ..courses import servers
+from ..starting import own_server
 from . import auth_request, cross_site, framed, groups, registration, return_url
 from .launch import Launch
 from .pages import PAGES, TEMPLATE, Page
@@ -28,19 +30,19 @@ from .people import Unusable
 from .refusals import FORGED, Reason, Refusal
 
 # The pages for clicks (`click_handlers`), and the name under which the ticket of a second click is signed.
-CONFIRM, OPEN, AGAIN = "lti/confirm", "lti/open", "lti/again"
+CONFIRM, OPEN, AGAIN, PICK = "lti/confirm", "lti/open", "lti/again", "lti/pick"
 AGAIN_SIGNED = "lti-again"
 _FORM = "application/x-www-form-urlencoded"
 NOTICE_S = 5.0
 
 
-async def notice_end(user: Any) -> None:
-    """Look whether this person's server has ended, as after a restart of Docker: the hub looks every 30 s.
+async def notice_end(spawner: Any) -> None:
+    """Look whether a person's server has ended, as after a restart of Docker: the hub looks every 30 s.
 
     Docker may hang, or answer nonsense: whoever has a server goes on to it all the same.
     """
-    if user.spawner.ready:
-        await asyncio.wait([asyncio.ensure_future(user.spawner.poll_and_notify())], timeout=NOTICE_S)
+    if spawner.ready:
+        await asyncio.wait([asyncio.ensure_future(spawner.poll_and_notify())], timeout=NOTICE_S)
 
 
 class AskedAgain(BaseHandler):
@@ -98,13 +100,13 @@ class LaunchHandler(AskedAgain):
         again = self._again(*refusal.used) if refusal.used else ""
         await self.show(PAGES[refusal.reason], refusal.reason.value, refusal.consumer, again)
 
-    def _again(self, used: bytes, target: str) -> str:
+    def _again(self, used: bytes, target: str, group: str) -> str:
         """Where a browser that shows the page goes on to by itself: whoever is logged in as that very person goes in.
 
         The launch is a form from another site, with which the hub's own cookie does not come (SameSite=Lax); with a request
         of the hub's own page it does.
         """
-        ticket = self.create_signed_value(AGAIN_SIGNED, json.dumps([used.hex(), target])).decode()
+        ticket = self.create_signed_value(AGAIN_SIGNED, json.dumps([used.hex(), target, group])).decode()
         return url_concat(self.hub.base_url + AGAIN, {"ticket": ticket, "try": "1"})
 
     async def show(self, page: Page, reason: str, consumer: str = "", again: str = "") -> None:
@@ -206,8 +208,8 @@ class LaunchHandler(AskedAgain):
             self.authenticator.test_students.came(user.name)
         self.authenticator.nonces.note_user(launch.used, user.name)
         self._keep_course(launch)
-        await notice_end(user)
-        self.go_on(user, launch.target)
+        await notice_end(user.spawners[own_server.launched(user, groups.group_of(launch))])
+        self.go_on(user, launch.target, groups.group_of(launch))
 
     async def enter_late(self, launch: Launch) -> None:
         """Log in by a launch that waited for a click, unless its consumer was shut out meanwhile."""
@@ -216,11 +218,14 @@ class LaunchHandler(AskedAgain):
             raise Refusal(Reason.UNTRUSTED, "it was revoked or changed before the click", launch.consumer.name)
         await self.enter(launch)
 
-    def go_on(self, user: Any, target: str) -> None:
-        """Send somebody who is logged in on to the page of their launch."""
+    def go_on(self, user: Any, target: str, group: str) -> None:
+        """Send somebody who is logged in on to the page of their launch, on the server for the course of this group."""
         # /hub/ knows where people go by default, whatever is configured.
         target = target or self.hub.base_url
-        self.redirect(pull_ticket.with_ticket(target, self.settings["cookie_secret"], user.name, time.time()))
+        target = pull_ticket.with_ticket(target, self.settings["cookie_secret"], user.name, time.time())
+        if server := own_server.launched(user, group):
+            target = servers.path_on(user.server_url(server), target, self.hub.base_url)
+        self.redirect(target)
 
     def _keep_course(self, launch: Launch) -> None:
         """Let the browser keep where its person came from. It comes with forms of other sites too, for their pages."""
@@ -239,6 +244,7 @@ class LaunchHandler(AskedAgain):
             self.db.commit()
             self.authenticator.people.pending.clear()
             self.authenticator.note_name(self._launch)
+            self.authenticator.note_services(self._launch)
         return user
 
     def set_login_cookie(self, user: Any) -> None:
@@ -281,7 +287,7 @@ class CrossSite(LaunchHandler):
     @property
     def entrances(self) -> list[str]:
         """The paths of the hub's addresses for launches. Whoever is sent there is sent to no page in particular."""
-        paths = (registration.LAUNCH, registration.LOGIN, registration.CALLBACK, CONFIRM, OPEN, AGAIN)
+        paths = (registration.LAUNCH, registration.LOGIN, registration.CALLBACK, CONFIRM, OPEN, AGAIN, PICK)
         return [self.hub.base_url + path for path in paths]
 
     def check_xsrf_cookie(self) -> None:

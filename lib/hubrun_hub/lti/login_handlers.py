@@ -13,7 +13,9 @@ from tornado.httputil import url_concat
 
 from . import cross_site, framed, launch11, launch13, registration
 from .consumers import BY_FORMER
+from .launch import DEEP_LINKING, REVIEW
 from .launch_handler import CrossSite
+from .pick_handler import PickPage
 from .refusals import Reason, Refusal
 
 _STATE = "lti13-state"
@@ -116,7 +118,7 @@ class Login13(CrossSite):
             self.clear_cookie(name, samesite="None")
 
 
-class Callback13(CrossSite):
+class Callback13(PickPage):
     """/hub/lti13/oauth_callback: the LMS's answer (IMS Security Framework 1.0, 5.1.1.3)."""
 
     get = Launch11.get
@@ -158,6 +160,7 @@ class Callback13(CrossSite):
                 nonces=door.nonces,
                 keys=door.key_sets,
                 window_s=door.launch_minutes * 60,
+                services=door.services,
             )
         except Refusal as refusal:
             # Without the cookie it counts only whether it is a second click: the cookie goes with the first.
@@ -165,6 +168,10 @@ class Callback13(CrossSite):
                 raise
             detail = "its cookie did not come back: blocked, or another browser"
             raise Refusal(Reason.NO_COOKIE, detail, name) from None
+        if launch.message == DEEP_LINKING:
+            return await self.offer(launch)
+        if launch.message == REVIEW:
+            launch = door.reviewed(launch)
         await self.admit(launch, bound)
 
 

@@ -1,4 +1,4 @@
-"""JSON from an address that somebody else named: over TLS, from the internet, and not for longer than is good.
+"""Requests to an address that somebody else named: over TLS, to the internet, and not for longer than is good.
 
 Whoever says where the hub shall ask could otherwise have it ask the server itself, or machines that only the server can
 reach (OWASP, "Server-Side Request Forgery Prevention"), unless the site says so (`lti_inner_addresses`). What counts is where a name leads: it is looked up once, and
@@ -17,9 +17,9 @@ import ipaddress
 import json
 import os
 import socket
-import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -143,42 +143,63 @@ def is_outer(address: str) -> bool:
     return (inside or ip).is_global and not (inside or ip).is_multicast
 
 
-async def get_json(address: object, *, bearer: str = "", body: object = None, inner: bool = False) -> dict[str, Any]:
-    """The JSON object at `address`; `body`, where there is one, is posted to it as JSON. Raises NotAnswered."""
+@dataclass(frozen=True)
+class Answer:
+    """What came back, whatever its status. `headers` are found by their names in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self, where: str = "it") -> Any:
+        """What the body says. Raises NotAnswered; `where`: who answered."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise NotAnswered(f"{where} answered what is not JSON") from None
+
+
+async def send(
+    method: str, address: object, headers: Mapping[str, str], body: bytes | None = None, *, inner: bool = False,
+    limit: int = LIMIT_BYTES,
+) -> Answer:  # fmt: skip
+    """Send one request. limit: of the answer's body, in bytes. Raises NotAnswered where no answer came."""
     url = check_address(address, inner)
-    headers = {"Accept": "application/json"}
-    if bearer:
-        headers["Authorization"] = f"Bearer {bearer}"
-    if body is not None:
-        headers["Content-Type"] = "application/json"
     request = HTTPRequest(
-        url, method="GET" if body is None else "POST", headers=headers, connect_timeout=TIMEOUT_S,
-        body=None if body is None else json.dumps(body), request_timeout=TIMEOUT_S, follow_redirects=False,
+        url, method=method, headers=dict(headers), body=body, connect_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S,
+        follow_redirects=False, allow_nonstandard_methods=True,
     )  # fmt: skip
     resolver = AddressResolver(inner=inner)
-    asking = client(resolver, LIMIT_BYTES)
+    asking = client(resolver, limit)
     where = urlsplit(url).netloc
     try:
         answer = await asyncio.wait_for(asking.fetch(request, raise_error=False), TIMEOUT_S)
         # 599 is tornado's own, for what did not come at all.
         if answer.code == 599:
             raise answer.error or OSError("no answer")
-        if not 200 <= answer.code < 300:
-            raise NotAnswered(f"{where} answered {answer.code}")
-        data = json.loads(answer.body)
-    except NotAnswered:
-        raise
+        return Answer(answer.code, answer.headers, answer.body or b"")
     except TimeoutError:
         raise NotAnswered(f"{where} gave no answer within {TIMEOUT_S} s") from None
-    except ssl.SSLError as error:  # of which one kind is a ValueError, too
-        raise NotAnswered(f"{where}: {error}"[:200]) from None
-    except (ValueError, RecursionError):
-        raise NotAnswered(f"{where} answered what is not JSON") from None
     except Exception as error:
         raise NotAnswered(f"{where}: {error}"[:200]) from None
     finally:
         asking.close()
         resolver.close()
-    if not isinstance(data, dict):
+
+
+async def get_json(address: object, *, bearer: str = "", body: object = None, inner: bool = False) -> dict[str, Any]:
+    """The JSON object at `address`; `body`, where there is one, is posted to it as JSON. Raises NotAnswered."""
+    headers = {"Accept": "application/json"}
+    if bearer:
+        headers["Authorization"] = f"Bearer {bearer}"
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    method, data = ("GET", None) if body is None else ("POST", json.dumps(body).encode())
+    answer = await send(method, address, headers, data, inner=inner)
+    where = urlsplit(str(address)).netloc
+    if not 200 <= answer.status < 300:
+        raise NotAnswered(f"{where} answered {answer.status}")
+    found = answer.json(where)
+    if not isinstance(found, dict):
         raise NotAnswered(f"{where} answered what is not a JSON object")
-    return data
+    return found

@@ -182,6 +182,13 @@ PAGES = {
         "Open your course in a web browser, and click the link there.",
         "Teachers: let the link itself open in a new tab or window.",
     ),
+    Reason.NOT_STAFF: Page(
+        403,
+        "Links are chosen by who teaches the course",
+        "{lms} does not say that you teach this course.",
+        "Ask who teaches it to add the link.",
+        _OPERATOR,
+    ),
     Reason.LATE_CLICK: Page(
         400,
         "This button was good for one minute",

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from . import user_names
+from .foretold import foretold
 from .people import Found, HubUsers, Rules, Seen, Unusable, compared, mark
 from .presets import is_vouched
 from .resolution import Resolution, marks_of
@@ -64,6 +65,17 @@ class People:
         with self._transaction(hub) as db:
             found, marks = Resolution(db, seen, rules, hub, now).found()
         self.pending[found.user] = marks
+        return found
+
+    def foretell(self, expected: Iterable[Seen], rules: Rules, hub: HubUsers) -> list[str]:
+        """The hub user of each of these people, whom the LMS lists, as `foretold` says. Nothing is kept. Raises Unusable."""
+        found = []
+        with self._transaction(hub) as db:
+            for seen in expected:
+                db.execute("SAVEPOINT foretold")
+                found.append(foretold(Resolution(db, seen, rules, hub, 0.0)))
+                db.execute("ROLLBACK TO foretold")
+                db.execute("RELEASE foretold")
         return found
 
     def forget(self, user: str, hub: HubUsers) -> None:

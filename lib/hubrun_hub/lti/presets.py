@@ -49,7 +49,8 @@ class Preset:
     `username_key` is the field that is best to name people by: one that the LMS vouches for. `vouched` are all such
     fields: no member of a course can write into them who somebody else is. `vouched_11`: further ones of LTI 1.1 alone.
 
-    `issuer`, `authorize` and `jwks` are the LMS's addresses; in them {host} is its own, {client_id} the tool's id there.
+    `issuer`, `authorize`, `jwks` and `token` are the LMS's addresses; in them {host} is its own, {client_id} the tool's id
+    there. `audience` is what a request for a token is for, "" where that is the address `token` itself.
 
     `claims` are those that `username_key` comes with, which a tool asks for when it registers.
 
@@ -66,6 +67,8 @@ class Preset:
     issuer: str = "{host}"
     authorize: str = ""
     jwks: str = ""
+    token: str = ""
+    audience: str = ""
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     claims: tuple[str, ...] = ()
     shared: bool = False
@@ -80,6 +83,13 @@ class Preset:
         )
         return Urls(issuer, authorize, jwks)
 
+    def token_url(self, authorize_url: str) -> str:
+        """Where the LMS whose people are asked for at `authorize_url` gives out tokens; "" where that does not say so."""
+        if "{host}" not in self.token:
+            return self.token
+        end = self.authorize.removeprefix("{host}")
+        return self.token.format(host=authorize_url.removesuffix(end)) if authorize_url.endswith(end) else ""
+
 
 _NAMES = ("name", "given_name", "family_name")
 _LIST = (
@@ -89,6 +99,8 @@ _LIST = (
         vouched_11=("custom_canvas_user_login_id", "custom_canvas_user_id", "custom_canvas_user_sis_id"),
         # doc/api/lti_dev_key_config.md. A self-hosted Canvas names itself; Instructure's own are in CANVASES.
         authorize="{host}/api/lti/authorize_redirect", jwks="{host}/api/lti/security/jwks", registers=True,
+        # doc/api/oauth_endpoints.md, "POST login/oauth2/token", client_credentials.
+        token="{host}/login/oauth2/token",
     ),
     Preset(
         "moodle", "Moodle",
@@ -97,6 +109,7 @@ _LIST = (
         # with the name: "Share launcher's name with tool".
         username_key="ext_user_username", vouched=("ext_user_username",), claims=_NAMES,
         authorize="{host}/mod/lti/auth.php", jwks="{host}/mod/lti/certs.php", registers=True,
+        token="{host}/mod/lti/token.php",
     ),
     Preset(
         "openedx", "Open edX",
@@ -118,6 +131,7 @@ _LIST = (
         issuer="https://blackboard.com",
         authorize="https://developer.blackboard.com/api/v1/gateway/oidcauth",
         jwks="https://developer.blackboard.com/api/v1/management/applications/{client_id}/jwks.json",
+        token="https://developer.blackboard.com/api/v1/gateway/oauth2/jwttoken",
         shared=True,
     ),
     Preset(
@@ -127,6 +141,8 @@ _LIST = (
         username_key="ext_d2l_username", vouched=("ext_d2l_username", "ext_d2l_orgdefinedid", "lis_person_sourcedid"),
         claims=_NAMES,
         authorize="{host}/d2l/lti/authenticate", jwks="{host}/d2l/.well-known/jwks", registers=True,
+        # "LTI Advantage": one server of tokens for all Brightspaces, and an audience of its own.
+        token="https://auth.brightspace.com/core/connect/token", audience="https://api.brightspace.com/auth/token",
     ),
 )  # fmt: skip
 PRESETS = {preset.name: preset for preset in _LIST}

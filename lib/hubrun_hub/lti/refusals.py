@@ -25,6 +25,7 @@ class Reason(Enum):
     LMS_ERROR = "lms-error"
     NO_KEYS = "no-keys"
     NOT_IN_COURSE = "not-in-course"
+    NOT_STAFF = "not-staff"
     NOT_ADMITTED = "not-admitted"
     DISK_FULL = "disk-full"
     FRAMED = "in-a-frame"
@@ -62,10 +63,12 @@ class Refusal(Exception):
     """`detail` and `consumer` are for the log only.
 
     They hold neither a secret nor a signature, and of the person nothing at all. `used` is the launch that was used before
-    (REPLAYED): its digest (`nonces`) and where it leads.
+    (REPLAYED): its digest (`nonces`), where it leads, and the group of its course.
     """
 
-    def __init__(self, reason: Reason, detail: str, consumer: str = "", used: tuple[bytes, str] | None = None) -> None:
+    def __init__(
+        self, reason: Reason, detail: str, consumer: str = "", used: tuple[bytes, str, str] | None = None
+    ) -> None:
         super().__init__(reason.value, detail, consumer)
         self.reason = reason
         self.detail = detail

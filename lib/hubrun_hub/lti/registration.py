@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from .presets import PRESETS
+from .services.claims import SCOPES
 
 LAUNCH, LOGIN, CALLBACK, CONFIG, JWKS, REGISTER = (
     "lti/launch",
@@ -61,11 +62,13 @@ def developer_key(
     title: str = "JupyterHub",
     description: str = "JupyterLab for each student",
     public_jwk: dict[str, Any] | None = None,
+    services: bool = False,
 ) -> dict[str, Any]:
     """Return the developer key's JSON for the hub at `hub_url` (https://hub.example.edu/hub/).
 
     Canvas tells as little of its people as `username_key` needs. A custom field of the institution's own is added there,
-    and may say anything. Without `public_jwk`, Canvas is only told where it is. Raises ValueError for a `username_key` that
+    and may say anything. Without `public_jwk`, Canvas is only told where it is. `services`: for grades, lists of
+    names, and the choice of what a link opens. Raises ValueError for a `username_key` that
     Canvas does not send.
     """
     if username_key not in NEEDED and not own_field(username_key):
@@ -77,13 +80,15 @@ def developer_key(
     callback = hub_url + CALLBACK
     # The hub refuses to be shown inside another site's page, for good reason; so it opens in a tab of its own.
     link = {"enabled": True, "message_type": "LtiResourceLinkRequest", "text": title, "windowTarget": "_blank"}
+    # doc/api/content_item.md: the page on which something is chosen is in a frame of Canvas's own.
+    chosen = {"enabled": True, "message_type": "LtiDeepLinkingRequest", "text": title} if services else link
     return {
         "title": title,
         "description": description,
         "target_link_uri": callback,
         "redirect_uris": [callback],
         "oidc_initiation_url": hub_url + LOGIN,
-        "scopes": [],
+        "scopes": list(SCOPES) if services else [],
         "custom_fields": custom_fields,
         "public_jwk_url": hub_url + JWKS,
         **({"public_jwk": public_jwk} if public_jwk else {}),
@@ -97,8 +102,8 @@ def developer_key(
                     "text": title,
                     "placements": [
                         {"placement": "course_navigation", "default": "enabled", **link},
-                        {"placement": "link_selection", **link},
-                        {"placement": "assignment_selection", **link},
+                        {"placement": "link_selection", **chosen},
+                        {"placement": "assignment_selection", **chosen},
                     ],
                 },
             }
@@ -117,10 +122,12 @@ def tool_registration(
     *,
     title: str = "JupyterHub",
     description: str = "JupyterLab for each student",
+    services: bool = False,
 ) -> dict[str, Any]:
     """Return what the hub at `hub_url` (https://hub.example.edu/hub/) registers at `lms` with: LTI-DR 1.0, 3.5.2.
 
-    It asks for no service, and for what its people are named by.
+    It asks for what its people are named by; with `services` also for grades, lists of names, and to be asked what a link
+    opens.
     """
     preset, launch = PRESETS[lms], hub_url + LAUNCH
     message: dict[str, Any] = {"type": "LtiResourceLinkRequest", "target_link_uri": launch, "label": title}
@@ -138,6 +145,13 @@ def tool_registration(
         asked |= {"custom_parameters": custom_fields, f"{_CANVAS}/privacy_level": level, f"{_CANVAS}/tool_id": "hubrun"}
     elif username_key == "lis_person_contact_email_primary":
         asked["claims"] = [*asked["claims"], "email"]
+    messages = [message]
+    if services:
+        choice: dict[str, Any] = {"type": "LtiDeepLinkingRequest", "target_link_uri": launch, "label": title}
+        if lms == "canvas":
+            message["placements"] = ["course_navigation"]
+            choice["placements"] = ["link_selection", "assignment_selection"]
+        messages.append(choice)
     return {
         "application_type": "web",
         "response_types": ["id_token"],
@@ -147,12 +161,12 @@ def tool_registration(
         "client_name": title,
         "jwks_uri": hub_url + JWKS,
         "token_endpoint_auth_method": "private_key_jwt",
-        "scope": "",
+        "scope": " ".join(SCOPES) if services else "",
         TOOL: {
             "domain": urlsplit(hub_url).netloc,
             "description": description,
             "target_link_uri": launch,
-            "messages": [message],
+            "messages": messages,
             **asked,
         },
     }

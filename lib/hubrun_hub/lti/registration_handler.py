@@ -40,7 +40,11 @@ class Register13(LaunchHandler):
         async with door.registering:
             consumer = dynamic_registration.consumer_of(folder, token, door.read_consumers(), time.time())
             tool = registration.tool_registration(
-                self.address(""), consumer.username_key or door.username_key, consumer.lms, title=door.tool_title
+                self.address(""),
+                consumer.username_key or door.username_key,
+                consumer.lms,
+                title=door.tool_title,
+                services=door.services,
             )
             registered = await dynamic_registration.register(
                 consumer, configuration, self.get_argument("registration_token", ""), tool, door.inner_addresses

@@ -126,26 +126,31 @@ class Resolution:
         possible = [each for each in holders if not self._is_another(each)]
         if len(possible) > 1:
             # A SIS id that was given to somebody else, or that a link said: who else they are must fit.
-            possible = [each for each in possible if self._agrees(each)]
+            possible = [each for each in possible if self.agrees(each)]
         return possible[0] if len(possible) == 1 else None
 
     def _is_another(self, person: int) -> bool:
         """Whether the ids say that the person is not that of the launch."""
         return self._has_id(person) or (bool(self.seen.id_11) and self._has_id(person, "1.1", "user_id"))
 
-    def _agrees(self, person: int) -> bool:
+    def agrees(self, person: int) -> bool:
+        """Whether what is known of the person is what the launch says, of each field that both have."""
         rows = self.db.execute("SELECT field, compared FROM field WHERE person = ?", (person,)).fetchall()
         both = [(compared(name, self.seen.fields[name]), value) for name, value in rows if name in self.seen.fields]
         return all(one == other for one, other in both)
 
     def _holders(self, vouched: bool = False) -> list[int]:
         """The people of whom lti_username_key said the launch's value last; who had it first comes first."""
+        return self.with_value(self.seen.key, self.value, vouched)
+
+    def with_value(self, name: str, value: str, vouched: bool = False) -> list[int]:
+        """The people of whom the field `name` said `value` (`compared`) last; who had it first comes first."""
         places = ", ".join("?" * len(self.consumers))
         asks = (
             "SELECT person, min(since) FROM field WHERE field = ? AND compared = ? AND vouched >= ?"  # nosec B608
             f" AND consumer IN ({places}) GROUP BY person ORDER BY 2, 1"
         )
-        return [int(row[0]) for row in self.db.execute(asks, (self.seen.key, self.value, vouched, *self.consumers))]
+        return [int(row[0]) for row in self.db.execute(asks, (name, value, vouched, *self.consumers))]
 
     def _by_mark_or_name(self) -> int | None:
         """Of whom the file knows nothing: the hub's database knows them, or has a user of theirs whom nobody owns."""

@@ -58,9 +58,11 @@ class Lost(LaunchHandler):
         if not self.current_user:
             return await self.refuse(Refusal(Reason.NO_SESSION, "a server was opened without a session"))
         if self.current_user.name == target.owner:
-            await notice_end(self.current_user)
-            if not self.current_user.spawner.ready:
-                back = url_concat(f"{self.hub.base_url}spawn", {"next": back})
+            name = target.named if target.named in self.current_user.orm_spawners else ""
+            await notice_end(self.current_user.spawners[name])
+            if not self.current_user.spawners[name].ready:
+                start = f"spawn/{self.current_user.escaped_name}/{name}" if name else "spawn"
+                back = url_concat(f"{self.hub.base_url}{start}", {"next": back})
         self.set_header("Cache-Control", "no-store")
         self.redirect(back)
 

@@ -37,6 +37,9 @@ files/        the course's folder on the server, as it was:
   outbound/     assignments that were released
   inbound/      what was handed in, a folder for each student
   feedback/     what was sent back to them
+  due/          what the server took of whom when it was due, where it did
+  graded/       what came of autograding it, where the server did that
+  shared/, groups/   what its staff shared, and its groups' work, where it had these
 
 To open it: tar -xf FILE. Notebooks open in Jupyter, gradebook.db with nbgrader or any program for SQLite.
 """

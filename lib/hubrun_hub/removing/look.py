@@ -21,6 +21,8 @@ from hubrun_hub.removing.whose import Wanted
 
 # Who looks waits for it.
 _SECONDS = 60
+# Of a course: a file for each person (courses/due_records.py, autograding/records.py).
+_RECORDS = ("due", "graded")
 
 
 class Part(NamedTuple):
@@ -105,11 +107,12 @@ def roots(top: Path) -> Iterator[Path]:
 
 
 def folders_of(top: Path, users: Iterable[str]) -> Iterator[Path]:
-    """The folders of these users in all courses."""
+    """The folders of these users in all courses, and what the server noted of them there."""
     named = list(users)
     for root in roots(top):
         for below in COURSE_FOLDERS:
             yield from (path for user in named if _is_folder(path := root / below / user))
+        yield from (path for kind in _RECORDS for user in named if _is_file(path := root / kind / user))
 
 
 def gradebooks(top: Path) -> Iterator[Path]:
@@ -125,6 +128,13 @@ def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir() and not path.is_symlink()
     except OSError:  # whatever they put there
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file() and not path.is_symlink()
+    except OSError:
         return False
 
 

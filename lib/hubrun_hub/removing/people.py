@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from hubrun_hub import student_volume
 from hubrun_hub.backup import state
+from hubrun_hub.courses import exam_changes
 from hubrun_hub.docker_command import docker
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes import btrfs
@@ -38,7 +39,7 @@ find -H "$@" \\( -name "$trash" -o -name removing.json \\) -prune -o -type f -si
 """
 _GATE = Path("/run/nginx-jupyterhub-gate")
 _CONTAINERS = Path("/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db")
-# Of the hub's databases, and those beside them (lti/people_file.py, full_names.py, nonces.py): table → what goes with a user,
+# Of the hub's databases, and those beside them (lti/people_file.py, full_names.py, nonces.py, services/service_file.py): table → what goes with a user,
 # in this order. What else the hub has of a user goes by its own rule ON DELETE CASCADE.
 _SPAWNERS = "SELECT {} FROM spawners JOIN users ON users.id = user_id WHERE users.name = ?"
 _OF_USERS = {
@@ -46,7 +47,11 @@ _OF_USERS = {
     "servers": f"DELETE FROM servers WHERE id IN ({_SPAWNERS.format('server_id')})",
     "users": "DELETE FROM users WHERE name = ?",
     "hubrun_marks": "DELETE FROM hubrun_marks WHERE user = ?",
+    "roster": "DELETE FROM roster WHERE user = ?1 OR lti_user IN (SELECT lti_user FROM person WHERE user = ?1)",
     "person": "DELETE FROM person WHERE user = ?",
+    "outcome": "DELETE FROM outcome WHERE user = ?",
+    "sent": "DELETE FROM sent WHERE ?1 IN (user, sender)",
+    "due": "DELETE FROM due WHERE user = ?",
     "unclaimed": "DELETE FROM unclaimed WHERE user = ?",
     "full_name": "DELETE FROM full_name WHERE user = ?",
     "entered": "DELETE FROM entered WHERE user = ?",
@@ -55,6 +60,8 @@ _OF_CONSUMER = {
     "stable_id": "DELETE FROM stable_id WHERE consumer = ?",
     "field": "DELETE FROM field WHERE consumer = ?",
     "consumer": "DELETE FROM consumer WHERE name = ?",
+    "course": "DELETE FROM course WHERE consumer = ?",
+    "outcome": "DELETE FROM outcome WHERE consumer = ?",
 }
 
 
@@ -132,11 +139,14 @@ def _put_homes_away(users: Iterable[str]) -> None:
 def forget(
     places: Places, users: Iterable[str], consumer: str = "", marks: Iterable[str] = (), groups: Iterable[str] = ()
 ) -> None:
-    """Remove these users, this consumer, these marks and groups from the hub's databases. The hub must be stopped."""
+    """Remove these users, this consumer, these marks and groups from the hub's databases, and from what staff changed of exams.
+    The hub must be stopped."""
     for path in sorted(places.hub.parent.glob("*.sqlite*")):
         if path.name.endswith(("-journal", "-wal", "-shm")):
             continue
         as_owner(path, _forget, list(users), consumer, list(marks), list(groups), seconds=_SECONDS)
+    if (changes := places.hub.with_name(exam_changes.FILE.name)).exists():
+        as_owner(changes, exam_changes.forget, list(users), [group.removeprefix("course-") for group in groups])
 
 
 def _forget(path: Path, users: list[str], consumer: str, marks: list[str], groups: list[str]) -> None:
@@ -157,6 +167,11 @@ def _forget(path: Path, users: list[str], consumer: str, marks: list[str], group
                 db.executemany("DELETE FROM hubrun_marks WHERE mark = ?", [(mark,) for mark in marks])
             if "groups" in tables:
                 db.executemany("DELETE FROM groups WHERE name = ?", [(group,) for group in groups])
+            if "chosen" in tables:
+                courses = [(group.removeprefix("course-"),) for group in groups]
+                # A file of before dates of the LMS has none of the last one.
+                for table in {"course", "link", "person", "outcome", "chosen", "roster", "sent", "due"} & tables:
+                    db.executemany(f"DELETE FROM {table} WHERE course = ?", courses)  # nosec B608
         _clean(db)
 
 

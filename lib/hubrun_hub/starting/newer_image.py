@@ -24,7 +24,10 @@ class NewerImage(BaseHandler):
         if owner is None or not self.has_scope(f"users:activity!user={owner.name}"):
             raise HTTPError(403)
         self.set_header("Cache-Control", "no-store")
-        self.finish({"newer": await newer(self._user_from_orm(owner).spawner)})
+        user = self._user_from_orm(owner)
+        # A server's own token opens that server (JupyterHub, Spawner.server_token_scopes).
+        names = (name for name in user.orm_spawners if self.has_scope(f"access:servers!server={owner.name}/{name}"))
+        self.finish({"newer": await newer(user.spawners[next(names, "")])})
 
 
 async def newer(spawner: Any) -> str:

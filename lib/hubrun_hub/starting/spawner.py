@@ -14,6 +14,7 @@ from typing import Any
 from tornado.web import HTTPError
 
 from ..awaited import awaited
+from ..not_started import NotStarted
 from .line import RETRY_S, Late, Line, NoMemory, Turn, at_once, available_mb
 
 # Everybody's, in the one process of the hub.
@@ -34,6 +35,7 @@ _PASSING = (
     (r"network \S+ not found|no such network", "The network of the students' servers is missing"),
     (r"No such image", "The image of the students' servers is missing"),
     (r"homes: .* (is|are) being moved", "Your files are being moved to another disk"),
+    (r"exam: ", "The network of the exam is not ready yet"),
     (r"homes: ", "The disk with everybody's files is not there"),
     (r"is already in use by container|removal of container|marked for removal", _OWN),
 )  # fmt: skip
@@ -42,14 +44,6 @@ _REFUSED = (
 )
 _TOO_LONG = "Your files are safe. Try again in some minutes; if it happens again, tell whoever runs this hub."
 _OF_NO_USE = "Your files are safe, and trying again does not help: tell your teacher, or whoever runs this hub. The hub's log says why."
-
-
-class NotStarted(HTTPError):
-    """A start that failed, in words for the student; the hub's log says more."""
-
-    def __init__(self, message: str, status: int = 503) -> None:
-        super().__init__(status, message.replace("%", "%%"))
-        self.jupyterhub_message = message
 
 
 def passing(error: BaseException) -> str:

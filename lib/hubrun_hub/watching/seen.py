@@ -154,7 +154,7 @@ def memory() -> dict[str, int]:
 def docker() -> dict[str, Any]:
     """live_restore, swarm: as Docker says them; image: the students', with its id ("" where it is missing); servers: theirs.
 
-    A server has `user`, `image` (its id), `memory_mb` (None where it is not known), `limit_mb` and `since` (RFC 3339).
+    A server has `user`, `image` (its id), `image_name`, `memory_mb` (None where it is not known), `limit_mb` and `since` (RFC 3339).
     """
     # Where the engine does not answer, this says so; `docker info` does not.
     ids = _run("docker", "ps", "-q", "--no-trunc", "--filter", "name=^/?jupyter-").split()
@@ -175,7 +175,7 @@ def _server(container: dict[str, Any]) -> dict[str, Any] | None:
     if not user:
         return None
     return {
-        "user": user, "image": container["Image"], "memory_mb": _memory_mb(int(container["State"]["Pid"])),
+        "user": user, "image": container["Image"], "image_name": container["Config"]["Image"], "memory_mb": _memory_mb(int(container["State"]["Pid"])),
         "limit_mb": int(container["HostConfig"]["Memory"]) >> 20, "since": container["State"]["StartedAt"],
     }  # fmt: skip
 

@@ -9,8 +9,8 @@ from typing import Any
 from nbgrader.auth import BaseAuthPlugin
 from nbgrader.exchange.default.exchange import Exchange
 
-from . import courses, due_dates
-from .grading import autograde_preprocessors
+from . import courses, due_dates, indexes
+from .grading import autograde_preprocessors, take_turns
 
 
 class MountedCourses(BaseAuthPlugin):
@@ -39,10 +39,14 @@ def configure(c: Any) -> None:
     c.Authenticator.plugin_class = "hubrun_student.nbgrader.config.MountedCourses"
     c.ExchangeFactory.release_assignment = "hubrun_student.nbgrader.exchange.ReleaseAssignment"
     c.ExchangeFactory.collect = "hubrun_student.nbgrader.exchange.Collect"
+    c.ExchangeFactory.list = "hubrun_student.nbgrader.taken.ListAssignments"
+    c.ExchangeFactory.fetch_feedback = "hubrun_student.nbgrader.taken.FetchFeedback"
     c.ExchangeFactory.release_feedback = "hubrun_student.nbgrader.exchange.ReleaseFeedback"
     c.Autograde.autograde_preprocessors = autograde_preprocessors()
+    take_turns()
     # What was handed in comes back as a page that students open: no scripts in it. (Formgrader's pages: formgraders.py.)
     c.GenerateFeedback.exporter_class = "hubrun_student.nbgrader.pages.FeedbackPage"
+    indexes.add()
 
     # For what people read and type. Exchange.timezone stays UTC: what is written with it is read without its zone.
     if zone := due_dates.zone():

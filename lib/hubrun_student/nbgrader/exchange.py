@@ -1,8 +1,7 @@
-"""The instructor's side of nbgrader's exchange. The student's side is nbgrader's own: to it, `inbound` and `feedback` are
-the student's alone, as mounted.
+"""The instructor's side of nbgrader's exchange. The student's side is nbgrader's own (but for `taken`): to it, `inbound` and
+`feedback` are the student's alone, as mounted.
 
-Who submitted is the name of the folder that the hub mounted into that person's container, and when is the kernel's
-change time. Names and timestamps that the submission itself has come from the student's container, and say nothing.
+Who submitted is the name of the folder that the hub mounted into that person's container; when, says `handed_in`.
 """
 
 # mypy: disable-error-code="import-not-found,misc"
@@ -10,22 +9,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.exchange import default
-from nbgrader.utils import parse_utc, temp_attrs
+from nbgrader.utils import temp_attrs
 
-from . import courses, safe_copy
+from . import courses, handed_in, safe_copy, turns
+from .submissions import Submission, graded
 
 _TIMESTAMP = "timestamp.txt"
-# The two may differ by the time that copying takes; above this, somebody looks into it.
-_LATER_S = 300
+# What the log says of a submission that could not be copied.
+NOT_COLLECTED = "Not collected"
 
 
 class _Mounted:
@@ -53,19 +51,17 @@ class ReleaseAssignment(_Mounted, default.ExchangeReleaseAssignment):
     """Puts an assignment where the course's students fetch it."""
 
 
-@dataclass(frozen=True)
-class Submission:
-    """One submission as it lies in the exchange; `arrived`: when anything in it was last changed (naive UTC)."""
-
-    student: str
-    path: Path
-    arrived: datetime
-
-
 class Collect(_Mounted, default.ExchangeCollect):
-    """Copies the latest submission of each student into the course folder."""
+    """Copies the submission of each student that is graded into the course folder."""
 
     src_records: list[Submission]
+
+    def start(self) -> None:
+        try:
+            with turns.turn(Path(self.coursedir.root)):
+                super().start()
+        except turns.Busy as busy:
+            self.fail(str(busy))
 
     def init_src(self) -> None:
         self.inbound_path = courses.INBOUND / self.coursedir.course_id
@@ -75,9 +71,11 @@ class Collect(_Mounted, default.ExchangeCollect):
         for student in sorted(os.listdir(self.inbound_path)):
             if not fnmatchcase(student, self.coursedir.student_id or "*"):
                 continue
-            submissions = sorted(self._submissions(student), key=lambda one: one.arrived)
-            in_time = [one for one in submissions if due is None or one.arrived <= due]
-            self.src_records += (in_time or submissions)[-1:]
+            found = handed_in.read(
+                self.inbound_path / student, student, self.coursedir.assignment_id, self._limit, self.log
+            )
+            if submission := graded(found, due):
+                self.src_records.append(submission)
 
     def copy_files(self) -> None:
         course, assignment = self.coursedir.course_id, self.coursedir.assignment_id
@@ -90,7 +88,7 @@ class Collect(_Mounted, default.ExchangeCollect):
                 self._copy(submission)
             except (OSError, safe_copy.LimitExceeded) as error:
                 # One that cannot be read must not keep back those of all others.
-                self.log.error("Not collected: %s of %s: %s", assignment, submission.student, error)
+                self.log.error("%s: %s of %s: %s", NOT_COLLECTED, assignment, submission.student, error)
 
     def _due_date(self) -> datetime | None:
         with Gradebook(self.coursedir.db_url, self.coursedir.course_id) as gradebook:
@@ -104,38 +102,6 @@ class Collect(_Mounted, default.ExchangeCollect):
     def _limit(self) -> int:
         return 1000 * int(self.coursedir.max_dir_size)
 
-    def _submissions(self, student: str) -> Iterator[Submission]:
-        """The submissions in a student's folder: NAME+ASSIGNMENT+TIME+RANDOM, of which only ASSIGNMENT is believed."""
-        try:
-            names = sorted(os.listdir(self.inbound_path / student))
-        except OSError as error:
-            self.log.error("The submissions of %s cannot be read: %s", student, error)
-            return
-        for name in names:
-            parts = name.split("+")
-            if len(parts) < 3 or parts[1] != self.coursedir.assignment_id:
-                continue
-            path = self.inbound_path / student / name
-            try:
-                changed = safe_copy.look(path, self._limit).changed
-            except (OSError, safe_copy.LimitExceeded) as error:
-                self.log.error("Passed over: %s of %s: %s", name, student, error)
-                continue
-            arrived = _time(changed)
-            self._compare(student, arrived, parts)
-            yield Submission(student, path, arrived)
-
-    def _compare(self, student: str, arrived: datetime, claimed: list[str]) -> None:
-        try:
-            earlier = (arrived - parse_utc(claimed[2])).total_seconds()
-        except (ValueError, TypeError, OverflowError):
-            earlier = float("inf")
-        if claimed[0] != student or not -_LATER_S <= earlier <= _LATER_S:
-            self.log.warning(
-                "A submission of %s, last changed at %s, calls itself one of '%s' at '%s': what it says is not used",
-                student, arrived, claimed[0], claimed[2],
-            )  # fmt: skip
-
     def _target(self, student: str) -> Path:
         return Path(
             self.coursedir.format_path(self.coursedir.submitted_directory, student, self.coursedir.assignment_id)
@@ -147,8 +113,9 @@ class Collect(_Mounted, default.ExchangeCollect):
             self.log.info("Collecting submission: %s", name)
             return True
         there = self.coursedir.get_existing_timestamp(str(target))
-        newer = there is None or submission.arrived > there
-        if (self.update and newer) or (self.before_duedate and there != submission.arrived):
+        # Of one that may be late, an earlier one may count afterwards: who was late was given more time.
+        other = there is None or submission.arrived > there or (submission.terms and submission.arrived != there)
+        if (self.update and other) or (self.before_duedate and there != submission.arrived):
             self.log.info("Updating submission: %s", name)
             return True
         self.log.info("%s: %s", "Nothing newer" if self.update else "Collected before, see --update", name)
@@ -162,17 +129,20 @@ class Collect(_Mounted, default.ExchangeCollect):
             seen = safe_copy.copy(submission.path, candidate, self._limit)
             for path in seen.left_out:
                 self.log.warning("Left out, as hidden or no plain file: %s of %s", path, submission.student)
-            self._stamp(candidate, seen.changed)
+            changed = submission.arrived if submission.taken else handed_in.moment(seen.changed)
+            if submission.terms and changed != submission.arrived:
+                raise OSError("it was changed while it was collected: collect again")  # it may be too late by now
+            self._stamp(candidate, changed)
             shutil.rmtree(target, ignore_errors=True)
             candidate.rename(target)
         finally:
             shutil.rmtree(candidate, ignore_errors=True)
 
-    def _stamp(self, folder: Path, changed: float) -> None:
+    def _stamp(self, folder: Path, changed: datetime) -> None:
         stamp = folder / _TIMESTAMP
         if stamp.is_dir():
             shutil.rmtree(stamp)
-        stamp.write_text(f"{_time(changed)} UTC")
+        stamp.write_text(f"{changed} UTC")
 
 
 class ReleaseFeedback(_Mounted, default.ExchangeReleaseFeedback):
@@ -205,7 +175,3 @@ class ReleaseFeedback(_Mounted, default.ExchangeReleaseFeedback):
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
         wanted = self.coursedir.student_id or "*"
         return [name for name in names if fnmatchcase(name, wanted) and os.path.isdir(self._source(name))]
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)

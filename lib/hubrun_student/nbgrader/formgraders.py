@@ -17,12 +17,13 @@ from typing import Any
 
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
-from nbgrader.server_extensions.formgrader import apihandlers, handlers
+from nbgrader.apps.api import NbGraderAPI
+from nbgrader.server_extensions.formgrader import apihandlers, base, handlers
 from nbgrader.server_extensions.formgrader.formgrader import FormgradeExtension
 from tornado import web
 from traitlets.config import Config
 
-from . import courses, due_dates, pages, student_names
+from . import courses, due_dates, late_penalties, pages, student_names
 
 LINKS = "courses"
 
@@ -44,6 +45,25 @@ class CourseFormgrader(FormgradeExtension):
 
     def _place(self) -> Config:
         return Config({"CourseDirectory": {"course_id": self.course, "root": self.folder}})
+
+
+class CourseApi(NbGraderAPI):
+    """What formgrader's pages ask for, one object for each request: as nbgrader's says it, and quicker of one student.
+
+    nbgrader's own asks for each assignment who is in the course, with everybody's score, and when everybody submitted.
+    """
+
+    _only = ""
+
+    def get_student_submissions(self, student_id: str) -> list[dict[str, Any]]:
+        """The submissions of a student, one for each assignment."""
+        self._only, students = student_id, {each["id"]: each for each in self.get_students()}
+        found = [self.get_submission(each, student_id, students=students) for each in self.get_source_assignments()]
+        return sorted(found, key=lambda each: str(each["name"]))
+
+    def get_submitted_timestamp(self, assignment_id: str, student_id: str) -> Any:
+        """When a student submitted; None for others than the one who is asked for."""
+        return super().get_submitted_timestamp(assignment_id, student_id) if self._only in ("", student_id) else None
 
 
 class CourseList(JupyterHandler):
@@ -99,9 +119,10 @@ def add_formgrader(app: Any, course: str, folder: Path) -> None:
 
 def _of_course(handler: Any, course: str, base: str, settings: dict[str, Any]) -> Any:
     """The handler for one course: its links lead to the course's formgrader, and its settings are the course's."""
+    grades = [late_penalties.PenaltyFollowsPoints] if issubclass(handler, apihandlers.GradeHandler) else []
     return type(
         handler.__name__,
-        (pages.guard(handler), student_names.StudentNames, due_dates.DueDates, handler),
+        (pages.guard(handler), student_names.StudentNames, due_dates.DueDates, *grades, handler),
         {
             "course": course,
             "base_url": property(lambda _: base),
@@ -129,6 +150,7 @@ def link(home: Path) -> dict[str, Path]:
 
 def _load_jupyter_server_extension(app: Any) -> None:
     server = app.web_app.settings["base_url"]
+    base.NbGraderAPI = CourseApi
     pages = [(url_path_join(server, path), CourseList) for path in ("/formgraders", "/formgrader/?")]
     app.web_app.add_handlers(".*$", pages)
     # JupyterLab opens what is below its own folder, and nbgrader insists on it for a course folder.

@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
-from nbgrader.converters import Autograde
-from nbgrader.preprocessors import Execute
+from nbgrader.converters import Autograde, NbGraderException
+from nbgrader.preprocessors import AssignLatePenalties, Execute
 
-from . import sandbox
+from . import sandbox, turns
+from .late_penalties import LatePenalties
 
 
 class SandboxedKernel(AsyncKernelManager):
@@ -44,7 +46,26 @@ class SandboxedExecute(Execute):
 
 
 def autograde_preprocessors() -> list[Any]:
-    """nbgrader's own steps of autograding, with SandboxedExecute for Execute."""
+    """nbgrader's own steps of autograding, with ours for two of them."""
+    ours = {Execute: SandboxedExecute, AssignLatePenalties: LatePenalties}
     usual = Autograde.autograde_preprocessors.default()
-    assert Execute in usual, "nbgrader's autograding is no longer what it was: grading.py must follow"
-    return [SandboxedExecute if step is Execute else step for step in usual]
+    assert ours.keys() <= set(usual), "nbgrader's autograding is no longer what it was: grading.py must follow"
+    return [ours.get(step, step) for step in usual]
+
+
+def take_turns() -> None:
+    """From now on, whoever autogrades in this process has a turn of their own (`turns`)."""
+    usual = Autograde.start
+    if hasattr(usual, "__wrapped__"):
+        return
+
+    @wraps(usual)
+    def start(self: Any) -> None:
+        try:
+            with turns.turn(Path(self.coursedir.root)):
+                usual(self)
+        except turns.Busy as busy:
+            self.log.error("%s", busy)
+            raise NbGraderException(str(busy)) from busy
+
+    Autograde.start = start

@@ -335,7 +335,7 @@ def test_the_group_says_what_people_call_the_course(hub: Hub) -> None:
     [group] = [group for group in hub.api("GET", "/groups") if group["name"] == BIO]
     assert group["properties"] == {
         "lti_consumer": "default", "lti_context": "bio-101", "label": "bio-101", "title": "The course bio-101",
-        "folder": "bio-101",
+        "folder": "bio-101", "sis": "",
     }  # fmt: skip
 
 

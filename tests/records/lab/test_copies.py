@@ -44,7 +44,7 @@ def test_a_copy_describes_the_same_site_as_an_install_of_the_file(
     monkeypatch.chdir(tmp_path)  # site_from changes to the project, and this brings us back
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(values))
     site = params.load(tmp_path / "site.yaml")
-    copy = NotebookCopy(runbook, tmp_path / runbook.name, site.model_dump(exclude_unset=True))
+    copy = NotebookCopy(runbook, tmp_path / runbook.name, site.given())
     cell = next(cell for cell in copy.nb.cells if "parameters" in cell.metadata.get("tags", []))
     namespace: dict[str, Any] = {}
     exec(cell.source, namespace)  # noqa: S102

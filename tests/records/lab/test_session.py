@@ -36,7 +36,7 @@ def books(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def lab(books: list[Path], tmp_path: Path) -> Iterator[Lab]:
-    site = SITE.model_dump(exclude_unset=True) | {"min_disk_gb": 12}
+    site = SITE.given() | {"min_disk_gb": 12}
     with opened(tmp_path / "records", books, site) as lab:
         yield lab
 

@@ -57,7 +57,7 @@ def test_another_limit_changes_nothing_that_a_service_reads_at_its_start() -> No
     ):
         assert config.render(name, more) == config.render(name, IN_FILE), name
     assert config.filter_settings(more) == config.filter_settings(IN_FILE)
-    assert docker_setup.proven_image(more, "class:1") == docker_setup.proven_image(IN_FILE, "class:1")
+    assert docker_setup.proven_images(more, ["class:1"]) == docker_setup.proven_images(IN_FILE, ["class:1"])
 
 
 @pytest.mark.parametrize(

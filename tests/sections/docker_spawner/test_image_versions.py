@@ -21,9 +21,9 @@ built {B} sha256:2 2GB
 built {A} sha256:1 2GB
 built {BROKEN} sha256:4 2GB
 current sha256:3
-server sha256:3 c1 4 ada
-server sha256:1 c2 -1 ben of b
-server sha256:9 c3 7 cy
+server sha256:3 c1 4 class ada
+server sha256:1 c2 -1 class ben of b
+server sha256:9 c3 7 class cy
 """
 
 

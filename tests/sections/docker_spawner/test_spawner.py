@@ -18,7 +18,7 @@ from hubrun import server_paths
 from hubrun.params import Site
 from hubrun.sections.hub import config
 from hubrun_hub import pull_ticket, student_volume
-from hubrun_hub.starting.spawner import NotStarted
+from hubrun_hub.not_started import NotStarted
 
 
 class NotThere(Exception):
@@ -35,7 +35,8 @@ class Container:
     _check_pending = False
     _log_name, container_id, mem_limit = "ada", "c" * 64, "1024M"
     log = logging.getLogger("spawner")
-    user = SimpleNamespace(name="ada", settings={"users": {}})
+    name = ""
+    user = SimpleNamespace(name="ada", groups=[], settings={"users": {}})
     user_options: dict[str, Any] = {}
     config: dict[str, Any] = {}
 

@@ -22,14 +22,17 @@ OTHER: dict[str, Any] = {
     "base_image": "quay.io/x:1", "image_name": "class", "image": "0123456789ab", "nbgrader": False, "nbgitpuller": False, "git_hosts": ["github.com/x"],
     "jupyterlab_git": False, "tensorflow": True, "pytorch": "cpu", "extra_pip_packages": ["polars"], "user_memory_mb": 2048, "user_cpus": 2.0,
     "user_processes": 100, "canvas_tool_name": "Hub", "consumers": [{"name": "bio"}], "git_links": [{"repo": "https://github.com/x/y"}],
-    "timezone": "Europe/Zurich", "metrics": True, "homes_device": "/dev/vdb", "homes_gb": 50, "user_disk_gb": 5, "homes_old": "remove",
+    "timezone": "Europe/Zurich", "metrics": True, "homes_device": "/dev/vdb", "homes_gb": 50, "user_disk_gb": 5, "homes_old": "remove", "gpus": 1,
+    "courses": [{"course": "BIO", "user_memory_mb": 4096, "gpus": 1, "idle_minutes": 5, "pytorch": "cpu", "extra_pip_packages": ["polars"],
+                 "shared": True, "due": {"ps1": "2026-12-01 09:00 UTC"}, "exam": {"from": "2026-12-01 09:00 UTC", "until": "2026-12-01 10:00 UTC"}}],
+    "lti_services": True, "lti_token_url": "https://i.example.edu",
 }  # fmt: skip
 # These say how the hub itself is reached, who may log in, or what its code does. The rest is for students' servers, and is
 # read when one starts; for nginx; for the image; or is read at each launch.
 RESTART = {
     "domain", "https_port", "http_proxy", "hub_user", "lti_version", "lti_username_key", "lti_inner_addresses", "lti_launch_minutes", "lti_frame_sites",
     "outside_course", "admin_users", "adopt_users", "idle_minutes", "subdomains", "docker_subnet", "image_name", "nbgrader", "nbgitpuller", "canvas_tool_name",
-    "metrics",
+    "metrics", "lti_services",
 }  # fmt: skip
 # Needs another parameter, whose own change comes with it.
 WITH = {"subdomains": {"tls": "files", "tls_certificate": "/etc/c.pem", "tls_key": "/etc/k.pem"}, "lti_registration": {"lti_version": "1.3"}}  # fmt: skip

@@ -26,7 +26,7 @@ def test_the_copy_goes_only_when_the_new_hub_was_tested(
     server = Mock(site=SITE, check_mode=check_mode, pending=pending)
     server.probe.return_value = [Mock(stdout="404\n")]
     steps: list[Any] = []
-    monkeypatch.setattr(image_versions, "look", lambda _: image_versions.Versions())
+    monkeypatch.setattr(image_versions, "look", lambda _: [image_versions.Versions()])
     monkeypatch.setattr(hub_upgrade, "_unfinished", lambda _: True)
     monkeypatch.setattr(hub_upgrade, "_verify", steps.append)
     hub_upgrade.upgrade(server)

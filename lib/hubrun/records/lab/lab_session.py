@@ -37,7 +37,7 @@ class LabSession:
     def __init__(self, run: Run) -> None:
         """Make the copies, with the site's values; `serve` writes them."""
         self.run = run
-        values = run.site.model_dump(exclude_unset=True)
+        values = run.site.given()
         who = run.record.operator.login
         self.recorder = Recorder([NotebookCopy(path, run.folder / path.name, values, who) for path in run.books])
         self._server: LabServer | None = None

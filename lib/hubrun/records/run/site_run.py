@@ -131,7 +131,7 @@ class Run:
             papermill.execute_notebook(
                 str(path),
                 str(self.folder / entry.file),
-                parameters=self.site.model_dump(exclude_unset=True) | ({"check": True} if self.record.mode == "check" else {}),
+                parameters=self.site.given() | ({"check": True} if self.record.mode == "check" else {}),
                 engine_name="hubrun",
                 progress_bar=False,
                 cwd=str(PROJECT),
@@ -337,7 +337,7 @@ def opened(
             resumes, left = resume.failed_run(history, books) if again else (None, list(books))
             record = provenance.new_record(
                 history, mode, signer, resumes=resumes,
-                parameters=site.model_dump(exclude_unset=True), runbooks=[_entry(path) for path in left],
+                parameters=site.given(), runbooks=[_entry(path) for path in left],
             )  # fmt: skip
             run = Run(site, history, history.folder / record.run, Manifest(predicate=record), left, key, recovered)
             run.folder.mkdir()

@@ -130,7 +130,11 @@ def served_key(site: Site, public_jwk: dict[str, Any] | None) -> dict[str, Any]:
     """The developer key as the hub itself serves it. Raises BadInput where it can have none."""
     try:
         return registration.developer_key(
-            f"{site.url}/hub/", _username_key(site), title=site.canvas_tool_name, public_jwk=public_jwk
+            f"{site.url}/hub/",
+            _username_key(site),
+            title=site.canvas_tool_name,
+            public_jwk=public_jwk,
+            services=site.lti_services,
         )
     except ValueError as error:
         raise BadInput(str(error), "lti_username_key", "LTI 1.3 needs one of those") from None

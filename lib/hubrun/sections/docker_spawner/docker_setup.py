@@ -14,7 +14,7 @@ from hubrun.resources.apt_source import AptSource
 from hubrun.resources.conditional import WhenFileHas
 from hubrun.resources.docker import DAEMON_JSON, VALID, DaemonSettings, Network
 from hubrun.resources.files import Directory
-from hubrun.resources.image import CurrentImage
+from hubrun.resources.image import KEEPER, CurrentImage
 from hubrun.resources.packages import NoPackages, Packages
 from hubrun.resources.services import Service
 from hubrun.resources.started_once import StartedOnce
@@ -22,6 +22,7 @@ from hubrun.resources.unit_environment import UnitEnvironment
 from hubrun.resources.users import OnlyMembers
 from hubrun.resources.venv import pins
 from hubrun.sections.docker_spawner import homes
+from hubrun.sections.docker_spawner.course_images import images
 from hubrun.sections.hub import config
 from hubrun.shell import quote
 from hubrun_hub.student_container import TRIES
@@ -88,6 +89,21 @@ def hubs_network(site: Site) -> Resource:
     return WhenFileHas(server_paths.DOCKER_PART, f"http://{site.gateway}:8081", network(site))
 
 
+def _data(site: Site) -> list[str]:
+    return sorted({each.data for each in site.courses if each.data})
+
+
+def data_tests(site: Site) -> list[Test]:
+    """Tests that the folders that courses read are there: where one is missing, Docker would make it, and it would be empty."""
+    return [
+        Test(
+            f"{path} is there", quote("test -d {}", path),
+            remedy="Put the data there, mount its disk, or take it out of `courses`",
+        )
+        for path in _data(site)
+    ]  # fmt: skip
+
+
 def container_tests(site: Site) -> list[Test]:
     """Tests of a container of the students' image, in their network: what it is, and that it reaches the hub.
 
@@ -104,7 +120,16 @@ def container_tests(site: Site) -> list[Test]:
         "a container knows the time zone", quote(_ZONE, site.timezone, site.image_name), "^known$", traces=True,
         remedy="base_image has no time zones: use one with the package tzdata, such as quay.io/jupyter/…",
     )  # fmt: skip
+    data = [
+        Test(
+            f"students' servers may read {path}",
+            quote("docker run --rm --network none -v {} --entrypoint ls {} -A {}", f"{path}:{path}:ro", site.image_name, path),
+            traces=True, remedy=f"chmod o+rx {path}: everything in a container runs as uid 1000",
+        )
+        for path in _data(site)
+    ]  # fmt: skip
     return [
+        *data,
         *([zone] if site.timezone else []),
         Test(
             "the image has the hub's own version of JupyterHub", script, rf"^jupyterhub {re.escape(version)}$", traces=True,
@@ -154,9 +179,9 @@ def access_tests(site: Site) -> list[Test]:
     ]  # fmt: skip
 
 
-def spawner(site: Site, image: str) -> list[Resource]:
-    """DockerSpawner's part of the hub's configuration, who may use Docker, the hub running with both, and then the image that
-    counts: `image`, REPOSITORY:ID."""
+def spawner(site: Site, current: list[str]) -> list[Resource]:
+    """DockerSpawner's part of the hub's configuration, who may use Docker, the hub running with both, and then the images that
+    count: `current`, REPOSITORY:ID of each of the site's."""
     return [
         config.part(site, "40-docker.py"),
         users(site),
@@ -167,13 +192,13 @@ def spawner(site: Site, image: str) -> list[Resource]:
             notice=f"{config.HUB_NOTICE}; changes for servers take effect when they start the next time",
         ),
         config.no_former_code(),
-        *proven_image(site, image),
+        *proven_images(site, current),
     ]
 
 
-def proven_image(site: Site, image: str) -> list[Resource]:
-    """The image `image`, REPOSITORY:ID, counts from now on, once a server of it started the very way in which the hub starts
-    it: some build, and end at once, or have no kernel."""
+def proven_images(site: Site, current: list[str]) -> list[Resource]:
+    """The images `current`, REPOSITORY:ID, count from now on, once a server of each started the very way in which the hub
+    starts it: some build, and end at once, or have no kernel."""
     command = server_paths.program("try_start", f"{server_paths.VENV}/bin/python")
     files = (
         server_paths.DOCKER_PART,
@@ -185,7 +210,17 @@ def proven_image(site: Site, image: str) -> list[Resource]:
         f"{command} {{}} {{}} {{}}", server_paths.VERIFY_ENV, "http://127.0.0.1:8081", site.image_candidate
     )
     forget = homes.forget(site, TRIES)
-    return [
-        StartedOnce(image, site.image_candidate, files, try_start, TRIES, forget, server_paths.STARTED),
-        CurrentImage(site.image_name, image, server_paths.IMAGES),
-    ]
+    every = images(site)
+    keepers = tuple(KEEPER + each.suffix for each in every if each.suffix)
+    found: list[Resource] = []
+    for (of, suffix), image in zip(every, current, strict=True):
+        # The settings are those of all images, and tried with the site's own: a course that changes tries no other's again.
+        proof = files[:1] if suffix else files
+        stamp, history = server_paths.STARTED + suffix, server_paths.IMAGES + suffix
+        found += [
+            StartedOnce(image, site.image_candidate, proof, try_start, TRIES, forget, stamp),
+            CurrentImage(
+                of.image_name, image, history, KEEPER + suffix, *(() if suffix else (keepers, (server_paths.STARTED,)))
+            ),
+        ]
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hubrun.desired.cards import Card, ProgressLine, Row
 from hubrun.desired.resource import Resource
@@ -11,12 +11,13 @@ from hubrun.errors import BadInput
 from hubrun.params import Site
 from hubrun.resources.idle_servers import IdleServers, RunningServer, running
 from hubrun.resources.image import KEPT, Image
-from hubrun.sections.docker_spawner import student_image
+from hubrun.sections.docker_spawner import nvidia, student_image
+from hubrun.sections.docker_spawner.course_images import StudentImage, images
 from hubrun.server_paths import IMAGES, program
 from hubrun.shell import quote
 
 _PROBE = f"""
-sed 's/^/was /' {IMAGES} 2> /dev/null
+sed 's/^/was /' {{}} 2> /dev/null
 docker image ls --no-trunc --format 'built {{{{.Tag}}}} {{{{.ID}}}} {{{{.Size}}}}' {{}} 2> /dev/null | grep -E '^built [0-9a-f]{{12}} '
 docker image inspect -f 'current {{{{.Id}}}}' {{}} 2> /dev/null
 {program("running_servers")} 2> /dev/null || true
@@ -45,23 +46,43 @@ def parse(found: str) -> Versions:
     )
 
 
-def look(server: Server) -> Versions:
-    """The images of this server, and what runs."""
-    site = server.site
-    return parse(server.probe(quote(_PROBE, site.image_repository, site.image_name))[0].stdout)
+def look(server: Server) -> list[Versions]:
+    """What there is on this server of each of the site's images, its own first, and what runs."""
+    every = images(server.site)
+    probes = [quote(_PROBE, IMAGES + each.suffix, each.site.image_repository, each.site.image_name) for each in every]
+    found = [parse(output.stdout) for output in server.probe(*probes)]
+    return [
+        replace(each, servers=tuple(one for one in each.servers if one.name not in others))
+        for each, others in zip(found, _others(every), strict=True)
+    ]
 
 
-def described(site: Site) -> Image:
-    """The image that the site's parameters describe, from `Dockerfile.singleuser`. Raises BadInput for a bad choice."""
+def _others(every: list[StudentImage]) -> list[tuple[str, ...]]:
+    """For each of the images the names of all others."""
+    names = [each.site.image_name for each in every]
+    return [tuple(name for name in names if name != own) for own in names]
+
+
+def described(site: Site, suffix: str = "") -> Image:
+    """The image that the site's parameters describe, from `Dockerfile.singleuser`. Raises BadInput for a bad choice.
+
+    suffix: of a course's image.
+    """
     context, arguments = student_image.build_context(site), student_image.build_args(site)
     return Image(
-        site.image_name, site.image_repository, context, arguments, site.base_image, IMAGES, environment=site.proxy_environment
+        site.image_name, site.image_repository, context, arguments, site.base_image, IMAGES + suffix,
+        environment=site.proxy_environment, note=nvidia.without(site),
     )  # fmt: skip
 
 
 def built(site: Site) -> list[Resource]:
-    """What has to be built; nothing, where `image` names one that is there."""
-    return [] if site.image else [described(site)]
+    """What has to be built; not what `image` names, which is there."""
+    return [described(*each) for each in images(site) if not each.site.image]
+
+
+def current(server: Server) -> list[str]:
+    """The images that are to count, REPOSITORY:ID, in the order of `images`. Raises BadInput as `wanted` does."""
+    return [wanted(each.site, found) for each, found in zip(images(server.site), look(server), strict=True)]
 
 
 def wanted(site: Site, versions: Versions) -> str:
@@ -82,16 +103,23 @@ def wanted(site: Site, versions: Versions) -> str:
 
 def restarted(site: Site) -> list[Resource]:
     """Servers on an older image end, where nobody was at work for the time that the site gives; nothing, where it gives none."""
-    return [IdleServers(site.image_name, site.restart_idle_minutes)] if site.restart_idle_minutes else []
+    if not site.restart_idle_minutes:
+        return []
+    every = images(site)
+    return [
+        IdleServers(each.site.image_name, site.restart_idle_minutes, others)
+        for each, others in zip(every, _others(every), strict=True)
+    ]
 
 
 def show(server: Server) -> None:
-    """Show which images are there, since when, and who runs on which."""
-    ProgressLine().finish(card(look(server)))
+    """Show which images are there, since when, and who runs on which: a card for each of the site's images."""
+    for each, found in zip(images(server.site), look(server), strict=True):
+        ProgressLine().finish(card(found, each.site.image_name if each.suffix else ""))
 
 
-def card(versions: Versions) -> Card:
-    """The card of the images; the latest comes first, and one that never counted at last."""
+def card(versions: Versions, course: str = "") -> Card:
+    """The card of the images; the latest comes first, and one that never counted at last. course: the name of a course's."""
     ids = [*reversed(versions.since), *(each for each in versions.built if each not in versions.since)]
     rows, known = [], {docker_id: each for each, (docker_id, _) in versions.built.items()}
     for each in ids:
@@ -106,8 +134,9 @@ def card(versions: Versions) -> Card:
         )
     if others := [server for server in versions.servers if server.image not in known]:
         rows.append(_row("removed", "other images", others, "", "-"))
+    title = f"{len(rows)} images; the last {KEPT} are kept" if rows else "no image of students' servers is here"
     return Card(
-        f"{len(rows)} images; the last {KEPT} are kept" if rows else "no image of students' servers is here",
+        f"{course}: {title}" if course else title,
         rows,
         {"images": [{"image": row.what.split(":")[0], "status": row.status} for row in rows]},
     )

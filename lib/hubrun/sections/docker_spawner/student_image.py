@@ -20,7 +20,7 @@ REQUIREMENTS = "lib/hubrun/sections/hub/requirements"
 # Code of ours in the image, and what of the hub's it uses.
 STUDENT_CODE = "lib/hubrun_student"
 SHARED = ("lib/hubrun_hub/__init__.py", "lib/hubrun_hub/pull_ticket.py")
-_SUFFIXES = (".py", ".json", ".html", ".j2", ".tpl")
+_SUFFIXES = (".py", ".json", ".js", ".html", ".j2", ".tpl")
 
 
 def build_context(site: Site) -> dict[str, bytes]:

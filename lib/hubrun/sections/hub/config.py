@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource
 from hubrun.params import Site
+from hubrun.params.courses import CourseParams
 from hubrun.resources.conditional import Repaired
 from hubrun.resources.files import Directory, File
 from hubrun.resources.hub_database import HubDatabase
@@ -34,6 +35,7 @@ from hubrun.server_paths import (
     FILTER_SOCKET,
     FILTER_SOCKET_UNIT,
     FILTER_UNIT,
+    GRADEBOOKS_SOCKET,
     HOMES,
     HUB_CODE,
     KEPT,
@@ -79,8 +81,9 @@ def render(template: str, site: Site, **more: object) -> str:
     names = {
         "site": site, "alerts": ALERTS, "away": AWAY, "conf_d": CONF_D, "config": CONFIG, "courses": COURSES, "kept": KEPT,
         "network": NETWORK, "state": STATE,
-        "filter_settings": FILTER_SETTINGS, "filter_socket": FILTER_SOCKET, "homes": HOMES, "hub_program": program,
+        "filter_settings": FILTER_SETTINGS, "filter_socket": FILTER_SOCKET, "gradebooks_socket": GRADEBOOKS_SOCKET, "homes": HOMES, "hub_program": program,
         "lib": LIB, "proxy_user": PROXY_USER,
+        "idle_courses": any(each.idle_minutes for each in site.courses),
         "registered": REGISTERED, "registration": REGISTRATION, "outbound": outbound(site), **more,
     }  # fmt: skip
     return _templates().get_template(f"{template}.j2").render(names)
@@ -299,9 +302,9 @@ def files(site: Site) -> list[Resource]:
 
 
 def courses(site: Site) -> list[Resource]:
-    """The place for the folders of courses; nothing, when the site has no nbgrader."""
+    """The place for the folders of courses; nothing, when the site has none."""
     # Root's, and closed to all others, the hub's account too: see hubrun_hub/courses/__init__.py.
-    return [Directory(COURSES, 0o700)] if site.nbgrader else []
+    return [Directory(COURSES, 0o700)] if site.course_folders else []
 
 
 # What a server writes at its start is in memory: somebody whose home is full gets in, and can delete.
@@ -315,14 +318,14 @@ def _student_environment(site: Site) -> dict[str, str]:
 
 def filter_settings(site: Site) -> str:
     """What it lets the hub ask for on this site, and the hub asks for at each start: the text of FILTER_SETTINGS."""
-    allowed = {
+    allowed: dict[str, Any] = {
         "images": [site.image_name, site.image_candidate],
         "candidate": site.image_candidate,
         "network": NETWORK,
         "memory_mb": site.user_memory_mb,
         "cpus": site.user_cpus,
         "processes": site.user_processes,
-        "courses": COURSES if site.nbgrader else "",
+        "courses": COURSES if site.course_folders else "",
         "hub_user": site.hub_user,
         "subnet": site.docker_subnet,
         "gateway": site.gateway,
@@ -331,11 +334,27 @@ def filter_settings(site: Site) -> str:
     }
     if site.homes:
         allowed["homes"] = HOMES
+    if site.gpus:
+        allowed["gpus"] = site.gpus
+    if site.lms_dates:
+        allowed["lms_dates"] = True
+    if site.courses:
+        allowed["idle_minutes"] = site.idle_minutes
+        allowed["images"] += [site.image_repository + each.image_suffix for each in site.courses if each.image_suffix]
+        allowed["course_settings"] = [_course_settings(site, each) for each in site.courses]
     return json.dumps(allowed, indent=2) + "\n"
 
 
+def _course_settings(site: Site, course: CourseParams) -> dict[str, Any]:
+    """What the hub reads of a course (hubrun_hub/courses/course_settings.py); image_name: of its own one."""
+    says = course.on_server()
+    own = course.image_suffix
+    return {**says, "image_name": site.image_repository + own} if own else says
+
+
 def docker_filter(site: Site) -> list[Resource]:
-    """What stands between the hub and Docker: its program, its settings, the operator's own, and two units."""
+    """What stands between the hub and Docker: its program, its settings, the operator's own, and two units; and between
+    the hub and gradebooks."""
     return [
         *hub_code(),
         File(FILTER_SETTINGS, filter_settings(site)),
@@ -355,7 +374,16 @@ def docker_filter(site: Site) -> list[Resource]:
             ),
             ready=filter_answers(),
         ),
+        *gradebooks(site),
     ]
+
+
+def gradebooks(site: Site) -> list[Resource]:
+    """What reads courses' gradebooks for the hub; nothing where no grades go to the LMS."""
+    if not (site.lti_services and site.nbgrader):
+        return []
+    names = ("hubrun-gradebooks@.service", "hubrun-gradebooks.socket")
+    return [*(unit(site, f"/etc/systemd/system/{name}") for name in names), Service("hubrun-gradebooks.socket")]
 
 
 def filter_answers() -> str:

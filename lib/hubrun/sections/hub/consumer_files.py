@@ -85,6 +85,7 @@ def _platform(consumer: ConsumerParams) -> dict[str, object]:
         **({"client_ids": consumer.client_ids} if consumer.client_ids else {"registration": True}),
         "authorize_url": urls.authorize_url,
         "jwks_url": urls.jwks_url,
+        **({"token_url": consumer.token_url} if consumer.token_url else {}),
     }
 
 

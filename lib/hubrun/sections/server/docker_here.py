@@ -45,7 +45,7 @@ _SAYS = {
 _ENGINE = """
 [ ! -d /snap/docker/current ] || { echo "Docker is here as a snap, and two of them cannot be at work: snap remove docker, when nothing in it is needed"; exit 1; }
 dpkg-query -W -f '${db:Status-Status} ${Package}\\n' {} 2> /dev/null | grep -q '^installed ' || { echo "no Docker of the other kind"; exit 0; }
-others=$(docker ps --format '{{.Names}}' 2> /dev/null | grep -vE '^(jupyter-|hubrun-image$)' | tr '\\n' ' ')
+others=$(docker ps --format '{{.Names}}' 2> /dev/null | grep -vE '^(jupyter-|hubrun-image(-|$))' | tr '\\n' ' ')
 [ -z "$others" ] && { echo "it runs nothing of others"; exit 0; }
 echo "it runs $others"
 exit 1

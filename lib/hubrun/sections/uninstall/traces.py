@@ -21,7 +21,7 @@ rm -rf /run/jupyterhub* /run/hubrun-* /run/nginx-jupyterhub-gate
 """
 CONTAINERS = """
 ours() { ! command -v docker > /dev/null || {
-    docker ps -aq --filter label=hubrun.student; docker ps -aq --filter 'name=^/hubrun-image$'
+    docker ps -aq --filter label=hubrun.student; docker ps -aq --filter 'name=^/hubrun-(image(-|$)|autograde$)'
     docker ps -aq --filter 'name=^/jupyter-' --filter network=NETWORK  # of a version before, which had no label
 } | sort -u; }
 """.replace("NETWORK", NETWORK)
@@ -109,7 +109,10 @@ VOLUMES = f"""
 volumes() {{ ! command -v docker > /dev/null || docker volume ls -q | grep -E '{_VOLUME}'; }}
 """
 IMAGES = """
-images() { ! command -v docker > /dev/null || docker image ls -q --filter reference={} --filter reference={} | sort -u; }
+images() { ! command -v docker > /dev/null || {
+    docker image ls -q --filter reference={} --filter reference={}
+    docker image ls -q --filter label=hubrun.context --filter reference={}
+} | sort -u; }
 """
 # Of a network that there is not, Docker prints an empty line.
 NETWORKS = """

@@ -23,6 +23,7 @@ ENGINE = ("docker.io", "docker-cli", "iptables", *DOCKER_CE)
 PACKAGES = (
     "python3", "python3-venv", "curl", "gpg", "openssl", "iproute2", "ca-certificates", "logrotate", "unattended-upgrades",
     "systemd-timesyncd", "tzdata", "nginx", "certbot", "python3-certbot-dns-*", "nftables", "btrfs-progs", "rsync", "restic", "openssh-client",
+    "nvidia-container-toolkit",
 )  # fmt: skip
 _LONG = 7200
 _THERE = " | sed 's/^/there /'"
@@ -85,7 +86,7 @@ def files(server: Server) -> list[Resource]:
         Gone("files of students", f"{traces.VOLUMES}volumes{_THERE}", f"{given}{traces.VOLUMES}volumes | xargs -r docker volume rm > /dev/null", seconds=_LONG),
         Gone("disk of homes", "", traces.HOMES_DISK, (HOMES, HOMES_FILE), seconds=_LONG),
         Gone("courses, people and keys", files=(COURSES, f"{COURSES}-old", STATE, "/etc/jupyterhub"), seconds=_LONG),
-        _found("images of students' servers", quote(traces.IMAGES, site.image_name, site.image_repository), "images", "xargs -r docker image rm -f > /dev/null"),
+        _found("images of students' servers", quote(traces.IMAGES, site.image_name, site.image_repository, f"{site.image_repository}-*"), "images", "xargs -r docker image rm -f > /dev/null"),
         _found("network of students' servers", network, "network", "xargs -r docker network rm > /dev/null"),
         DaemonSettingsBefore(tuple(name for name, _ in DAEMON.settings), BEFORE),
         _found("accounts of hubrun", quote(traces.ACCOUNTS, site.hub_user, PROXY_USER), "accounts", "xargs -r -n 1 userdel"),
@@ -105,7 +106,8 @@ def docker(server: Server) -> list[Resource]:
 def packages(site: Site) -> list[Resource]:
     """Packages that hubrun installed and nobody else needs: without Docker, these are more."""
     rest = quote("unneeded {}", (*PACKAGES, *site.extra_packages))
-    source = "/etc/apt/sources.list.d/docker.sources /etc/apt/keyrings/docker.asc"
+    sources = ("docker", "nvidia-container-toolkit")
+    source = " ".join(f"/etc/apt/sources.list.d/{name}.sources /etc/apt/keyrings/{name}.asc" for name in sources)
     return [
         Gone("apt source of Docker", f"command -v dockerd > /dev/null || paths {source}", f"rm -f {source}\n{APT} update > /dev/null || true"),
         Gone("packages of hubrun", f"{traces.UNNEEDED}{rest}{_THERE}", traces.UNNEEDED + _purge(rest), seconds=1800),

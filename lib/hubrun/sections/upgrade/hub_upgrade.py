@@ -40,9 +40,9 @@ def software(server: Server) -> list[Resource]:
     return [hub_setup.environment(), hub_setup.proxy(), *config.files(site), *entry, *hub_setup.services(site)]
 
 
-def spawner(site: Site, image: str) -> list[Resource]:
+def spawner(site: Site, images: list[str]) -> list[Resource]:
     """What stands between the hub and students' servers."""
-    return [*config.docker_filter(site), *docker_setup.spawner(site, image)]
+    return [*config.docker_filter(site), *docker_setup.spawner(site, images)]
 
 
 def disk_test() -> Test:
@@ -61,8 +61,7 @@ def upgrade(server: Server) -> None:
     Nothing is kept or tested where there is nothing to do. Raises what the upgrade or its tests raised, after the hub is back.
     """
     site = server.site
-    image = image_versions.wanted(site, image_versions.look(server))
-    hub, starts = software(server), spawner(site, image)
+    hub, starts = software(server), spawner(site, image_versions.current(server))
     resources = [*hub, *starts]
     if not (_unfinished(server) or _differs(server, resources)):
         server.ensure(*resources)

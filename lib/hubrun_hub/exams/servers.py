@@ -1,0 +1,75 @@
+"""Servers that run, and which of them are not as an exam wants them. Pure, but for what Docker and the hub are asked."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..courses import exam_schedule as schedule
+
+DATABASE = Path("/var/lib/jupyterhub/jupyterhub.sqlite")
+_GROUPS = """SELECT users.name, groups.name, groups.properties FROM users
+    JOIN user_group_map ON user_group_map.user_id = users.id JOIN groups ON groups.id = user_group_map.group_id"""
+_LABELS = '{{index .Config.Labels "hubrun.student"}}'
+_FORMAT = f'{{{{.Id}}}} {{{{index .Config.Labels "{schedule.LABEL}"}}}}|{{{{range .NetworkSettings.Networks}}}}{{{{.IPAddress}}}}{{{{end}}}}|{_LABELS}'
+
+
+class Server(NamedTuple):
+    """A student's container that runs. exam: its label, "" for none."""
+
+    container: str
+    exam: str
+    address: str
+    user: str
+
+
+def running() -> list[Server]:
+    """All that run. Raises OSError, SubprocessError when Docker does not answer."""
+    ids = _docker("ps", "-q", "--no-trunc", "--filter", "label=hubrun.student").splitlines()
+    # One that has ended since is left out, and so is one that has no address any more.
+    lines = _docker("inspect", "-f", _FORMAT, *ids, check=False).splitlines() if ids else []
+    return [server for server in map(parsed, lines) if server.address]
+
+
+def parsed(line: str) -> Server:
+    """A line of Docker's answer."""
+    rest, address, user = line.split("|", 2)
+    container, exam = rest.split(" ", 1)
+    return Server(container, "" if exam == "<no value>" else exam, address, user)
+
+
+def stop(servers: Iterable[Server]) -> None:
+    """End them, many at a time; the hub finds that by itself. Raises OSError, SubprocessError."""
+    if ids := [each.container for each in servers]:
+        _docker("stop", "-t", "5", *ids, check=False)
+
+
+def _docker(*words: str, check: bool = True) -> str:
+    return subprocess.run(["docker", *words], stdout=subprocess.PIPE, text=True, check=check, timeout=120).stdout
+
+
+def people(database: Path = DATABASE) -> dict[str, list[schedule.Group]]:
+    """User of the hub → their groups, by its database. Raises sqlite3.Error, ValueError."""
+    found: dict[str, list[schedule.Group]] = {}
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as connection:
+        for user, group, says in connection.execute(_GROUPS):
+            found.setdefault(user, []).append((group, json.loads(says or "{}") or {}))
+    return found
+
+
+def misplaced(
+    servers: Iterable[Server], groups: Mapping[str, list[schedule.Group]], site: Mapping[str, Any], now: datetime
+) -> list[Server]:
+    """Those whose person sits in another exam than their server is in: in one and not in it, or the other way round."""
+    found = []
+    for server in servers:
+        sits = schedule.sits_in(site, groups.get(server.user, ()), server.user, now)
+        if server.exam != (sits[0].key if sits else ""):
+            found.append(server)
+    return found
