@@ -116,8 +116,6 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
     """A student's browser. Neither site's certificate is one that Chromium knows."""
     context = chromium.new_context(ignore_https_errors=True, viewport=SCREEN, color_scheme="light")
     yield context
-    for page in context.pages:  # a context whose pages still load was seen never to close: Chromium waits for them
-        page.close()
     context.close()
 
 
