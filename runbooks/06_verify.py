@@ -61,6 +61,9 @@ student_networks: list = []  # private networks that students' containers may re
 image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
 user_memory_mb: int = 1024  # memory limit of one student's server, in MB
 courses: list = []  # courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101, user_memory_mb: 4096, staff_memory_mb: 8192, extra_pip_packages: [biopython]}] (docs/how-to/course-servers.md)
+nodes: list = []  # further servers for students' containers, which need homes_device or homes_gb: [{host: node1.example.edu}, {host: 10.0.0.7, name: gpu, gpus: 1}] (docs/how-to/nodes.md)
+nodes_network: str = "172.28.0.0/16"  # network between the site's server and its nodes, of the size /16; must be free on all of them
+node_files: str = "nfs"  # how nodes have students' files: nfs, or sshfs where the kernel has no NFS (containers), which is slower
 check: bool = False  # True: show what would change and touch nothing
 plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
