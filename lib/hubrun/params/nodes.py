@@ -62,6 +62,11 @@ def address_of(network: str, number: int) -> str:
     return str(ipaddress.IPv4Network(network)[number + 1])
 
 
+def servers_of(network: str) -> str:
+    """The part of the network with the addresses of all servers, and of no student's container."""
+    return str(next(ipaddress.IPv4Network(network).subnets(new_prefix=_PART)))
+
+
 def subnet_of(network: str, number: int) -> str:
     """The students' network of a node by its number, 1 to MOST."""
     parts = list(ipaddress.IPv4Network(network).subnets(new_prefix=_PART))
