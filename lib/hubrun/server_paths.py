@@ -73,6 +73,7 @@ WIREGUARD_UNIT = f"wg-quick@{INTERFACE}.service"
 NODES_FILES = "/srv/jupyterhub/nodes"
 FILES_ACCOUNT = "hubrun-files"
 FILES_KEY = "/etc/jupyterhub/files-key"
+FILES_KNOWN_HOSTS = "/etc/jupyterhub/files-known-hosts"
 FILES_UNIT = "hubrun-node-homes.service"
 NFS_PORT = 2049
 # Backups: the command, its settings, what it knows (hubrun_hub/backup).

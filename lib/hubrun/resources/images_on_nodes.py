@@ -43,7 +43,7 @@ for node in {nodes}; do
     ) 2>> "$folder/$name.said" &
 done
 began=$(date +%s) said=0
-while [ "$(ls "$folder" | grep -c '\.done$')" -lt {count} ]; do
+while [ "$(ls "$folder" | grep -c '[.]done$')" -lt {count} ]; do
     waited=$(($(date +%s) - began))
     [ $((waited / 5)) = "$said" ] || { said=$((waited / 5)); echo "about $size MB to each, $waited s"; }
     sleep 0.2

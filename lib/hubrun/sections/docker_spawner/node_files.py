@@ -53,7 +53,6 @@ Match User {account}
 """
 )
 _AUTHORIZED = f"{server_paths.NODES_FOLDER}-authorized"
-_KNOWN = "/etc/jupyterhub/files-known-hosts"
 _UNIT = f"/etc/systemd/system/{server_paths.FILES_UNIT}"
 # NFS before version 4 asks rpcbind, which is open to everybody; version 4 does without (nfs.conf(5), Debian wiki "NFSServerSetup").
 _NO_RPCBIND = (
@@ -126,7 +125,7 @@ def _nfs(every: Known, folders: list[str]) -> list[Resource]:
         *(_export(f"{_TREE}/{name}", nodes, number) for number, name in enumerate(folders, 1)),
     ]
     conf = f"{_HEAD}[nfsd]\nhost = {every.manager.address}\nvers3 = n\n"
-    unit = f"{_HEAD}[Unit]\nRequires={server_paths.WIREGUARD_UNIT}\nAfter={server_paths.WIREGUARD_UNIT}\nRequiresMountsFor={_TREE}/people\n"
+    unit = f"{_HEAD}[Unit]\nWants={server_paths.WIREGUARD_UNIT}\nAfter={server_paths.WIREGUARD_UNIT}\nRequiresMountsFor={_TREE}/people\n"
     return [
         # First, so that it never listens anywhere else.
         Directory("/etc/nfs.conf.d"), File(_NFS_CONF, conf),
@@ -158,16 +157,13 @@ def _sftp(every: Known, public: dict[str, str]) -> list[Resource]:
 def mounted(site: Site, every: Known) -> list[Resource]:
     """A node's side: the disk of homes, at the same place as on the manager, and the folders of courses."""
     nfs = site.node_files == "nfs"
-    unit = config.render(
-        "hubrun-node-homes.service", site, key=server_paths.FILES_KEY, known_hosts=_KNOWN, port=every.manager.ssh_port,
-        account=server_paths.FILES_ACCOUNT, courses=server_paths.COURSES if site.course_folders else "",
-    )  # fmt: skip
+    unit = config.render("hubrun-node-homes.service", site, files_port=every.manager.ssh_port)
     return [
         Packages("nfs-common") if nfs else Packages("sshfs"),
         *(
             [Gone("rpcbind at work", _NO_RPCBIND, _MASK)]
             if nfs
-            else [File(_KNOWN, f"manager {every.manager.ssh_key}\n")]
+            else [File(server_paths.FILES_KNOWN_HOSTS, f"manager {every.manager.ssh_key}\n")]
         ),
         Directory("/srv/jupyterhub"),
         File(_UNIT, unit, check=f"systemd-analyze verify {_UNIT}"),

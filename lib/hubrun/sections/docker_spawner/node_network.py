@@ -147,7 +147,7 @@ def _interface(site: Site, address: str, peers: str) -> list[Resource]:
         Directory("/etc/wireguard", 0o700),
         File(server_paths.WIREGUARD, text, mode=0o600),
         Directory(f"{_DROP_IN.rpartition('/')[0]}"),
-        File(_DROP_IN, config.render("wg-quick-reload.conf", site, key=server_paths.WIREGUARD_KEY)),
+        File(_DROP_IN, config.render("wg-quick-reload.conf", site)),
         Service(server_paths.WIREGUARD_UNIT, watches=(server_paths.WIREGUARD,), reloads=True),
     ]
 

@@ -30,6 +30,9 @@ from hubrun.server_paths import (
     COOKIE_SECRET,
     COURSES,
     DATABASE,
+    FILES_ACCOUNT,
+    FILES_KEY,
+    FILES_KNOWN_HOSTS,
     FILTER,
     FILTER_LOCAL,
     FILTER_SETTINGS,
@@ -53,6 +56,7 @@ from hubrun.server_paths import (
     STATE,
     VENV,
     VERIFY_ENV,
+    WIREGUARD_KEY,
     program,
 )
 from hubrun.shell import one_line, quote
@@ -91,7 +95,8 @@ def render(template: str, site: Site, **more: object) -> str:
         "idle_courses": any(each.idle_minutes for each in site.courses),
         "registered": REGISTERED, "registration": REGISTRATION, "outbound": outbound(site),
         "node": None, "subnet": site.docker_subnet, "exams": site.exams, "interface": INTERFACE,
-        "servers": servers_of(site.nodes_network), "files_port": NFS_PORT, "node_filter_socket": filter_socket, **more,
+        "servers": servers_of(site.nodes_network), "files_port": NFS_PORT, "node_filter_socket": filter_socket,
+        "wireguard_key": WIREGUARD_KEY, "files_key": FILES_KEY, "files_known_hosts": FILES_KNOWN_HOSTS, "files_account": FILES_ACCOUNT, **more,
     }  # fmt: skip
     return _templates().get_template(f"{template}.j2").render(names)
 
