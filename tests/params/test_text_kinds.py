@@ -128,7 +128,7 @@ REQUIRED = {"git_links.repo": "https://example.edu/a"}
 
 
 # Not in the file, whose reading takes most of the time here.
-OVERRIDES = {name: json.dumps(value) if isinstance(value, list) else value for name, value in COMPANIONS.items()}
+OVERRIDES = {name: value if isinstance(value, str) else json.dumps(value) for name, value in COMPANIONS.items()}
 
 
 def load(file: Path, name: str, value: str) -> Site:

@@ -52,7 +52,7 @@ Match User {account}
     PermitTunnel no
 """
 )
-_AUTHORIZED = f"{server_paths.NODES_FOLDER}-authorized"
+_AUTHORIZED = "/etc/ssh/hubrun-files.keys"
 _UNIT = f"/etc/systemd/system/{server_paths.FILES_UNIT}"
 # NFS before version 4 asks rpcbind, which is open to everybody; version 4 does without (nfs.conf(5), Debian wiki "NFSServerSetup").
 _NO_RPCBIND = (
@@ -142,13 +142,12 @@ def _export(path: str, nodes: list[str], number: int) -> str:
 
 
 def _sftp(every: Known, public: dict[str, str]) -> list[Resource]:
-    keys = f"{_AUTHORIZED}/{server_paths.FILES_ACCOUNT}"
     lines = [f'restrict,from="{each.address}" {public[each.name]}\n' for each in every.members if public.get(each.name)]
-    text = _SSHD_TEXT.format(account=server_paths.FILES_ACCOUNT, tree=_TREE, keys=keys)
+    text = _SSHD_TEXT.format(account=server_paths.FILES_ACCOUNT, tree=_TREE, keys=_AUTHORIZED)
     return [
         User(server_paths.FILES_ACCOUNT, system=True, home=_TREE, login_shell="/bin/sh", uid=_UID, gid=_GID),
         # Not in /etc/jupyterhub: sshd reads it as this account.
-        Directory(_AUTHORIZED), File(keys, _HEAD + "".join(lines)),
+        File(_AUTHORIZED, _HEAD + "".join(lines)),
         File(_SSHD, text, check="sshd -t"),
         Service("ssh.service", watches=(_SSHD,), reloads=True),
     ]  # fmt: skip
@@ -167,7 +166,7 @@ def mounted(site: Site, every: Known) -> list[Resource]:
         ),
         Directory("/srv/jupyterhub"),
         File(_UNIT, unit, check=f"systemd-analyze verify {_UNIT}"),
-        Service(server_paths.FILES_UNIT, watches=(_UNIT,)),
+        Service(server_paths.FILES_UNIT),
     ]
 
 

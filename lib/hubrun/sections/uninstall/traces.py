@@ -93,7 +93,7 @@ added() { ! command -v ufw > /dev/null || ufw show added | sed -n 's/^ufw //p' |
 # Of a server with nodes, and of a node.
 NODES_LOOK = f"""
 systemctl is-enabled -q {WIREGUARD_UNIT} 2> /dev/null && echo 'there {WIREGUARD_UNIT}'
-paths {WIREGUARD} {WIREGUARD_KEY} {NODES_FILES} /etc/exports.d/hubrun.exports /etc/nfs.conf.d/hubrun.conf /etc/ssh/sshd_config.d/hubrun-files.conf /var/lib/{NODE_ACCOUNT} /etc/jupyterhub/nodes-authorized
+paths {WIREGUARD} {WIREGUARD_KEY} {NODES_FILES} /etc/exports.d/hubrun.exports /etc/nfs.conf.d/hubrun.conf /etc/ssh/sshd_config.d/hubrun-files.conf /var/lib/{NODE_ACCOUNT} /etc/ssh/hubrun-files.keys
 """
 NODES = f"""
 systemctl disable --now {WIREGUARD_UNIT} 2> /dev/null || true
@@ -102,7 +102,7 @@ for mount in $(find /etc/systemd/system -maxdepth 1 -name 'srv-jupyterhub-nodes-
     rm -f "/etc/systemd/system/$mount"
 done
 rm -f {WIREGUARD} {WIREGUARD_KEY} /etc/exports.d/hubrun.exports /etc/nfs.conf.d/hubrun.conf /etc/ssh/sshd_config.d/hubrun-files.conf
-rm -rf --one-file-system {NODES_FILES} /var/lib/{NODE_ACCOUNT} /etc/jupyterhub/nodes-authorized
+rm -rf --one-file-system {NODES_FILES} /var/lib/{NODE_ACCOUNT} /etc/ssh/hubrun-files.keys
 ! command -v exportfs > /dev/null || exportfs -ra || true
 sshd -t && systemctl reload ssh.service 2> /dev/null || true
 systemctl daemon-reload
