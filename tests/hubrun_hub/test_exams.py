@@ -313,7 +313,7 @@ def test_each_container_gets_an_address_of_its_own_and_none_without_its_hosts(tm
     async def ask(*_: Any) -> bytes:
         return b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(there).encode()
 
-    service.ask = ask  # type: ignore[method-assign]
+    service.manager.ask = ask  # type: ignore[method-assign]
 
     async def several() -> list[str]:
         return [await service._address(SETTINGS) for _ in range(3)]

@@ -53,6 +53,7 @@ from hubrun.server_paths import (
 )
 from hubrun.shell import one_line, quote
 from hubrun_hub.config_parts import OURS
+from hubrun_hub.nodes.nodes_file import filter_socket
 
 # What people notice of a restart.
 PROXY_NOTICE = "students' open pages connect again within seconds, and notebooks go on"
@@ -81,7 +82,7 @@ def render(template: str, site: Site, **more: object) -> str:
     names = {
         "site": site, "alerts": ALERTS, "away": AWAY, "conf_d": CONF_D, "config": CONFIG, "courses": COURSES, "kept": KEPT,
         "network": NETWORK, "state": STATE,
-        "filter_settings": FILTER_SETTINGS, "filter_socket": FILTER_SOCKET, "gradebooks_socket": GRADEBOOKS_SOCKET, "homes": HOMES, "hub_program": program,
+        "filter_settings": FILTER_SETTINGS, "filter_socket": FILTER_SOCKET, "gradebooks_socket": GRADEBOOKS_SOCKET, "homes": HOMES, "hub_program": program, "node_filter_socket": filter_socket,
         "lib": LIB, "proxy_user": PROXY_USER,
         "idle_courses": any(each.idle_minutes for each in site.courses),
         "registered": REGISTERED, "registration": REGISTRATION, "outbound": outbound(site), **more,
@@ -369,6 +370,7 @@ def docker_filter(site: Site) -> list[Resource]:
                 f"{HUB_CODE}/docker_filter",
                 f"{HUB_CODE}/courses",
                 f"{HUB_CODE}/homes",
+                f"{HUB_CODE}/nodes",
                 f"{HUB_CODE}/test_student.py",
                 FILTER_UNIT,
             ),
