@@ -145,7 +145,9 @@ class OnNodes:
         if node == MANAGER:
             found: ThreadPoolExecutor = self.executor
             return found
-        return OnNodes._threads.setdefault(node, ThreadPoolExecutor(_THREADS))
+        if node not in OnNodes._threads:
+            OnNodes._threads[node] = ThreadPoolExecutor(_THREADS)
+        return OnNodes._threads[node]
 
     def _client_of(self: Any, node: str) -> Any:
         if node == MANAGER:

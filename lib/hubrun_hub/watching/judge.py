@@ -125,7 +125,7 @@ def _nodes(seen: Mapping[str, Any]) -> Iterator[Trouble]:
             do = f"systemctl status hubrun-node@{name} says why; its people start elsewhere, with their files"
             yield Trouble(f"node {name}", level, f"node {name} does not answer", do, quiet=node["drained"])
         elif not said["homes"]:
-            do = f"On {name}: systemctl status srv-jupyterhub-homes.mount; or run 04 again"
+            do = f"On {name}: systemctl status hubrun-node-homes; or run 04 again"
             yield Trouble(f"node {name}", level, f"node {name} has not the disk with everybody's files", do)
         elif node["docker"]:
             do = f"On {name}: systemctl status docker; or run 04 again"
