@@ -143,7 +143,7 @@ def test_idle_servers_on_an_older_image_are_stopped_where_they_run(
     (action,) = IdleServers("class", -1).plan(f"current=sha256:new\n{said.out}")
     assert action.script.splitlines() == [
         "docker stop -t 10 m1 > /dev/null",
-        "env DOCKER_HOST=unix:///run/hubrun-nodes/a/docker.sock docker stop -t 10 a1 > /dev/null",
+        f"env DOCKER_HOST=unix://{nodes_file.docker_socket('a')} docker stop -t 10 a1 > /dev/null",
     ]
 
 

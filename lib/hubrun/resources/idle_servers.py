@@ -8,9 +8,9 @@ from typing import NamedTuple
 from typing_extensions import override
 
 from hubrun.desired.resource import Action, Resource, facts
+from hubrun.resources.node_dockers import docker_on
 from hubrun.server_paths import program
 from hubrun.shell import quote
-from hubrun_hub.nodes.nodes_file import docker_socket
 
 
 class RunningServer(NamedTuple):
@@ -64,6 +64,5 @@ class IdleServers(Resource):
         stop = [quote("docker stop -t 10 {} > /dev/null", here)] if here else []
         for node in sorted({each.container.partition("/")[0] for each in old if "/" in each.container}):
             there = [each.container.partition("/")[2] for each in old if each.container.startswith(f"{node}/")]
-            asked = f"DOCKER_HOST=unix://{docker_socket(node)}"
-            stop.append(quote("env {} docker stop -t 10 {} > /dev/null", asked, there))
+            stop.append(docker_on(node) + quote(" stop -t 10 {} > /dev/null", there))
         return [Action(f"stop {', '.join(each.user for each in old)}", "\n".join(stop), seconds=600)]
