@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -688,6 +689,63 @@ def test_a_container_of_before_keeps_its_node_and_others_are_ended(site: Site) -
         await ada.spawn()
         assert ada.node == MANAGER and site.clients["b"].containers == {}
         assert sum("jupyter-ada" in each.containers for each in site.clients.values()) == 1
+
+    run(site, go)
+
+
+def test_a_container_of_before_that_goes_by_itself_keeps_nobody_from_starting(site: Site) -> None:
+    async def go() -> None:
+        site.clients["b"].containers["jupyter-ada"] = True
+        site.drained.add("b")
+        site.clients["b"].fails["stop"] = [ApiError(404, "no such container")]
+        site.clients["b"].fails["remove"] = [ApiError(409, "removal of container is already in progress")]
+        ada = Server(site, "ada")
+        await ada.spawn()
+        assert ada.node == "a"
+
+    run(site, go)
+
+
+def test_containers_that_an_operator_keeps_are_stopped_and_stay(site: Site) -> None:
+    async def go() -> None:
+        site.clients["a"].containers |= {"jupyter-old": False, "jupyter-left": True}
+        sweep = Sweep(
+            site.engines,
+            spawners.LINE,
+            site.spawners,
+            Server(site, "x", known=False).ask,
+            logging.getLogger("hub"),
+            remove=False,
+        )
+        site.engines.doubt("a")
+        await sweep.look()
+        assert site.clients["a"].containers == {"jupyter-old": False, "jupyter-left": False}
+        assert "stop jupyter-old" not in site.clients["a"].calls
+
+    run(site, go)
+
+
+def test_a_start_that_is_given_up_in_the_middle_leaves_nothing(site: Site) -> None:
+    async def go() -> None:
+        ada = Server(site, "ada")
+        asked = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def slow(method: str) -> None:
+            if method == "create":
+                loop.call_soon_threadsafe(asked.set)
+                time.sleep(0.3)
+
+        site.clients["a"].meanwhile = slow
+        begun = asyncio.ensure_future(ada.spawn())
+        await asked.wait()
+        begun.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await begun
+        assert "a" in site.engines.unswept
+        await asyncio.sleep(0.5)
+        await site.look()
+        assert site.clients["a"].containers == {}
 
     run(site, go)
 

@@ -16,7 +16,7 @@ from ..not_started import NotStarted
 from . import spawner as starting
 from .engines import Engines
 from .line import Turn
-from .sweep import Sweep
+from .sweep import Sweep, end
 
 # Everybody's, in the one process of the hub.
 ENGINES = Engines()
@@ -98,9 +98,7 @@ class OnNodes:
         for other in there:
             if other != turn.node:
                 self.log.warning("%s: a container of before is on node %s, and is ended", self._log_name, other)
-                await self.ask(other, "stop", self.object_name)
-                if self.remove:
-                    await self.ask(other, "remove_container", self.object_name, v=True)
+                await end(self.ask, other, self.object_name, self.remove)
         if self.node != turn.node or turn.node != MANAGER:
             self.log.info("%s starts on node %s", self._log_name, turn.node)
         self.node = turn.node
@@ -132,7 +130,8 @@ class OnNodes:
             return await asyncio.wrap_future(
                 threads.submit(lambda: getattr(self._client_of(node), method)(*args, **how))
             )
-        except Exception as error:
+        except BaseException as error:
+            # Also where nobody waits for the answer any more: what was asked may be done all the same.
             status = getattr(error, "status_code", None)
             if status is None or status >= 500:
                 ENGINES.doubt(node)
