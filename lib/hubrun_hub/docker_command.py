@@ -34,7 +34,12 @@ def environment(node: str) -> dict[str, str]:
 
 def engines() -> list[str]:
     """Where students' containers may be: the manager, and all nodes. Raises Failed where the list cannot be read."""
+    return [MANAGER, *nodes()]
+
+
+def nodes() -> list[str]:
+    """The names of all nodes. Raises Failed where the list cannot be read."""
     try:
-        return [MANAGER, *(node.name for node in nodes_file.read().nodes)]
+        return [node.name for node in nodes_file.read().nodes]
     except nodes_file.BadNodes as error:
         raise Failed(str(error)) from error

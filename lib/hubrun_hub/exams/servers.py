@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..courses import exam_schedule as schedule
-from ..docker_command import engines, environment
+from ..docker_command import environment, nodes
 from ..nodes.nodes_file import MANAGER
 
 DATABASE = Path("/var/lib/jupyterhub/jupyterhub.sqlite")
@@ -37,7 +37,7 @@ class Server(NamedTuple):
 def running() -> list[Server]:
     """All that run, on nodes that answer too. Raises OSError, SubprocessError, Failed when the manager's Docker does not answer."""
     found = _running(MANAGER)
-    for node in set(engines()) - {MANAGER}:
+    for node in nodes():
         try:
             found += _running(node)
         except (OSError, subprocess.SubprocessError) as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hubrun_hub.autograding import container
-from hubrun_hub.docker_command import docker, engines
+from hubrun_hub.docker_command import docker, nodes
 from hubrun_hub.docker_filter.create import LABEL
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes import btrfs, serve
@@ -21,7 +21,6 @@ from hubrun_hub.homes.places import HomeError, Homes, is_subvolume, limit_bytes
 from hubrun_hub.joining.confined import as_owner
 from hubrun_hub.lti import people_file
 from hubrun_hub.lti.full_names import FullNames
-from hubrun_hub.nodes.nodes_file import MANAGER
 from hubrun_hub.student_volume import volume
 
 HUB = "jupyterhub.service"
@@ -181,7 +180,7 @@ def stop_servers(users: list[str]) -> None:
             docker("rm", "-f", "-v", *servers)
         if others := set(named) - set(servers):
             raise Failed(f"the volume of {user} is used by {', '.join(sorted(others))}")
-    for node in set(engines()) - {MANAGER}:
+    for node in nodes():
         _stop_on_node(users, node)
 
 
