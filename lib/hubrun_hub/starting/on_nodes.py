@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from ..nodes.nodes_file import MANAGER, filter_socket
 from ..not_started import NotStarted
 from . import spawner as starting
 from .engines import Engines
-from .line import Turn
+from .line import Late, Turn
 from .sweep import Sweep, end
 
 # Everybody's, in the one process of the hub.
@@ -44,6 +45,7 @@ class OnNodes:
     _state: dict[str, Any] = {}
     _clients: ClassVar[dict[str, Any]] = {}
     _threads: ClassVar[dict[str, ThreadPoolExecutor]] = {}
+    _sweep: ClassVar[Sweep | None] = None
     _sweeper: ClassVar[asyncio.Task[None] | None] = None
 
     # -- which node
@@ -68,6 +70,9 @@ class OnNodes:
     async def run_pre_spawn_hook(self: Any) -> None:
         starting.LINE.engines, ENGINES.log = ENGINES, self.log
         self._look_after_nodes()
+        if OnNodes._sweep:  # the first after the hub's start: no node is ready yet
+            with suppress(Late):
+                await asyncio.wait_for(OnNodes._sweep.looked.wait(), _ASK_S)
         await super().run_pre_spawn_hook()
 
     async def _start_once(self: Any) -> Any:
@@ -215,8 +220,8 @@ class OnNodes:
         def spawners() -> list[Any]:
             return [each for user in list(users.values()) for each in list(user.spawners.values())]
 
-        sweep = Sweep(ENGINES, starting.LINE, spawners, self.ask, self.log, self.remove)
-        OnNodes._sweeper = asyncio.ensure_future(sweep.run())
+        OnNodes._sweep = Sweep(ENGINES, starting.LINE, spawners, self.ask, self.log, self.remove)
+        OnNodes._sweeper = asyncio.ensure_future(OnNodes._sweep.run())
 
 
 def _at(turn: Turn, node: str) -> Turn:

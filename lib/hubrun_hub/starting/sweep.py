@@ -41,6 +41,8 @@ class Sweep:
         self.engines, self.line, self.spawners, self.ask = engines, line, spawners, ask
         self.log, self.remove = log, remove
         self._lost: set[str] = set()
+        # Set once somebody looked.
+        self.looked = asyncio.Event()
 
     async def run(self) -> None:
         """Look again and again."""
@@ -49,6 +51,7 @@ class Sweep:
                 await self.look()
             except Exception:  # of this look: the next one comes
                 self.log.exception("nodes are not looked after")
+            self.looked.set()
             await asyncio.sleep(_LOOK_S)
 
     async def look(self) -> None:
