@@ -256,8 +256,9 @@ def test_a_server_whose_node_dies_while_the_hub_is_down_is_over_after_its_time(h
     hub.stop()
     site.memory.pop("a")
     time.sleep(3)
-    hub.start()
-    assert server(hub, "dan"), "it may come back"
+    hub.start()  # which waits for what it knows of
     wait(lambda: not server(hub, "dan"), "dan's server is over", hub)
+    assert "dan is looked for until Docker answers (node a is away)" in hub.log, "it could have come back"
+    assert "dan appears to have stopped while the Hub was down" in hub.log
     site.memory["a"] = 6000
     wait(lambda: not site.containers("a"), "what was left is ended", hub)
