@@ -183,7 +183,9 @@ def _probe(server: Server, snippet: str, _: _Line) -> Output:
     return server.probe(snippet)[0]
 
 
-def _at_once(jobs: dict[str, tuple[Any, ...]], live: ProgressLine, stop: Callable[[], None]) -> dict[str, Any]:
+def _at_once(
+    jobs: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]], live: ProgressLine, stop: Callable[[], None]
+) -> dict[str, Any]:
     """Run each job (a function and its arguments; it gets a line besides) in a thread; by name what it returned, or the
     HubrunError that it raised. stop: makes all of them end soon, when a person interrupts.
     """
@@ -192,7 +194,7 @@ def _at_once(jobs: dict[str, tuple[Any, ...]], live: ProgressLine, stop: Callabl
     lines = {name: _Line() for name in jobs}
     with ThreadPoolExecutor(len(jobs), thread_name_prefix="node") as pool:
         futures: dict[str, Future[Any]] = {
-            name: pool.submit(function, *arguments, lines[name]) for name, (function, *arguments) in jobs.items()
+            name: pool.submit(job[0], *job[1:], lines[name]) for name, job in jobs.items()
         }
         try:
             while wait(futures.values(), _LOOK_S).not_done:

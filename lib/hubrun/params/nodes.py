@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hubrun.params import text_kinds as kinds
 
@@ -23,13 +23,13 @@ _PART = 22
 
 
 class Node(BaseModel):
-    """One node. address: where the site's server reaches it for the network between them; "" for host. gpus: how many NVIDIA
+    """One node. name: the first part of its host, where it does not say it. address: where the site's server reaches it for the network between them; "" for host. gpus: how many NVIDIA
     GPUs it has that a student's server may get; 0: none of those that ask for some starts there."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     host: Annotated[kinds.Host, Field(min_length=1)]
-    given_name: Annotated[kinds.NodeName, Field(alias="name")] = ""
+    name: kinds.NodeName = ""
     ssh_user: kinds.SshLogin = ""
     ssh_port: Annotated[int, Field(ge=0, le=65535)] = 0
     ssh_key_file: kinds.LocalPath = ""
@@ -40,16 +40,12 @@ class Node(BaseModel):
     address: kinds.Host = ""
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
 
-    @property
-    def name(self) -> str:
-        """What it is called: as it says, else the first label of its host; `node-` and the digits of an address."""
-        if self.given_name:
-            return self.given_name
-        try:
-            ipaddress.ip_address(self.host)
-        except ValueError:
-            return re.sub(r"[^a-z0-9-]", "-", self.host.partition(".")[0].lower())
-        return "node-" + re.sub(r"[^0-9a-f]", "", self.host.lower())
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: object) -> object:
+        if not isinstance(values, dict) or values.get("name") or not isinstance(values.get("host"), str):
+            return values
+        return {**values, "name": _name_of(values["host"])}
 
     @property
     def reached_at(self) -> str:
@@ -57,9 +53,23 @@ class Node(BaseModel):
         return self.address or self.host
 
 
+def _name_of(host: str) -> str:
+    """What a node is called that does not say it: the first label of its host; `node-` and the digits of an address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return re.sub(r"[^a-z0-9-]", "-", host.partition(".")[0].lower())
+    return "node-" + re.sub(r"[^0-9a-f]", "", host.lower())
+
+
 def address_of(network: str, number: int) -> str:
     """The address, in the network between the servers, of a node by its number; 0 is the site's server."""
     return str(ipaddress.IPv4Network(network)[number + 1])
+
+
+def servers_of(network: str) -> str:
+    """The part of the network with the addresses of all servers, and of no student's container."""
+    return str(next(ipaddress.IPv4Network(network).subnets(new_prefix=_PART)))
 
 
 def subnet_of(network: str, number: int) -> str:
@@ -83,8 +93,6 @@ def check_nodes(nodes: list[Node], own: tuple[str, int], network: str, others: S
     seen: dict[str, int] = {}
     for number, node in enumerate(nodes):
         name = node.name
-        if not kinds.NODE_NAME.fullmatch(name):
-            raise ValueError(f"nodes[{number}]: {name!r} cannot be its name; give it one: name: node-1")
         if name == MANAGER:
             raise ValueError(f"nodes[{number}]: {MANAGER} is the name of the site's own server; give it another")
         if name in seen:

@@ -45,7 +45,7 @@ def test_a_node_has_a_name(node: dict[str, Any], name: str) -> None:
         ({"nodes": [{"host": "a", "gpus": "1"}]}, "nodes[0].gpus is '1': must be a whole number"),
         ({"nodes": [{"host": "a", "name": "x/../y"}]}, "nodes[0].name is 'x/../y': must be the name of a node"),
         ({"nodes": [{"host": "a", "name": "x" * 31}]}, "must be the name of a node"),
-        ({"nodes": [{"host": "x" * 31}]}, "cannot be its name; give it one"),
+        ({"nodes": [{"host": "x" * 31}]}, "where its host makes none, give it one"),
         ({"nodes": [{"host": "manager.example.edu"}]}, "nodes[0]: manager is the name of the site's own server"),
         ({"nodes": [{"host": "a.x.edu"}, {"host": "a.y.edu"}]}, "nodes[1] has the name of nodes[0], a"),
         ({"nodes": [{"host": "a", "name": "b"}, {"host": "A", "name": "c"}]}, "nodes[1] is nodes[0] once more: a"),
