@@ -81,7 +81,7 @@ class Site:
             await writer.drain()
 
     def body(self, **host: Any) -> dict[str, Any]:
-        binds = [bind.replace("/srv/nbgrader/", f"{self.folder}/courses/") for bind in HOST["Binds"]]
+        binds = [bind.replace("/srv/nbgrader/bio", f"{self.folder}/courses/bio") for bind in HOST["Binds"]]
         return asked(**{"Binds": binds, **host})
 
 

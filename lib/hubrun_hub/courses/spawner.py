@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..awaited import awaited
+from ..nodes.nodes_file import MANAGER
 from ..not_started import NotStarted
 from . import exam_changes
 from . import exam_schedule as schedule
@@ -62,9 +63,10 @@ class CourseMounts:
         return places(self.user.name, found, root, self.nbgrader)
 
     @property
-    def needs_manager(self: Any) -> bool:
+    def only_node(self: Any) -> str:
         """What a server in an exam reaches is said by the manager's rules (programs/exam.py), so it runs there."""
-        return self._sits() is not None
+        elsewhere: str = super().only_node
+        return MANAGER if self._sits() else elsewhere
 
     def _sits(self: Any) -> tuple[schedule.Exam, str] | None:
         now = datetime.now(timezone.utc)  # noqa: UP017 - Python 3.10

@@ -43,7 +43,7 @@ def place(turn: Turn, rooms: Iterable[Room], starting: Counter[str]) -> str:
 
 
 def _has(room: Room, turn: Turn) -> bool:
-    return (room.node == MANAGER or not turn.manager) and (room.gpus is None or room.gpus >= turn.gpus)
+    return turn.only in ("", room.node) and (room.gpus is None or room.gpus >= turn.gpus)
 
 
 def _left(room: Room, starting: Counter[str]) -> float:

@@ -36,13 +36,13 @@ class NoMemory(Exception):
 class Turn(asyncio.Event):
     """One place in the line: set, once its turn has come. On a site with nodes it says where the server starts then.
 
-    gpus, manager: what it needs: so many, or the manager itself. prefers: the node where its person has a server already. why:
+    gpus: how many it needs. only: the one node where it can start, "" for any. prefers: the node where its person has a server already. why:
     what it waits for, "memory", or "away" where no server that has what it needs answers; "" for its turn alone.
     """
 
-    def __init__(self, gpus: int = 0, manager: bool = False, prefers: str = "") -> None:
+    def __init__(self, gpus: int = 0, only: str = "", prefers: str = "") -> None:
         super().__init__()
-        self.gpus, self.manager, self.prefers = gpus, manager, prefers
+        self.gpus, self.only, self.prefers = gpus, only, prefers
         self.node, self.why = MANAGER, ""
 
 

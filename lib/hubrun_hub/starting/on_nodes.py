@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from ..nodes.nodes_file import MANAGER, filter_socket
 from ..not_started import NotStarted
 from . import spawner as starting
 from .engines import Engines
-from .line import Turn
-from .sweep import Sweep
+from .line import Late, Turn
+from .sweep import Sweep, end
 
 # Everybody's, in the one process of the hub.
 ENGINES = Engines()
@@ -44,6 +45,7 @@ class OnNodes:
     _state: dict[str, Any] = {}
     _clients: ClassVar[dict[str, Any]] = {}
     _threads: ClassVar[dict[str, ThreadPoolExecutor]] = {}
+    _sweep: ClassVar[Sweep | None] = None
     _sweeper: ClassVar[asyncio.Task[None] | None] = None
 
     # -- which node
@@ -60,19 +62,17 @@ class OnNodes:
         super().clear_state()
         self.node = MANAGER
 
-    @property
-    def needs_manager(self) -> bool:
-        """Whether this server can run on the manager alone; other parts of the spawner say so."""
-        return False
-
     def _new_turn(self: Any) -> Turn:
         others = (each.node for each in self.user.spawners.values() if each is not self and each.active)
         limits = self._limits
-        return Turn(limits.gpus if limits else 0, self.needs_manager, next(others, ""))
+        return Turn(limits.gpus if limits else 0, self.only_node, next(others, ""))
 
     async def run_pre_spawn_hook(self: Any) -> None:
         starting.LINE.engines, ENGINES.log = ENGINES, self.log
         self._look_after_nodes()
+        if OnNodes._sweep:  # the first after the hub's start: no node is ready yet
+            with suppress(Late):
+                await asyncio.wait_for(OnNodes._sweep.looked.wait(), _ASK_S)
         await super().run_pre_spawn_hook()
 
     async def _start_once(self: Any) -> Any:
@@ -84,7 +84,7 @@ class OnNodes:
                 raise
             self.log.warning("%s starts on the manager: %s", self._log_name, error)
             self._turn = self._turn or Turn()
-            self._turn.manager, self._turn.node = True, MANAGER
+            self._turn.only, self._turn.node = MANAGER, MANAGER
             await self._settle()
             return await super()._start_once()
 
@@ -93,8 +93,8 @@ class OnNodes:
 
         Raises NodeAway where the one that was chosen is away by now, and no other has room.
         """
-        turn = self._turn or Turn(manager=self.needs_manager)
-        turn.manager = turn.manager or self.needs_manager
+        turn = self._turn or self._new_turn()
+        turn.only = turn.only or self.only_node  # an exam may have begun since
         there = await self._where()
         if stay := next((node for node in there if ENGINES.is_ready(_at(turn, node))), ""):
             turn.node = stay
@@ -103,9 +103,7 @@ class OnNodes:
         for other in there:
             if other != turn.node:
                 self.log.warning("%s: a container of before is on node %s, and is ended", self._log_name, other)
-                await self.ask(other, "stop", self.object_name)
-                if self.remove:
-                    await self.ask(other, "remove_container", self.object_name, v=True)
+                await end(self.ask, other, self.object_name, self.remove)
         if self.node != turn.node or turn.node != MANAGER:
             self.log.info("%s starts on node %s", self._log_name, turn.node)
         self.node = turn.node
@@ -137,7 +135,8 @@ class OnNodes:
             return await asyncio.wrap_future(
                 threads.submit(lambda: getattr(self._client_of(node), method)(*args, **how))
             )
-        except Exception as error:
+        except BaseException as error:
+            # Also where nobody waits for the answer any more: what was asked may be done all the same.
             status = getattr(error, "status_code", None)
             if status is None or status >= 500:
                 ENGINES.doubt(node)
@@ -150,7 +149,9 @@ class OnNodes:
         if node == MANAGER:
             found: ThreadPoolExecutor = self.executor
             return found
-        return OnNodes._threads.setdefault(node, ThreadPoolExecutor(_THREADS))
+        if node not in OnNodes._threads:
+            OnNodes._threads[node] = ThreadPoolExecutor(_THREADS)
+        return OnNodes._threads[node]
 
     def _client_of(self: Any, node: str) -> Any:
         if node == MANAGER:
@@ -203,7 +204,7 @@ class OnNodes:
         turn = self._turn
         if turn is not None and turn.why == "away":
             return " No machine that it can start on answers just now."
-        if turn is not None and turn.why == "memory" and turn.manager:
+        if turn is not None and turn.why == "memory" and turn.only:
             return " A server in an exam starts on one machine of this hub alone, and its memory is in use: somebody else's server has to stop."
         if turn is not None and turn.why == "memory":
             return " The memory of all machines is in use, so somebody else's server has to stop before yours starts."
@@ -219,12 +220,12 @@ class OnNodes:
         def spawners() -> list[Any]:
             return [each for user in list(users.values()) for each in list(user.spawners.values())]
 
-        sweep = Sweep(ENGINES, starting.LINE, spawners, self.ask, self.log, self.remove)
-        OnNodes._sweeper = asyncio.ensure_future(sweep.run())
+        OnNodes._sweep = Sweep(ENGINES, starting.LINE, spawners, self.ask, self.log, self.remove)
+        OnNodes._sweeper = asyncio.ensure_future(OnNodes._sweep.run())
 
 
 def _at(turn: Turn, node: str) -> Turn:
     """A turn with the same needs, at this node."""
-    found = Turn(turn.gpus, turn.manager)
+    found = Turn(turn.gpus, turn.only)
     found.node = node
     return found

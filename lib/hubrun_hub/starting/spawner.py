@@ -30,11 +30,11 @@ _LINES = 20
 _OWN = "Your server of before is still being removed"
 # What Docker, or what stands between it and the hub, says → what the page says.
 _PASSING = (
+    (r"node \S+ is away", "One of this hub's machines does not answer just now"),
     (r"Docker does not answer|too many requests at once|no whole request came in time|Connection aborted|Connection refused|"
      r"Read timed out|Cannot connect", "Docker, which runs everybody's server, does not answer just now"),
     (r"network \S+ not found|no such network", "The network of the students' servers is missing"),
     (r"No such image", "The image of the students' servers is missing"),
-    (r"node \S+ is away", "One of this hub's machines does not answer just now"),
     (r"bind source path does not exist|failed to mount local volume", "The disk with everybody's files is not there"),
     (r"homes: .* (is|are) being moved", "Your files are being moved to another disk"),
     (r"exam: ", "The network of the exam is not ready yet"),

@@ -16,6 +16,16 @@ _LOOK_S = 1.0
 Ask = Callable[..., Awaitable[Any]]
 
 
+async def end(ask: Ask, node: str, name: str, remove: bool) -> None:
+    """Stop a container, and remove it; one that is gone by now, or is being removed, is well."""
+    for method, how in [("stop", {}), *([("remove_container", {"v": True})] if remove else [])]:
+        try:
+            await ask(node, method, name, **how)
+        except Exception as error:  # docker.errors.APIError, which is in the hub's Python alone
+            if getattr(error, "status_code", None) not in (404, 409):
+                raise
+
+
 class Sweep:
     """spawners: all that the hub has just now. ask: a node's Docker. remove: whether containers go when they are stopped."""
 
@@ -31,6 +41,8 @@ class Sweep:
         self.engines, self.line, self.spawners, self.ask = engines, line, spawners, ask
         self.log, self.remove = log, remove
         self._lost: set[str] = set()
+        # Set once somebody looked.
+        self.looked = asyncio.Event()
 
     async def run(self) -> None:
         """Look again and again."""
@@ -39,6 +51,7 @@ class Sweep:
                 await self.look()
             except Exception:  # of this look: the next one comes
                 self.log.exception("nodes are not looked after")
+            self.looked.set()
             await asyncio.sleep(_LOOK_S)
 
     async def look(self) -> None:
@@ -74,19 +87,11 @@ class Sweep:
             self.log.warning("node %s gets no new servers yet: what is left there is not known (%s)", node, error)
             return
         self.engines.unswept.discard(node)
-        self.log.info("node %s gets servers: %d containers that nobody uses were ended there", node, len(left))
 
     async def _end(self, node: str, container: dict[str, Any]) -> None:
-        name = container["Names"][0].lstrip("/")
-        if container["State"] == "running":
+        name, runs = container["Names"][0].lstrip("/"), container["State"] == "running"
+        if not (runs or self.remove):
+            return
+        if runs:
             self.log.warning("%s on node %s is ended: it is nobody's server", name, node)
-            await self._unless_gone(node, "stop", name)
-        if self.remove:
-            await self._unless_gone(node, "remove_container", name, v=True)
-
-    async def _unless_gone(self, node: str, method: str, name: str, **how: Any) -> None:
-        try:
-            await self.ask(node, method, name, **how)
-        except Exception as error:  # docker.errors.APIError, which is in the hub's Python alone
-            if getattr(error, "status_code", None) not in (404, 409):
-                raise
+        await end(self.ask, node, name, self.remove)

@@ -388,6 +388,7 @@ def docker_filter(site: Site) -> list[Resource]:
                 f"{HUB_CODE}/docker_filter",
                 f"{HUB_CODE}/courses",
                 f"{HUB_CODE}/homes",
+                f"{HUB_CODE}/nodes",
                 f"{HUB_CODE}/test_student.py",
                 FILTER_UNIT,
             ),
