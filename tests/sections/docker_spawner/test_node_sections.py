@@ -191,10 +191,7 @@ def test_the_folder_of_the_nodes_is_closed_to_accounts_of_the_server() -> None:
 def test_with_sshfs_each_node_has_a_key_for_its_own_address_that_opens_files_alone() -> None:
     made = site(*TWO, node_files="sshfs")
     found = files(node_files.shared(made, known(made), {"a": "ssh-ed25519 AAA x", "b": ""}))
-    assert (
-        'restrict,from="172.28.0.2" ssh-ed25519 AAA x\n'
-        in found["/etc/ssh/hubrun-files.keys"].content
-    )
+    assert 'restrict,from="172.28.0.2" ssh-ed25519 AAA x\n' in found["/etc/ssh/hubrun-files.keys"].content
     assert "172.28.0.3" not in found["/etc/ssh/hubrun-files.keys"].content
     assert "ForceCommand internal-sftp" in found["/etc/ssh/sshd_config.d/hubrun-files.conf"].content
     assert "/etc/exports.d/hubrun.exports" not in found
