@@ -167,7 +167,7 @@ server.check(
 # %% [markdown]
 # ## On each node
 #
-# Only with `nodes`. Each node answers, and has the image with which servers start, the rules for students' containers, and everybody's files, in which it is not root. A container there reaches the hub.
+# Only with `nodes`. Each node answers, and has the image with which servers start, the rules for students' containers, and everybody's files, in which it is not root. A container there reaches the hub, and a server starts there as after a launch, and runs a line.
 #
 # By hand: `./hubrun node list params/SITE.yaml`
 
@@ -176,6 +176,7 @@ from hubrun.sections.verify import node_checks
 
 server.check(*node_checks.of_server(site))
 nodes.check(node_checks.of_node(site))
+node_checks.try_starts(server)
 
 # %% [markdown]
 # ## Clean up

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from hubrun import server_paths
-from hubrun.desired.checks import Test
+from hubrun.desired.checks import Check, Test
+from hubrun.desired.server import Server
 from hubrun.params import Site
 from hubrun.params.nodes import Node
 from hubrun.sections.docker_spawner import docker_setup, node_files, node_login, student_network
 from hubrun.shell import quote
 from hubrun_hub.nodes.nodes_file import docker_socket
 
+# The program waits for a place in the line, and for the start.
+_START_S = 700
 _IS = "docker image inspect -f '{{json .RootFS.Layers}}' "
 _SAME = f"""
 here=$({_IS}{{}}) && there=$(DOCKER_HOST=unix://{{}} {_IS}{{}}) || exit 1
@@ -33,6 +36,26 @@ def of_server(site: Site) -> list[Test]:
         for node in site.nodes
     ]  # fmt: skip
     return [*node_login.tests(site), *same]
+
+
+def try_starts(server: Server) -> None:
+    """Require that a server starts on each node in the way of a launch, and runs a line; on one that is drained none does.
+
+    Nothing without nodes. Raises CheckFailed.
+    """
+    if server.site.nodes:
+        server.require(*([] if server.check_mode else [_starts(server, node) for node in server.site.nodes]))
+
+
+def _starts(server: Server, node: Node) -> Check:
+    command = server_paths.program("try_start", f"{server_paths.VENV}/bin/python")
+    words = (server_paths.VERIFY_ENV, server.site.image_name, node.name)
+    came = server.run(f"{command} {{}} http://127.0.0.1:8081 {{}} {{}}", *words, seconds=_START_S, check=False)
+    why = (
+        f"./hubrun node list says how {node.name} is; journalctl -u jupyterhub -u hubrun-docker-filter -n 50 says more"
+    )
+    said = (came.stdout + came.stderr).strip()[-300:]
+    return Check(f"a student's server starts on {node.name}", came.exit_code == 0, "it runs a line", said, why)
 
 
 def of_node(site: Site) -> Callable[[Node], Sequence[Test]]:
