@@ -172,7 +172,7 @@ def others_gone(every: Known) -> list[Resource]:
         return []
     units = _UNITS.replace("{}", quote("{}", "\n".join(f"hubrun-node@{each.name}.service" for each in every.members)))
     take = 'others | while read -r unit; do systemctl disable --now "$unit" 2> /dev/null || true; name=${unit#hubrun-node@}\n'
-    take += 'rm -rf "/run/hubrun-nodes/${name%.service}"; systemctl reset-failed "$unit" 2> /dev/null || true; done'
+    take += 'name=${name%.service}; rm -rf "/run/hubrun-nodes/$name" "/run/hubrun-docker-filter/$name.sock"; systemctl reset-failed "$unit" 2> /dev/null || true; done'
     return [Gone("connection with another node", units + "others | sed 's/^/there /'", units + take)]
 
 
