@@ -32,6 +32,7 @@
 # %% tags=["parameters"]
 site: str = ""  # name of the site; its records are kept under this name
 domain: str = ""  # the hub's host name, as in https://DOMAIN/
+public_address: str = ""  # connect to this address when testing from outside; empty: what DNS says about the domain
 ssh_host: str = ""  # host name or address for SSH; empty: the domain
 ssh_port: int = 0  # SSH port; 0: what ~/.ssh/config says of the host, else 22
 ssh_user: str = ""  # login: root, or a user who may use sudo; empty: what ~/.ssh/config says of the host, else root
@@ -65,6 +66,10 @@ docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; mus
 base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on: name:tag, or name:tag@sha256:…
 homes_device: str = ""  # empty disk of the server for students' files alone, such as /dev/vdb; empty: none. It is formatted, and stays (see 04)
 homes_gb: int = 0  # in place of homes_device: a file of this size on the server's own disk, in GB; it can grow and not shrink; 0: none
+nodes: list = []  # further servers for students' containers, which need homes_device or homes_gb: [{host: node1.example.edu}, {host: 10.0.0.7, name: gpu, gpus: 1}] (docs/how-to/nodes.md)
+nodes_network: str = "172.28.0.0/16"  # network between the site's server and its nodes, of the size /16; must be free on all of them
+manager_address: str = ""  # where nodes reach the site's server, UDP port 51820; empty: public_address, or the domain
+node_files: str = "nfs"  # how nodes have students' files: nfs, or sshfs where the kernel has no NFS (containers), which is slower
 check: bool = False  # True: show what would change and touch nothing
 plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
@@ -74,23 +79,38 @@ plan_first: bool = False  # True: each step shows its plan, and does it when you
 # The server that will be changed. **Is it the right one?** Its host key was compared with the key that is known for it; if they differed, the connection would have been refused.
 
 # %%
-from hubrun import Server, site_from
+from hubrun import Nodes, Server, site_from
 
 site = site_from(globals())
 server = Server.connect(site, check_mode=check, plan_first=plan_first)
 server
 
 # %% [markdown]
+# ## Nodes
+#
+# Only with `nodes`: further servers, on which students' containers run. Each is prepared as the server is, all at the same time; the rows of each step name the node. Without `nodes` nothing happens in these steps.
+#
+# By hand: `ssh root@node1.example.edu`
+
+# %%
+nodes = Nodes.connect(server)
+nodes
+
+# %% [markdown]
 # ## Preflight
 #
 # Everything that would stop us later is tested now and reported together: the system and its size, free ports, the clock (LTI refuses launches when it is wrong by more than some minutes), whether the names of accounts and the students' network are free, whether `homes_device` is an empty disk, which other sites nginx has, and whether the server reaches the addresses that it has to download from: apt is asked itself, with its own mirrors and proxies. Nothing is changed before all of this is right.
 #
+# Of each node: that it has the same system as the server and a clock within two seconds of the server's, is in no Swarm, has a kernel with WireGuard and NFS, and that nothing there uses `nodes_network`. Whether the two reach each other at UDP port 51820 is known when `04_docker_spawner` has set it up.
+#
 # By hand: `cat /etc/os-release`, `free -m`, `df -h`, `ss -ltnp`, `date`, `sudo apt-get update`
 
 # %%
+from hubrun.sections.server import node_preflight
 from hubrun.sections.server.preflight import preflight
 
-server.check(*preflight(site))
+server.check(*preflight(site), *node_preflight.manager_tests(site))
+nodes.check(node_preflight.tests(server))
 
 # %% [markdown]
 # ## What the server is now
@@ -103,6 +123,7 @@ server.check(*preflight(site))
 from hubrun.sections.server import accounts
 
 server.ensure(accounts.noted_before(site))
+nodes.ensure(accounts.noted_before(site))
 
 # %% [markdown]
 # ## A proxy to the outside
@@ -115,6 +136,7 @@ server.ensure(accounts.noted_before(site))
 from hubrun.sections.server import proxy
 
 server.ensure(*proxy.apt(site))
+nodes.ensure(*proxy.apt(site))
 
 # %% [markdown]
 # ## Trust the site's certificate authorities
@@ -128,6 +150,7 @@ from hubrun.resources.packages import Packages, Updates
 from hubrun.resources.system import CertificateAuthorities, HostEntry, Swap, TimeSync
 
 server.ensure(Packages("ca-certificates"), CertificateAuthorities(tuple(site.ca_pems())))
+nodes.ensure(Packages("ca-certificates"), CertificateAuthorities(tuple(site.ca_pems())))
 
 # %% [markdown]
 # ## Updates
@@ -138,6 +161,7 @@ server.ensure(Packages("ca-certificates"), CertificateAuthorities(tuple(site.ca_
 
 # %%
 server.ensure(Updates(site.upgrade))
+nodes.ensure(Updates(site.upgrade))
 
 # %% [markdown]
 # ## Base packages
@@ -151,6 +175,7 @@ from hubrun.sections.server import upkeep
 
 tools = ("python3", "python3-venv", "sudo", "curl", "gpg", "openssl", "iproute2")
 server.ensure(Packages(*tools, *upkeep.packages(site), *site.extra_packages))
+nodes.ensure(Packages(*tools, *upkeep.packages(site), *site.extra_packages))
 
 # %% [markdown]
 # ## What the server does by itself
@@ -163,7 +188,9 @@ server.ensure(Packages(*tools, *upkeep.packages(site), *site.extra_packages))
 
 # %%
 server.ensure(*upkeep.upkeep(site))
+nodes.ensure(*upkeep.upkeep(site))
 server.check(*upkeep.tests(site))
+nodes.check(*upkeep.tests(site))
 
 # %% [markdown]
 # ## Host name
@@ -176,6 +203,7 @@ server.check(*upkeep.tests(site))
 host_name = HostEntry("127.0.1.1", server.facts["hostname"])
 server.ensure(host_name)
 server.check(host_name.test())
+nodes.ensure(node_preflight.own_name(nodes))
 
 # %% [markdown]
 # ## Time
@@ -186,6 +214,7 @@ server.check(host_name.test())
 
 # %%
 server.ensure(TimeSync())
+nodes.ensure(TimeSync())
 
 # %% [markdown]
 # ## Time zone
@@ -196,6 +225,7 @@ server.ensure(TimeSync())
 
 # %%
 server.ensure(*upkeep.time_zone(site))
+nodes.ensure(*upkeep.time_zone(site))
 
 # %% [markdown]
 # ## Swap
@@ -206,6 +236,7 @@ server.ensure(*upkeep.time_zone(site))
 
 # %%
 server.ensure(Swap(site.swap_mb))
+nodes.ensure(Swap(site.swap_mb))
 
 # %% [markdown]
 # ## A person who administers the server
@@ -236,6 +267,7 @@ server.ensure(*accounts.hub(site))
 
 # %%
 server.check(*upkeep.package_tests(), *accounts.tests(site))
+nodes.check(*upkeep.package_tests())
 
 # %% [markdown]
 # ## Summary

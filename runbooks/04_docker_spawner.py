@@ -28,6 +28,7 @@
 # %% tags=["parameters"]
 site: str = ""  # name of the site; its records are kept under this name
 domain: str = ""  # the hub's host name, as in https://DOMAIN/
+public_address: str = ""  # connect to this address when testing from outside; empty: what DNS says about the domain
 ssh_host: str = ""  # host name or address for SSH; empty: the domain
 ssh_port: int = 0  # SSH port; 0: what ~/.ssh/config says of the host, else 22
 ssh_user: str = ""  # login: root, or a user who may use sudo; empty: what ~/.ssh/config says of the host, else root
@@ -67,6 +68,10 @@ homes_gb: int = 0  # in place of homes_device: a file of this size on the server
 user_disk_gb: int = 10  # with homes_device or homes_gb: how much one student may keep, in GB
 homes_old: str = "keep"  # with homes_device or homes_gb: the volumes from which files were moved, once they were compared
 courses: list = []  # courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101, user_memory_mb: 4096, staff_memory_mb: 8192, extra_pip_packages: [biopython]}] (docs/how-to/course-servers.md)
+nodes: list = []  # further servers for students' containers, which need homes_device or homes_gb: [{host: node1.example.edu}, {host: 10.0.0.7, name: gpu, gpus: 1}] (docs/how-to/nodes.md)
+nodes_network: str = "172.28.0.0/16"  # network between the site's server and its nodes, of the size /16; must be free on all of them
+manager_address: str = ""  # where nodes reach the site's server, UDP port 51820; empty: public_address, or the domain
+node_files: str = "nfs"  # how nodes have students' files: nfs, or sshfs where the kernel has no NFS (containers), which is slower
 git_links: list = []  # nbgitpuller links to show: [{repo: https://…, branch: main, path: week1/task.ipynb}]; `folder` is where it goes, if not a folder of the repository's name
 check: bool = False  # True: show what would change and touch nothing
 plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
@@ -77,11 +82,28 @@ plan_first: bool = False  # True: each step shows its plan, and does it when you
 # The server that will be changed. **Is it the right one?**
 
 # %%
-from hubrun import Server, site_from
+from hubrun import Nodes, Server, site_from
 
 site = site_from(globals())
 server = Server.connect(site, check_mode=check, plan_first=plan_first)
 server
+
+# %% [markdown]
+# ## Nodes
+#
+# Only with `nodes`: further servers, on which students' containers run when the server itself is full. Each gets a number, which it keeps as long as it is in the list (`/etc/jupyterhub/nodes.json`); addresses follow from it. Without `nodes` nothing happens in the steps about nodes.
+#
+# A node that is taken out of the list can go when nobody's server is there: `./hubrun node drain` sees to that, and this step stops before.
+#
+# By hand: `sudo cat /etc/jupyterhub/nodes.json`
+
+# %%
+from hubrun.sections.docker_spawner import node_list
+
+nodes = Nodes.connect(server)
+every = node_list.known(server, nodes)
+server.check(*node_list.leaving_tests(every))
+nodes
 
 # %% [markdown]
 # ## What must have been run before
@@ -109,6 +131,8 @@ from hubrun.sections.server import docker_here
 
 server.check(docker_here.subnet_test(site), docker_here.engine_test(site))
 server.ensure(*docker_setup.engine(site, system_of(server.facts)))
+nodes.check(docker_here.engine_test(site))
+nodes.ensure(*docker_setup.engine(site, system_of(server.facts)))
 
 # %% [markdown]
 # ## Docker's settings
@@ -124,6 +148,8 @@ from hubrun.sections.docker_spawner import nvidia
 
 server.ensure(*docker_setup.running(site), *nvidia.toolkit(site))
 server.check(docker_setup.answers(), *nvidia.driver_tests(site))
+nodes.ensure(docker_setup.on_node(site))
+nodes.check(docker_setup.node_tests(site))
 
 # %% [markdown]
 # ## A reserve of the disk
@@ -171,17 +197,38 @@ server.ensure(
 )
 
 # %% [markdown]
+# ## A network between the servers
+#
+# Only with `nodes`: WireGuard, with the server in the middle (172.28.0.1 in `nodes_network`); nodes do not reach one another. Each server makes its own key, which stays there. UDP port 51820 must be open between the server and each node. A private network of your provider does, and so does the internet: all of it is encrypted.
+#
+# By hand: `sudo apt-get install wireguard-tools`, then `/etc/wireguard/hubrun.conf` on each server, `sudo systemctl enable --now wg-quick@hubrun`, and `sudo wg show`
+
+# %%
+from hubrun.sections.docker_spawner import node_network
+
+server.ensure(*node_network.own_keys(site))
+nodes.ensure(*node_network.keys())
+every = node_list.known(server, nodes)
+server.ensure(*node_network.manager(site, every))
+nodes.ensure(node_network.node(site, every))
+nodes.check(node_network.tests(every))
+
+# %% [markdown]
 # ## What a student's container reaches
 #
 # The hub's one port, the name servers, and the internet. It reaches nothing else of this server at any of the server's addresses, no other container, no private network, and not the metadata of a cloud provider (169.254.169.254): these answer "no route to host". `student_networks` names private networks that students need, such as the network of a licence server or a git server. The rules are in an nftables table of their own, which comes before Docker's rules and the firewall's. They apply only to the students' network: other containers on this server are not affected. They are loaded before Docker at each boot, and are loaded again within a minute if something removes them.
+#
+# Each node has the same rules and a students' network of its own. Its containers reach the hub through the network between the servers, and nothing else of any server; of the server's programs only the hub and its proxy come to them.
 #
 # By hand: `sudo nft -f /etc/jupyterhub/student-network.nft`, and to see them `sudo nft list table inet hubrun`
 
 # %%
 from hubrun.sections.docker_spawner import student_network
 
-server.ensure(*student_network.rules(site))
+server.ensure(*student_network.rules(site, node_network.files_port(site, every)))
 server.check(*student_network.tests())
+nodes.ensure(node_network.students(site, every))
+nodes.check(*student_network.tests())
 
 # %% [markdown]
 # ## The students' image
@@ -261,6 +308,48 @@ server.ensure(*docker_setup.spawner(site, images))
 
 # %%
 server.ensure(*homes.moved(site))
+
+# %% [markdown]
+# ## Students' files on nodes
+#
+# Only with `nodes`. All files stay on the server's disk for students' files, and are what a backup takes. The server shares them with the nodes' addresses in the network between the servers, and with nobody else: by NFS, version 4, in which a node acts as a student does and never as root. A node has them at the same place as the server, so that a server of a student that starts there finds the same home, and the loss of a node loses no file. `node_files: sshfs` is for servers whose kernel has no NFS, such as containers; it is slower.
+#
+# By hand: `/etc/exports` on the server, and `sudo mount -t nfs4 172.28.0.1:/ /srv/jupyterhub/homes` on each node
+
+# %%
+from hubrun.sections.docker_spawner import node_files
+
+nodes.ensure(*node_files.keys(site))
+server.ensure(*node_files.shared(site, every, node_files.public_keys(nodes)))
+nodes.ensure(*node_files.mounted(site, every))
+nodes.check(node_files.tests(site))
+
+# %% [markdown]
+# ## A connection to each node
+#
+# Only with `nodes`. The server asks Docker on a node through an SSH connection, which `hubrun-node@NAME` keeps up: root's key on the server may log in to the account `hubrun-node` of the node, and start one program there, which says every two seconds how much memory is free. The node's host key is the one that your own connection was shown. Whoever is root on the server is root on its nodes; a node can do nothing on the server.
+#
+# From here on the hub knows of the nodes, and starts a student's server where the most memory is free. Exams run on the server alone.
+#
+# By hand: `systemctl status 'hubrun-node@*'`, `sudo docker -H unix:///run/hubrun-nodes/NAME/docker.sock ps`
+
+# %%
+from hubrun.sections.docker_spawner import node_login
+
+server.ensure(*node_login.own_key(site))
+nodes.ensure(*node_login.account(site, node_login.public_key(server)))
+server.ensure(*node_login.connections(site, every))
+server.check(*node_login.tests(site))
+
+# %% [markdown]
+# ## The image on each node
+#
+# Only with `nodes`. The images are sent from the server to all nodes at once, and are the same there, layer by layer; no node builds one, or asks a registry.
+#
+# By hand: `sudo sh -c 'docker save hubrun-singleuser | docker -H unix:///run/hubrun-nodes/NAME/docker.sock load'`
+
+# %%
+server.ensure(*image_versions.on_nodes(site, images))
 
 # %% [markdown]
 # ## Exams and due dates

@@ -60,7 +60,12 @@ docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; mus
 student_networks: list = []  # private networks that students' containers may reach besides the internet, such as [10.20.30.0/24]; never the server
 image_name: str = "hubrun-singleuser"  # name of the students' image, built on the server
 user_memory_mb: int = 1024  # memory limit of one student's server, in MB
+homes_device: str = ""  # empty disk of the server for students' files alone, such as /dev/vdb; empty: none. It is formatted, and stays (see 04)
+homes_gb: int = 0  # in place of homes_device: a file of this size on the server's own disk, in GB; it can grow and not shrink; 0: none
 courses: list = []  # courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101, user_memory_mb: 4096, staff_memory_mb: 8192, extra_pip_packages: [biopython]}] (docs/how-to/course-servers.md)
+nodes: list = []  # further servers for students' containers, which need homes_device or homes_gb: [{host: node1.example.edu}, {host: 10.0.0.7, name: gpu, gpus: 1}] (docs/how-to/nodes.md)
+nodes_network: str = "172.28.0.0/16"  # network between the site's server and its nodes, of the size /16; must be free on all of them
+node_files: str = "nfs"  # how nodes have students' files: nfs, or sshfs where the kernel has no NFS (containers), which is slower
 check: bool = False  # True: show what would change and touch nothing
 plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
 
@@ -70,10 +75,11 @@ plan_first: bool = False  # True: each step shows its plan, and does it when you
 # The site that is tested. **Is it the right one?**
 
 # %%
-from hubrun import Server, site_from
+from hubrun import Nodes, Server, site_from
 
 site = site_from(globals())
 server = Server.connect(site, check_mode=check, plan_first=plan_first)
+nodes = Nodes.connect(server)
 server
 
 # %% [markdown]
@@ -157,6 +163,20 @@ server.check(
     *config.boot_tests(),
     *exposure.secrets_closed(site),
 )
+
+# %% [markdown]
+# ## On each node
+#
+# Only with `nodes`. Each node answers, and has the image with which servers start, the rules for students' containers, and everybody's files, in which it is not root. A container there reaches the hub, and a server starts there as after a launch, and runs a line.
+#
+# By hand: `./hubrun node list params/SITE.yaml`
+
+# %%
+from hubrun.sections.verify import node_checks
+
+server.check(*node_checks.of_server(site))
+nodes.check(node_checks.of_node(site))
+node_checks.try_starts(server)
 
 # %% [markdown]
 # ## Clean up

@@ -56,7 +56,12 @@ jupyterlab_git: bool = True  # install jupyterlab-git and nbdime
 tensorflow: bool = False  # install TensorFlow (about 2 GB)
 pytorch: str = "none"  # install PyTorch: none, cpu, or cuda (about 6 GB)
 extra_pip_packages: list = []  # further packages for students, as pip requirements
+homes_device: str = ""  # empty disk of the server for students' files alone, such as /dev/vdb; empty: none. It is formatted, and stays (see 04)
+homes_gb: int = 0  # in place of homes_device: a file of this size on the server's own disk, in GB; it can grow and not shrink; 0: none
 courses: list = []  # courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101, user_memory_mb: 4096, staff_memory_mb: 8192, extra_pip_packages: [biopython]}] (docs/how-to/course-servers.md)
+nodes: list = []  # further servers for students' containers, which need homes_device or homes_gb: [{host: node1.example.edu}, {host: 10.0.0.7, name: gpu, gpus: 1}] (docs/how-to/nodes.md)
+nodes_network: str = "172.28.0.0/16"  # network between the site's server and its nodes, of the size /16; must be free on all of them
+node_files: str = "nfs"  # how nodes have students' files: nfs, or sshfs where the kernel has no NFS (containers), which is slower
 restart_idle_minutes: int = 0  # stop servers that run on an older image and were idle for so many minutes; 0: none
 check: bool = False  # True: show what would change and touch nothing
 plan_first: bool = False  # True: each step shows its plan, and does it when you run its cell once more
@@ -113,7 +118,7 @@ server.ensure(*image_versions.built(site))
 #
 # The hub starts a server of this image for its test user, with all limits and mounts of a student's server, and a kernel in it runs a line. An image that ends at once, or has no kernel, goes no further: the reason is shown with the last lines of the hub's log, and servers start with the same image as before.
 #
-# Then the image's name is moved to it, which takes effect for the next server that starts. The last three images are kept, and those on which servers run; older ones are removed. The container `hubrun-image` does nothing but use the current image, so that `docker system prune -a` does not remove it.
+# Then the image's name is moved to it, which takes effect for the next server that starts. The last three images are kept, and those on which servers run; older ones are removed. The container `hubrun-image` does nothing but use the current image, so that `docker system prune -a` does not remove it. With `nodes`, the image is then sent to each of them.
 #
 # By hand: `sudo docker tag hubrun-singleuser:NEW hubrun-singleuser`
 
@@ -121,6 +126,7 @@ server.ensure(*image_versions.built(site))
 from hubrun.sections.docker_spawner import docker_setup
 
 server.ensure(*docker_setup.proven_images(site, images))
+server.ensure(*image_versions.on_nodes(site, images))
 
 # %% [markdown]
 # ## Servers that run

@@ -20,7 +20,7 @@ TEXT = (PROJECT / "docs/explanation/architecture.md").read_text()
 TREE, LAYERS = re.findall(r"```text\n(.*?)```", TEXT, re.DOTALL)
 PACKAGES = ("hubrun", "hubrun_hub", "hubrun_student")
 # Names that are there twice and mean the same: a command and what it is about, a runbook and what it needs.
-SAME = {"lab", "params", "practice", "records", "server"}
+SAME = {"lab", "nodes", "params", "practice", "records", "server"}
 
 
 @pytest.fixture(scope="module")

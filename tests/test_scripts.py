@@ -13,6 +13,7 @@ from hubrun.environment import PROJECT
 IMAGES = PROJECT / "lib/hubrun/practice/images"
 SCRIPTS = [
     PROJECT / "hubrun",
+    PROJECT / "lib/hubrun_hub/nodes/node-link",
     *sorted(path for path in IMAGES.rglob("*") if path.is_file() and b"sh\n" in path.read_bytes()[:20]),
 ]
 DOCKERFILES = sorted(IMAGES.glob("*.Dockerfile"))

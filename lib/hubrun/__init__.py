@@ -8,8 +8,9 @@ import sys
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 from hubrun.desired.checks import Check, Test  # noqa: E402
+from hubrun.desired.nodes import Nodes  # noqa: E402
 from hubrun.desired.server import Server  # noqa: E402
 from hubrun.params import Site  # noqa: E402
 from hubrun.runbook import site_from  # noqa: E402
 
-__all__ = ["Check", "Server", "Site", "Test", "site_from"]
+__all__ = ["Check", "Nodes", "Server", "Site", "Test", "site_from"]

@@ -32,7 +32,7 @@ HUB_CODE = f"{LIB}/hubrun_hub"
 # What of it the hub imports.
 HUB_IMPORTS = (
     f"{HUB_CODE}/lti", f"{HUB_CODE}/courses", f"{HUB_CODE}/exams", f"{HUB_CODE}/starting", f"{HUB_CODE}/pull_ticket.py", f"{HUB_CODE}/config_parts.py",
-    f"{HUB_CODE}/student_container.py", f"{HUB_CODE}/docker_filter/settings.py", f"{HUB_CODE}/awaited.py",
+    f"{HUB_CODE}/student_container.py", f"{HUB_CODE}/docker_filter/settings.py", f"{HUB_CODE}/awaited.py", f"{HUB_CODE}/nodes",
 )  # fmt: skip
 # Pages for when nobody else answers.
 AWAY = f"{HUB_CODE}/away"
@@ -58,6 +58,24 @@ COURSES_MOUNT = "/etc/systemd/system/srv-nbgrader.mount"
 HOMES_SETTINGS = "/etc/jupyterhub/homes.json"
 # Where the hub asks for what nbgrader's gradebooks say.
 GRADEBOOKS_SOCKET = "/run/hubrun-gradebooks.sock"
+# Nodes: their list, which the hub reads (hubrun_hub/nodes), and root's key for them with their own keys.
+NODES = "/etc/jupyterhub/nodes.json"
+NODES_FOLDER = "/etc/jupyterhub/nodes"
+NODE_ACCOUNT = "hubrun-node"
+NODE_LINK = f"{LIB}/node-link"
+# The network between the site's server and its nodes (WireGuard): its interface, with the unit and files of the same name.
+INTERFACE = "hubrun"
+WIREGUARD_PORT = 51820
+WIREGUARD_KEY = f"/etc/wireguard/{INTERFACE}.key"
+WIREGUARD = f"/etc/wireguard/{INTERFACE}.conf"
+WIREGUARD_UNIT = f"wg-quick@{INTERFACE}.service"
+# What nodes see of the disk with students' files, in a folder that nobody else may enter; and who they are with sshfs.
+NODES_FILES = "/srv/jupyterhub/nodes"
+FILES_ACCOUNT = "hubrun-files"
+FILES_KEY = "/etc/jupyterhub/files-key"
+FILES_KNOWN_HOSTS = "/etc/jupyterhub/files-known-hosts"
+FILES_UNIT = "hubrun-node-homes.service"
+NFS_PORT = 2049
 # Backups: the command, its settings, what it knows (hubrun_hub/backup).
 BACKUP = "/usr/local/sbin/hubrun-backup"
 BACKUP_SETTINGS = "/etc/jupyterhub/backup.json"

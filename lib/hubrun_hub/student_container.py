@@ -14,11 +14,12 @@ from typing import Any
 from .awaited import awaited
 from .courses.servers import CourseServer, Limits, is_course_server
 from .docker_filter import settings
+from .nodes.nodes_file import MANAGER
 from .not_started import NotStarted
 from .starting.culler import IDLE_MINUTES
 from .starting.own_server import servers_of
 
-# Starts a server to try an image before anybody else gets it (programs/try_start.py).
+# Starts a server to try an image before anybody else gets it, or a node (programs/try_start.py).
 TRIES = "hubruntest1"
 _NOT_YOURS = "This is the server of a course that you are not in any more. Your files are in your other servers too."
 
@@ -74,6 +75,14 @@ class StudentContainer:
         if is_course_server(old_name) or is_course_server(new_name) or not old_name:
             raise NotStarted("The servers of courses keep their names.", 403)
         await super().rename(old_name, new_name)
+
+    @property
+    def only_node(self: Any) -> str:
+        """The one node where this server can start, "" for any: an image that is tried is on the manager alone, and a node is tried
+        by who tries."""
+        if self.user.name != TRIES:
+            return ""
+        return MANAGER if self.user_options.get("candidate") else str(self.user_options.get("node", ""))
 
     async def start(self: Any) -> Any:
         if self.user.name == TRIES and self.user_options.get("candidate"):

@@ -419,6 +419,8 @@ CALLS: dict[tuple[str, str], str] = {
     ("GET", "/_ping"): "/_ping",
     ("GET", "/v1.41/version"): "/v1.41/version",
     ("GET", "/v1.41/images/hubrun-singleuser/json"): "/v1.41/images/hubrun-singleuser/json",
+    # As docker-py asks (APIClient.containers).
+    ("GET", "/v1.41/containers/json?limit=-1&all=1&size=0&trunc_cmd=0&filters=%7B%22label%22%3A+%5B%22hubrun.student%22%5D%7D"): "/v1.41/containers/json?all=1&filters=%7B%22label%22%3A+%5B%22hubrun.student%22%5D%7D",
     ("POST", "/v1.47/containers/create?name=jupyter-ada"): "/v1.47/containers/create?name=jupyter-ada",
     ("GET", "/v1.41/containers/jupyter-ada/json"): "/v1.41/containers/{name}/json",
     ("POST", f"/v1.41/containers/{NUMBER}/start"): "/v1.41/containers/{name}/start",
@@ -448,6 +450,9 @@ FOREIGN: dict[tuple[str, str], str] = {
     ("POST", "/v1.41/containers/jupyter-ada/update"): NOT_NEEDED,
     ("POST", "/v1.41/containers/jupyter-ada/rename?name=x"): NOT_NEEDED,
     ("GET", "/v1.41/containers/json?all=1"): NOT_NEEDED,
+    ("GET", "/v1.41/containers/json"): NOT_NEEDED,
+    ("GET", "/v1.41/containers/json?limit=-1&all=1&size=0&trunc_cmd=0&filters=%7B%22label%22%3A+%5B%22x%22%5D%7D"): "is not allowed",
+    ("GET", "/v1.41/containers/json?limit=-1&all=1&size=0&trunc_cmd=0"): NOT_NEEDED,
     ("POST", "/v1.41/containers/prune"): NOT_NEEDED,
     ("POST", "/v1.41/build"): NOT_NEEDED,
     ("POST", "/v1.41/commit?container=x"): NOT_NEEDED,
@@ -874,7 +879,7 @@ sys.path.insert(0, {str(tmp_path)!r})
 from hubrun_hub.docker_filter import serve, settings
 folder = Path({str(tmp_path)!r})
 service = serve.Filter(str(folder / "docker.sock"), lambda: settings.load(folder / "site.json", folder / "local.json"))
-asyncio.run(serve.run(socket.socket(fileno=int(sys.argv[1])), service))
+asyncio.run(serve.run([socket.socket(fileno=int(sys.argv[1]))], service))
 """
 
     async def go() -> None:

@@ -249,6 +249,20 @@ def started(monkeypatch: pytest.MonkeyPatch, time: str, *names: str) -> Any:
     return asyncio.run(spawner.start())
 
 
+@pytest.mark.parametrize(
+    ("time", "node"), [("08:59:59", "node-2"), ("09:00:00", "manager"), ("10:59:59", "manager"), ("11:00:00", "node-2")]
+)  # fmt: skip
+def test_a_server_in_an_exam_runs_on_the_manager_alone(monkeypatch: pytest.MonkeyPatch, time: str, node: str) -> None:
+    class Clock:
+        @staticmethod
+        def now(zone: Any) -> datetime:
+            return at(time).astimezone(zone)
+
+    monkeypatch.setattr(course_spawner, "datetime", Clock)
+    monkeypatch.setattr(Docker, "only_node", "node-2", raising=False)
+    assert Spawner("bio").only_node == node
+
+
 def test_a_server_in_an_exam_says_so_and_sees_its_course_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     kwargs, binds, environment, event = started(monkeypatch, "10:00:00", "bio", "math")
     assert kwargs["labels"] == {"own": "1", LABEL: BIO_KEY}
@@ -313,7 +327,7 @@ def test_each_container_gets_an_address_of_its_own_and_none_without_its_hosts(tm
     async def ask(*_: Any) -> bytes:
         return b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(there).encode()
 
-    service.ask = ask  # type: ignore[method-assign]
+    service.manager.ask = ask  # type: ignore[method-assign]
 
     async def several() -> list[str]:
         return [await service._address(SETTINGS) for _ in range(3)]

@@ -142,6 +142,21 @@ def test_the_candidate_is_for_the_test_user_alone(file: Path) -> None:
         assert asyncio.run(spawner.start()) == image
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "node"),
+    [
+        (TRIES, {"candidate": True, "node": "n1"}, "manager"), (TRIES, {"node": "n1"}, "n1"), (TRIES, {}, ""),
+        ("ada", {"candidate": True, "node": "n1"}, ""),
+    ],
+)  # fmt: skip
+def test_nobody_but_who_tries_says_where_a_server_starts(
+    file: Path, name: str, options: dict[str, Any], node: str
+) -> None:
+    spawner: Any = Both()
+    spawner.user.name, spawner.user_options = name, options
+    assert spawner.only_node == node
+
+
 COURSES = {
     **SITE, "idle_minutes": 60,
     "course_settings": [

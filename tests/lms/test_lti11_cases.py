@@ -22,6 +22,7 @@ from hubrun.lms.browser import Launch
 from hubrun.lms.lti11 import LAUNCH_PATH, LaunchRequest, canvas_launch
 from hubrun.lms.platform13 import CLAIM, Key, Lms, Person
 from hubrun.params import Site
+from hubrun.params.nodes import Node
 from hubrun.sections.verify import test_users
 from hubrun_hub.lti import consumers
 from hubrun_hub.lti.consumers import Consumer
@@ -220,3 +221,22 @@ def test_each_consumers_test_users_are_removed_with_containers_and_volumes() -> 
     assert "jupyterhub-user-bio-5f-5fhubruntest3" in script
     assert temporary_consumer.stop_script() in script
     assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+def test_test_users_on_nodes_are_found_by_their_label(tmp_path: Path) -> None:
+    """docker(1) is played: on each engine a test user's container, and that of somebody whose name begins like theirs."""
+    docker = tmp_path / "docker"
+    docker.write_text(
+        '#!/bin/sh\nnode=${DOCKER_HOST%/*}; node=${node##*/}\necho "$node $*" >> asked\n'
+        '[ "$1" = ps ] && printf "%s\\n" "1$node hubruntest1" "2$node hubruntest11"\n'
+        '[ "$1" = inspect ] && echo "address of $4"\ntrue\n'
+    )
+    docker.chmod(0o755)
+    site = SITE.model_copy(update={"nodes": [Node(host="n1.example.edu"), Node(host="n2.example.edu")]})
+    script = test_users.address_script(site, "hubruntest1")
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=path, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["address of 1", "address of 1n1", "address of 1n2", ""]
+    removes = test_users.remove_script(site)
+    assert subprocess.run(["sh", "-n"], input=removes, text=True, check=False).returncode == 0
+    assert removes.count("xargs -r docker rm -f -v") == 3 and "container on n2 " in removes

@@ -114,6 +114,7 @@ WORDS = (
     "docker_channel",
     "pytorch",
     "homes_old",
+    "node_files",
     "canvas_navigation",
 )
 MORE = {

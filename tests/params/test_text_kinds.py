@@ -91,12 +91,13 @@ FREE = {
     "git_links.path", "git_links.branch", "git_links.folder",  # percent-encoded
     "acme_eab_kid",  # a line of a file
     "ssh_user",  # SSH's own protocol; a directory service's names hold @ and \\
+    "nodes.ssh_user", "nodes.ssh_key_file", "nodes.ssh_known_hosts_file", "nodes.sudo_password_file",  # the same, of nodes
     "lti_client_ids", "lti_deployment_ids", "consumers.client_ids", "consumers.deployment_ids",  # JSON
 }  # fmt: skip
 COMPANIONS = {
     "site": "example", "domain": "hub.example.edu", "canvas_token_env": "TOKEN", "canvas_course": "101",
     "acme_eab_hmac_env": "HMAC", "tls_certificate": "/a", "tls_key": "/b", "lti_version": "both", "lti_client_ids": ["1"],
-    "alerts_smtp_user": "1", "alerts_smtp_password_env": "TOKEN", "alerts_to": ["it@example.edu"], "restore_person": "1",
+    "alerts_smtp_user": "1", "alerts_smtp_password_env": "TOKEN", "alerts_to": ["it@example.edu"], "restore_person": "1", "homes_gb": 20,
 }  # fmt: skip
 
 
@@ -127,7 +128,7 @@ REQUIRED = {"git_links.repo": "https://example.edu/a"}
 
 
 # Not in the file, whose reading takes most of the time here.
-OVERRIDES = {name: json.dumps(value) if isinstance(value, list) else value for name, value in COMPANIONS.items()}
+OVERRIDES = {name: value if isinstance(value, str) else json.dumps(value) for name, value in COMPANIONS.items()}
 
 
 def load(file: Path, name: str, value: str) -> Site:

@@ -15,6 +15,7 @@ import yaml
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
+from hubrun import params
 from hubrun.errors import BadInput, EngineMissing, HubrunError
 from hubrun.practice import acme, container, docker_engine, lifecycle, machine, practice_server, server_images
 from hubrun.redaction.secret import Secret
@@ -33,7 +34,9 @@ def test_a_name_that_fits_a_domain_is_taken(name: str) -> None:
     practice_server.check_name(name)
 
 
-@pytest.mark.parametrize("name", ["", "Team", "2nd", "a_b", "a b", "../x", "-a", "a-", "x" * 41, "a-acme", "a\n"])
+@pytest.mark.parametrize(
+    "name", ["", "Team", "2nd", "a_b", "a b", "../x", "-a", "a-", "x" * 41, "a-acme", "a-node-1", "a\n"]
+)
 def test_a_name_that_fits_no_domain_is_bad_input(name: str) -> None:
     with pytest.raises(BadInput) as error:
         practice_server.load(name)
@@ -68,6 +71,33 @@ def test_info_has_the_form_of_the_contract(state: Path) -> None:
     assert list(info) == ["ssh", "domain", "url", "address", "https_port", "ca_bundle", "container", "site"]
     assert list(info["ssh"]) == ["host", "port", "user", "key", "known_hosts"]
     assert info["url"] == f"https://{info['domain']}:{info['https_port']}/"
+
+
+def test_nodes_have_names_addresses_and_ports_of_their_own(state: Path) -> None:
+    practice = practice_server.Practice("a", "debian-12", 1, servers=practice_server.MOST_SERVERS)
+    machines = practice.machines()
+    assert [each.container for each in machines[:2]] == ["hubrun-a", "hubrun-a-node-1"]
+    ports = [port for each in machines for port in each.ports] + [practice.ports["registry"]]
+    assert len(set(ports)) == len(ports) and max(ports) - min(ports) < 100
+    assert len({each.address for each in machines} | {practice.services_address}) == len(machines) + 1
+    practice.chain()
+    practice.write_site()
+    site = params.load(practice.site_file)
+    assert [node.name for node in site.nodes] == [f"node-{n}" for n in range(1, practice_server.MOST_SERVERS)]
+    assert site.node_files == "sshfs" and site.homes and site.manager_address == practice.address
+    info = practice.info()
+    assert info["nodes"]["a-node-1"]["port"] == site.nodes[0].ssh_port != info["ssh"]["port"]
+    keys = lifecycle._keys(practice)
+    assert len({files["/etc/ssh/ssh_host_ed25519_key"] for files in keys.values()}) == len(machines)
+    known = (practice.folder / "known_hosts").read_text().splitlines()
+    assert [line.split()[0] for line in known] == [f"[127.0.0.1]:{next(iter(each.ports))}" for each in machines]
+
+
+def test_a_site_keeps_the_nodes_it_was_made_with(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    practice_server.Practice("practice", "debian-12", 1, made=True, servers=3).save()
+    monkeypatch.setattr(docker_engine, "ensure", lambda *_: pytest.fail("the engine was asked for"))
+    with pytest.raises(BadInput, match="has 2 nodes"):
+        lifecycle.up("practice", None, lambda _: None, 1)
 
 
 def test_two_servers_share_no_address_port_or_name() -> None:
@@ -386,11 +416,11 @@ def test_a_second_practice_command_waits_for_the_first(state: Path) -> None:
 
 def test_a_new_server_has_a_new_host_key_and_the_old_login_key(state: Path) -> None:
     practice = practice_server.Practice("practice", "debian-12", 1)
-    first = lifecycle._keys(practice)
+    first = lifecycle._keys(practice)[practice.container]
     noted = (practice.folder / "known_hosts").read_text()
     host_key = first["/etc/ssh/ssh_host_ed25519_key.pub"][0].rsplit(" ", 1)[0]
     assert noted == f"[127.0.0.1]:{practice.ports['ssh']} {host_key}\n"
-    second = lifecycle._keys(practice)
+    second = lifecycle._keys(practice)[practice.container]
     assert second["/root/.ssh/authorized_keys"] == first["/root/.ssh/authorized_keys"]
     assert second["/etc/ssh/ssh_host_ed25519_key"] != first["/etc/ssh/ssh_host_ed25519_key"]
     assert {mode for path, (_, mode) in second.items() if not path.endswith(".pub")} == {0o600}

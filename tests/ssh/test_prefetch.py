@@ -40,7 +40,7 @@ pytestmark = pytest.mark.slow
 def in_a_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As in the kernel of a run, which is the only place where answers are kept."""
     monkeypatch.setenv(ENGINE, "salt")
-    monkeypatch.setattr(session, "_shared", [])
+    monkeypatch.setattr(session, "_shared", {})
     monkeypatch.setattr(EXPECTED, "headless", True)
     yield
     EXPECTED.runbooks = []

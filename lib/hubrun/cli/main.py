@@ -12,6 +12,7 @@ from hubrun.cli.install import install, plan, run
 from hubrun.cli.lab import lab
 from hubrun.cli.launch import launch
 from hubrun.cli.new import new
+from hubrun.cli.node import node
 from hubrun.cli.params import params_command
 from hubrun.cli.people import people
 from hubrun.cli.practice import practice
@@ -53,7 +54,7 @@ def hubrun(context: click.Context) -> None:
         echo("\n".join(overview.lines(overview.sites(RECORDS))))
 
 
-for command in (install, lab, launch, new, params_command, people, plan, practice, records, run, status):
+for command in (install, lab, launch, new, node, params_command, people, plan, practice, records, run, status):
     hubrun.add_command(command)
 
 

@@ -11,6 +11,7 @@ import click
 from hubrun import practice as practice_server
 from hubrun.cli import params_files
 from hubrun.cli.sites import run_site
+from hubrun.practice.practice_server import MOST_SERVERS
 from hubrun.practice.server_images import RELEASES
 from hubrun.records.run import site_run
 from hubrun.terminal import echo
@@ -18,13 +19,14 @@ from hubrun.terminal import echo
 
 @dataclass
 class Choice:
-    """Which practice server, and its operating system, as given before or behind the subcommand."""
+    """Which practice server, its operating system, and how many servers, as given before or behind the subcommand."""
 
     name: str = "practice"
     os_name: str | None = None
+    servers: int | None = None
 
 
-def _choose(context: click.Context, option: click.Parameter, value: str | None) -> None:
+def _choose(context: click.Context, option: click.Parameter, value: str | int | None) -> None:
     chosen = context.ensure_object(Choice)
     if value is not None:
         setattr(chosen, str(option.name), value)
@@ -39,6 +41,11 @@ _os = click.option(
     help="Its operating system.  [default: debian-12, or what it has]",
 )  # fmt: skip
 
+_nodes = click.option(
+    "--nodes", "servers", expose_value=False, callback=_choose, type=click.IntRange(1, MOST_SERVERS),
+    help="How many servers: one with the hub, the others its nodes.  [default: 1, or as many as it has]",
+)  # fmt: skip
+
 
 def say(text: str) -> None:
     """Print a line about progress, to standard error."""
@@ -48,6 +55,7 @@ def say(text: str) -> None:
 @click.group(invoke_without_command=True)
 @_name
 @_os
+@_nodes
 @click.pass_context
 def practice(context: click.Context) -> int | None:
     """Rehearse: start (or reuse) a practice server, and run every runbook against it."""
@@ -58,7 +66,7 @@ def rehearse(chosen: Choice) -> int:
     """Start the practice server, run the runbooks against it, and say where the time went. The exit code."""
     site_run.runbooks()  # what is wrong with them is said before a server is made
     began = time.monotonic()
-    server = practice_server.up(chosen.name, chosen.os_name, say)
+    server = practice_server.up(chosen.name, chosen.os_name, say, chosen.servers)
     made = time.monotonic() - began
     code = run_site(server.site_file, "install")
     whole = time.monotonic() - began
@@ -76,10 +84,11 @@ def rehearse(chosen: Choice) -> int:
 @practice.command()
 @_name
 @_os
+@_nodes
 @click.pass_obj
 def up(chosen: Choice) -> None:
     """Start the practice server, or leave it running; nothing is installed on it."""
-    server = practice_server.up(chosen.name, chosen.os_name, say)
+    server = practice_server.up(chosen.name, chosen.os_name, say, chosen.servers)
     click.echo(server.site_file)
 
 
@@ -94,6 +103,8 @@ def info(chosen: Choice, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
+    for name, node in found.pop("nodes", {}).items():
+        found[name] = node
     for key, value in found.items():
         text = " ".join(f"{name}={each}" for name, each in value.items()) if isinstance(value, dict) else value
         click.echo(f"{key:<12} {text}")

@@ -90,15 +90,28 @@ class SiteStatus:
             (when(each["at"]), each["user"], f"{each['seconds']:.0f} s" if each["ok"] else f"failed: {each['why']}")
             for each in reversed(starts[-most:] if most else starts)
         ]
+        nodes = [_node(each) for each in self.seen.get("nodes", [])]
         measured = self.seen.get("measured")
         as_of = f", disk as of {when(measured)}" if measured else ", disk not measured (./hubrun run watch)"
         every = [
+            Table("Nodes", ("node", "it", "servers", "memory left", "load"), nodes, 3),
             Table(f"Who uses most{as_of}", ("person", "disk", "memory now"), people, 2),
             Table("By course", ("course", "people", "course folder", "their homes", "memory now"), courses, 4),
             Table("Last starts", ("when", "person", "came to"), last),
         ]
         # What a server, or a student's, said of itself gives no orders where it is shown.
         return [replace(each, rows=[list(map(in_one_line, row)) for row in each.rows]) for each in every if each.rows]
+
+
+def _node(node: dict[str, Any]) -> tuple[str, str, str, str, str]:
+    said = node["said"]
+    is_well = said and said["homes"] and not node["docker"]
+    states = ["is away" if not node["alive"] else "answers" if is_well else "has a problem"]
+    states += ["drained"] if node["drained"] else []
+    if not (node["alive"] and said):
+        return node["name"], ", ".join(states), "-", "-", "-"
+    left = f"{size(said['memory_mb'])} of {size(said['total_mb'])}"
+    return node["name"], ", ".join(states), str(len(node["servers"])), left, f"{said['load']:.1f} of {said['cpus']}"
 
 
 def size(megabytes: int | None) -> str:
@@ -120,10 +133,11 @@ def _services(seen: dict[str, Any]) -> str:
 
 def _servers(seen: dict[str, Any]) -> str:
     docker = seen["docker"]
+    servers = [*docker["servers"], *(each for node in seen.get("nodes", []) for each in node["servers"])]
     # Servers of courses with an image of their own are on another one by their nature.
-    usual = [each for each in docker["servers"] if each.get("image_name") in (None, docker["image"])]
+    usual = [each for each in servers if each.get("image_name") in (None, docker["image"])]
     older = sum(each["image"] != docker["image_id"] for each in usual)
-    return f"{len(docker['servers'])} run" + (f", {older} on an older image" if older else "")
+    return f"{len(servers)} run" + (f", {older} on an older image" if older else "")
 
 
 def _starts(seen: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from typing_extensions import override
 
@@ -205,6 +205,13 @@ def final_text(log: str) -> str:
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in log.split("\n") if line.strip())
 
 
+class Live(Protocol):
+    """Where a line of progress goes."""
+
+    def line(self, title: str, detail: str = "") -> None:
+        """What goes on now. detail: what changes all the time."""
+
+
 class ProgressLine:
     """A line of progress that is updated in place and gives way to the final card.
 
@@ -220,16 +227,21 @@ class ProgressLine:
         """Show what goes on now; at most four updates a second get through. detail: what changes all the time, and is
         seen, and not read out by a screen reader."""
         title, detail = (plain(Secret.redact(part.strip()))[:160] for part in (title, detail))
-        text = f"{title} {detail}".strip()
+        live = f"<span role='status'>{html.escape(title)}</span> <span aria-hidden='true'>{html.escape(detail)}</span>"
+        self._show(f"{title} {detail}".strip(), f"<div>{live}</div>")
+
+    def lines(self, each: Sequence[str]) -> None:
+        """Show several things that go on at once, a line for each; on a terminal they share one."""
+        texts = [plain(Secret.redact(text.strip()))[:160] for text in each]
+        self._show(" | ".join(texts), "".join(f"<div>{html.escape(text)}</div>" for text in texts))
+
+    def _show(self, text: str, page: str) -> None:
         now = time.monotonic()
         if not text or text == self._line or now - self._shown < 0.25:
             return
         self._line, self._shown = text, now
         if self._handle:
-            live = (
-                f"<span role='status'>{html.escape(title)}</span> <span aria-hidden='true'>{html.escape(detail)}</span>"
-            )
-            self._handle({"text/plain": text, "text/html": f"<div>{live}</div>"}, raw=True)
+            self._handle({"text/plain": text, "text/html": page}, raw=True)
         elif sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[K{text[:100]}")
             sys.stderr.flush()

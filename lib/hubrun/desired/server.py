@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from hubrun import server_paths
 from hubrun.desired.approval import Approval
-from hubrun.desired.cards import Card, ProgressLine, Row, results_card
+from hubrun.desired.cards import Card, Live, ProgressLine, Row, results_card
 from hubrun.desired.checks import Check, Test, check_card
 from hubrun.desired.diagnosis import reason, remedy_for
 from hubrun.desired.resource import Action, Resource, Result, facts
@@ -38,12 +38,14 @@ echo "machine_id_sha256=$({ cat /etc/machine-id; echo hubrun; } | sha256sum | cu
 class Server:
     """One server. Made by `Server.connect(site)`; `check_mode` probes and plans, and touches nothing.
 
-    approval: whether what is planned is done.
+    approval: whether what is planned is done. node: which of the site's nodes it is, and what results are named with; "": the
+    site's own server.
     """
 
     def __init__(self, session: Session, check_mode: bool = False, plan_first: bool = False) -> None:
         self.session = session
         self.site = session.site
+        self.node = session.node
         self.earlier = os.environ.get(PENDING, "") if check_mode else ""
         self.approval = Approval(check_mode, plan_first, [self.earlier] if self.earlier else [])
         self.results: list[Result] = []
@@ -51,14 +53,15 @@ class Server:
         self._secrets = ServerSecrets()
 
     @classmethod
-    def connect(cls, site: Site, check_mode: bool = False, plan_first: bool = False) -> Server:
+    def connect(cls, site: Site, check_mode: bool = False, plan_first: bool = False, node: str = "") -> Server:
         """Log in, become root, and read what the server is.
 
-        check_mode: nothing is changed. plan_first: each step shows its plan, and does it when its cell is run again.
+        check_mode: nothing is changed. plan_first: each step shows its plan, and does it when its cell is run again. node: as
+        in Session.open.
 
         Raises Unreachable (wrong host, key, host key, sudo password) or BadInput (a parameter points nowhere).
         """
-        session = Session.open(site)
+        session = Session.open(site, node)
         server = cls(session, check_mode, plan_first)
         first = [IS_BUSY + _FACTS + _ran_here(site), server._secrets.probe()]
         try:
@@ -114,7 +117,7 @@ class Server:
         try:
             output = self.session.execute(quote(template, *args), data, seconds)
         finally:
-            self.session.prefetched.forget()
+            self.session.forget()
         if check and output.exit_code != 0:
             raise self._failure(
                 template.strip().splitlines()[0], output.exit_code, output.stdout + output.stderr, seconds
@@ -147,16 +150,11 @@ class Server:
         self.approval.begin(self.results)
         try:
             live.line("looking at " + ", ".join(resource.label for resource in resources))
-            results = self._look(resources)
+            results, writes = self.look(resources)
             self.results += results
-            writes = _written(results, resources)
-            if self.check_mode:
-                self.session.foreseen += writes
             if not self.approval.given(self.fingerprint, results, writes):
                 return
-            for result in results:
-                self._apply(result, live)
-            self._confirm([(r, s) for r, s in zip(results, resources, strict=True) if r.actions])
+            self.apply(results, resources, live)
         except HubrunError as failure:
             error, failure.shown = failure, True
             raise
@@ -164,29 +162,43 @@ class Server:
             if results is not None or error:
                 live.finish(results_card(results or [], time.monotonic() - started, self.approval.note, error))
 
-    def _look(self, resources: Sequence[Resource]) -> list[Result]:
-        """What is to be done to each of the resources."""
+    def look(self, resources: Sequence[Resource]) -> tuple[list[Result], list[str]]:
+        """What is to be done to each of the resources, and what that will write (see `Resource.writes`)."""
         scripts = [resource.probe() for resource in resources]
         found = self._ask(scripts)
         results = self._plan(resources, found)
         if any(output.early for output in found) and any(result.actions for result in results):
             results = self._plan(resources, self._ask(scripts, fresh=True))
-        return results
+        writes = _written(results, resources)
+        if self.check_mode:
+            self.session.foreseen += writes
+        return results, [self._named(path) for path in writes]
+
+    def apply(self, results: Sequence[Result], resources: Sequence[Resource], live: Live) -> None:
+        """Do what `look` came to, and look again at what was changed. Raises as `ensure` does."""
+        for result in results:
+            self._apply(result, live)
+        self._confirm([(r, s) for r, s in zip(results, resources, strict=True) if r.actions])
+
+    def _named(self, what: str) -> str:
+        return f"{self.node}: {what}" if self.node else what
 
     def _plan(self, resources: Sequence[Resource], found: Sequence[Output]) -> list[Result]:
         # Of what earlier steps and runbooks only showed, nothing is there when the next one looks.
         results: list[Result] = []
+        before, ours = [*self.session.foreseen], self._named("")
+        before += [path.removeprefix(ours) for path in self.approval.foreseen if path.startswith(ours)]
         for resource, output in zip(resources, found, strict=True):
-            written = [*self.session.foreseen, *self.approval.foreseen, *_written(results, resources)]
+            written = [*before, *_written(results, resources)]
             actions = resource.plan(resource.foresee(output.stdout, written))
-            results.append(Result(resource.label, "not run" if actions else "ok", actions))
+            results.append(Result(self._named(resource.label), "not run" if actions else "ok", actions))
         return results
 
-    def _apply(self, result: Result, live: ProgressLine) -> None:
+    def _apply(self, result: Result, live: Live) -> None:
         started = time.monotonic()
         for action in result.actions:
             log: list[str] = []
-            self.session.prefetched.forget()
+            self.session.forget()
             try:
                 # What actions download, they download through the site's proxy.
                 script = "exec 2>&1\nset -eu\n" + exports(self.site.proxy_environment) + action.script
@@ -198,7 +210,7 @@ class Server:
                 result.status = "failed"
                 raise
             finally:
-                self.session.prefetched.forget()
+                self.session.forget()
                 result.log = Secret.redact(result.log + "".join(log))
                 result.seconds = time.monotonic() - started
             if output.exit_code != 0:
@@ -245,16 +257,17 @@ class Server:
         leave traces are not run in any case.
         """
         if self.pending:
-            self._unchecked([test.title for test in tests])
+            self.unchecked([test.title for test in tests])
             return
         todo = [test for test in tests if not (self.check_mode and test.traces)]
-        checks = self._judge(todo)
+        checks = self.judge(todo)
         if todo:
             self.require(*checks)
         if len(todo) < len(tests):
-            self._unchecked([test.title for test in tests if test not in todo])
+            self.unchecked([test.title for test in tests if test not in todo])
 
-    def _judge(self, tests: Sequence[Test]) -> list[Check]:
+    def judge(self, tests: Sequence[Test]) -> list[Check]:
+        """What the tests come to, in one round trip; nothing is shown."""
         scripts, traces = [f"exec 2>&1\n{test.script}" for test in tests], [test.traces for test in tests]
         for fresh in (False, True):
             outputs = self._ask(scripts, fresh, traces)
@@ -270,7 +283,7 @@ class Server:
         failed. No checks at all is what a step answers that was left out in check mode; it is shown as not checked.
         """
         if not checks:
-            self._unchecked(["what this step tests"])
+            self.unchecked(["what this step tests"])
             return
         ProgressLine().finish(check_card(checks))
         failed = [check for check in checks if not check.ok]
@@ -283,7 +296,8 @@ class Server:
             failure.shown = True
             raise failure
 
-    def _unchecked(self, titles: list[str]) -> None:
+    def unchecked(self, titles: list[str]) -> None:
+        """Show the titles of tests that cannot be made now. Raises CheckFailed where there is no reason for it."""
         if not (self.check_mode or self.pending):
             raise CheckFailed("a step was left out", self.site.host, "This is a fault of hubrun: report it")
         if not self.pending:
@@ -362,7 +376,7 @@ def _written(results: Sequence[Result], resources: Sequence[Resource]) -> list[s
     return written
 
 
-def _follow(action: Action, live: ProgressLine, log: list[str]) -> Callable[[str], None]:
+def _follow(action: Action, live: Live, log: list[str]) -> Callable[[str], None]:
     """A listener that keeps the log and shows its last line with the time that has gone by."""
     started = time.monotonic()
     last = [""]

@@ -14,7 +14,7 @@ from hubrun.params.site import Site, fields
 
 GROUPS = {
     "site": "The site", "ssh_host": "SSH", "record_signing_key": "The record of a run", "ca_certificates": "01 server", "lti_lms": "02 hub and LTI", "subdomains": "03 HTTPS",
-    "docker_channel": "04 Docker and DockerSpawner", "canvas_tool_name": "05 Canvas",
+    "docker_channel": "04 Docker and DockerSpawner", "nodes": "Nodes", "canvas_tool_name": "05 Canvas",
     "backup_to": "10 backup and 11 restore", "restart_idle_minutes": "12 image", "rotate": "14 rotate",
     "remove_person": "15 remove", "uninstall_confirm": "16 uninstall", "alerts_to": "17 watch",
 }  # fmt: skip

@@ -30,6 +30,7 @@ from hubrun.params.consumers import (
     check_platform,
 )
 from hubrun.params.courses import CourseParams, check_courses
+from hubrun.params.nodes import Node, address_of, check_nodes
 from hubrun.redaction.secret import Secret
 from hubrun.server_paths import PROXY_USER
 from hubrun_hub.backup.target import Target, parse
@@ -60,7 +61,7 @@ class Site(AsYamlReads):
     site: kinds.SiteName = _param("all", "name of the site; its records are kept under this name")
     domain: kinds.Domain = _param("all", "the hub's host name, as in https://DOMAIN/")
     public_address: kinds.Host = _param(
-        "03 05 06",
+        "01 03 04 05 06",
         "connect to this address when testing from outside; empty: what DNS says about the domain",
         "",
     )
@@ -340,12 +341,12 @@ class Site(AsYamlReads):
         le=64,
     )
     homes_device: kinds.ServerPath = _param(
-        "01 04",
+        "01 04 06 12",
         "empty disk of the server for students' files alone, such as /dev/vdb; empty: none. It is formatted, and stays (see 04)",
         "",
     )
     homes_gb: int = _param(
-        "01 04",
+        "01 04 06 12",
         "in place of homes_device: a file of this size on the server's own disk, in GB; it can grow and not shrink; 0: none",
         0,
         ge=0,
@@ -361,6 +362,26 @@ class Site(AsYamlReads):
         "02 04 06 12",
         "courses in which something is otherwise, by their id, SIS id or label in the LMS: [{course: BIO-101, user_memory_mb: 4096, staff_memory_mb: 8192, extra_pip_packages: [biopython]}] (docs/how-to/course-servers.md)",
         [],
+    )
+
+    # -- nodes
+    nodes: list[Node] = _param(
+        "01 04 06 12",
+        "further servers for students' containers, which need homes_device or homes_gb: [{host: node1.example.edu}, {host: 10.0.0.7, name: gpu, gpus: 1}] (docs/how-to/nodes.md)",
+        [],
+    )
+    nodes_network: str = _param(
+        "01 04 06 12",
+        "network between the site's server and its nodes, of the size /16; must be free on all of them",
+        "172.28.0.0/16",
+    )
+    manager_address: kinds.Host = _param(
+        "01 04", "where nodes reach the site's server, UDP port 51820; empty: public_address, or the domain", ""
+    )
+    node_files: Literal["nfs", "sshfs"] = _param(
+        "01 04 06 12",
+        "how nodes have students' files: nfs, or sshfs where the kernel has no NFS (containers), which is slower",
+        "nfs",
     )
 
     # -- 05 Canvas
@@ -525,7 +546,7 @@ class Site(AsYamlReads):
             raise ValueError("another account than root")
         return value
 
-    @field_validator("docker_subnet")
+    @field_validator("docker_subnet", "nodes_network")
     @classmethod
     def _subnet(cls, value: str) -> str:
         try:
@@ -567,6 +588,15 @@ class Site(AsYamlReads):
             raise ValueError("image_name and base_image must differ: the one is built on the other")
         if self.homes_device and self.homes_gb:
             raise ValueError("homes_device or homes_gb, not both")
+        if self.nodes and not self.homes:
+            raise ValueError(
+                "nodes need homes_device or homes_gb: students' files are on a disk of the site's server, which nodes mount"
+            )
+        others = [
+            ("docker_subnet", self.docker_subnet),
+            *(("student_networks", each) for each in self.student_networks),
+        ]
+        check_nodes(self.nodes, (self.host, self.ssh_port), self.nodes_network, others)
         if not self.hub_user:
             raise ValueError("hub_user must not be empty")
         if self.hub_user == self.admin_user:
@@ -676,6 +706,23 @@ class Site(AsYamlReads):
         return bool(self.homes_device or self.homes_gb)
 
     @property
+    def nodes_gateway(self) -> str:
+        """The site's server in the network between it and its nodes, where their containers reach the hub; "" without nodes."""
+        return address_of(self.nodes_network, 0) if self.nodes else ""
+
+    def of_node(self, node: Node) -> Site:
+        """The site as a login on this node needs it. Of what the node leaves out, port and fingerprint are no other server's."""
+        own = {"ssh_host": node.host, "ssh_port": node.ssh_port, "ssh_host_fingerprint": node.ssh_host_fingerprint}
+        own |= {
+            name: value
+            for name in ("ssh_user", "ssh_key_file", "ssh_known_hosts_file")
+            if (value := getattr(node, name))
+        }
+        if node.sudo_password_env or node.sudo_password_file:
+            own |= {name: getattr(node, name) for name in ("sudo_password_env", "sudo_password_file")}
+        return self.model_copy(update=own)
+
+    @property
     def course_folders(self) -> bool:
         """Whether people's servers get folders of their courses: nbgrader's, or those that `courses` name."""
         return self.nbgrader or any(each.has_folders or each.exam for each in self.courses)
@@ -719,6 +766,7 @@ class Site(AsYamlReads):
         if not self.http_proxy:
             return {}
         proxy, direct = self.http_proxy.rstrip("/"), ["localhost", "127.0.0.1", "::1", self.gateway, self.domain]
+        direct += [self.nodes_gateway] if self.nodes else []
         found = {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": ",".join([*direct, *self.no_proxy])}
         return found | {name.upper(): value for name, value in found.items()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hubrun.errors import HubrunError
 from hubrun.practice.docker_engine import Engine
@@ -28,8 +28,8 @@ _PROTECTED = ("abi", "debug", "dev", "fs", "kernel", "vm")
 _LOOPS = 64
 
 
-def server_options(os_name: str, cgroup: int) -> list[str]:
-    """The `docker create` options under which systemd runs as PID 1 in a container.
+def server_options(os_name: str, cgroup: int, devices: Sequence[str] = ()) -> list[str]:
+    """The `docker create` options under which systemd runs as PID 1 in a container. devices: of this machine, that it gets.
 
     Not --privileged: that is refused where the engine itself lacks CAP_SYS_RESOURCE, which systemd can do
     without.
@@ -40,6 +40,7 @@ def server_options(os_name: str, cgroup: int) -> list[str]:
     options += ["--tmpfs=/run", "--env=container=docker"]
     # Loop devices, for a file system in a file (homes_gb): mem(4), loop(4). They are the machine's, and all servers' together.
     options += ["--device-cgroup-rule=c 10:237 rmw", "--device-cgroup-rule=b 7:* rmw"]
+    options += [f"--device={device}" for device in devices]
     if cgroup == 2:
         return [*options, "--cgroupns=private"]
     options += ["--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw"]

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from hubrun.errors import BadInput, HubrunError
 from hubrun.practice import acme, container, docker_engine, machine, practice_server, server_images
 from hubrun.practice.docker_engine import Engine, Say
-from hubrun.practice.practice_server import Practice
+from hubrun.practice.practice_server import Machine, Practice
 from hubrun.practice.server_images import Images
 
 BOOT_LIMIT = 90  # seconds; it takes 2 to 6
@@ -26,10 +26,11 @@ STOP_LIMIT = 180
 MOST = 120  # practice servers, so that all ports stay below 32768
 
 
-def up(name: str = "practice", os: str | None = None, say: Say = print) -> Practice:
+def up(name: str = "practice", os: str | None = None, say: Say = print, servers: int | None = None) -> Practice:
     """Start the practice server `name`, or make it, and finish or repair what is half there.
 
-    `os` is debian-12 or debian-13; None means the one that the server has, or debian-12 for a new one.
+    `os` is debian-12 or debian-13; None means the one that the server has, or debian-12 for a new one. `servers`: how many,
+    with its nodes; None means as many as it has, or one.
     `say` gets a line for each stage. Raises BadInput (nothing was touched), EngineMissing, or HubrunError.
     """
     practice_server.check_name(name)
@@ -41,8 +42,16 @@ def up(name: str = "practice", os: str | None = None, say: Say = print) -> Pract
             raise BadInput(
                 f"practice server {name!r} runs {known.os}", "--os", "Choose another --name, or take it down first"
             )
+        if known and known.made and servers not in (None, known.servers):
+            raise BadInput(
+                f"practice server {name!r} has {known.servers - 1} nodes",
+                "--nodes",
+                "Choose another --name, or take it down first",
+            )
         docker = docker_engine.ensure(practice_server.STATE, say)
-        return _up(docker, name, os or (known.os if known else "debian-12"), say)
+        return _up(
+            docker, name, os or (known.os if known else "debian-12"), servers or (known.servers if known else 1), say
+        )
 
 
 def reset(name: str = "practice", say: Say = print) -> Practice:
@@ -57,7 +66,7 @@ def reset(name: str = "practice", say: Say = print) -> Practice:
         known = known.save(made=False)
         _remove(docker, known.label)
         (known.folder / "ca_bundle.pem").unlink(missing_ok=True)
-        return _up(docker, name, known.os, say)
+        return _up(docker, name, known.os, known.servers, say)
 
 
 def down(name: str = "practice", say: Say = print) -> None:
@@ -105,8 +114,8 @@ def _alone(say: Say) -> Iterator[None]:
         yield
 
 
-def _up(docker: Engine, name: str, os_name: str, say: Say) -> Practice:
-    practice = _place(docker, name, os_name)
+def _up(docker: Engine, name: str, os_name: str, servers: int, say: Say) -> Practice:
+    practice = _place(docker, name, os_name, servers)
     images = Images(docker, os_name, say)
     made = docker.inspect("container", practice.container) if practice.made else None
     beside = docker.inspect("container", practice.services)
@@ -124,10 +133,11 @@ def _up(docker: Engine, name: str, os_name: str, say: Say) -> Practice:
         _start(docker, practice.services, say)
         _wait_for_services(docker, practice)
         if made is None:
-            practice = _make_server(docker, practice, builds["server"].result(), say)
+            practice = _make_servers(docker, practice, builds["server"].result(), say)
         else:
-            _start(docker, practice.container, say)
-            container.wait_for_ssh(practice.ports["ssh"], BOOT_LIMIT, practice.container)
+            for each in practice.machines():
+                _start(docker, each.container, say)
+                container.wait_for_ssh(next(iter(each.ports)), BOOT_LIMIT, each.container)
         if not _registry_filled(docker, practice):
             notebook = builds.get("notebook") or pool.submit(images.build, "notebook")
             _fill_registry(docker, practice, notebook.result(), say)
@@ -137,18 +147,19 @@ def _up(docker: Engine, name: str, os_name: str, say: Say) -> Practice:
     return practice
 
 
-def _place(docker: Engine, name: str, os_name: str) -> Practice:
+def _place(docker: Engine, name: str, os_name: str, servers: int) -> Practice:
     """The server's number, held by a network whose addresses follow from it."""
     known = practice_server.read(name)
     if known and docker.inspect("network", known.container):
-        return known if known.made else known.save(os=os_name)
+        return known if known.made else known.save(os=os_name, servers=servers)
     # With the network gone, nothing that was attached to it can start again.
     _remove(docker, f"hubrun.practice={name}")
     taken = {other.index for other in practice_server.every() if other.name != name}
     wanted = [known.index] if known else []
     for index in [*wanted, *(n for n in range(1, MOST) if n not in taken)]:
-        practice = Practice(name, os_name, index)
-        if not all(container.free(port) for port in practice.ports.values()):
+        practice = Practice(name, os_name, index, servers=servers)
+        ports = {*practice.ports.values(), *(port for each in practice.machines() for port in each.ports)}
+        if not all(map(container.free, ports)):
             continue
         try:
             subnet = f"--subnet={practice.subnet}"
@@ -193,59 +204,76 @@ def _wait_for_services(docker: Engine, practice: Practice) -> None:
         ) from error
 
 
-def _make_server(docker: Engine, practice: Practice, image_name: str, say: Say) -> Practice:
-    if docker.inspect("container", practice.container):  # left half made by a run that was cut short
-        docker.run("rm", "-f", "-v", practice.container)
-    volumes = {folder: f"{practice.container}-{folder}" for folder in ("docker", "containerd")}
-    for volume in volumes.values():
-        docker.run("volume", "create", "--label", practice.label, volume)
+def _make_servers(docker: Engine, practice: Practice, image_name: str, say: Say) -> Practice:
     practice_server.write(practice.folder / "resolv.conf", f"nameserver {practice.services_address}\n")
     # The server reads it as any of its users.
     (practice.folder / "resolv.conf").chmod(0o644)
-    published = {practice.ports["ssh"]: 22, practice.ports["http"]: 80, practice.ports["https"]: 443}
-    docker.run(
-        "create", "--name", practice.container, "--hostname", practice.name, "--label", practice.label,
-        # on-failure: `reboot` typed on the server ends the container with an error, and it comes back.
-        "--restart", "on-failure", "--network", practice.container, "--ip", practice.address,
-        *(f"--publish=127.0.0.1:{outside}:{inside}" for outside, inside in published.items()),
-        # A Docker engine inside cannot keep its layers on this container's own overlay file system.
-        *(f"--volume={volume}:/var/lib/{folder}" for folder, volume in volumes.items()),
-        f"--volume={practice.folder / 'resolv.conf'}:/etc/resolv.conf",
-        *container.server_options(practice.os, docker.cgroup),
-        image_name,
-        *container.server_command(docker.cgroup),
-    )  # fmt: skip
-    container.put_files(docker, practice.container, _keys(practice))
-    say("booting the server (about 5 s)")
-    docker.run("start", practice.container)
-    # The first calls come before systemd listens; --wait then lasts until the boot is over.
-    booted = "systemctl is-system-running --wait 2>/dev/null | grep -qx -e running -e degraded"
-    wait = f"until {booted}; do sleep 0.1; done"
-    docker.run("exec", practice.container, "sh", "-c", wait, timeout=BOOT_LIMIT)
-    failed = docker.run("exec", practice.container, "systemctl", "--failed", "--no-legend", "--plain")
-    if failed.strip():
-        raise HubrunError(
-            "the server did not boot as it should", practice.container, "Run: ./hubrun practice reset", failed
-        )
-    container.wait_for_ssh(practice.ports["ssh"], BOOT_LIMIT, practice.container)
+    keys = _keys(practice)
+    say(
+        "booting the server (about 5 s)"
+        if practice.servers == 1
+        else f"booting {practice.servers} servers (about 10 s)"
+    )
+    for each in practice.machines():
+        _make_server(docker, practice, each, image_name, keys[each.container])
     return practice.save(made=True)
 
 
-def _keys(practice: Practice) -> dict[str, tuple[str, int]]:
-    """A new host key, noted in known_hosts, and the login key, which lasts as long as the server's name."""
+def _make_server(
+    docker: Engine, practice: Practice, server: Machine, image_name: str, keys: dict[str, tuple[str, int]]
+) -> None:
+    if docker.inspect("container", server.container):  # left half made by a run that was cut short
+        docker.run("rm", "-f", "-v", server.container)
+    volumes = {folder: f"{server.container}-{folder}" for folder in ("docker", "containerd")}
+    for volume in volumes.values():
+        docker.run("volume", "create", "--label", practice.label, volume)
+    # For the network between servers, and for files of the one on the others.
+    devices = ("/dev/net/tun", "/dev/fuse") if practice.servers > 1 else ()
+    docker.run(
+        "create", "--name", server.container, "--hostname", server.hostname, "--label", practice.label,
+        # on-failure: `reboot` typed on the server ends the container with an error, and it comes back.
+        "--restart", "on-failure", "--network", practice.container, "--ip", server.address,
+        *(f"--publish=127.0.0.1:{outside}:{inside}" for outside, inside in server.ports.items()),
+        # A Docker engine inside cannot keep its layers on this container's own overlay file system.
+        *(f"--volume={volume}:/var/lib/{folder}" for folder, volume in volumes.items()),
+        f"--volume={practice.folder / 'resolv.conf'}:/etc/resolv.conf",
+        *container.server_options(practice.os, docker.cgroup, devices),
+        image_name,
+        *container.server_command(docker.cgroup),
+    )  # fmt: skip
+    container.put_files(docker, server.container, keys)
+    docker.run("start", server.container)
+    # The first calls come before systemd listens; --wait then lasts until the boot is over.
+    booted = "systemctl is-system-running --wait 2>/dev/null | grep -qx -e running -e degraded"
+    wait = f"until {booted}; do sleep 0.1; done"
+    docker.run("exec", server.container, "sh", "-c", wait, timeout=BOOT_LIMIT)
+    failed = docker.run("exec", server.container, "systemctl", "--failed", "--no-legend", "--plain")
+    if failed.strip():
+        raise HubrunError(
+            "the server did not boot as it should", server.container, "Run: ./hubrun practice reset", failed
+        )
+    container.wait_for_ssh(next(iter(server.ports)), BOOT_LIMIT, server.container)
+
+
+def _keys(practice: Practice) -> dict[str, dict[str, tuple[str, int]]]:
+    """For each container a new host key, noted in known_hosts, and the login key, which lasts as long as the server's name."""
     login = practice.folder / "ssh_key"
     if not (login.exists() and login.with_suffix(".pub").exists()):
         private, public = _key_pair()
         practice_server.write(login.with_suffix(".pub"), f"{public} practice\n")
         practice_server.write(login, private)
-    host_private, host_public = _key_pair()
-    # The key is put into the server, so it is known before the first login: nothing is trusted on first use.
-    practice_server.write(practice.folder / "known_hosts", f"[127.0.0.1]:{practice.ports['ssh']} {host_public}\n")
-    return {
-        "/root/.ssh/authorized_keys": (login.with_suffix(".pub").read_text(), 0o600),
-        "/etc/ssh/ssh_host_ed25519_key": (host_private, 0o600),
-        "/etc/ssh/ssh_host_ed25519_key.pub": (f"{host_public} root@{practice.name}\n", 0o644),
-    }
+    known, files = "", {}
+    for each in practice.machines():
+        host_private, host_public = _key_pair()
+        # The key is put into the server, so it is known before the first login: nothing is trusted on first use.
+        known += f"[127.0.0.1]:{next(iter(each.ports))} {host_public}\n"
+        files[each.container] = {
+            "/root/.ssh/authorized_keys": (login.with_suffix(".pub").read_text(), 0o600),
+            "/etc/ssh/ssh_host_ed25519_key": (host_private, 0o600),
+            "/etc/ssh/ssh_host_ed25519_key.pub": (f"{host_public} root@{each.hostname}\n", 0o644),
+        }
+    practice_server.write(practice.folder / "known_hosts", known)
+    return files
 
 
 def _key_pair() -> tuple[str, str]:

@@ -20,16 +20,34 @@ STATE = PROJECT / ".practice"
 PARAMS = PROJECT / "params" / "practice.yaml"
 
 BASE_IMAGE = "jupyter/scipy-notebook:2026-11-02"
+# Of a site with nodes, whose homes are on a disk that nodes mount.
+HOMES_GB = 3
+
+
+# Servers of one practice site, with the one that has the hub: their ports have room for so many.
+MOST_SERVERS = 9
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One server of a practice site. ports: published on 127.0.0.1 → its own."""
+
+    container: str
+    hostname: str
+    address: str
+    ports: dict[int, int]
 
 
 @dataclass
 class Practice:
-    """A practice server. `index` gives it its addresses and ports; `made` says that it has booted once."""
+    """A practice server. `index` gives it its addresses and ports; `made` says that it has booted once. servers: how many there
+    are of it, with its nodes."""
 
     name: str
     os: str
     index: int
     made: bool = False
+    servers: int = 1
 
     def __post_init__(self) -> None:
         self.folder = STATE / self.name
@@ -55,6 +73,16 @@ class Practice:
         # The address of its hub, as this machine's browsers open it.
         self.url = f"https://{self.domain}:{self.ports['https']}/"
 
+    def machines(self) -> list[Machine]:
+        """Its servers: the one with the hub, and then its nodes."""
+        ports = {self.ports["ssh"]: 22, self.ports["http"]: 80, self.ports["https"]: 443}
+        head, _, last = self.address.rpartition(".")
+        nodes = [
+            Machine(f"{self.container}-node-{n}", f"{self.name}-node-{n}", f"{head}.{int(last) + n}", {self.ports["ssh"] + 40 + n: 22})
+            for n in range(1, self.servers)
+        ]  # fmt: skip
+        return [Machine(self.container, self.name, self.address, ports), *nodes]
+
     def host(self, service: str) -> str:
         """DNS name of a service beside the server."""
         return f"{service}.{self.name}.test"
@@ -70,13 +98,7 @@ class Practice:
     def info(self) -> dict[str, Any]:
         """What other programs need to use it; other people's scripts rely on the form."""
         return {
-            "ssh": {
-                "host": "127.0.0.1",
-                "port": self.ports["ssh"],
-                "user": "root",
-                "key": str(self.folder / "ssh_key"),
-                "known_hosts": str(self.folder / "known_hosts"),
-            },
+            "ssh": self._ssh(self.machines()[0]),
             "domain": self.domain,
             "url": self.url,
             "address": "127.0.0.1",
@@ -84,6 +106,16 @@ class Practice:
             "ca_bundle": str(self.folder / "ca_bundle.pem"),
             "container": self.container,
             "site": str(self.site_file),
+            **({"nodes": {each.hostname: self._ssh(each) for each in self.machines()[1:]}} if self.servers > 1 else {}),
+        }
+
+    def _ssh(self, machine: Machine) -> dict[str, Any]:
+        return {
+            "host": "127.0.0.1",
+            "port": next(iter(machine.ports)),
+            "user": "root",
+            "key": str(self.folder / "ssh_key"),
+            "known_hosts": str(self.folder / "known_hosts"),
         }
 
     def site(self) -> dict[str, Any]:
@@ -108,7 +140,15 @@ class Practice:
             "acme_dns_file": str(self.dns_file),
             "base_image": f"{self.host('registry')}:5000/{BASE_IMAGE}",
         }
-        return values
+        return values | (self._nodes() if self.servers > 1 else {})
+
+    def _nodes(self) -> dict[str, Any]:
+        """What a site with nodes has besides. A container's kernel is this machine's, which need not have NFS."""
+        nodes = [
+            {"host": "127.0.0.1", "name": f"node-{n}", "ssh_port": next(iter(each.ports)), "address": each.address}
+            for n, each in enumerate(self.machines()[1:], 1)
+        ]
+        return {"homes_gb": HOMES_GB, "node_files": "sshfs", "manager_address": self.address, "nodes": nodes}
 
     def write_site(self) -> None:
         """Write `site_file`."""
@@ -140,12 +180,12 @@ def write(path: Path, text: str) -> None:
 
 def check_name(name: str) -> None:
     """BadInput unless `name` can be part of container and domain names (a DNS label, RFC 1123)."""
-    # "-acme" is how the container beside a server ends.
-    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", name) or name.endswith("-acme"):
+    # "-acme" is how the container beside a server ends, and "-node-1" its nodes.
+    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", name) or re.search(r"-(acme|node-[0-9]+)$", name):
         raise BadInput(
             f"{name!r} is not a name for a practice server",
             "--name",
-            "Use at most 40 lower-case letters, digits and hyphens, a letter first, and no -acme at the end",
+            "Use at most 40 lower-case letters, digits and hyphens, a letter first, and no -acme or -node-1 at the end",
         )
 
 

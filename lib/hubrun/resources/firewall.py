@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from typing_extensions import override
 
@@ -20,7 +21,7 @@ ufw show added | sed -n 's/^ufw /rule:/p'
 
 @dataclass(frozen=True)
 class FirewallRule(Resource):
-    """TCP connections to `port` are let in, where ufw is active; where it is not there or off, nothing is done.
+    """Connections to `port` are let in, where ufw is active; where it is not there or off, nothing is done.
 
     source, destination: a network or address each ("" is any), such as 172.29.0.0/16 and 172.29.0.1.
     """
@@ -28,19 +29,22 @@ class FirewallRule(Resource):
     port: int
     source: str = ""
     destination: str = ""
+    protocol: Literal["tcp", "udp"] = "tcp"
 
     @property
     @override
     def label(self) -> str:
-        return f"firewall lets in TCP port {self.port}" + (f" from {self.source}" if self.source else "")
+        return f"firewall lets in {self.protocol.upper()} port {self.port}" + (
+            f" from {self.source}" if self.source else ""
+        )
 
     @property
     def rule(self) -> str:
         """The rule as ufw itself writes it."""
         if not (self.source or self.destination):
-            return f"allow {self.port}/tcp"
+            return f"allow {self.port}/{self.protocol}"
         origin = f"from {self.source}" if self.source else "from any"
-        return f"allow {origin} to {self.destination or 'any'} port {self.port} proto tcp"
+        return f"allow {origin} to {self.destination or 'any'} port {self.port} proto {self.protocol}"
 
     @override
     def probe(self) -> str:

@@ -8,12 +8,14 @@ from typing import NamedTuple
 from typing_extensions import override
 
 from hubrun.desired.resource import Action, Resource, facts
+from hubrun.resources.node_dockers import docker_on
 from hubrun.server_paths import program
 from hubrun.shell import quote
 
 
 class RunningServer(NamedTuple):
-    """image, container: Docker's ids. idle: minutes without activity; -1: not known. name: of the image. user: of the hub."""
+    """image, container: Docker's ids, that of a container on a node with "NODE/" before it. idle: minutes without activity; -1: not
+    known. name: of the image. user: of the hub."""
 
     image: str
     container: str
@@ -58,5 +60,9 @@ class IdleServers(Resource):
         if not old:
             return []
         # The hub notices within half a minute, and removes the containers: as after any server that ended by itself.
-        stop = quote("docker stop -t 10 {} > /dev/null", [each.container for each in old])
-        return [Action(f"stop {', '.join(each.user for each in old)}", stop, seconds=600)]
+        here = [each.container for each in old if "/" not in each.container]
+        stop = [quote("docker stop -t 10 {} > /dev/null", here)] if here else []
+        for node in sorted({each.container.partition("/")[0] for each in old if "/" in each.container}):
+            there = [each.container.partition("/")[2] for each in old if each.container.startswith(f"{node}/")]
+            stop.append(docker_on(node) + quote(" stop -t 10 {} > /dev/null", there))
+        return [Action(f"stop {', '.join(each.user for each in old)}", "\n".join(stop), seconds=600)]

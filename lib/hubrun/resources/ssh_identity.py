@@ -43,6 +43,34 @@ mv -fT "$folder/known_hosts.new" "$folder/known_hosts"
 
 
 @dataclass(frozen=True)
+class SshKey(Resource):
+    """A key (ed25519) that is made on the server and stays there: `path`, readable for root alone, and `path`.pub.
+
+    Its folder exists.
+    """
+
+    path: str
+    comment: str
+
+    label_format = "SSH key {path}"
+    event = "{path}"
+
+    @override
+    def probe(self) -> str:
+        return quote("[ -s {} ] && [ -s {} ] && echo there=yes", self.path, f"{self.path}.pub")
+
+    @override
+    def plan(self, found: str) -> list[Action]:
+        if facts(found):
+            return []
+        script = quote(
+            "path={} comment={}\nrm -f \"$path\" \"$path.pub\"\nssh-keygen -q -t ed25519 -N '' -C \"$comment\" -f \"$path\"",
+            self.path, self.comment,
+        )  # fmt: skip
+        return [Action(f"make {self.path}", script)]
+
+
+@dataclass(frozen=True)
 class SshIdentity(Resource):
     """A folder of root's alone with a key of the server's own, `id`, and `known_hosts` with the host's key.
 

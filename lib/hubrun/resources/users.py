@@ -12,11 +12,17 @@ from hubrun.shell import quote
 
 @dataclass(frozen=True)
 class User(Resource):
-    """An account. system: no login shell and no password, for a service."""
+    """An account. system: no login shell and no password, for a service. login_shell: of an account that logs in by keys alone.
+
+    uid, gid: numbers that it must have, also where another account has them; None for any.
+    """
 
     name: str
     system: bool = False
     home: str = ""
+    login_shell: str = ""
+    uid: int | None = None
+    gid: int | None = None
 
     label_format = "user {name}"
 
@@ -27,10 +33,15 @@ class User(Resource):
     @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
-        home, shell = self.home or f"/home/{self.name}", "/usr/sbin/nologin" if self.system else "/bin/bash"
+        home = self.home or f"/home/{self.name}"
+        shell = self.login_shell or ("/usr/sbin/nologin" if self.system else "/bin/bash")
         if not now.get("home"):
-            kind = ("--system", "--no-create-home") if self.system else ("--create-home",)
-            script = quote("useradd --user-group {} --home-dir {} --shell {} {}", kind, home, shell, self.name)
+            kind = ["--system", "--no-create-home"] if self.system else ["--create-home"]
+            # A password that nobody can type: with "!", which is useradd's, some sshd let nobody in (sshd(8), "*LK*").
+            kind += ["--password", "*"] if self.system and self.login_shell else []
+            kind += ["--non-unique", "--uid", str(self.uid)] if self.uid is not None else []
+            group = ["--user-group"] if self.gid is None else ["--gid", str(self.gid)]
+            script = quote("useradd {} {} --home-dir {} --shell {} {}", group, kind, home, shell, self.name)
             return [Action(f"create the account {self.name}", script)]
         if now["shell"] != shell:
             return [Action(f"shell {shell} for {self.name}", quote("usermod --shell {} {}", shell, self.name))]
@@ -76,6 +87,26 @@ class OnlyMembers(Resource):
     def plan(self, found: str) -> list[Action]:
         members = facts(found).get("members", "").split(",")
         return [_take_out(name, self.group) for name in members if name and name not in self.names]
+
+
+@dataclass(frozen=True)
+class Member(Resource):
+    """An account that is in a group; both are there."""
+
+    name: str
+    group: str
+
+    label_format = "user {name} in the group {group}"
+
+    @override
+    def probe(self) -> str:
+        return quote('echo "groups=$(id -Gn {} 2> /dev/null)"', self.name)
+
+    @override
+    def plan(self, found: str) -> list[Action]:
+        if self.group in facts(found).get("groups", "").split():
+            return []
+        return [Action(f"let {self.name} be in {self.group}", quote("gpasswd --add {} {}", self.name, self.group))]
 
 
 def _take_out(name: str, group: str) -> Action:

@@ -11,6 +11,7 @@ import shlex
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +41,11 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 @dataclass
 class Login:
-    """A login on a server. connection: Fabric's, open. host_key: its fingerprint."""
+    """A login on a server. connection: Fabric's, open. host_key: its type and the key itself, as known_hosts has them."""
 
     connection: Any
     target: Target
+    fingerprint: str
     host_key: str
 
 
@@ -63,7 +65,7 @@ class ShownKey:
 class _Client(SSHClient):
     """What Fabric connects with: goes where ssh would. Paramiko's own knows no `Match`, and no host certificates."""
 
-    host_key = ""
+    fingerprint = host_key = ""
 
     def __init__(self, site: Site, target: Target) -> None:
         super().__init__()
@@ -71,7 +73,9 @@ class _Client(SSHClient):
 
     @override
     def connect(self, *_: Any, **__: Any) -> None:
-        self._transport, self.host_key = _log_in_to(self._site, self._target)
+        self._transport, self.fingerprint = _log_in_to(self._site, self._target)
+        key = self._transport.get_remote_server_key()
+        self.host_key = f"{key.get_name()} {base64.b64encode(key.asbytes()).decode()}"
 
 
 def fingerprint(key: bytes) -> str:
@@ -92,7 +96,7 @@ def open(site: Site) -> Login:
     connection = Connection(target.host, user=target.user, port=target.port, config=config)
     client = connection.client = _Client(site, target)
     connection.open()
-    return Login(connection, target, client.host_key)
+    return Login(connection, target, client.fingerprint, client.host_key)
 
 
 def _log_in_to(site: Site, target: Target) -> tuple[Transport, str]:
@@ -335,17 +339,22 @@ def _offered(key: PKey, certificates: list[Path]) -> Iterator[PKey]:
     yield key
 
 
+# Several logins may go on at once, and Paramiko knows the agent by the environment alone.
+_AGENT = threading.Lock()
+
+
 def _agent_keys(agent: str) -> list[AgentKey]:
-    before = os.environ.get("SSH_AUTH_SOCK")
-    try:
-        os.environ["SSH_AUTH_SOCK"] = os.path.expanduser(agent)
-        return list(Agent().get_keys())  # type: ignore[arg-type]
-    except (SSHException, OSError):
-        return []
-    finally:
-        os.environ.pop("SSH_AUTH_SOCK", None)
-        if before is not None:
-            os.environ["SSH_AUTH_SOCK"] = before
+    with _AGENT:
+        before = os.environ.get("SSH_AUTH_SOCK")
+        try:
+            os.environ["SSH_AUTH_SOCK"] = os.path.expanduser(agent)
+            return list(Agent().get_keys())  # type: ignore[arg-type]
+        except (SSHException, OSError):
+            return []
+        finally:
+            os.environ.pop("SSH_AUTH_SOCK", None)
+            if before is not None:
+                os.environ["SSH_AUTH_SOCK"] = before
 
 
 def _public_part(path: Path) -> bytes:

@@ -24,10 +24,12 @@ AT_ONCE = 4
 
 
 class Question(NamedTuple):
-    """A read-only script, and whether it leaves traces all the same (it starts a container)."""
+    """A read-only script, and whether it leaves traces all the same (it starts a container). node: which one is asked; "": the
+    site's own server."""
 
     script: str
     traces: bool = False
+    node: str = ""
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Expected:
 
     headless: bool = False
     runbooks: list[list[Question]] = field(default_factory=list)
-    asked: dict[str, Question] = field(default_factory=dict)
+    asked: dict[tuple[str, str], Question] = field(default_factory=dict)
 
 
 # The runner fills it in for its kernel; anywhere else nothing is expected.
@@ -47,13 +49,13 @@ EXPECTED = Expected()
 
 
 class PrefetchedAnswers:
-    """The answers that are known, or under way. ask: asks questions in one round trip, and raises HubrunError.
+    """The answers that are known, or under way. ask: asks questions in one round trip, and raises HubrunError. node: whom.
 
     Unless a run is headless nothing is kept: a person may change the server between two cells.
     """
 
-    def __init__(self, ask: Callable[[Sequence[str]], list[Output]]) -> None:
-        self._ask = ask
+    def __init__(self, ask: Callable[[Sequence[str]], list[Output]], node: str = "") -> None:
+        self._ask, self._node = ask, node
         self._known: dict[str, Future[Output]] = {}
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ahead")
         self._keeps = EXPECTED.headless
@@ -64,9 +66,10 @@ class PrefetchedAnswers:
         What is known is not asked again. traces: also what leaves some on the server.
         """
         expected = EXPECTED.runbooks or [[]]
-        own = [Question(script) for script in first] if self._keeps else []
+        own = [Question(script, node=self._node) for script in first] if self._keeps else []
         for questions in ([*own, *expected[0]], *expected[1:]):
-            scripts = [q.script for q in questions if q.script not in self._known and (traces or not q.traces)]
+            ours = [q for q in questions if q.node == self._node and q.script not in self._known]
+            scripts = [q.script for q in ours if traces or not q.traces]
             if scripts:
                 answers: dict[str, Future[Output]] = {script: Future() for script in scripts}
                 self._known |= answers
@@ -98,7 +101,7 @@ class PrefetchedAnswers:
 
     def remember(self, script: str, traces: bool) -> None:
         """Keep the question for the next run."""
-        EXPECTED.asked[script] = Question(script, traces)
+        EXPECTED.asked[self._node, script] = Question(script, traces, self._node)
 
     def forget(self) -> None:
         """Something may have been changed: what was known, or is under way, counts no more."""

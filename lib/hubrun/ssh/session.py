@@ -59,37 +59,40 @@ PATIENCE_S = 1800
 class Session:
     """One SSH connection, with root's rights. Made by `Session.open(site)`.
 
-    fingerprint: of the server's host key. prefetched: the answers that are known already. foreseen: what would be
+    node: which of the site's nodes it leads to; "": to its own server. fingerprint: of the server's host key; host_key: that
+    key, as a line of known_hosts has it behind the name. prefetched: the answers that are known already. foreseen: what would be
     written by now, in check mode (see `Resource.writes`).
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, node: str = "") -> None:
         self.site = site
-        self.fingerprint = ""
+        self.node = node
+        self.fingerprint = self.host_key = ""
         self.foreseen: list[str] = []
-        self.prefetched = PrefetchedAnswers(lambda scripts: self._ask(scripts, PROBE_SECONDS))
+        self.prefetched = PrefetchedAnswers(lambda scripts: self._ask(scripts, PROBE_SECONDS), node)
         self.where = site.host
         self._connection: Any
         self._sudo: str | None = None  # unknown before the first command of a login that is not root's
         self._password: Secret | None = None
 
     @classmethod
-    def open(cls, site: Site) -> Session:
-        """Log in. The runbooks of one kernel share a login. Raises Unreachable, BadInput."""
-        if _shared and _shared[0].reaches(site):
+    def open(cls, site: Site, node: str = "") -> Session:
+        """Log in. The runbooks of one kernel share a login. site: of a node, as `Site.of_node` has it. Raises Unreachable,
+        BadInput."""
+        if (shared := _shared.get(node)) and shared.reaches(site):
             # In JupyterLab, a runbook's parameters may differ from those of the one before it in the same kernel.
-            _shared[0].site = site
+            shared.site = site
             if not EXPECTED.headless:
-                _shared[0].foreseen.clear()
-            return _shared[0]
-        session = cls(site)
+                shared.foreseen.clear()
+            return shared
+        session = cls(site, node)
         session._use(connection.open(site))
         if os.environ.get(ENGINE):
-            _shared[:] = [session]
+            _shared[node] = session
         return session
 
     def _use(self, login: Login) -> None:
-        self._connection, self.fingerprint = login.connection, login.host_key
+        self._connection, self.fingerprint, self.host_key = login.connection, login.fingerprint, login.host_key
         self.where = str(login.target)
         self._user = login.target.user
         self._sudo = "" if self._user == "root" else None
@@ -104,9 +107,14 @@ class Session:
 
     def close(self) -> None:
         """End the connection; the next `Session.open` of this site makes another."""
-        if self in _shared:
-            _shared.remove(self)
+        if _shared.get(self.node) is self:
+            del _shared[self.node]
         self._connection.close()
+
+    def forget(self) -> None:
+        """Something may have been changed: what is known of this server, and of those that belong to it, counts no more."""
+        for session in {id(each): each for each in (self, *list(_shared.values()))}.values():
+            session.prefetched.forget()
 
     # -- scripts
 
@@ -236,8 +244,8 @@ class Session:
         raise AssertionError
 
 
-# The session of the runbooks that run in this kernel.
-_shared: list[Session] = []
+# The sessions of the runbooks that run in this kernel, by node.
+_shared: dict[str, Session] = {}
 
 
 def _limited(shell: str, seconds: float, hold: str = "") -> str:

@@ -19,7 +19,7 @@ from hubrun_hub.backup import databases, state, tree
 from hubrun_hub.backup.repository import FOLDER, Repository, Snapshot
 from hubrun_hub.config_parts import OURS
 from hubrun_hub.courses.mounts import is_name
-from hubrun_hub.docker_command import docker
+from hubrun_hub.docker_command import docker, engines
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes import btrfs, courses, folders, serve
 from hubrun_hub.homes.places import Homes, is_subvolume, limit_bytes
@@ -86,9 +86,10 @@ def restore(repository: Repository, snapshot: Snapshot) -> list[str]:
 def _write(repository: Repository, snapshot: Snapshot) -> list[str]:
     # The proxy as well: it must begin with the token that comes back, whoever starts it.
     _systemctl("disable", "--now", _HUB, _PROXY)
-    running = docker("ps", "-q", "--filter", "name=^jupyter-").split()
-    if running:
-        docker("stop", *running)
+    for node in engines():
+        running = docker("ps", "-q", "--filter", "name=^jupyter-", node=node).split()
+        if running:
+            docker("stop", *running, node=node)
     names = {each["name"] for each in repository.nodes(snapshot.id, "/homes") if each["path"] != "/homes"}
     users = sorted(student_volume.user_of(f"{student_volume.PREFIX}{name}") for name in names)
     with _homes(users, _hand_ins(repository, snapshot)):

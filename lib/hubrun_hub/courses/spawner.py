@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ..awaited import awaited
+from ..nodes.nodes_file import MANAGER
 from ..not_started import NotStarted
 from . import exam_changes
 from . import exam_schedule as schedule
@@ -41,9 +42,7 @@ class CourseMounts:
         """What the container of this person gets of their courses below `root`."""
         groups = self._groups()
         words = words_of(groups)
-        now = datetime.now(timezone.utc)  # noqa: UP017 - Python 3.10
-        sits = schedule.sits_in(self._site(), groups, self.user.name, now)
-        self.exam, only = sits or (None, None)
+        self.exam, only = self._sits() or (None, None)
         found = [
             replace(each, more=folders_of(settings_of(self.site, words[each.course]), self.user.name))
             for each in memberships(name for name, _ in groups)
@@ -62,6 +61,16 @@ class CourseMounts:
             ", ".join(f"{one.course} ({'instructor' if one.teaches else 'student'})" for one in found) or "none",
         )
         return places(self.user.name, found, root, self.nbgrader)
+
+    @property
+    def only_node(self: Any) -> str:
+        """What a server in an exam reaches is said by the manager's rules (programs/exam.py), so it runs there."""
+        elsewhere: str = super().only_node
+        return MANAGER if self._sits() else elsewhere
+
+    def _sits(self: Any) -> tuple[schedule.Exam, str] | None:
+        now = datetime.now(timezone.utc)  # noqa: UP017 - Python 3.10
+        return schedule.sits_in(self._site(), self._groups(), self.user.name, now)
 
     def _site(self: Any) -> dict[str, Any]:
         return schedule.with_changes(self.site, exam_changes.read())

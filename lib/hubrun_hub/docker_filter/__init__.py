@@ -7,6 +7,7 @@ group may use. It knows these calls, and refuses every other (https://docs.docke
     GET    /_ping, /version
     GET    /images/NAME/json              an image that the site allows
     POST   /containers/create?name=NAME   what `create` makes of it
+    GET    /containers/json               students' containers, and no others
     GET    /containers/NAME/json          a student's container
     POST   /containers/NAME/start, /stop  a student's container
     DELETE /containers/NAME               a student's container
@@ -15,7 +16,10 @@ Nothing that a client sends reaches Docker as it is: path and query are rebuilt 
 body of a create call is rebuilt from a list of what is allowed. So it does not matter how Docker reads what is not
 understood here (a key twice, a key in lower case, a header).
 
-Of its own accord it makes the students' network again, when that is gone.
+Of its own accord it makes the students' network again, when that is gone. On nodes (hubrun_hub.nodes) runbook 04 makes it.
+
+For each node it listens on one more socket (`nodes_file.filter_socket`): a request there is judged as any other, and is for
+that node's Docker. Homes and folders of courses are made on the manager, whose disk nodes mount.
 
 The folders of courses are mounted from the server's disk. Docker follows a symbolic link there, as root; so these
 folders are root's, and `folders` makes them when a container that mounts them is created.

@@ -17,7 +17,7 @@ from ..courses.folder_names import is_folder_name
 from ..courses.mounts import ROOT, Membership, is_name, places
 from .settings import LOCAL, Refused, Settings
 
-# On each container that was made here.
+# On each container that was made here: its person.
 LABEL = "hubrun.student"
 # A student's server is called so by DockerSpawner, whatever follows. Whose it is says the volume with their files.
 _CONTAINER = re.compile(r"jupyter-[a-z0-9-]{1,200}")

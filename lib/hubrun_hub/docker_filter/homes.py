@@ -28,10 +28,12 @@ Say = Callable[..., Awaitable[str]]
 
 
 class Home(NamedTuple):
-    """What is mounted with a home: binds, as HostConfig.Binds; courses: those whose folders are on the same disk."""
+    """What is mounted with a home: binds, as HostConfig.Binds; courses: those whose folders are on the same disk.
+    on_disk: whether the home is."""
 
     binds: list[str]
     courses: list[str]
+    on_disk: bool
 
 
 class HomesAway(Exception):
@@ -51,7 +53,7 @@ async def home(path: str, user: str, root: str, ask: Ask, courses: Iterable[str]
         state = await say("open", user)
         options = _options(await ask("GET", f"{_VOLUMES}/{volume}", b""))
         if options == {} and state == "none":
-            yield Home([], await _on_disk(say, courses))
+            yield Home([], await _on_disk(say, courses), False)
             return
         if options is None:
             state = await say("make") if state == "none" else state
@@ -62,7 +64,7 @@ async def home(path: str, user: str, root: str, ask: Ask, courses: Iterable[str]
         if state == "none":
             raise HomesAway(f"the files of {user} are not on the disk that is mounted at {root}")
         binds = [f"{homes.snapshots(user)}:{SNAPSHOTS}:ro"] if state == "there snapshots" else []
-        yield Home(binds, await _on_disk(say, courses))
+        yield Home(binds, await _on_disk(say, courses), True)
 
 
 async def _on_disk(say: Say, courses: Iterable[str]) -> list[str]:
@@ -93,6 +95,26 @@ def limited(host: dict[str, Any], folders: str, user: str, courses: list[str], r
         }
         for bind, found in binds.items() if found
     ]  # fmt: skip
+
+
+def on_node(host: dict[str, Any], user: str, root: str) -> None:
+    """In this HostConfig, mount everything from what the node has of the manager's disk, at the same places as the manager.
+
+    A folder that is not there is an error: as one of Binds Docker would make an empty one. So nobody works where their files
+    are not. The home is a volume that goes with the container; into an empty one Docker puts what the image has there.
+    """
+    home, volumes, mounts = student_volume.volume(user), [], []
+    for bind in host["Binds"]:
+        source, target, mode = bind.split(":")
+        if source == home:
+            options = {"type": "none", "o": "bind", "device": str(Homes(Path(root)).person(user))}
+            driver = {"Name": "local", "Options": options}
+            mounts.append({"Type": "volume", "Target": target, "VolumeOptions": {"DriverConfig": driver}})
+        elif source.startswith("/"):
+            mounts.append({"Type": "bind", "Source": source, "Target": target, "ReadOnly": mode == "ro"})
+        else:
+            volumes.append(bind)
+    host["Binds"], host["Mounts"] = volumes, mounts
 
 
 async def remove_home(path: str, user: str) -> None:

@@ -10,28 +10,32 @@ import signal
 import socket
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..courses.exam_address import HOSTS, NoAddress, free
+from ..nodes.nodes_file import LINKS, MANAGER, docker_socket, of_filter_socket
 from .calls import DockerCall, check_container, parse_call
 from .create import CreateRequest, create, in_exam
+from .engine import Engine, FilterError
 from .folders import UnsafeFolder, make, remove
-from .homes import HOMES, HomesAway, home, limited, remove_home
+from .homes import HOMES, HomesAway, home, limited, on_node, remove_home
 from .settings import Refused, Settings, load
 
 DOCKER = "/run/docker.sock"
+# A server that cannot run on a node; the spawner knows these words (starting/on_nodes.py).
+MANAGER_ALONE = "on the manager alone"
 # The first that systemd passes on: sd_listen_fds(3).
 _LISTEN_FD = 3
 
 _HEAD_BYTES = 16 * 1024
 _BODY_BYTES = 256 * 1024
-_ANSWER_BYTES = 8 * 1024 * 1024
+# Of each engine.
 _CONNECTIONS = 64
-# A request has to be there within the first; what Docker does may take as long as the second (a stop waits for 10 s).
+# A request has to be there within so long.
 _REQUEST_S = 10.0
-_DOCKER_S = 300.0
 _DRAIN_S = 20.0
 # Between the making of a container and its start, after which Docker tells of its address.
 _GIVEN_S = 120.0
@@ -49,36 +53,34 @@ class Request(NamedTuple):
     body: bytes
 
 
-class FilterError(Exception):
-    """A request that is not answered by Docker: the status, and a line for the client."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 class Filter:
-    """docker: Docker's socket. settings: what is asked for at each request, so that a change counts at once. homes: the
-    socket of `hubrun_hub.homes`. hosts: what `programs/exam.py` found."""
+    """docker: the manager's socket of Docker. settings: what is asked for at each request, so that a change counts at once.
+    homes: the socket of `hubrun_hub.homes`. hosts: what `programs/exam.py` found. links: where the sockets of nodes are."""
 
-    def __init__(self, docker: str = DOCKER, settings: Any = load, homes: str = HOMES, hosts: Path = HOSTS) -> None:
-        self.docker, self.settings, self.homes, self.hosts = docker, settings, homes, hosts
+    def __init__(
+        self, docker: str = DOCKER, settings: Any = load, homes: str = HOMES, hosts: Path = HOSTS, links: Path = LINKS
+    ) -> None:
+        self.manager, self.settings, self.homes, self.hosts = Engine(MANAGER, docker), settings, homes, hosts
+        self.links = links
         # Addresses that containers in exams got a moment ago, and until when Docker may not know of them.
         self.given: dict[str, float] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
+        # What is under way, and whose Docker it is for: one node that hangs does not hold up the others.
+        self.tasks: dict[asyncio.Task[None], str] = {}
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self.serve(reader, writer))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        node = of_filter_socket(writer.get_extra_info("sockname") or "")
+        engine = self.manager if node == MANAGER else Engine(node, docker_socket(node, self.links))
+        task = asyncio.get_running_loop().create_task(self.serve(engine, reader, writer))
+        self.tasks[task] = node
+        task.add_done_callback(self.tasks.pop)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, engine: Engine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = None
         try:
-            if len(self.tasks) > _CONNECTIONS:
+            if list(self.tasks.values()).count(engine.node) > _CONNECTIONS:
                 raise FilterError(503, "too many requests at once")
             request = await asyncio.wait_for(_read(reader), _REQUEST_S)
-            answer = await self.answer(request)
+            answer = await self.answer(engine, request)
         except Refused as error:
             _log(f"refused: {_shown(request)}: {error}", level=4)
             answer = _message(403, f"refused by hubrun-docker-filter: {error}")
@@ -101,7 +103,7 @@ class Filter:
             await asyncio.wait_for(writer.drain(), _REQUEST_S)
         writer.close()
 
-    async def answer(self, request: Request) -> bytes:
+    async def answer(self, engine: Engine, request: Request) -> bytes:
         """The whole answer to a request, for the client. Raises Refused, UnsafeFolder, HomesAway, FilterError, OSError."""
         settings = self.settings()
         call = parse_call(request.method, request.target, settings)
@@ -110,20 +112,14 @@ class Filter:
                 asked = json.loads(request.body)
             except (ValueError, RecursionError) as error:
                 raise Refused("the body is not JSON") from error
-            made = create(asked, call.name, settings)
-            if not (settings.homes and made.user):
-                return await self._create(call, made, settings)
-            names = [each.course for each in made.courses]
-            async with home(self.homes, made.user, settings.homes, self.ask, names) as found:
-                host = made.body["HostConfig"]
-                limited(host, settings.courses, made.user, found.courses, settings.homes)
-                host["Binds"] += found.binds
-                return await self._create(call, made, settings)
+            return await self._create(engine, call, create(asked, call.name, settings), settings)
         if request.body:
             raise Refused("this call has no body")
         if call.kind == "container":
-            return await self._container(call, settings)
-        answer = await self.ask(call.method, call.path)
+            return await self._container(engine, call, settings)
+        if engine.on_node and call.kind == "volume":
+            raise Refused("a home is removed on the manager")
+        answer = await engine.ask(call.method, call.path)
         # Docker keeps a volume while a container uses it: after this nobody is at work in the folders either.
         if call.kind == "volume" and _status(answer) in (b"204", b"404"):
             if settings.courses:
@@ -132,16 +128,35 @@ class Filter:
                 await remove_home(self.homes, call.name)
         return answer
 
-    async def _create(self, call: DockerCall, made: CreateRequest, settings: Settings) -> bytes:
-        if made.courses:
-            await asyncio.to_thread(_make_folders, made, settings)
-        if made.exam:
-            in_exam(made.body, await self._address(settings), self._hosts(made.exam), settings)
-        return await self.ask(call.method, call.path, json.dumps(made.body).encode())
+    async def _create(self, engine: Engine, call: DockerCall, made: CreateRequest, settings: Settings) -> bytes:
+        if engine.on_node:
+            if not settings.homes:
+                raise Refused("nodes need homes on a disk of their own (homes_device or homes_gb)")
+            if made.exam:
+                raise FilterError(409, f"{MANAGER_ALONE}: a server in an exam runs there")
+        async with AsyncExitStack() as held:
+            if settings.homes and made.user:
+                names = [each.course for each in made.courses]
+                # Homes and courses are made on the manager's disk, wherever the container runs.
+                home_there = home(self.homes, made.user, settings.homes, self.manager.ask, names)
+                found = await held.enter_async_context(home_there)
+                host = made.body["HostConfig"]
+                if engine.on_node and not found.on_disk:
+                    raise FilterError(409, f"{MANAGER_ALONE}: the files of {made.user} are not on the disk of homes")
+                if not engine.on_node:
+                    limited(host, settings.courses, made.user, found.courses, settings.homes)
+                host["Binds"] += found.binds
+            if made.courses:
+                await asyncio.to_thread(_make_folders, made, settings)
+            if made.exam:
+                in_exam(made.body, await self._address(settings), self._hosts(made.exam), settings)
+            if engine.on_node:
+                on_node(made.body["HostConfig"], made.user, settings.homes)
+            return await engine.ask(call.method, call.path, json.dumps(made.body).encode())
 
     async def _address(self, settings: Settings) -> str:
         """An address for a container in an exam. Raises FilterError."""
-        answer = await self.ask("GET", f"/v1.41/networks/{settings.network}")
+        answer = await self.manager.ask("GET", f"/v1.41/networks/{settings.network}")
         if _status(answer) != b"200":
             raise FilterError(404, f"network {settings.network} not found")
         now = time.monotonic()
@@ -162,42 +177,24 @@ class Filter:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FilterError(503, "exam: the addresses of its hosts are not known yet") from error
 
-    async def _container(self, call: DockerCall, settings: Settings) -> bytes:
+    async def _container(self, engine: Engine, call: DockerCall, settings: Settings) -> bytes:
         """Docker is asked whose it is, and from then on by its number: the name may be another's by then."""
         version = call.path.partition("/containers/")[0]
-        seen = await self.ask("GET", f"{version}/containers/{call.name}/json")
+        seen = await engine.ask("GET", f"{version}/containers/{call.name}/json")
         if _status(seen) != b"200":
             return seen
         number = check_container(json.loads(seen.partition(b"\r\n\r\n")[2]), call, settings)
         if call.path.endswith("/json"):
             return seen
-        return await self.ask(call.method, call.path.format(name=number))
-
-    async def ask(self, method: str, path: str, body: bytes = b"") -> bytes:
-        """Docker's whole answer. HTTP/1.0: it comes in one piece, and the connection ends with it."""
-
-        async def exchange() -> bytes:
-            reader, writer = await asyncio.open_unix_connection(self.docker)
-            try:
-                head = f"{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\n"
-                writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-                await writer.drain()
-                found = bytearray()
-                while piece := await reader.read(65536):
-                    found += piece
-                    if len(found) > _ANSWER_BYTES:
-                        raise FilterError(502, "Docker's answer is too long")
-                return bytes(found)
-            finally:
-                writer.close()
-
-        try:
-            return await asyncio.wait_for(exchange(), _DOCKER_S)
-        except _Late as error:
-            raise FilterError(504, f"Docker does not answer within {_DOCKER_S:g} s") from error
+        answer = await engine.ask(call.method, call.path.format(name=number))
+        if call.starts and engine.on_node and _status(answer) == b"404" and b"network" in answer:
+            raise FilterError(
+                404, f"network {settings.network} not found on node {engine.node}: run 04, which makes it there"
+            )
+        return answer
 
     async def keep_network(self) -> None:
-        """Make the students' network again when it is gone: `docker network prune` removes it while nobody works.
+        """Make the manager's students' network again when it is gone: `docker network prune` removes it while nobody works.
 
         Without it the hub has no address, and no server starts.
         """
@@ -206,11 +203,11 @@ class Filter:
             await asyncio.sleep(_LOOK_S)
             try:
                 settings = self.settings()
-                there = _status(await self.ask("GET", f"/networks/{settings.network}")) != b"404"
+                there = _status(await self.manager.ask("GET", f"/networks/{settings.network}")) != b"404"
                 missing = 0 if there or not settings.subnet else missing + 1
                 if missing < 2:
                     continue
-                answer = await self.ask("POST", "/networks/create", json.dumps(_network(settings)).encode())
+                answer = await self.manager.ask("POST", "/networks/create", json.dumps(_network(settings)).encode())
                 made = _status(answer) == b"201"
                 why = answer.partition(b"\r\n\r\n")[2].decode(errors="replace")
                 text = f"the network {settings.network} was gone: " + ("it is made again" if made else why)
@@ -292,31 +289,35 @@ def _log(line: str, level: int) -> None:
     print(f"<{level}>{_plain(line)[:1000]}", file=sys.stderr, flush=True)
 
 
-async def run(listening: socket.socket, service: Filter) -> None:
-    """Serve until SIGTERM; what is under way is brought to its end."""
+async def run(listening: Iterable[socket.socket], service: Filter) -> None:
+    """Serve on these sockets until SIGTERM; what is under way is brought to its end."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    server = await asyncio.start_unix_server(service.connected, sock=listening, limit=_HEAD_BYTES)
+    servers = [await asyncio.start_unix_server(service.connected, sock=each, limit=_HEAD_BYTES) for each in listening]
     keeper = asyncio.get_running_loop().create_task(service.keep_network())
     await stopped.wait()
     keeper.cancel()
-    server.close()
+    for server in servers:
+        server.close()
     if service.tasks:
         await asyncio.wait(set(service.tasks), timeout=_DRAIN_S)
 
 
 def main() -> int:
-    """Serve on the socket that systemd passes on (sd_listen_fds(3)) until SIGTERM; the exit code."""
-    if os.environ.get("LISTEN_FDS") != "1":
-        print("<3>systemd must pass on the socket: start hubrun-docker-filter.socket", file=sys.stderr)
+    """Serve on the sockets that systemd passes on (sd_listen_fds(3)) until SIGTERM; the exit code."""
+    given = int(os.environ.get("LISTEN_FDS", "0"))
+    if not given:
+        print("<3>systemd must pass on the sockets: start hubrun-docker-filter.socket", file=sys.stderr)
         return 1
     began = time.monotonic()
     try:
         load()
     except Refused as error:
         _log(f"every call is refused until this is right: {error}", level=3)
-    with socket.socket(fileno=_LISTEN_FD) as listening:
+    with ExitStack() as opened:
+        numbers = range(_LISTEN_FD, _LISTEN_FD + given)
+        listening = [opened.enter_context(socket.socket(fileno=number)) for number in numbers]
         asyncio.run(run(listening, Filter()))
     _log(f"stopped after {time.monotonic() - began:.0f} s", level=6)
     return 0

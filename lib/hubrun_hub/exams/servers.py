@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..courses import exam_schedule as schedule
+from ..docker_command import environment, nodes
+from ..nodes.nodes_file import MANAGER
 
 DATABASE = Path("/var/lib/jupyterhub/jupyterhub.sqlite")
+_SECONDS = 120
 _GROUPS = """SELECT users.name, groups.name, groups.properties FROM users
     JOIN user_group_map ON user_group_map.user_id = users.id JOIN groups ON groups.id = user_group_map.group_id"""
 _LABELS = '{{index .Config.Labels "hubrun.student"}}'
@@ -21,20 +25,32 @@ _FORMAT = f'{{{{.Id}}}} {{{{index .Config.Labels "{schedule.LABEL}"}}}}|{{{{rang
 
 
 class Server(NamedTuple):
-    """A student's container that runs. exam: its label, "" for none."""
+    """A student's container that runs. exam: its label, "" for none. node: where, of which in an exam it is the manager alone."""
 
     container: str
     exam: str
     address: str
     user: str
+    node: str = MANAGER
 
 
 def running() -> list[Server]:
-    """All that run. Raises OSError, SubprocessError when Docker does not answer."""
-    ids = _docker("ps", "-q", "--no-trunc", "--filter", "label=hubrun.student").splitlines()
+    """All that run, on nodes that answer too. Raises OSError, SubprocessError, Failed when the manager's Docker does not answer."""
+    found = _running(MANAGER)
+    for node in nodes():
+        try:
+            found += _running(node)
+        except (OSError, subprocess.SubprocessError) as error:
+            # Its servers reach neither the hub nor their files; the exam of everybody else begins.
+            print(f"<4>node {node} is away: {error}", file=sys.stderr)
+    return found
+
+
+def _running(node: str) -> list[Server]:
+    ids = _docker("ps", "-q", "--no-trunc", "--filter", "label=hubrun.student", node=node).splitlines()
     # One that has ended since is left out, and so is one that has no address any more.
-    lines = _docker("inspect", "-f", _FORMAT, *ids, check=False).splitlines() if ids else []
-    return [server for server in map(parsed, lines) if server.address]
+    lines = _docker("inspect", "-f", _FORMAT, *ids, node=node, check=False).splitlines() if ids else []
+    return [server._replace(node=node) for server in map(parsed, lines) if server.address]
 
 
 def parsed(line: str) -> Server:
@@ -44,14 +60,19 @@ def parsed(line: str) -> Server:
     return Server(container, "" if exam == "<no value>" else exam, address, user)
 
 
-def stop(servers: Iterable[Server]) -> None:
+def stop(servers: Collection[Server]) -> None:
     """End them, many at a time; the hub finds that by itself. Raises OSError, SubprocessError."""
-    if ids := [each.container for each in servers]:
-        _docker("stop", "-t", "5", *ids, check=False)
+    of = {each.node: [other.container for other in servers if other.node == each.node] for each in servers}
+    for node, ids in of.items():
+        _docker("stop", "-t", "5", *ids, node=node, check=False)
 
 
-def _docker(*words: str, check: bool = True) -> str:
-    return subprocess.run(["docker", *words], stdout=subprocess.PIPE, text=True, check=check, timeout=120).stdout
+def _docker(*words: str, node: str, check: bool = True) -> str:
+    command = ["docker", *words]
+    done = subprocess.run(
+        command, env=environment(node), stdout=subprocess.PIPE, text=True, check=check, timeout=_SECONDS
+    )
+    return done.stdout
 
 
 def people(database: Path = DATABASE) -> dict[str, list[schedule.Group]]:

@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..courses.mounts import HAND_INS, is_name
+from ..docker_command import docker, nodes
+from ..failed import Failed
 from . import btrfs, courses
 from .move import check_fits, check_room, copy
 from .places import HomeError, Homes
@@ -126,5 +128,11 @@ def _switch(homes: Homes, unit: Path) -> None:
 
 
 def _in_use(folder: Path) -> bool:
-    said = btrfs.run("ps", "-a", "--no-trunc", "--format", "{{.Mounts}}", program="docker")
-    return any(source.startswith(f"{folder}/") for line in said.splitlines() for source in line.split(","))
+    words = ("ps", "-a", "--no-trunc", "--format", "{{.Mounts}}")
+    try:
+        said = [btrfs.run(*words, program="docker"), *(docker(*words, node=node) for node in nodes())]
+    except Failed as error:
+        raise HomeError(str(error)) from error
+    return any(
+        source.startswith(f"{folder}/") for each in said for line in each.splitlines() for source in line.split(",")
+    )

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hubrun_hub.autograding import container
-from hubrun_hub.docker_command import docker
+from hubrun_hub.docker_command import docker, nodes
+from hubrun_hub.docker_filter.create import LABEL
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes import btrfs, serve
 from hubrun_hub.homes.courses import staying
@@ -163,7 +164,10 @@ def _files(user: str) -> Path | None:
 
 
 def stop_servers(users: list[str]) -> None:
-    """Stop the servers of these users, and autograding, and remove their containers. Raises Failed where something else uses their files."""
+    """Stop the servers of these users, and autograding, and remove their containers, on nodes too.
+
+    Raises Failed where something else uses their files, and for a node that is away: a server may be at work there.
+    """
     if not shutil.which("docker"):
         return
     container.end()  # it writes to gradebooks; its timer waits for the hub (programs/autograde.py)
@@ -176,6 +180,17 @@ def stop_servers(users: list[str]) -> None:
             docker("rm", "-f", "-v", *servers)
         if others := set(named) - set(servers):
             raise Failed(f"the volume of {user} is used by {', '.join(sorted(others))}")
+    for node in nodes():
+        _stop_on_node(users, node)
+
+
+def _stop_on_node(users: list[str], node: str) -> None:
+    # There their volumes have no names.
+    labels = [f"label={LABEL}={user}" for user in users]
+    found = [one for label in labels for one in docker("ps", "-aq", "--filter", label, node=node).split()]
+    if found:
+        docker("stop", *found, node=node)
+        docker("rm", "-f", "-v", *found, node=node)
 
 
 def _join_volumes(one: str, into: str, undo: list[Callable[[], object]]) -> None:

@@ -1,13 +1,12 @@
 """Starts a student's server as a launch does, through the hub itself, runs a line in a kernel there, and stops it again.
 
-ENV_FILE URL IMAGE: the file with the token of the service that may do so for one test user, the hub's address, and the name
-of the image that is tried. Prints what went wrong, and ends with 1, when no server came, or it runs no code. It is run by
-root, with the hub's Python.
+ENV_FILE URL IMAGE [NODE]: the file with the token of the service that may do so for one test user, the hub's address, and the
+name of the image that is tried, which is on the manager alone; with NODE: of that which counts, and starts there. Prints what
+came of it, and ends with 1 when no server came, or it runs no code. It is run by root, with the hub's Python.
 """
 
 import asyncio
 import json
-import subprocess
 import sys
 import time
 import urllib.error
@@ -16,7 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from hubrun_hub import student_volume
+from hubrun_hub.docker_command import docker, engines
+from hubrun_hub.failed import Failed
+from hubrun_hub.nodes import drained
 from hubrun_hub.student_container import TRIES
 
 _SECONDS = 300
@@ -73,12 +74,17 @@ def server_of(container: Any) -> tuple[str, str]:
     return container["Config"]["Image"], f"http://{network['IPAddress']}:{url.port}{url.path}"
 
 
+def _container() -> Any:
+    """What Docker says of the container of the one who tries, wherever it is. Raises Failed."""
+    for node in engines():
+        if found := docker("ps", "-q", "--filter", f"label=hubrun.student={TRIES}", node=node).split():
+            return json.loads(docker("inspect", found[0], node=node))[0]
+    raise Failed("the hub says that a server runs, and no Docker knows it")
+
+
 def _why_not(token: str, image: str) -> str:
-    """What is wrong with the server that runs; "" for nothing."""
-    volume = f"volume={student_volume.volume(TRIES)}"
-    found = subprocess.run(["docker", "ps", "-q", "--filter", volume], stdout=subprocess.PIPE, text=True, check=True)
-    seen = subprocess.run(["docker", "inspect", *found.stdout.split()[:1]], stdout=subprocess.PIPE, check=True)
-    started, address = server_of(json.loads(seen.stdout)[0])
+    """What is wrong with the server that runs; "" for nothing. Raises Failed."""
+    started, address = server_of(_container())
     if started != image:
         return f"the hub started {started} in place of {image}: it runs with code of before; run 02 and 04 first"
     try:
@@ -90,8 +96,11 @@ def _why_not(token: str, image: str) -> str:
     return ""
 
 
-def main(env_file: str, url: str, image: str) -> int:
+def main(env_file: str, url: str, image: str, node: str = "") -> int:
     """Return the exit code."""
+    if node in drained.read():
+        print(f"{node} is drained: no server starts there")
+        return 0
     from dotenv import dotenv_values  # type: ignore[import-not-found]
 
     token = dotenv_values(env_file)["HUBRUN_VERIFY_TOKEN"]
@@ -122,7 +131,8 @@ def main(env_file: str, url: str, image: str) -> int:
     until = time.monotonic() + _SECONDS
     wrong = ""
     try:
-        call("POST", f"/users/{TRIES}/server", 400, 500, 503, body={"user_options": {"candidate": True}})
+        options: dict[str, Any] = {"node": node} if node else {"candidate": True}
+        call("POST", f"/users/{TRIES}/server", 400, 500, 503, body={"user_options": options})
         for line in call("GET", f"/users/{TRIES}/server/progress", 400, 404):
             if line.startswith(b"data: "):
                 last = json.loads(line.removeprefix(b"data: "))
@@ -131,11 +141,12 @@ def main(env_file: str, url: str, image: str) -> int:
         wrong = (
             _why_not(token, image) if last.get("ready") else last.get("message") or "the hub said nothing of the start"
         )
+    except Failed as error:
+        wrong = str(error)
     finally:
         stop()
         call("DELETE", f"/users/{TRIES}", 404)
-    if wrong:
-        print(wrong)
+    print(wrong or "a server starts, and runs a line")
     return 1 if wrong else 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hubrun_hub import student_volume
-from hubrun_hub.docker_command import docker
+from hubrun_hub.docker_command import docker, engines
 from hubrun_hub.failed import Failed
 from hubrun_hub.homes.move import OLD
 from hubrun_hub.homes.places import Homes
@@ -79,14 +79,14 @@ def _there(found: Iterable[Part]) -> list[Part]:
 
 
 def running(users: Iterable[str]) -> list[str]:
-    """The containers of these users, by Docker's ids."""
+    """The containers of these users, by Docker's ids, on the manager and on nodes."""
     words = ("ps", "-q", "--filter", "label=hubrun.student", "--format", '{{.ID}} {{.Label "hubrun.student"}}')
-    pairs = (line.split(" ", 1) for line in docker(*words).splitlines())
+    pairs = (line.split(" ", 1) for node in engines() for line in docker(*words, node=node).splitlines())
     return [container for container, user in pairs if user in set(users)]
 
 
 def volumes(users: Iterable[str]) -> list[Volume]:
-    """The volumes of these users, those of before the disk of homes too."""
+    """The volumes of these users, those of before the disk of homes too. On nodes they have no names, and go with containers."""
     there = set(docker("volume", "ls", "-q").split())
     escaped = [student_volume.escaped(user) for user in users]
     names = [name for each in escaped for name in (student_volume.PREFIX + each, OLD + each) if name in there]

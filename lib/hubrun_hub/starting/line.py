@@ -10,8 +10,11 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
+
+from ..nodes.nodes_file import MANAGER
 
 # What JupyterLab with one kernel takes (`./hubrun bench`, "memory of one student's container"), and what stays free for
 # those who work already, in MB.
@@ -30,13 +33,34 @@ class NoMemory(Exception):
     """Nobody's memory became free within PATIENCE_S."""
 
 
-# One place in the line: set, once its turn has come.
-Turn = asyncio.Event
+class Turn(asyncio.Event):
+    """One place in the line: set, once its turn has come. On a site with nodes it says where the server starts then.
+
+    gpus: how many it needs. only: the one node where it can start, "" for any. prefers: the node where its person has a server already. why:
+    what it waits for, "memory", or "away" where no server that has what it needs answers; "" for its turn alone.
+    """
+
+    def __init__(self, gpus: int = 0, only: str = "", prefers: str = "") -> None:
+        super().__init__()
+        self.gpus, self.only, self.prefers = gpus, only, prefers
+        self.node, self.why = MANAGER, ""
 
 
-def at_once() -> int:
-    """How many servers start at once: a start computes half of its time, and waits for Docker and the disk the other half."""
-    return max(2, min(32, 2 * len(os.sched_getaffinity(0))))
+class Engines(Protocol):
+    """Where servers may start (engines.py)."""
+
+    def next(self, waiting: Sequence[Turn], starting: Iterable[Turn]) -> Turn | None:
+        """Whose turn it is, with its node; None when it is nobody's."""
+
+    @property
+    def problem(self) -> str:
+        """What each has left, for whoever runs the hub."""
+
+
+def at_once(cores: int = 0) -> int:
+    """How many servers start at once, on this machine or on one with so many cores: a start computes half of its time, and
+    waits for Docker and the disk the other half."""
+    return max(2, min(32, 2 * (cores or len(os.sched_getaffinity(0)))))
 
 
 def available_mb() -> int | None:
@@ -49,7 +73,12 @@ def available_mb() -> int | None:
 
 
 class Line:
-    """`most`: how many start at once. `memory`: MB that are left now; None: not known, and no reason to wait."""
+    """`most`: how many start at once. `memory`: MB that are left now; None: not known, and no reason to wait.
+
+    `engines`: on a site with nodes, where each starts; then these two are the manager's alone.
+    """
+
+    engines: Engines | None = None
 
     def __init__(self, most: int, memory: Callable[[], int | None], log: logging.Logger | None = None) -> None:
         self.most, self.memory = most, memory
@@ -64,7 +93,7 @@ class Line:
     async def wait(self, turn: Turn) -> None:
         """Wait until it is this turn's; `leave` ends it. Raises NoMemory."""
         self.waiting.append(turn)
-        self._admit()
+        self.look()
         try:
             while not turn.is_set():
                 try:
@@ -81,7 +110,7 @@ class Line:
         self.starting.discard(turn)
         if turn in self.waiting:
             self.waiting.remove(turn)
-        self._admit()
+        self.look()
 
     def place(self, turn: Turn) -> int:
         """1 for whoever is next; 0 once their server starts."""
@@ -109,15 +138,21 @@ class Line:
         """For whoever runs the hub: that people wait for memory; empty when nobody does."""
         if not (self.short and self.waiting):
             return ""
+        if self.engines:
+            return (
+                f"{len(self.waiting)} people wait for their server: {self.engines.problem}. "
+                f"Each takes {EACH_MB} MB, and {SPARE_MB} MB stay free"
+            )
         return (
             f"memory is short: {self.memory()} MB are left, and {len(self.waiting)} people wait for their server. "
             f"Each takes {EACH_MB} MB, and {SPARE_MB} MB stay free"
         )
 
-    def _admit(self) -> None:
+    def look(self) -> None:
+        """Let in those whose turn it is by now."""
         self.short = False
-        while self.waiting and len(self.starting) < self.most and self._has_room():
-            turn = self.waiting.pop(0)
+        while turn := self._next():
+            self.waiting.remove(turn)
             self.starting.add(turn)
             turn.set()
         if self.problem and time.monotonic() >= self._told:
@@ -128,7 +163,14 @@ class Line:
 
     def _look_again(self) -> None:
         self._later = None
-        self._admit()
+        self.look()
+
+    def _next(self) -> Turn | None:
+        if self.engines:
+            found = self.engines.next(self.waiting, self.starting)
+            self.short = any(turn.why for turn in self.waiting)
+            return found
+        return self.waiting[0] if self.waiting and len(self.starting) < self.most and self._has_room() else None
 
     def _has_room(self) -> bool:
         left = self.memory()

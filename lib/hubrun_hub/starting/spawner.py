@@ -30,10 +30,12 @@ _LINES = 20
 _OWN = "Your server of before is still being removed"
 # What Docker, or what stands between it and the hub, says → what the page says.
 _PASSING = (
+    (r"node \S+ is away", "One of this hub's machines does not answer just now"),
     (r"Docker does not answer|too many requests at once|no whole request came in time|Connection aborted|Connection refused|"
      r"Read timed out|Cannot connect", "Docker, which runs everybody's server, does not answer just now"),
     (r"network \S+ not found|no such network", "The network of the students' servers is missing"),
     (r"No such image", "The image of the students' servers is missing"),
+    (r"bind source path does not exist|failed to mount local volume", "The disk with everybody's files is not there"),
     (r"homes: .* (is|are) being moved", "Your files are being moved to another disk"),
     (r"exam: ", "The network of the exam is not ready yet"),
     (r"homes: ", "The disk with everybody's files is not there"),
@@ -41,6 +43,14 @@ _PASSING = (
 )  # fmt: skip
 _REFUSED = (
     "A setting of this hub asks for what is not allowed here. Please tell whoever runs this hub: its log says which."
+)
+_FULL = (
+    "The server's memory is full, and nobody's became free. Your files are safe. Try again later, and tell your teacher: "
+    "whoever runs this hub can give it more memory."
+)
+_AWAY = (
+    "No machine that your server can start on answers. Your files are safe. Try again later, and tell your teacher, or whoever "
+    "runs this hub."
 )
 _TOO_LONG = "Your files are safe. Try again in some minutes; if it happens again, tell whoever runs this hub."
 _OF_NO_USE = "Your files are safe, and trying again does not help: tell your teacher, or whoever runs this hub. The hub's log says why."
@@ -69,15 +79,15 @@ class Starting:
         """Wait for this person's turn: no time limit of JupyterHub's counts here, and `start` comes next."""
         await awaited(super().run_pre_spawn_hook())
         LINE.log = self.log
-        self._turn = Turn()
+        self._turn = turn = self._new_turn()
         try:
-            await LINE.wait(self._turn)
+            await LINE.wait(turn)
         except NoMemory:
             self._turn = None
-            raise NotStarted(
-                "The server's memory is full, and nobody's became free. Your files are safe. Try again later, and tell your "
-                "teacher: whoever runs this hub can give it more memory."
-            ) from None
+            raise NotStarted(_AWAY if turn.why == "away" else _FULL) from None
+
+    def _new_turn(self) -> Turn:
+        return Turn()
 
     async def start(self: Any) -> Any:
         self._told_memory = False
@@ -101,7 +111,7 @@ class Starting:
         began = time.monotonic()
         while True:
             try:
-                return await super().start()
+                return await self._start_once()
             except Exception as error:
                 trouble = passing(error)
                 why = str(getattr(error, "explanation", "") or error)
@@ -121,6 +131,9 @@ class Starting:
                 if time.monotonic() - began >= (RETRY_S if new else AGAIN_S):
                     raise NotStarted(f"{trouble}. {_TOO_LONG}") from error
                 await asyncio.sleep(_PAUSE_S)
+
+    async def _start_once(self: Any) -> Any:
+        return await super().start()
 
     async def _end_who_was_here(self: Any, address: tuple[str, int]) -> None:
         """A container that ended leaves its address to the next one: what is sent to its person would come to this one's."""
@@ -245,12 +258,13 @@ class Starting:
     def _event(self: Any) -> dict[str, Any]:
         place = LINE.place(self._turn) if self._turn else 0
         if place:
-            ahead = f"You are number {place} of {len(LINE.waiting)} in line."
-            if LINE.short:
-                ahead += " The server's memory is in use, so somebody else's server has to stop before yours starts."
-            elif LINE.trouble:
-                ahead += f" {LINE.trouble}."
+            ahead = f"You are number {place} of {len(LINE.waiting)} in line.{self._why_it_waits()}"
             return {"progress": 10, "message": ahead}
         if self._trouble:
             return {"progress": 20, "message": f"{self._trouble}. It is tried again and again."}
         return {"progress": 50, "message": "It is your turn: your server starts."}
+
+    def _why_it_waits(self) -> str:
+        if LINE.short:
+            return " The server's memory is in use, so somebody else's server has to stop before yours starts."
+        return f" {LINE.trouble}." if LINE.trouble else ""

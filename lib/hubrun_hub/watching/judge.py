@@ -93,10 +93,15 @@ def _disks(seen: Mapping[str, Any]) -> Iterator[Trouble]:
 
 def _memory(seen: Mapping[str, Any]) -> Iterator[Trouble]:
     memory = seen.get("memory")
-    if memory and memory["available_mb"] < MEMORY_MB:
+    if memory and memory["available_mb"] < MEMORY_MB and not _room_on_nodes(seen):
         left = f"{_size(memory['available_mb'])} of {_size(memory['total_mb'])} are left"
         do = "Give the server more memory, lower user_memory_mb, or let idle_minutes stop servers sooner"
         yield Trouble("memory", "warning", f"memory is nearly used up: {left}, and whoever comes now waits", do)
+
+
+def _room_on_nodes(seen: Mapping[str, Any]) -> bool:
+    ready = [node["said"] for node in seen.get("nodes", []) if node["alive"] and not node["drained"]]
+    return any(said["homes"] and said["memory_mb"] >= MEMORY_MB for said in ready)
 
 
 def _docker(seen: Mapping[str, Any]) -> Iterator[Trouble]:
@@ -109,6 +114,26 @@ def _docker(seen: Mapping[str, Any]) -> Iterator[Trouble]:
     if not docker["live_restore"] and not docker["swarm"]:
         text = "live-restore is off: all students' servers end when Docker is updated"
         yield Trouble("live-restore", "warning", text, "Run 04 again: it sets it")
+
+
+def _nodes(seen: Mapping[str, Any]) -> Iterator[Trouble]:
+    for node in seen.get("nodes", []):
+        name, said = node["name"], node["said"]
+        # One that is drained may be off.
+        level: Level = "warning" if node["drained"] else "broken"
+        if not node["alive"]:
+            do = f"systemctl status hubrun-node@{name} says why; its people start elsewhere, with their files"
+            yield Trouble(f"node {name}", level, f"node {name} does not answer", do, quiet=node["drained"])
+        elif not said["homes"]:
+            do = f"On {name}: systemctl status hubrun-node-homes; or run 04 again"
+            yield Trouble(f"node {name}", level, f"node {name} has not the disk with everybody's files", do)
+        elif node["docker"]:
+            do = f"On {name}: systemctl status docker; or run 04 again"
+            yield Trouble(f"node {name}", level, f"node {name}: its Docker does not answer: {node['docker']}", do)
+        elif said["disk_free_mb"] < FULL_MB:
+            do = f"On {name}: docker image prune removes what images left; or make the disk larger"
+            text = f"the disk of node {name} is nearly full: {_size(said['disk_free_mb'])} left"
+            yield Trouble(f"node disk {name}", "broken", text, do)
 
 
 def _starts(seen: Mapping[str, Any]) -> Iterator[Trouble]:
@@ -180,7 +205,20 @@ def _watching(seen: Mapping[str, Any]) -> Iterator[Trouble]:
         yield Trouble("alarms", "warning", f"alarms do not arrive: {alarms['error']}", do, quiet=True)
 
 
-_PARTS = (_units, _hub, _docker, _starts, _certificate, _disks, _memory, _backup, _former_secrets, _updates, _watching)
+_PARTS = (
+    _units,
+    _hub,
+    _docker,
+    _nodes,
+    _starts,
+    _certificate,
+    _disks,
+    _memory,
+    _backup,
+    _former_secrets,
+    _updates,
+    _watching,
+)
 
 
 def _time(text: object) -> float | None:

@@ -22,7 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from hubrun_hub import student_volume
+from hubrun_hub.docker_command import environment
 from hubrun_hub.docker_filter import settings
+from hubrun_hub.docker_filter.create import LABEL
+from hubrun_hub.nodes import drained, links, nodes_file
+from hubrun_hub.nodes.nodes_file import MANAGER, BadNodes
 from hubrun_hub.watching import former_secrets, kept, starts, updates, usage
 
 UNITS = (
@@ -47,7 +51,7 @@ def look(domain: str) -> dict[str, Any]:
     """
     parts: dict[str, Callable[[], Any]] = {
         "units": units, "hub": hub, "certificate": lambda: certificate(domain), "disks": disks, "memory": memory,
-        "docker": docker, "starts": last_starts, "updates": updates.state, "backup": lambda: kept.read("backup"),
+        "docker": docker, "nodes": nodes, "starts": last_starts, "updates": updates.state, "backup": lambda: kept.read("backup"),
         "alarms": lambda: kept.read("alarms"), "usage": lambda: kept.read("usage"),
         "former_secrets": lambda: former_secrets.state(time.time(), _ANSWER_S),
     }  # fmt: skip
@@ -56,14 +60,26 @@ def look(domain: str) -> dict[str, Any]:
         for name, part in {name: pool.submit(part) for name, part in parts.items()}.items():
             try:
                 found[name] = part.result()
-            except (OSError, ValueError, LookupError, TypeError, subprocess.SubprocessError, settings.Refused) as error:
+            except (
+                OSError,
+                ValueError,
+                LookupError,
+                TypeError,
+                subprocess.SubprocessError,
+                settings.Refused,
+                BadNodes,
+            ) as error:
                 found["unread"][name] = _why(error)
+    # Whoever works on a node counts as everybody else does; what each takes there is not known here.
+    on_nodes = [server for node in found.get("nodes", []) for server in node["servers"]]
     try:
         courses = usage.members(DATABASE)
     except (sqlite3.Error, ValueError, OSError) as error:
         courses = {}
         found["unread"]["courses"] = str(error)
-    found["shares"] = usage.shares(found.get("usage") or {}, courses, found.get("docker", {}).get("servers", []))
+    found["shares"] = usage.shares(
+        found.get("usage") or {}, courses, [*found.get("docker", {}).get("servers", []), *on_nodes]
+    )
     found["measured"] = (found.pop("usage", None) or {}).get("at")
     return found
 
@@ -76,9 +92,12 @@ def _why(error: Exception) -> str:
     return str(error)[:300] or type(error).__name__
 
 
-def _run(*command: str, data: bytes = b"", fails: str = "") -> str:
-    """What the command prints. fails: what it says, in lower case, when it fails for a reason that is none to us."""
-    done = subprocess.run(command, input=data, capture_output=True, check=False, timeout=_ANSWER_S)
+def _run(*command: str, data: bytes = b"", fails: str = "", node: str = MANAGER) -> str:
+    """What the command prints. fails: what it says, in lower case, when it fails for a reason that is none to us. node: whose
+    Docker it asks."""
+    done = subprocess.run(
+        command, input=data, capture_output=True, check=False, timeout=_ANSWER_S, env=environment(node)
+    )
     said, wrong = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     if done.returncode and not (fails and fails in wrong.lower()):
         raise subprocess.CalledProcessError(done.returncode, command, said, wrong)
@@ -157,25 +176,54 @@ def docker() -> dict[str, Any]:
     A server has `user`, `image` (its id), `image_name`, `memory_mb` (None where it is not known), `limit_mb` and `since` (RFC 3339).
     """
     # Where the engine does not answer, this says so; `docker info` does not.
-    ids = _run("docker", "ps", "-q", "--no-trunc", "--filter", "name=^/?jupyter-").split()
+    told = _containers(MANAGER)
     live, swarm = _run("docker", "info", "-f", "{{.LiveRestoreEnabled}} {{.Swarm.LocalNodeState}}").split()
     name = settings.load().images[0]
     image = _run("docker", "image", "inspect", "-f", "{{.Id}}", name, fails="no such image").strip()
-    # One of them may end meanwhile: the others are told all the same.
-    told = json.loads(_run("docker", "inspect", *ids, fails="no such object")) if ids else []
     return {
         "live_restore": live == "true", "swarm": swarm == "active", "image": name, "image_id": image,
-        "servers": [server for each in told if (server := _server(each))],
+        "servers": [server for each in told if (server := _server(each, MANAGER))],
     }  # fmt: skip
 
 
-def _server(container: dict[str, Any]) -> dict[str, Any] | None:
+def nodes() -> list[dict[str, Any]]:
+    """Each node: name, alive (whether its connection is), drained, what it says of itself (`links.Link`; None where it never did),
+    and its servers, as in `docker`, without what they take; docker: why its Docker does not tell of them."""
+    off, known = drained.read(), nodes_file.read().nodes
+    with ThreadPoolExecutor(max(len(known), 1)) as pool:
+        return list(pool.map(lambda node: _node(node.name, node.name in off), known))
+
+
+def _node(name: str, is_drained: bool) -> dict[str, Any]:
+    said = links.read(name)
+    found: dict[str, Any] = {
+        "name": name, "alive": links.is_alive(said, time.time()), "drained": is_drained, "docker": "", "servers": [],
+        "said": said._asdict() if said else None,
+    }  # fmt: skip
+    if found["alive"]:
+        try:
+            found["servers"] = [server for each in _containers(name) if (server := _server(each, name))]
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            found["docker"] = _why(error)
+    return found
+
+
+def _containers(node: str) -> list[dict[str, Any]]:
+    """What `docker inspect` says of those that run there."""
+    ids = _run("docker", "ps", "-q", "--no-trunc", "--filter", "name=^/?jupyter-", node=node).split()
+    # One of them may end meanwhile: the others are told all the same.
+    return list(json.loads(_run("docker", "inspect", *ids, fails="no such object", node=node))) if ids else []
+
+
+def _server(container: dict[str, Any], node: str) -> dict[str, Any] | None:
+    # A container of before there was a label, and one on a node, whose volume has no name.
     names = (student_volume.user_of(mount.get("Name", "")) for mount in container["Mounts"])
-    user = next(filter(None, names), "")
+    user = next(filter(None, [*names, (container["Config"].get("Labels") or {}).get(LABEL, "")]), "")
     if not user:
         return None
+    memory = _memory_mb(int(container["State"]["Pid"])) if node == MANAGER else None
     return {
-        "user": user, "image": container["Image"], "image_name": container["Config"]["Image"], "memory_mb": _memory_mb(int(container["State"]["Pid"])),
+        "user": user, "image": container["Image"], "image_name": container["Config"]["Image"], "memory_mb": memory,
         "limit_mb": int(container["HostConfig"]["Memory"]) >> 20, "since": container["State"]["StartedAt"],
     }  # fmt: skip
 

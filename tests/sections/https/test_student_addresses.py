@@ -401,6 +401,26 @@ def test_servers_that_know_an_address_of_their_own_are_stopped_when_it_goes(
     assert not stopped or plan[0].title.startswith("stop 2 students' servers")
 
 
+def test_servers_on_nodes_are_stopped_there(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    line = "/jupyter-$name JUPYTERHUB_OAUTH_CALLBACK_URL=https://x/"
+    docker.write_text(
+        f'#!/bin/sh\nname=${{DOCKER_HOST:-here}}; name=${{name%/*}}; name=${{name##*/}}\n[ "$name" != away ] || exit 1\n'
+        f'[ "$1" != ps ] || {{ echo 1; exit; }}\necho "{line}"\n'
+    )
+    docker.chmod(0o755)
+    servers = student_addresses.OneAddress(("away", "n1"))
+    done = subprocess.run(
+        ["sh", "-c", servers.probe()], capture_output=True, text=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    )
+    (action,) = servers.plan(done.stdout)
+    assert action.title.startswith("stop 2 students' servers")
+    assert action.script.splitlines() == [
+        "docker stop --time 10 jupyter-here",
+        "env DOCKER_HOST=unix:///run/hubrun-nodes/n1/docker.sock docker stop --time 10 jupyter-n1",
+    ]
+
+
 # -- from outside ----------------------------------------------------------------------------------------------
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
+from hubrun import params
 from hubrun.desired.checks import Check
 from hubrun.params import Site
 from hubrun.sections.verify import network_reach
@@ -106,3 +108,16 @@ def test_the_cell_runs_where_there_is_python_alone() -> None:
     answer = json.loads(done.stdout)
     assert answer["probes"] == ["refused by the other side"]
     assert answer["addresses"][-1] == "" and answer.keys() == {*GOOD, "probes"}
+
+
+def test_on_a_node_the_hub_is_elsewhere_and_no_server_is_reached() -> None:
+    nodes = [{"host": "192.0.2.7", "name": "a"}, {"host": "b.example.edu", "address": "10.0.0.9"}]
+    site = params.build({"site": "x", "domain": "hub.example.edu", "homes_gb": 20, "nodes": nodes}, "test")
+    found = replace(FOUND, own=(*FOUND.own, "172.28.0.1"), nodes=("172.28.0.2", "172.28.4.1"))
+    tried = {group.what: group for group in network_reach.groups(site, found, ["172.28.4.9"], "172.28.0.1")}
+    assert tried["the hub, which it needs"].targets == (("172.28.0.1", 8081),)
+    assert (site.gateway, 8081) in tried["the server by its other addresses"].targets
+    assert not any(("172.28.0.1", 8081) in group.targets for group in tried.values() if not group.open)
+    assert {address for address, _ in tried["a node"].targets} == {"172.28.0.2", "172.28.4.1", "192.0.2.7", "10.0.0.9"}
+    at_home = {group.what: group for group in network_reach.groups(site, found, ["172.29.0.9"])}
+    assert ("172.28.0.1", 8081) in at_home["the server by its other addresses"].targets

@@ -11,6 +11,9 @@ RUN rm -f /usr/sbin/policy-rc.d /etc/apt/apt.conf.d/docker-* /etc/dpkg/dpkg.cfg.
         -o Dpkg::Options::=--force-unsafe-io \
         ca-certificates curl dbus iproute2 iputils-ping kmod less libpam-systemd nano openssh-server procps \
         sudo systemd systemd-sysv \
+    # For nodes, where this machine's kernel has neither WireGuard nor NFS.
+    && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+        -o Dpkg::Options::=--force-unsafe-io sshfs wireguard-go \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_* /.dockerenv \
     # Made at the first boot (an empty file) and per server (host keys): two servers must not share them.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Sequence
 
 from hubrun import server_paths
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource
 from hubrun.desired.supported_systems import System
 from hubrun.params import Site
+from hubrun.params.nodes import Node
 from hubrun.resources.apt_source import AptSource
 from hubrun.resources.conditional import WhenFileHas
 from hubrun.resources.docker import DAEMON_JSON, VALID, DaemonSettings, Network
@@ -21,7 +23,7 @@ from hubrun.resources.started_once import StartedOnce
 from hubrun.resources.unit_environment import UnitEnvironment
 from hubrun.resources.users import OnlyMembers
 from hubrun.resources.venv import pins
-from hubrun.sections.docker_spawner import homes
+from hubrun.sections.docker_spawner import homes, nvidia
 from hubrun.sections.docker_spawner.course_images import images
 from hubrun.sections.hub import config
 from hubrun.shell import quote
@@ -72,6 +74,16 @@ def running(site: Site) -> list[Resource]:
     proxy = UnitEnvironment("proxy", ("docker.service",), site.proxy_environment)
     service = Service("docker.service", watches=(DAEMON_JSON, *proxy.paths), check=f"{{ {VALID}; }} || exit 1")
     return [Directory("/etc/docker"), proxy, DAEMON, service]
+
+
+def on_node(site: Site) -> Callable[[Node], Sequence[Resource]]:
+    """Docker with our settings on a node, by node: as on the site's server, but for GPUs."""
+    return lambda node: [*running(site), *nvidia.toolkit(nvidia.on_node(site, node))]
+
+
+def node_tests(site: Site) -> Callable[[Node], Sequence[Test]]:
+    """Tests of Docker on a node, by node."""
+    return lambda node: [answers(), *nvidia.driver_tests(nvidia.on_node(site, node))]
 
 
 def answers() -> Test:

@@ -11,10 +11,12 @@ from hubrun.errors import BadInput
 from hubrun.params import Site
 from hubrun.resources.idle_servers import IdleServers, RunningServer, running
 from hubrun.resources.image import KEPT, Image
+from hubrun.resources.images_on_nodes import ImagesOnNodes
 from hubrun.sections.docker_spawner import nvidia, student_image
 from hubrun.sections.docker_spawner.course_images import StudentImage, images
 from hubrun.server_paths import IMAGES, program
 from hubrun.shell import quote
+from hubrun_hub.nodes.nodes_file import docker_socket
 
 _PROBE = f"""
 sed 's/^/was /' {{}} 2> /dev/null
@@ -78,6 +80,14 @@ def described(site: Site, suffix: str = "") -> Image:
 def built(site: Site) -> list[Resource]:
     """What has to be built; not what `image` names, which is there."""
     return [described(*each) for each in images(site) if not each.site.image]
+
+
+def on_nodes(site: Site, current: list[str]) -> list[Resource]:
+    """The images `current`, REPOSITORY:ID of each of the site's, on all nodes; nothing without nodes."""
+    if not site.nodes:
+        return []
+    wanted = {each.site.image_name: image for each, image in zip(images(site), current, strict=True)}
+    return [ImagesOnNodes(wanted, {node.name: str(docker_socket(node.name)) for node in site.nodes})]
 
 
 def current(server: Server) -> list[str]:

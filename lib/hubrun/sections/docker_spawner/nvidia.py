@@ -5,6 +5,7 @@ from __future__ import annotations
 from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource
 from hubrun.params import Site
+from hubrun.params.nodes import Node
 from hubrun.resources.apt_source import AptSource
 from hubrun.resources.conditional import WhenMissing
 from hubrun.resources.gpu_hook import HOOK, GpuHook
@@ -21,9 +22,20 @@ def wanted(site: Site) -> int:
     return max([site.gpus, *(course.gpus or 0 for course in site.courses)])
 
 
+def here(site: Site) -> int:
+    """How many GPUs one server gets at most on the site's own server; 0 where it has none, as where nodes have them."""
+    return 0 if any(node.gpus for node in site.nodes) else wanted(site)
+
+
+def on_node(site: Site, node: Node) -> Site:
+    """The site as its GPUs are on this node."""
+    gpus = min(node.gpus, wanted(site))
+    return site.model_copy(update={"gpus": gpus, "courses": [], "nodes": []})
+
+
 def toolkit(site: Site) -> list[Resource]:
     """The NVIDIA Container Toolkit, from NVIDIA's own repository where the server has none; nothing without GPUs."""
-    if not wanted(site):
+    if not here(site):
         return []
     # A flat repository: sources.list(5), "the suite must end with /".
     source = AptSource("nvidia-container-toolkit", f"{_URL}/stable/deb/$(ARCH)", "/", "", f"{_URL}/gpgkey", _KEY)
@@ -32,7 +44,7 @@ def toolkit(site: Site) -> list[Resource]:
 
 def driver_tests(site: Site) -> list[Test]:
     """Tests that the server has as many GPUs as one student gets, and their driver."""
-    if not (most := wanted(site)):
+    if not (most := here(site)):
         return []
     script = quote(
         'found=$(nvidia-smi -L) || exit 1\necho "$found"\n[ "$(echo "$found" | grep -c ^GPU)" -ge {} ]', str(most)
@@ -48,7 +60,7 @@ def driver_tests(site: Site) -> list[Test]:
 
 def container_tests(site: Site) -> list[Test]:
     """Tests that a container gets GPUs."""
-    if not (most := wanted(site)):
+    if not (most := here(site)):
         return []
     script = quote("docker run --rm --network none --gpus {} --entrypoint nvidia-smi {} -L", str(most), site.image_name)
     return [

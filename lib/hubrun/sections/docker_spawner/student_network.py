@@ -10,6 +10,7 @@ from hubrun.resources.firewall import Rules
 from hubrun.resources.packages import Packages
 from hubrun.resources.services import Service
 from hubrun.sections.hub import config
+from hubrun.server_paths import NFS_PORT
 
 RULES = "/etc/jupyterhub/student-network.nft"
 PROGRAM = "/usr/local/lib/hubrun/student-network"
@@ -18,13 +19,23 @@ TIMER = "jupyterhub-network.timer"
 NOTICE = "students' servers, also those that run now, reach private networks only if student_networks names them"
 
 
-def rules(site: Site) -> list[Resource]:
-    """The rules, in force now, after a reboot, and a minute after something took them away."""
+def rules(site: Site, files_port: int = NFS_PORT) -> list[Resource]:
+    """The rules, in force now, after a reboot, and a minute after something took them away. files_port: at which nodes have
+    students' files."""
+    return _rules(site, files_port=files_port)
+
+
+def rules_of_node(site: Site, subnet: str) -> list[Resource]:
+    """The rules of a node, whose students' network this is. No exam is there."""
+    return _rules(site, node=True, subnet=subnet, exams=False)
+
+
+def _rules(site: Site, **names: object) -> list[Resource]:
     units = [f"/etc/systemd/system/{name}" for name in (UNIT, TIMER)]
     return [
         Packages("nftables"),
-        File(RULES, config.render("student-network.nft", site), check="nft -c -f {}"),
-        File(PROGRAM, config.render("student-network.sh", site), mode=0o755),
+        File(RULES, config.render("student-network.nft", site, **names), check="nft -c -f {}"),
+        File(PROGRAM, config.render("student-network.sh", site, **names), mode=0o755),
         *(
             File(path, config.render(name, site, program=PROGRAM), check=f"systemd-analyze verify {path}")
             for path, name in zip(units, (UNIT, TIMER), strict=True)

@@ -12,6 +12,7 @@ from hubrun.desired.resource import Action, Resource, facts
 from hubrun.params import Site
 from hubrun.resources.conditional import WhenFileHas
 from hubrun.resources.files import Absent, Directory, File
+from hubrun.resources.node_dockers import docker_on, on_each
 from hubrun.resources.services import Service
 from hubrun.sections.hub import config
 from hubrun.shell import quote
@@ -35,22 +36,31 @@ class OneAddress(Resource):
     """No student's server runs that was started with an address of its own: nobody could log in to it any more.
 
     Those that do are stopped, and their files stay. The other way round nothing needs to be done: the hub leads whoever
-    logs in to a server that knows the one address to where it is now.
+    logs in to a server that knows the one address to where it is now. nodes: the names of the site's.
     """
+
+    nodes: tuple[str, ...] = ()
 
     label_format = "students' servers with addresses that no longer exist"
 
     @override
     def probe(self) -> str:
-        return quote(_ELSEWHERE, server_paths.NETWORK)
+        script = quote(_ELSEWHERE, server_paths.NETWORK)
+        # Each behind the end of a line.
+        return script + on_each(self.nodes, "echo" + script.replace("servers=&", "servers_{node}=&"))
 
     @override
     def plan(self, found: str) -> list[Action]:
-        servers = facts(found).get("servers", "").split()
-        if not servers:
+        now = facts(found)
+        servers = now.get("servers", "").split()
+        there = {node: names for node in self.nodes if (names := now.get(f"servers_{node}", "").split())}
+        if not (servers or there):
             return []
-        title = f"stop {len(servers)} students' servers, which have addresses that no longer exist; their files stay"
-        return [Action(title, quote("docker stop --time 10 {}", servers), seconds=600)]
+        number = len(servers) + sum(map(len, there.values()))
+        title = f"stop {number} students' servers, which have addresses that no longer exist; their files stay"
+        stop = [quote("docker stop --time 10 {}", servers)] if servers else []
+        stop += [docker_on(node) + quote(" stop --time 10 {}", names) for node, names in there.items()]
+        return [Action(title, "\n".join(stop), seconds=600)]
 
 
 # A name below the domain that belongs to nobody: people's labels do not begin like this.
@@ -87,7 +97,7 @@ def off(site: Site) -> list[Resource]:
     return [
         WhenFileHas(PART, "subdomain_host", part),
         Absent(PROXY_DROP_IN),
-        OneAddress(),
+        OneAddress(tuple(node.name for node in site.nodes)),
         *_services(),
     ]
 

@@ -15,6 +15,7 @@ from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource
 from hubrun.params import Site
 from hubrun.params.courses import CourseParams
+from hubrun.params.nodes import servers_of
 from hubrun.resources.conditional import Repaired
 from hubrun.resources.files import Directory, File
 from hubrun.resources.hub_database import HubDatabase
@@ -29,6 +30,9 @@ from hubrun.server_paths import (
     COOKIE_SECRET,
     COURSES,
     DATABASE,
+    FILES_ACCOUNT,
+    FILES_KEY,
+    FILES_KNOWN_HOSTS,
     FILTER,
     FILTER_LOCAL,
     FILTER_SETTINGS,
@@ -38,10 +42,13 @@ from hubrun.server_paths import (
     GRADEBOOKS_SOCKET,
     HOMES,
     HUB_CODE,
+    INTERFACE,
     KEPT,
     LIB,
     METRICS_ENV,
     NETWORK,
+    NFS_PORT,
+    NODE_LINK,
     PROXY_ENV,
     PROXY_USER,
     REGISTERED,
@@ -49,10 +56,12 @@ from hubrun.server_paths import (
     STATE,
     VENV,
     VERIFY_ENV,
+    WIREGUARD_KEY,
     program,
 )
 from hubrun.shell import one_line, quote
 from hubrun_hub.config_parts import OURS
+from hubrun_hub.nodes.nodes_file import filter_socket
 
 # What people notice of a restart.
 PROXY_NOTICE = "students' open pages connect again within seconds, and notebooks go on"
@@ -84,7 +93,10 @@ def render(template: str, site: Site, **more: object) -> str:
         "filter_settings": FILTER_SETTINGS, "filter_socket": FILTER_SOCKET, "gradebooks_socket": GRADEBOOKS_SOCKET, "homes": HOMES, "hub_program": program,
         "lib": LIB, "proxy_user": PROXY_USER,
         "idle_courses": any(each.idle_minutes for each in site.courses),
-        "registered": REGISTERED, "registration": REGISTRATION, "outbound": outbound(site), **more,
+        "registered": REGISTERED, "registration": REGISTRATION, "outbound": outbound(site),
+        "node": None, "subnet": site.docker_subnet, "exams": site.exams, "interface": INTERFACE,
+        "servers": servers_of(site.nodes_network), "files_port": NFS_PORT, "node_filter_socket": filter_socket,
+        "wireguard_key": WIREGUARD_KEY, "files_key": FILES_KEY, "files_known_hosts": FILES_KNOWN_HOSTS, "files_account": FILES_ACCOUNT, **more,
     }  # fmt: skip
     return _templates().get_template(f"{template}.j2").render(names)
 
@@ -248,6 +260,12 @@ def hub_code(create_only: bool = False) -> list[Resource]:
     return [Directory(LIB), SourceTree(HUB_CODE, sources(resource_files("hubrun_hub")), create_only)]
 
 
+def node_link() -> Resource:
+    """What a node answers to the connection of the site's server (hubrun_hub/nodes/node-link)."""
+    text = resource_files("hubrun_hub").joinpath("nodes", "node-link").read_text()
+    return File(NODE_LINK, text, mode=0o755, check="sh -n {}")
+
+
 def no_former_code() -> Resource:
     """What versions before put there is gone, once the hub and its units were started without it."""
     former = ("check_config.py", "hubrun_lti", "hubrun_courses", "hubrun_docker")
@@ -303,8 +321,9 @@ def files(site: Site) -> list[Resource]:
 
 def courses(site: Site) -> list[Resource]:
     """The place for the folders of courses; nothing, when the site has none."""
-    # Root's, and closed to all others, the hub's account too: see hubrun_hub/courses/__init__.py.
-    return [Directory(COURSES, 0o700)] if site.course_folders else []
+    # Root's, and closed to all others, the hub's account too: see hubrun_hub/courses/__init__.py. What nodes may more, an
+    # access list says (sections/docker_spawner/node_files.py), which counts as the rights of the group.
+    return [Directory(COURSES, 0o710 if site.nodes else 0o700)] if site.course_folders else []
 
 
 # What a server writes at its start is in memory: somebody whose home is full gets in, and can delete.
@@ -369,6 +388,7 @@ def docker_filter(site: Site) -> list[Resource]:
                 f"{HUB_CODE}/docker_filter",
                 f"{HUB_CODE}/courses",
                 f"{HUB_CODE}/homes",
+                f"{HUB_CODE}/nodes",
                 f"{HUB_CODE}/test_student.py",
                 FILTER_UNIT,
             ),

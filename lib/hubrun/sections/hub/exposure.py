@@ -40,12 +40,17 @@ found=$(find {} '(' -name '*.env' -o -name '*.link' ')' ! -perm 600 {}) || exit 
 def closed_to_outside(site: Site, *ports: int) -> Test:
     """A test that each of these TCP ports listens, and on the server's own addresses alone.
 
-    Those are the loopback addresses and the server's address in the students' network, where containers reach the hub.
+    Those are the loopback addresses and the server's addresses in the students' network and in that of the nodes, where
+    containers reach the hub.
     """
     names = ", ".join(str(port) for port in ports)
     return Test(
         f"ports {names} are closed to the outside",
-        quote(_LISTENS, " ".join(str(port) for port in ports), f"127.0.0.1 [::1] {site.gateway}"),
+        quote(
+            _LISTENS,
+            " ".join(str(port) for port in ports),
+            f"127.0.0.1 [::1] {site.gateway} {site.nodes_gateway}".strip(),
+        ),
         remedy="Look at: ss -ltnp. Does conf.d/90-local.py set c.JupyterHub.bind_url, hub_ip or the proxy's API address?",
     )
 

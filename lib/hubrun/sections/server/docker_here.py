@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from hubrun.desired.checks import Check, Test
 from hubrun.params import Site
-from hubrun.server_paths import NETWORK
+from hubrun.server_paths import INTERFACE, NETWORK, WIREGUARD
 from hubrun.shell import quote
 
 # What a line names: KIND NETWORK WHOSE. `ip` need not be there on a fresh server; then nothing is but the main table.
@@ -54,20 +54,22 @@ exit 1
 
 @dataclass(frozen=True)
 class _SubnetTest(Test):
-    """docker_subnet, compared with all that _NETWORKS names."""
+    """docker_subnet, or another parameter with a network of the site, compared with all that _NETWORKS names."""
 
     site: Site | None = None
+    parameter: str = "docker_subnet"
 
     @override
     def judge(self, exit_code: int, text: str, at: float = 0.0) -> Check:
         assert self.site
-        wanted = IPv4Network(self.site.docker_subnet)
+        wanted = IPv4Network(getattr(self.site, self.parameter))
         taken = list(_taken(text, self.site))
         ours = any(whose == NETWORK and network == wanted for network, whose in _of_docker(text))
+        ours = ours or (self.parameter == "nodes_network" and _has_interface(text, wanted))
         met = list(dict.fromkeys(f"{says} ({network})" for network, says in taken if network.overlaps(wanted)))
         came = f"{wanted} meets {', '.join(met)}" if met else f"{wanted} meets nothing"
         free = next((each for each in _candidates(wanted) if not any(each.overlaps(net) for net, _ in taken)), None)
-        do = f"Set docker_subnet: {free}, which is free on this server" if free else self.remedy
+        do = f"Set {self.parameter}: {free}, which is free on this server" if free else self.remedy
         # One that is in use is not taken away from a class: then it is only said.
         return Check(self.title, exit_code == 0 and (ours or not met), "a network that nothing here uses", came, do)
 
@@ -78,6 +80,13 @@ def subnet_test(site: Site) -> Test:
     return _SubnetTest("docker_subnet is free on the server", _NETWORKS, remedy=remedy, site=site)
 
 
+def nodes_network_test(site: Site) -> Test:
+    """The same of the network between the site's server and its nodes, on either."""
+    remedy = "Set nodes_network to a private network that is free on all servers and in your institution"
+    title = "nodes_network is free on the server"
+    return _SubnetTest(title, _NETWORKS, remedy=remedy, site=site, parameter="nodes_network")
+
+
 def engine_test(site: Site) -> Test:
     """A test that no containers of others stop because Docker comes from another place from now on."""
     other = "docker.io" if site.docker_channel == "docker-ce" else "docker-ce"
@@ -86,6 +95,12 @@ def engine_test(site: Site) -> Test:
         "the server's own containers can go on", quote(_ENGINE, other),
         remedy=f"With docker_channel: {keep} a Docker that is here as {other} stays; or stop these containers first",
     )  # fmt: skip
+
+
+def _has_interface(text: str, wanted: IPv4Network) -> bool:
+    """Whether the server is in the network already: then it is not taken away from a class."""
+    there = (_network(at) for kind, at, dev, *_ in _lines(text) if kind == "address" and dev == INTERFACE)
+    return any(network is not None and network.overlaps(wanted) for network in there)
 
 
 def _lines(text: str) -> Iterator[list[str]]:
@@ -115,7 +130,7 @@ def _taken(text: str, site: Site) -> Iterator[tuple[IPv4Network, str]]:
         dev = rest[0] if kind == "hex" else whose
         if network is None or network.prefixlen < 8 or network.is_loopback or dev in own or dev == "lo":
             continue
-        if kind == "docker" and whose == NETWORK:
+        if dev == INTERFACE or (kind == "file" and whose == WIREGUARD) or (kind == "docker" and whose == NETWORK):
             continue
         if kind in ("hex", "route", "address") and dev in known:
             continue  # it is named with its network

@@ -14,6 +14,7 @@ from hubrun.resources.packages import LOOK
 from hubrun.sections.https import other_sites
 from hubrun.sections.https.site_certificate import dns_challenge
 from hubrun.sections.server import accounts, docker_here, homes_here
+from hubrun.server_paths import WIREGUARD
 from hubrun.shell import exports, quote
 from hubrun_hub.lti.outbound import is_direct
 
@@ -103,8 +104,8 @@ class ClockTest(Test):
         return Check(self.title, ok, expected, f"{skew} s off", self.remedy)
 
 
-def preflight(site: Site) -> list[Test]:
-    """Tests of a server for this site. They only look, and need nothing that a fresh server lacks."""
+def basics(site: Site) -> list[Test]:
+    """Tests of what a server is, whether the site's own or a node."""
     systems = "|".join(f"'{name} {version}'" for name, version in SYSTEMS)
     disk_mb = site.min_disk_gb * 1024
     return [
@@ -128,7 +129,7 @@ def preflight(site: Site) -> list[Test]:
         ),
         Test(
             f"disk space of at least {site.min_disk_gb} GB ({LEFT_MB} MB once installed)",
-            f"""need={disk_mb}; [ -x /opt/jupyterhub/bin/jupyterhub ] && need={LEFT_MB}
+            f"""need={disk_mb}; {{ [ -x /opt/jupyterhub/bin/jupyterhub ] || [ -e {WIREGUARD} ]; }} && need={LEFT_MB}
             for folder in / /opt /opt/jupyterhub /srv /tmp /var /var/lib/docker; do
                 [ -d "$folder" ] || continue
                 left=$(df -Pm "$folder" | awk 'NR == 2 {{print $4}}')
@@ -139,6 +140,13 @@ def preflight(site: Site) -> list[Test]:
             """,
             remedy="Free space or enlarge the disk; min_disk_gb sets the limit",
         ),
+    ]  # fmt: skip
+
+
+def preflight(site: Site) -> list[Test]:
+    """Tests of a server for this site. They only look, and need nothing that a fresh server lacks."""
+    return [
+        *basics(site),
         *(
             Test(
                 f"port {port} is free, or nginx's", quote(_PORT, port),
@@ -157,6 +165,13 @@ def preflight(site: Site) -> list[Test]:
             prints="^[0-9]+$",
             remedy="Set the clock: timedatectl set-ntp true. LTI refuses launches when it is wrong",
         ),
+        *outside(site),
+    ]  # fmt: skip
+
+
+def outside(site: Site) -> list[Test]:
+    """Tests that a server reaches what it has to download from."""
+    return [
         *(
             Test(
                 f"the server reaches {host}", _reached(site, host, port), prints="^reached$",

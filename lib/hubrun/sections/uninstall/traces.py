@@ -6,7 +6,16 @@ It stands behind the prelude of `resources.gone`: `noted`, `was`, `came`, `paths
 from __future__ import annotations
 
 from hubrun.sections.https.other_sites import DEFAULT_SITE, HTTP_FILE, HTTPS_FILE
-from hubrun.server_paths import COURSES, HOMES, NETWORK
+from hubrun.server_paths import (
+    COURSES,
+    HOMES,
+    NETWORK,
+    NODE_ACCOUNT,
+    NODES_FILES,
+    WIREGUARD,
+    WIREGUARD_KEY,
+    WIREGUARD_UNIT,
+)
 
 UNITS = """
 units() { find /etc/systemd/system -maxdepth 1 -type f \\( -name 'jupyterhub*' -o -name 'hubrun-*' \\) -printf '%f\\n' | sort; }
@@ -78,8 +87,25 @@ else rm -f /etc/localtime; fi"""
 )
 UFW = """
 added() { ! command -v ufw > /dev/null || ufw show added | sed -n 's/^ufw //p' |
-    grep -E '^allow (80/tcp|443/tcp|from [0-9./]+ to [0-9.]+ port 8081 proto tcp)' |
+    grep -E '^allow (80/tcp|443/tcp|51820/udp|from [0-9./]+ to ([0-9.]+|any) port (22|2049|8081|51820) proto (tcp|udp))' |
     while read -r rule; do ! came "ufw $rule" || echo "$rule"; done; }
+"""
+# Of a server with nodes, and of a node.
+NODES_LOOK = f"""
+systemctl is-enabled -q {WIREGUARD_UNIT} 2> /dev/null && echo 'there {WIREGUARD_UNIT}'
+paths {WIREGUARD} {WIREGUARD_KEY} {NODES_FILES} /etc/exports.d/hubrun.exports /etc/nfs.conf.d/hubrun.conf /etc/ssh/sshd_config.d/hubrun-files.conf /var/lib/{NODE_ACCOUNT} /etc/ssh/hubrun-files.keys
+"""
+NODES = f"""
+systemctl disable --now {WIREGUARD_UNIT} 2> /dev/null || true
+for mount in $(find /etc/systemd/system -maxdepth 1 -name 'srv-jupyterhub-nodes-*.mount' -printf '%f\n'); do
+    systemctl disable --now "$mount" || true
+    rm -f "/etc/systemd/system/$mount"
+done
+rm -f {WIREGUARD} {WIREGUARD_KEY} /etc/exports.d/hubrun.exports /etc/nfs.conf.d/hubrun.conf /etc/ssh/sshd_config.d/hubrun-files.conf
+rm -rf --one-file-system {NODES_FILES} /var/lib/{NODE_ACCOUNT} /etc/ssh/hubrun-files.keys
+! command -v exportfs > /dev/null || exportfs -ra || true
+sshd -t && systemctl reload ssh.service 2> /dev/null || true
+systemctl daemon-reload
 """
 # resgid: ext4(5). Another group's is somebody else's.
 RESERVE = """
@@ -119,7 +145,7 @@ NETWORKS = """
 network() { docker network inspect -f '{{.Name}}' {} 2> /dev/null | grep .; }
 """
 ACCOUNTS = """
-accounts() { for name in {} {}; do ! getent passwd "$name" > /dev/null || ! came "account $name" || echo "$name"; done; }
+accounts() { for name in {}; do ! getent passwd "$name" > /dev/null || ! came "account $name" || echo "$name"; done; }
 """
 # As if nobody had asked for ours by name: apt then says which of them, and of what they brought, nothing else needs. It is
 # asked with a copy of its notes. What was there before stays, whoever needs it (apt-mark(8), apt-get(8): autoremove).

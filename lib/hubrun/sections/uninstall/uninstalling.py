@@ -15,7 +15,21 @@ from hubrun.sections.https.other_sites import HTTP_FILE, HTTPS_FILE
 from hubrun.sections.server import proxy, upkeep
 from hubrun.sections.uninstall import traces
 from hubrun.sections.uninstall.yes import GIVEN, files_go
-from hubrun.server_paths import BACKUP, BEFORE, COURSES, HOMES, HOMES_FILE, KEPT, LIB, NETWORK, PROXY_USER, STATE, VENV
+from hubrun.server_paths import (
+    BACKUP,
+    BEFORE,
+    COURSES,
+    FILES_ACCOUNT,
+    HOMES,
+    HOMES_FILE,
+    KEPT,
+    LIB,
+    NETWORK,
+    NODE_ACCOUNT,
+    PROXY_USER,
+    STATE,
+    VENV,
+)
 from hubrun.shell import quote
 
 # Whatever a Packages(…) of hubrun names, but for sudo, by which you may be root; a test holds it against the code.
@@ -23,7 +37,7 @@ ENGINE = ("docker.io", "docker-cli", "iptables", *DOCKER_CE)
 PACKAGES = (
     "python3", "python3-venv", "curl", "gpg", "openssl", "iproute2", "ca-certificates", "logrotate", "unattended-upgrades",
     "systemd-timesyncd", "tzdata", "nginx", "certbot", "python3-certbot-dns-*", "nftables", "btrfs-progs", "rsync", "restic", "openssh-client",
-    "nvidia-container-toolkit",
+    "nvidia-container-toolkit", "wireguard-tools", "nfs-kernel-server", "nfs-common", "sshfs", "acl",
 )  # fmt: skip
 _LONG = 7200
 _THERE = " | sed 's/^/there /'"
@@ -70,6 +84,7 @@ def software(site: Site) -> list[Resource]:
         Gone("line in /etc/hosts", traces.HOSTS_LOOK, traces.HOSTS),
         Gone("swap file", traces.SWAP_LOOK, traces.SWAP),
         Gone("other time zone", traces.ZONE_LOOK, traces.ZONE),
+        Gone("network and files of nodes", traces.NODES_LOOK, traces.NODES),
         _found("rules in ufw", traces.UFW, "added", "while read -r rule; do ufw --force delete $rule; done"),
         Gone("reserve of a disk for the hub", f"{reserve}reserve{_THERE}", reserve + traces.UNRESERVE),
     ]  # fmt: skip
@@ -89,7 +104,7 @@ def files(server: Server) -> list[Resource]:
         _found("images of students' servers", quote(traces.IMAGES, site.image_name, site.image_repository, f"{site.image_repository}-*"), "images", "xargs -r docker image rm -f > /dev/null"),
         _found("network of students' servers", network, "network", "xargs -r docker network rm > /dev/null"),
         DaemonSettingsBefore(tuple(name for name, _ in DAEMON.settings), BEFORE),
-        _found("accounts of hubrun", quote(traces.ACCOUNTS, site.hub_user, PROXY_USER), "accounts", "xargs -r -n 1 userdel"),
+        _found("accounts of hubrun", quote(traces.ACCOUNTS, (site.hub_user, PROXY_USER, NODE_ACCOUNT, FILES_ACCOUNT)), "accounts", "xargs -r -n 1 userdel"),
     ]  # fmt: skip
 
 

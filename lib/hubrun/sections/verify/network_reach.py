@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from hubrun.desired.checks import Check
 from hubrun.desired.server import Server
@@ -30,6 +31,7 @@ _SURVEY = """
 ip -4 -o addr show | awk '$2 != "lo" {sub("/.*", "", $4); print "own " $4}'
 ip -4 route show default | awk '{for (i = 1; i < NF; i++) if ($i == "via") print "router " $(i + 1)}'
 cat /etc/resolv.conf /run/systemd/resolve/resolv.conf 2>/dev/null | awk '$1 == "nameserver" {print "resolver " $2}'
+grep -oE '"(address|gateway)": "[0-9.]+"' /etc/jupyterhub/nodes.json 2>/dev/null | tr -d '",' | awk '{print "node " $2}'
 ss -ltnH | awk '$4 !~ /^127\\.|^\\[::1\\]/ {sub(".*:", "", $4); print "port " $4}'
 archives=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | sort -u |
     sed -nE 's#^http://([^/:@]+)(/.*)?$#\\1:80#p; s#^https://([^/:@]+)(/.*)?$#\\1:443#p')
@@ -92,6 +94,9 @@ print(json.dumps(found))
 """
 
 
+_HUB_AT = "import os; print(os.environ['JUPYTERHUB_API_URL'])"
+
+
 @dataclass(frozen=True)
 class Group:
     """Addresses and ports that are one finding; `open`: they must be reached, else none of them may be."""
@@ -103,7 +108,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Survey:
-    """What the server says of itself: see _SURVEY."""
+    """What the server says of itself, and of its nodes' addresses: see _SURVEY."""
 
     own: tuple[str, ...]
     routers: tuple[str, ...]
@@ -111,6 +116,7 @@ class Survey:
     ports: tuple[int, ...]
     names: tuple[str, ...]
     outside: tuple[tuple[str, int], ...]
+    nodes: tuple[str, ...] = ()
 
 
 def survey(server: Server) -> Survey:
@@ -134,13 +140,16 @@ def survey(server: Server) -> Survey:
         tuple(int(port) for port in every("port")),
         every("name"),
         outside,
+        tuple(each for each in every("node") if each not in every("own")),
     )
 
 
-def groups(site: Site, found: Survey, neighbours: Sequence[str]) -> list[Group]:
-    """What is tried, by what it would mean to reach it."""
-    ports = tuple(dict.fromkeys((*PORTS, *found.ports)))
-    others = [address for address in found.own if address != site.gateway]
+def groups(site: Site, found: Survey, neighbours: Sequence[str], hub: str = "") -> list[Group]:
+    """What is tried, by what it would mean to reach it. hub: at which address the container has the hub; "" for the server's
+    in its own students' network."""
+    ports, hub = tuple(dict.fromkeys((*PORTS, *found.ports))), hub or site.gateway
+    others = [address for address in found.own if address != hub]
+    outer = [each.reached_at for each in site.nodes if re.fullmatch(r"[0-9.]+", each.reached_at)]
     allowed = [ipaddress.IPv4Network(each) for each in site.student_networks]
 
     def inside(addresses: Iterable[str]) -> list[str]:
@@ -154,14 +163,15 @@ def groups(site: Site, found: Survey, neighbours: Sequence[str]) -> list[Group]:
 
     private = [(address, port) for address in inside((*found.routers, *found.resolvers)) for port in (22, 80, 443)]
     made = [
-        Group("the hub, which it needs", ((site.gateway, 8081),), open=True),
+        Group("the hub, which it needs", ((hub, 8081),), open=True),
         Group("the internet, as the server itself does", found.outside, open=True),
         Group("the proxy to the outside (http_proxy)", (site.proxy_port,) if site.http_proxy else (), open=True),
         Group("another student's server", tuple((address, 8888) for address in neighbours)),
         Group(
             "the server's other ports, by its address in the students' network",
-            tuple((site.gateway, port) for port in ports if port != 8081),
+            tuple((hub, port) for port in ports if port != 8081),
         ),
+        Group("a node", tuple((address, port) for address in dict.fromkeys((*found.nodes, *outer)) for port in ports)),
         Group("the server by its other addresses", tuple((address, port) for address in others for port in ports)),
         Group("a cloud's metadata", METADATA),
         Group("the private networks around the server", tuple(private)),
@@ -206,7 +216,9 @@ def judge(found: Survey, tried: Sequence[Group], answer: dict[str, Any], user: s
 def checks(server: Server, browser: Browser, neighbour: str, names: Sequence[str], user: str) -> list[Check]:
     """Try everything from the kernel of `browser`. neighbour: the address of another student's container, `user`'s."""
     found = survey(server)
-    tried = groups(server.site, found, [neighbour])
+    # On a node the hub is at another address, which is the one that the container was told.
+    hub = urlsplit(browser.run_cell(_HUB_AT)).hostname if server.site.nodes else ""
+    tried = groups(server.site, found, [neighbour], hub or "")
     answer = json.loads(browser.run_cell(cell(found, tried, [neighbour], names)))
     return judge(found, tried, answer, user)
 

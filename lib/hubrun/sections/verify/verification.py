@@ -169,11 +169,7 @@ class Verification:
     def privacy(self) -> list[Check]:
         """A second student sees nothing of the first, whose server still runs; nor what is inside: see reach.py."""
         first = self.name(STUDENTS[0])
-        neighbour = self.server.run(
-            "docker inspect -f {} $(docker ps -q {})",
-            "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}",
-            test_users.container(first),
-        ).stdout.strip()
+        neighbour = self.server.run(test_users.address_script(self.site, first)).stdout.strip()
         browser, launched = self.login(STUDENTS[1])
         with browser:
             if not launched.ok:

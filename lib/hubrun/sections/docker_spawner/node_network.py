@@ -1,0 +1,174 @@
+"""The network between the site's server and its nodes: WireGuard, a star. Nodes never reach each other."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+
+from hubrun import server_paths
+from hubrun.desired.checks import Test
+from hubrun.desired.resource import Resource
+from hubrun.params import Site
+from hubrun.params.nodes import Node
+from hubrun.resources.docker import Network
+from hubrun.resources.files import Directory, File
+from hubrun.resources.firewall import FirewallRule
+from hubrun.resources.gone import Gone
+from hubrun.resources.packages import Packages
+from hubrun.resources.services import Service
+from hubrun.resources.wireguard import WireGuardKey
+from hubrun.sections.docker_spawner import student_network
+from hubrun.sections.docker_spawner.node_list import Known, Member
+from hubrun.sections.hub import config
+from hubrun.shell import quote
+
+_HEAD = "# Written by hubrun (runbook 04_docker_spawner): changes here are put back.\n"
+_DROP_IN = f"/etc/systemd/system/{server_paths.WIREGUARD_UNIT}.d/hubrun.conf"
+# Behind a router at home, and in some clouds, a way in is forgotten that nobody uses (WireGuard's own number, wg(8)).
+_KEEPALIVE_S = 25
+_INTERFACE = """\
+[Interface]
+Address = {address}
+{listen}PostUp = wg set %i private-key {key}
+"""
+_UNITS_LEFT = quote(
+    "systemctl is-enabled -q {} 2> /dev/null && echo 'there '{}\npaths {}",
+    server_paths.WIREGUARD_UNIT,
+    server_paths.WIREGUARD_UNIT,
+    server_paths.WIREGUARD,
+)
+
+
+def keys() -> list[Resource]:
+    """WireGuard, and the key of this server, which stays on it."""
+    return [Packages("wireguard-tools"), WireGuardKey(server_paths.WIREGUARD_KEY)]
+
+
+def own_keys(site: Site) -> list[Resource]:
+    """The same on the site's server; nothing without nodes."""
+    return keys() if site.nodes else []
+
+
+def manager(site: Site, every: Known) -> list[Resource]:
+    """The middle of the star. Without nodes (any more) there is none."""
+    if not every.members:
+        return (
+            [
+                Gone(
+                    "network to nodes",
+                    _UNITS_LEFT,
+                    quote(
+                        "systemctl disable --now {} 2> /dev/null || true\nrm -f {}",
+                        server_paths.WIREGUARD_UNIT,
+                        server_paths.WIREGUARD,
+                    ),
+                )
+            ]
+            if every.leaving
+            else []
+        )
+    length = ipaddress.IPv4Network(site.nodes_network).prefixlen
+    peers = "".join(
+        _peer(each.name, each.public, [f"{each.address}/32", each.subnet], each.node.reached_at)
+        for each in every.members
+    )
+    rules = [
+        FirewallRule(8081, source=site.nodes_network, destination=site.nodes_gateway),
+        FirewallRule(files_port(site, every), source=site.nodes_network, destination=site.nodes_gateway),
+        *(_from(each.node.reached_at) for each in every.members),
+    ]
+    return [*_interface(site, f"{every.manager.address}/{length}", peers), *rules]
+
+
+def node(site: Site, every: Known) -> Callable[[Node], Sequence[Resource]]:
+    """A node's end of the star, and its students' network with its rules, by node."""
+    manager_at = site.manager_address or site.public_address or site.domain
+
+    def resources(node: Node) -> Sequence[Resource]:
+        each = every.of(node)
+        peer = _peer(
+            "the site's server", every.manager.public, [f"{every.manager.address}/32"], manager_at, _KEEPALIVE_S
+        )
+        return [
+            *_interface(site, f"{each.address}/32", peer),
+            _from(manager_at),
+            FirewallRule(each.ssh_port, source=every.manager.address, destination=each.address),
+        ]
+
+    return resources
+
+
+def students(site: Site, every: Known) -> Callable[[Node], Sequence[Resource]]:
+    """The students' network of a node, and what its containers may reach, by node."""
+
+    def resources(node: Node) -> Sequence[Resource]:
+        each = every.of(node)
+        network = Network(server_paths.NETWORK, each.subnet, each.gateway, routed_by=server_paths.INTERFACE)
+        return [
+            Directory("/etc/jupyterhub"),
+            *config.hub_code(),
+            *student_network.rules_of_node(site, each.subnet),
+            network,
+        ]
+
+    return resources
+
+
+def tests(every: Known) -> Callable[[Node], Sequence[Test]]:
+    """Tests that a node and the site's server reach each other, by node."""
+    return lambda node: [
+        Test(
+            "the network to the site's server", quote("ping -c 1 -W 5 -n {}", every.manager.address), prints=" 0% packet loss",
+            remedy=f"Does the provider's firewall let UDP port {server_paths.WIREGUARD_PORT} in, from each of the two to the other? "
+            "Are manager_address and the node's address right? See: wg show",
+        )
+    ]  # fmt: skip
+
+
+def rules_tests() -> list[Test]:
+    """Tests that the rules for students' containers are in force."""
+    return student_network.tests()
+
+
+def files_port(site: Site, every: Known) -> int:
+    """At which TCP port of the site's server nodes have students' files."""
+    return server_paths.NFS_PORT if site.node_files == "nfs" else every.manager.ssh_port
+
+
+def members_named(every: Known) -> list[Member]:
+    """All nodes, in the order of their numbers."""
+    return sorted(every.members, key=lambda each: each.number)
+
+
+def _interface(site: Site, address: str, peers: str) -> list[Resource]:
+    listen = f"ListenPort = {server_paths.WIREGUARD_PORT}\n"
+    text = _HEAD + _INTERFACE.format(address=address, listen=listen, key=server_paths.WIREGUARD_KEY) + peers
+    return [
+        Directory("/etc/wireguard", 0o700),
+        File(server_paths.WIREGUARD, text, mode=0o600),
+        Directory(f"{_DROP_IN.rpartition('/')[0]}"),
+        File(_DROP_IN, config.render("wg-quick-reload.conf", site)),
+        Service(server_paths.WIREGUARD_UNIT, watches=(server_paths.WIREGUARD,), reloads=True),
+    ]
+
+
+def _peer(name: str, public: str, allowed: list[str], at: str, keepalive: int = 0) -> str:
+    host = f"[{at}]" if ":" in at else at
+    lines = [
+        f"# {name}",
+        "[Peer]",
+        f"PublicKey = {public}",
+        f"AllowedIPs = {', '.join(allowed)}",
+        f"Endpoint = {host}:{server_paths.WIREGUARD_PORT}",
+    ]
+    lines += [f"PersistentKeepalive = {keepalive}"] if keepalive else []
+    return "\n" + "\n".join(lines) + "\n"
+
+
+def _from(at: str) -> FirewallRule:
+    """WireGuard's port is open to this server alone, where its address is known; to a name ufw has no rule."""
+    try:
+        source = str(ipaddress.ip_address(at))
+    except ValueError:
+        source = ""
+    return FirewallRule(server_paths.WIREGUARD_PORT, source=source, protocol="udp")
