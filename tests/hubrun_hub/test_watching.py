@@ -565,6 +565,21 @@ def test_a_look_finds_the_processes_of_the_units(tmp_path: Path, monkeypatch: py
     assert found["proxy"] == {"pid": 0, "cpu_s": 0.0, "memory_mb": 0}
 
 
+def test_where_docker_does_not_answer_one_line_says_so_and_what_is_known_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs() -> dict[str, Any]:
+        raise subprocess.TimeoutExpired(["docker"], 8)
+
+    monkeypatch.setattr(kept, "STATE", tmp_path)
+    monkeypatch.setattr(seen, "docker", hangs)
+    kept.write("load", {"days": {"2026-11-27": {}}})
+    with pytest.raises(SystemExit, match="is not noted: Command .*docker.* timed out"):
+        runpy.run_module("hubrun_hub.programs.load", run_name="__main__")
+    assert kept.read("load") == {"days": {"2026-11-27": {}}}
+    assert load.state()["days"] == {"2026-11-27": {}} and load.state()["cores"] >= 1
+
+
 # -- looking
 
 

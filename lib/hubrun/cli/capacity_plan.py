@@ -23,8 +23,8 @@ HEADROOM = 1.4
 ARRIVE_S = 600.0
 # How often a server tells the hub that somebody works there (JUPYTERHUB_ACTIVITY_INTERVAL).
 ACTIVITY_S = 300.0
-# Processor of the hub for that, and how long the database writes for it, in seconds (docs/how-to/capacity.md).
-ACTIVITY_CPU_S, ACTIVITY_WRITE_S = 0.011, 0.002
+# Seconds of the hub's processor for that (./hubrun bench --only many).
+ACTIVITY_CPU_S = 0.013
 # Memory in GB and cores: one core for 4 GB, as providers' general-purpose servers have (JupyterHub, "CPU:memory ratio").
 SIZES = ((8, 2), (16, 4), (32, 8), (64, 16), (128, 32))
 
@@ -59,7 +59,7 @@ DEFAULTS = Use(
     home_mb=Value(1024, "assumed by this project: there is no source for it"),
     system_mb=Value(1024, f"assumed: 500 MB for hub and proxy ({_JUPYTERHUB}), the rest for the system and Docker"),
     hub_s=Value(0.16, f"assumed: {_BENCH}"),
-    proxy_s=Value(0.023, f"assumed: {_BENCH}"),
+    proxy_s=Value(0.012, f"assumed: {_BENCH}"),
     write_s=Value(0.05, f"assumed: {_BENCH}"),
 )
 
@@ -170,17 +170,18 @@ def each_mb(used: Use, limit_mb: int) -> float:
 def parts(used: Use, has: Machine, students: int, at_once: int, limit_mb: int, spare_mb: int) -> list[Part]:
     """What they need of everything on the site's one server, the scarcest first. spare_mb: what stays free of memory.
 
-    Hub and proxy are one thread each, and the hub does nothing else while its database writes: they have one core.
+    Hub and proxy are one thread each, and have one core. The hub does nothing else while its database writes (JupyterHub, "The
+    Hub's Database").
     """
     starts = at_once / ARRIVE_S
     hub = starts * used.hub_s.value + at_once / ACTIVITY_S * ACTIVITY_CPU_S
     proxy = starts * used.proxy_s.value
-    write = starts * used.write_s.value + at_once / ACTIVITY_S * ACTIVITY_WRITE_S
+    write = starts * used.write_s.value
     found = [
         Part("memory", used.system_mb.value + spare_mb + at_once * each_mb(used, limit_mb), has.memory_mb, "MB", True),
         Part("processor", hub + proxy + at_once * used.server_cores.value, has.cores, "cores", True),
-        Part("hub's processor", hub, 1, "cores", False),
-        Part("proxy's processor", proxy, 1, "cores", False),
+        Part("hub, with its database", hub + write, 1, "of the time", False),
+        Part("proxy", proxy, 1, "of the time", False),
         Part("database", write, 1, "of the time", False),
     ]
     if has.homes_mb is not None:

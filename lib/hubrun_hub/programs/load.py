@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from hubrun_hub.docker_filter import settings
 from hubrun_hub.watching import kept, load, seen
 
 _PROCESSES = {"hub": "jupyterhub.service", "proxy": "jupyterhub-proxy.service"}
@@ -38,4 +40,7 @@ def _process(unit: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    kept.write("load", load.remembered(kept.read("load") or {}, look()))
+    try:
+        kept.write("load", load.remembered(kept.read("load") or {}, look()))
+    except (OSError, ValueError, LookupError, subprocess.SubprocessError, settings.Refused) as error:
+        sys.exit(f"how much the site is used is not noted: {error}")
