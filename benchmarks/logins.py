@@ -7,7 +7,6 @@ again. It prints how long a launch took, how long of that the file of who is who
 from __future__ import annotations
 
 import json
-import os
 import re
 import statistics
 import sys
@@ -15,6 +14,8 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+
+from benchmarks.processes import cpu_s
 
 from lti_hub import Browser, Hub, form, running_hub
 from lti_platform import Lms
@@ -43,13 +44,6 @@ door.People = Timed
 def percentile(times: list[float], part: float) -> float:
     """The time within which this part of them was done."""
     return sorted(times)[min(len(times) - 1, int(len(times) * part))]
-
-
-def cpu_s(hub: Hub) -> float:
-    """Seconds of a core that the hub's process has used (proc(5), /proc/PID/stat)."""
-    assert hub._process
-    fields = Path(f"/proc/{hub._process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def arrive(hub: Hub, lms: Lms, people: int, seconds: float) -> tuple[list[float], int]:
@@ -84,19 +78,21 @@ def main(people: int = 200, seconds: float = 10.0) -> int:
     """Print the figures; 1 when somebody did not get in, or the log has a traceback."""
     failed = False
     with tempfile.TemporaryDirectory() as folder, running_hub(Path(folder) / "hub", _TIMED) as hub:
+        assert hub._process
+        pid = hub._process.pid
         lms = Lms()
         # Its keys in the file: what is measured is the hub, and not this process as a server of keys.
         known = {name: value for name, value in json.loads(lms.settings()).items() if name != "jwks_url"}
         (hub.folder / "consumers.d/default.json").write_text(json.dumps(known | {"jwks": {"keys": [lms.key.jwk]}}))
         for what in ("new people", "the same again"):
-            before, cpu = len(hub.log), cpu_s(hub)
+            before, cpu = len(hub.log), cpu_s(pid)
             took, came = arrive(hub, lms, people, seconds)
             cost = [float(each) for each in re.findall(r"RESOLVED ([\d.]+) ms", hub.log[before:])]
             busy = [float(each) for each in re.findall(r"RESOLVED .* CPU ([\d.]+) ms", hub.log[before:])]
             print(
                 f"{what}: {came} of {people} logged in; a launch {statistics.median(took):.3f} s, p95 "
                 f"{percentile(took, 0.95):.3f} s, longest {max(took):.3f} s; who is who {statistics.median(cost):.2f} ms, "
-                f"p95 {percentile(cost, 0.95):.2f} ms, longest {max(cost):.2f} ms, CPU {statistics.median(busy):.2f} ms, p95 {percentile(busy, 0.95):.2f} ms; the hub's CPU {cpu_s(hub) - cpu:.1f} s"
+                f"p95 {percentile(cost, 0.95):.2f} ms, longest {max(cost):.2f} ms, CPU {statistics.median(busy):.2f} ms, p95 {percentile(busy, 0.95):.2f} ms; the hub's CPU {cpu_s(pid) - cpu:.1f} s"
             )
             failed = failed or came < people
         traces = hub.log.count("Traceback")

@@ -160,6 +160,15 @@ def family(pid: int) -> set[int]:
     return found
 
 
+def cpu_s(pid: int) -> float:
+    """Seconds of a processor that the process has used, and its children that have ended (proc(5), /proc/PID/stat)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def pss_mb(pid: int) -> float:
     """Proportional set size in MB; 0 for a process that has ended."""
     try:

@@ -1,8 +1,8 @@
 """`./hubrun bench`: all figures, each beside its baseline from the same run.
 
-    python -m benchmarks.run [--quick] [--only NAME]…
+    python -m benchmarks.run [--quick] [--only NAME]… [--long]
 
-Makes practice servers of its own (bench, bench-guide) and takes them down. Everything else that is measured runs on
+Makes practice servers of its own (bench, bench-guide) and takes them down; `many` needs none. Everything else that is measured runs on
 this machine too and shares its processors, the servers included: the ratios say more than the seconds. Ends with 1 when
 a figure could not be measured, a goal that is missed is only shown.
 """
@@ -21,7 +21,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import baselines, install, launch, ours, processes, state
+from benchmarks import baselines, install, launch, many, ours, processes, state
 from benchmarks.eight import eight
 from benchmarks.figures import Figure, table
 from benchmarks.nothing import Converged, prepare
@@ -33,7 +33,7 @@ from hubrun.errors import HubrunError
 from hubrun.practice import practice_server as practice_servers
 from hubrun.redaction.secret import Secret
 
-PARTS = ("install", "memory", "progress", "nothing", "delayed", "trips", "verify", "eight", "launch", "class")
+PARTS = ("install", "memory", "progress", "nothing", "delayed", "trips", "verify", "eight", "launch", "class", "many")
 QUICK_SECONDS = 540  # with this, what ends last is over within 10 minutes
 MEMORY_GOAL_MB = 500
 NAMES = ("bench", "bench-guide")
@@ -55,10 +55,11 @@ QUICK = Rounds(install=1, nothing=1, delayed=1, eight=1, launch=1)
 
 @dataclass
 class Bench:
-    """One run of the benchmark. `only`: names of PARTS."""
+    """One run of the benchmark. only: names of PARTS. long: `many` with 5,000 people."""
 
     only: Sequence[str]
     quick: bool
+    long: bool = False
     console: Console = field(default_factory=lambda: Console(stderr=True, soft_wrap=True))
     figures: dict[str, list[Figure]] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
@@ -72,6 +73,22 @@ class Bench:
 
     def run(self) -> list[Figure]:
         """Every figure that was asked for, in the order of PARTS; one that failed says why."""
+        self._many()
+        if set(self.only) != {"many"}:
+            self._on_servers()
+        return [figure for name in PARTS for figure in self.figures.get(name, [])]
+
+    def _many(self) -> None:
+        if self.quick:
+            self._leave_out("many", "many people: left out with --quick")
+            return
+        with tempfile.TemporaryDirectory(prefix="hubrun-bench-") as folder:
+            Path(folder).chmod(0o711)  # PostgreSQL's account has a folder in it
+            steps = many.LONG if self.long else many.STEPS
+            self._measure("many", lambda: many.measure(Path(folder), self.say, steps))
+
+    def _on_servers(self) -> None:
+        """The parts that need practice servers."""
         programs = baselines.environment(self.say)
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hubrun-bench-")))
@@ -103,7 +120,6 @@ class Bench:
             if "install" in self.only and self.quick:
                 guide = stack.enter_context(ours.server(NAMES[1], folder, self.say))
                 self._guide_once(guide)
-        return [figure for name in PARTS for figure in self.figures.get(name, [])]
 
     # -- the parts
 
@@ -190,8 +206,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="./hubrun bench", description="Measure, each figure beside its baseline.")
     parser.add_argument("--quick", action="store_true", help="one round of each, within 10 minutes")
     parser.add_argument("--only", action="append", choices=PARTS, help="this part alone; may be given more than once")
+    parser.add_argument(
+        "--long", action="store_true", help="many: up to 5,000 people and 1,000 servers, an hour or more"
+    )
     options = parser.parse_args()
-    bench = Bench(options.only or PARTS, options.quick)
+    bench = Bench(options.only or PARTS, options.quick, options.long)
     try:
         figures = bench.run()
     except HubrunError as error:

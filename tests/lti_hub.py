@@ -161,7 +161,7 @@ class Hub:
     def __init__(self, folder: Path, username_key: str = "lis_person_sourcedid", settings: str = "") -> None:
         self.folder = folder
         self.token = secrets.token_hex(16)
-        self.port, proxy_port = _free_port(), _free_port()
+        self.port, proxy_port = free_port(), free_port()
         self.log_file = folder / "hub.log"
         (folder / "consumers.d").mkdir(parents=True)
         shutil.copytree(HUB, folder / "lib" / "hubrun_hub")
@@ -174,12 +174,13 @@ class Hub:
         )  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, seconds: float = 60) -> None:
+        """Start it, and wait for so long until it answers. Raises AssertionError with the end of its log."""
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [hub_python(), "-m", "jupyterhub"], cwd=self.folder, stdout=log, stderr=log, env={"PATH": os.defpath}
             )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 if httpx.get(f"http://127.0.0.1:{self.port}/hub/health", verify=False).status_code == 200:
@@ -239,7 +240,7 @@ def form(
     return signed_form(url, key, secret, username, **launch)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -21,10 +21,23 @@ pytestmark = pytest.mark.slow
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT))  # benchmarks are run from the checkout and not installed
 
-from benchmarks import baselines, figures, install, launch, nothing, processes, proxy, state  # noqa: E402
+from benchmarks import (  # noqa: E402
+    baselines,
+    figures,
+    install,
+    launch,
+    many,
+    many_hub,
+    nothing,
+    postgresql,
+    processes,
+    proxy,
+    run,
+    state,
+)
 from benchmarks.figures import Figure  # noqa: E402
 
-from hubrun.errors import CheckFailed  # noqa: E402
+from hubrun.errors import CheckFailed, CommandFailed  # noqa: E402
 
 # -- figures
 
@@ -254,3 +267,63 @@ def test_a_part_that_is_not_known_is_refused_with_those_that_are() -> None:
 def test_who_came_later_and_got_in_before_is_counted() -> None:
     assert launch.overtaken({}) == launch.overtaken({0: 1.0, 1: 2.0, 2: 3.0}) == 0
     assert launch.overtaken({0: 5.0, 1: 2.0, 2: 3.0, 4: 4.0, 9: 6.0}) == 3
+
+
+# -- many people
+
+
+def seen(times: float = 1.0) -> many.Seen:
+    parts = {"hub": 0.1, "database": 0.02, "proxy": 0.01, "commits": 0.005}
+    used = {name: value * times for name, value in parts.items()}
+    return many.Seen([times, 2 * times, 3 * times], used, dict(used), times, times, times, dict(used))
+
+
+def test_each_figure_of_many_is_of_both_databases() -> None:
+    without = seen()
+    without.cpu.pop("database")  # SQLite is in the hub
+    found = {figure.name.partition(": ")[2]: figure for figure in many.compared(200, 20, seen(2.0), without)}
+    assert found["a launch's requests"].result == 2.0
+    assert found["processor of the hub for a start"].ours == [200.0]
+    both = found["processor of hub and database for a start"]
+    assert (both.ours, both.baseline) == ([pytest.approx(240.0)], [100.0])
+    assert found["the hub waits for the database to write, for a start"].ours == [10.0]
+    assert found["memory of the proxy"].unit == "MB"
+
+
+def test_many_alone_needs_no_practice_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = Figure("many", [1.0])
+    asked: list[object] = []
+    monkeypatch.setattr(many, "measure", lambda folder, say, steps: asked.append(steps) or [figure])
+    monkeypatch.setattr(run.Bench, "_on_servers", lambda self: pytest.fail("it made a practice server"))
+    assert run.Bench(["many"], quick=False).run() == [figure]
+    assert run.Bench(["many"], quick=False, long=True).run() == [figure]
+    assert asked == [many.STEPS, many.LONG]
+    (left,) = run.Bench(["many"], quick=True).run()
+    assert "left out" in left.missing
+
+
+def test_where_many_cannot_be_measured_it_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(postgresql, "PROGRAMS", tmp_path)
+    (figure,) = run.Bench(["many"], quick=False).run()
+    assert "PostgreSQL: it is not installed. apt-get install postgresql" in figure.missing
+
+
+def test_who_plays_the_students_answers_at_all_their_addresses_and_to_this_machine_alone() -> None:
+    with many_hub.students() as port:
+        for address in ("127.0.0.1", "127.1.3.9", "127.2.249.250"):
+            with socket.create_connection((address, port), 5) as to:
+                to.sendall(b"GET /user/ada/api HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert to.recv(100).startswith(b"HTTP/1.1 200 OK")
+        socket.create_connection(("127.0.0.1", port), 5).close()  # who only looks ends nothing
+
+
+def test_a_start_of_the_hub_that_fails_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = many_hub.Site(tmp_path / "hub", 1)
+
+    def fails(seconds: float) -> None:
+        raise AssertionError("the hub does not start:\nits log")
+
+    monkeypatch.setattr(site.hub, "start", fails)
+    with pytest.raises(CommandFailed) as caught:
+        site.start_hub()
+    assert "its log" in caught.value.detail

@@ -28,7 +28,7 @@ PAGES = doc_pages.pages()
 BLOCKS = [block for path in PAGES for block in doc_pages.blocks(path)]
 SHELL = [block for block in BLOCKS if block.language == "sh"]
 # What the bootstrap (`hubrun`) runs itself, with its options.
-OF_THE_PROJECT = {"docs": {"--serve"}, "test": {"--fast", "--long"}, "bench": {"--quick"}}
+OF_THE_PROJECT = {"docs": {"--serve"}, "test": {"--fast", "--long"}, "bench": {"--quick", "--only", "--long"}}
 # Words with an underscore that are no parameters: fields of a launch, and names out of other programs and our own code.
 FIELDS = re.compile(r"(lis|custom|ext)_\w+|user_id|preferred_username")
 OTHER_NAMES = {

@@ -21,7 +21,8 @@ import pytest
 from hubrun_hub.homes import folders
 from hubrun_hub.homes.places import HomeError
 from hubrun_hub.programs import alarm
-from hubrun_hub.watching import alarms, former_secrets, kept, seen, sending, starts, updates, usage
+from hubrun_hub.programs import load as note_load
+from hubrun_hub.watching import alarms, former_secrets, kept, load, seen, sending, starts, updates, usage
 from hubrun_hub.watching.judge import Trouble, judge
 
 NOW = 1_800_000_000.0
@@ -468,6 +469,115 @@ def test_who_uses_how_much_by_person_and_by_course(tmp_path: Path) -> None:
         {"course": "bio", "name": "BIO 101", "people": 3, "folder_mb": 50, "homes_mb": 310, "memory_mb": 200},
         {"course": "empty", "name": "empty", "people": 0, "folder_mb": None, "homes_mb": 0, "memory_mb": 0},
     ]
+
+
+# -- how much the site is used
+
+
+def looked(at: float, cpu_s: float = 0.0, pid: int = 7, **servers: tuple[int, float]) -> dict[str, Any]:
+    """A look: servers are name → (MB, seconds of a processor); hub and proxy used so many seconds."""
+    process = {"pid": pid, "cpu_s": cpu_s, "memory_mb": 150}
+    counted = {name: {"memory_mb": memory, "cpu_s": cpu} for name, (memory, cpu) in servers.items()}
+    return {"at": at, "servers": counted, "hub": process, "proxy": process}
+
+
+def test_a_sample_is_what_happened_between_two_looks() -> None:
+    before = looked(NOW, 10, a=(200, 50.0), gone=(900, 9.0))
+    now = looked(NOW + 300, 40, a=(300, 80.0), new=(100, 30.0))
+    assert load.sample(before, now) == {
+        "at": NOW + 300, "seconds": 300, "servers": 2, "servers_mb": 400, "largest_mb": 300, "started": 1, "cores": 0.2,
+        "hub_cores": 0.1, "proxy_cores": 0.1, "hub_mb": 150, "proxy_mb": 150,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("now", "cores"),
+    [
+        (looked(NOW + 300, 6, pid=8), 0.02),  # a hub that restarted counts from its start
+        (looked(NOW + 300, 6, pid=0), 0.02),
+        (looked(NOW + 300, 40), 0.1),
+        (looked(NOW + 300, 4), 0.0),
+    ],
+)
+def test_what_restarted_is_counted_from_its_start(now: dict[str, Any], cores: float) -> None:
+    sample = load.sample(looked(NOW, 10), now)
+    assert sample and (sample["hub_cores"], sample["proxy_cores"]) == (cores, cores)
+
+
+@pytest.mark.parametrize("later", [0.0, -60.0, 86400.0])
+def test_looks_that_are_too_far_apart_say_nothing_of_a_moment(later: float) -> None:
+    assert load.sample(looked(NOW), looked(NOW + later)) is None
+
+
+def test_of_each_day_the_busiest_moment_and_the_rush_are_kept() -> None:
+    known: dict[str, Any] = {}
+    for minutes, servers in ((0, "a"), (5, "abc"), (10, "abcd"), (15, "ab"), (20, "")):
+        known = load.remembered(known, looked(NOW + minutes * 60, **{name: (100, 0.0) for name in servers}))
+        json.dumps(known)
+    (day,) = known["days"].values()
+    assert (day["busiest"]["servers"], day["busiest"]["at"]) == (4, NOW + 600)
+    assert (day["rush"]["started"], day["rush"]["at"]) == (2, NOW + 300)
+    assert known["last"]["at"] == NOW + 1200
+    later = load.remembered(load.remembered(known, looked(NOW + 5 * DAY)), looked(NOW + 5 * DAY + 300, a=(100, 0.0)))
+    assert [each["busiest"]["servers"] for each in later["days"].values()] == [4, 1]
+
+
+def test_nobody_at_work_is_no_day() -> None:
+    assert load.remembered(load.remembered({}, looked(NOW)), looked(NOW + 300))["days"] == {}
+
+
+def test_days_are_kept_for_two_terms() -> None:
+    known: dict[str, Any] = {}
+    for day in range(400):
+        for at in (0, 300):
+            known = load.remembered(known, looked(NOW + day * DAY + at, a=(100, 0.0)))
+    assert (
+        len(known["days"]) == 370
+        and max(known["days"]) == datetime.fromtimestamp(NOW + 399 * DAY, UTC).date().isoformat()
+    )
+
+
+def test_what_a_group_uses_is_read_of_both_kinds_of_groups(tmp_path: Path) -> None:
+    (tmp_path / "memory.stat").write_text("inactive_file 1048576\ntotal_inactive_file 2097152\n")
+    (tmp_path / "memory.current").write_text(str(11 << 20))
+    (tmp_path / "memory.usage_in_bytes").write_text(str(22 << 20))
+    (tmp_path / "cpu.stat").write_text("usage_usec 1500000\nuser_usec 1\n")
+    (tmp_path / "cpuacct.usage").write_text("2500000000\n")
+    unified, former = {"": tmp_path}, {"": tmp_path / "none", "memory": tmp_path, "cpuacct": tmp_path}
+    assert (seen._memory_mb(unified), seen._cpu_s(unified)) == (10, 1.5)
+    assert (seen._memory_mb(former), seen._cpu_s(former)) == (20, 2.5)
+    gone = {"": tmp_path / "none"}
+    assert (seen._memory_mb(gone), seen._cpu_s(gone)) == (None, None)
+    assert seen._memory_mb(seen._groups(os.getpid())) and seen._cpu_s(seen._groups(os.getpid()))
+    assert seen._groups(2**22 + 1) == {}
+
+
+def test_a_look_finds_the_processes_of_the_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\ncase "$2" in jupyterhub.service) echo {os.getpid()};; *) echo 0;; esac\n')
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    server = {"id": "abc", "user": "ada", "memory_mb": None, "cpu_s": 2.0}
+    monkeypatch.setattr(seen, "docker", lambda: {"servers": [server]})
+    found = note_load.look()
+    assert found["servers"] == {"abc": {"memory_mb": 0, "cpu_s": 2.0}}, "and no name of anybody"
+    assert found["hub"]["cpu_s"] > 0 and found["hub"]["memory_mb"] > 10
+    assert found["proxy"] == {"pid": 0, "cpu_s": 0.0, "memory_mb": 0}
+
+
+def test_where_docker_does_not_answer_one_line_says_so_and_what_is_known_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs() -> dict[str, Any]:
+        raise subprocess.TimeoutExpired(["docker"], 8)
+
+    monkeypatch.setattr(kept, "STATE", tmp_path)
+    monkeypatch.setattr(seen, "docker", hangs)
+    kept.write("load", {"days": {"2026-11-27": {}}})
+    with pytest.raises(SystemExit, match="is not noted: Command .*docker.* timed out"):
+        runpy.run_module("hubrun_hub.programs.load", run_name="__main__")
+    assert kept.read("load") == {"days": {"2026-11-27": {}}}
+    assert load.state()["days"] == {"2026-11-27": {}} and load.state()["cores"] >= 1
 
 
 # -- looking

@@ -8,6 +8,7 @@ import click
 from typing_extensions import override
 
 from hubrun.cli import overview
+from hubrun.cli.capacity import capacity
 from hubrun.cli.install import install, plan, run
 from hubrun.cli.lab import lab
 from hubrun.cli.launch import launch
@@ -48,13 +49,16 @@ def hubrun(context: click.Context) -> None:
       or step by step, in a browser: ./hubrun lab params/SITE.yaml
     What comes after the install:    ./hubrun run NN params/SITE.yaml
       how it is:                     ./hubrun status params/SITE.yaml
+      is it large enough:            ./hubrun capacity params/SITE.yaml --students N
     The documentation, in a browser: ./hubrun docs
     """
     if context.invoked_subcommand is None:
         echo("\n".join(overview.lines(overview.sites(RECORDS))))
 
 
-for command in (install, lab, launch, new, node, params_command, people, plan, practice, records, run, status):
+for command in (
+    capacity, install, lab, launch, new, node, params_command, people, plan, practice, records, run, status,
+):  # fmt: skip
     hubrun.add_command(command)
 
 

@@ -33,6 +33,7 @@ except Exception as error:
 
 from hubrun_hub import config_parts  # noqa: E402
 from hubrun_hub.docker_filter import create, settings  # noqa: E402
+from hubrun_hub.exams.servers import DATABASE  # noqa: E402
 
 # What guides call the class that lets people in: ltiauthenticator's, which our front door replaces.
 _REPLACED = dict.fromkeys(("LTIAuthenticator", "LTI11Authenticator", "LTI13Authenticator"), "LaunchAuthenticator")
@@ -81,6 +82,11 @@ def problems(path: str) -> list[str]:
                 found.append(
                     f"{place(path, name)}{name}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
                 )
+    if "db_url" in config.JupyterHub and app.db_url != f"sqlite:///{DATABASE}":
+        found.append(
+            f"{place(path, 'c.JupyterHub.db_url')}c.JupyterHub.db_url: the hub's database stays {DATABASE}, which exams, "
+            "removals, backups and status read (docs/how-to/capacity.md)"
+        )
     if not found:
         app.authenticator_class(config=config)
         user = SimpleNamespace(name="check", escaped_name="check", url="/", groups=[])

@@ -27,7 +27,7 @@ from hubrun_hub.docker_filter import settings
 from hubrun_hub.docker_filter.create import LABEL
 from hubrun_hub.nodes import drained, links, nodes_file
 from hubrun_hub.nodes.nodes_file import MANAGER, BadNodes
-from hubrun_hub.watching import former_secrets, kept, starts, updates, usage
+from hubrun_hub.watching import former_secrets, kept, load, starts, updates, usage
 
 UNITS = (
     "jupyterhub.service",
@@ -52,7 +52,7 @@ def look(domain: str) -> dict[str, Any]:
     parts: dict[str, Callable[[], Any]] = {
         "units": units, "hub": hub, "certificate": lambda: certificate(domain), "disks": disks, "memory": memory,
         "docker": docker, "nodes": nodes, "starts": last_starts, "updates": updates.state, "backup": lambda: kept.read("backup"),
-        "alarms": lambda: kept.read("alarms"), "usage": lambda: kept.read("usage"),
+        "alarms": lambda: kept.read("alarms"), "usage": lambda: kept.read("usage"), "load": load.state,
         "former_secrets": lambda: former_secrets.state(time.time(), _ANSWER_S),
     }  # fmt: skip
     found: dict[str, Any] = {"at": time.time(), "domain": domain, "host": socket.gethostname(), "unread": {}}
@@ -173,7 +173,8 @@ def memory() -> dict[str, int]:
 def docker() -> dict[str, Any]:
     """live_restore, swarm: as Docker says them; image: the students', with its id ("" where it is missing); servers: theirs.
 
-    A server has `user`, `image` (its id), `image_name`, `memory_mb` (None where it is not known), `limit_mb` and `since` (RFC 3339).
+    A server has `id`, `user`, `image` (its id), `image_name`, `memory_mb` and `cpu_s` (seconds of a processor since its start; each
+    None where it is not known), `limit_mb` and `since` (RFC 3339).
     """
     # Where the engine does not answer, this says so; `docker info` does not.
     told = _containers(MANAGER)
@@ -221,32 +222,45 @@ def _server(container: dict[str, Any], node: str) -> dict[str, Any] | None:
     user = next(filter(None, [*names, (container["Config"].get("Labels") or {}).get(LABEL, "")]), "")
     if not user:
         return None
-    memory = _memory_mb(int(container["State"]["Pid"])) if node == MANAGER else None
+    groups = _groups(int(container["State"]["Pid"])) if node == MANAGER else {}
     return {
-        "user": user, "image": container["Image"], "image_name": container["Config"]["Image"], "memory_mb": memory,
+        "id": container["Id"][:12], "user": user, "image": container["Image"], "image_name": container["Config"]["Image"],
+        "memory_mb": _memory_mb(groups), "cpu_s": _cpu_s(groups),
         "limit_mb": int(container["HostConfig"]["Memory"]) >> 20, "since": container["State"]["StartedAt"],
     }  # fmt: skip
 
 
-def _memory_mb(pid: int) -> int | None:
-    """What the group of the process takes, without files that the kernel can drop: as `docker stats` counts it."""
+def _groups(pid: int) -> dict[str, Path]:
+    """Kind of control group → folder of the one that the process is in; "" is the one for all kinds: cgroups(7)."""
     try:
         lines = [line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
-        places = [
-            ("/sys/fs/cgroup" + path, "memory.current", "inactive_file") for number, _, path in lines if number == "0"
-        ]
-        places += [
-            ("/sys/fs/cgroup/memory" + path, "memory.usage_in_bytes", "total_inactive_file")
-            for _, kinds, path in lines
-            if kinds == "memory"
-        ]
-        for folder, file, dropped in places:
-            if (whole := Path(folder, file)).exists():
-                rows = dict(line.split() for line in Path(folder, "memory.stat").read_text().splitlines())
-                return (int(whole.read_text()) - int(rows.get(dropped, 0))) >> 20
-    except (OSError, ValueError):  # it ended meanwhile
-        pass
+    except OSError:  # it ended meanwhile
+        return {}
+    return {kind: Path(f"/sys/fs/cgroup/{names}{path}") for _, names, path in lines for kind in names.split(",")}
+
+
+def _memory_mb(groups: dict[str, Path]) -> int | None:
+    """What the group takes, without files that the kernel can drop: as `docker stats` counts it."""
+    places = (("", "memory.current", "inactive_file"), ("memory", "memory.usage_in_bytes", "total_inactive_file"))
+    for kind, file, dropped in places:
+        try:
+            folder = groups[kind]
+            rows = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            return (int((folder / file).read_text()) - int(rows.get(dropped, 0))) >> 20
+        except (KeyError, OSError, ValueError):  # of the other kind, or it ended meanwhile
+            continue
     return None
+
+
+def _cpu_s(groups: dict[str, Path]) -> float | None:
+    """Seconds of a processor that the group has used."""
+    try:
+        if "cpuacct" in groups:
+            return int((groups["cpuacct"] / "cpuacct.usage").read_text()) / 1e9
+        rows = dict(line.split() for line in (groups[""] / "cpu.stat").read_text().splitlines())
+        return int(rows["usage_usec"]) / 1e6
+    except (KeyError, OSError, ValueError):  # it ended meanwhile
+        return None
 
 
 def last_starts() -> list[dict[str, Any]]:

@@ -37,6 +37,7 @@ MISTAKES = {
     "the guide's class": ("c.LTIAuthenticator.consumers = {}", "c.LTIAuthenticator: no class in use has this name"),
     "a spawner's key": ("c.DockerSpawner.memlimit = '1G'", "c.DockerSpawner.memlimit: no such setting"),
     "what Docker's filter refuses": ("c.DockerSpawner.extra_host_config = {'privileged': True}", "no student's server would start: hubrun-docker-filter refuses HostConfig.Privileged is not allowed"),
+    "another database": ("c.JupyterHub.db_url = 'postgresql://hub@/hub'", "c.JupyterHub.db_url: the hub's database stays /var/lib/jupyterhub/jupyterhub.sqlite"),
     "another image": ("c.DockerSpawner.image = 'quay.io/other'", 'add it to "images" in '),
     "a value of another type": ("c.LaunchAuthenticator.admin_users = 5", "The 'admin_users' trait"),
 }  # fmt: skip
