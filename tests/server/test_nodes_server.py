@@ -1,0 +1,269 @@
+"""Three practice servers that are one site: students on each, separation, a node that is lost, one that is drained.
+
+What stands in for a real network and a kernel with NFS and WireGuard: one Docker network of this machine, sshfs, wireguard-go.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from functools import partial
+from typing import Any
+
+import pytest
+from canvas import key_and_secret
+from conftest import server as practice_server
+from machines import Machine, hubrun
+
+from hubrun import params
+from hubrun.lms.browser import Browser
+from hubrun.lms.connect_to import Route
+from hubrun.sections.verify import network_reach
+from lti_platform import signed_form
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(1500)]
+
+NAME = "nodes"
+NODES = ("node-1", "node-2")
+# What nobody but the servers themselves reaches: SSH, the web server, Docker, a Swarm's, the hub's and its proxy's, NFS's.
+CLOSED = (22, 80, 443, 111, 2049, 2375, 2376, 2377, 4789, 5000, 7946, 8000, 8001, 8081, 8888, 51820)
+HUB = "172.28.0.1"
+# From the moment at which a node is gone until its students have their files elsewhere, in seconds.
+AWAY_S = 75
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Machine]:
+    for machine in practice_server(NAME, "--nodes", "3"):
+        ended = hubrun("practice", "--name", NAME, "--nodes", "3", seconds=900)
+        assert ended.code == 0, ended.tail
+        yield Machine(machine.name)
+
+
+def on(machine: Machine, node: str, script: str, *args: str) -> str:
+    """What a script prints that is run as root on a node, past SSH; "manager" is the site's own server."""
+    container = machine.info["container"] + ("" if node == "manager" else f"-{node}")
+    return machine.docker("exec", "-i", container, "sh", "-c", script, "sh", *args)
+
+
+def browser_of(machine: Machine, user: str) -> Browser:
+    known = params.load(machine.site)
+    browser = Browser(Route.to(known))
+    form = signed_form(known.launch_url, *key_and_secret(machine), user, user_id=f"opaque-{user}")
+    launch = browser.launch(known.launch_url, form)
+    assert launch.user == user, launch.came
+    return browser
+
+
+def launched(machine: Machine, user: str, seconds: float = 120) -> Browser:
+    browser = browser_of(machine, user)
+    browser.start(seconds)
+    return browser
+
+
+def where(machine: Machine, user: str) -> str:
+    """The one server on which a container of `user` runs; "" for none."""
+    found = [node for node in ("manager", *NODES) if is_up(machine, node) and container_of(machine, node, user)]
+    assert len(found) < 2, found
+    return "".join(found)
+
+
+def container_of(machine: Machine, node: str, user: str) -> str:
+    """The id of a student's container on a node, by what it was told; "" for none."""
+    shows = "docker ps -q --filter label=hubrun.student | xargs -r docker inspect -f '{{.Id}} {{.Config.Env}}'"
+    return on(machine, node, f'{shows} | grep -F " JUPYTERHUB_USER=$1 " | cut -d" " -f1', user).strip()
+
+
+def is_up(machine: Machine, node: str) -> bool:
+    container = machine.info["container"] + ("" if node == "manager" else f"-{node}")
+    return machine.docker("inspect", "-f", "{{.State.Running}}", container).strip() == "true"
+
+
+def address(machine: Machine, user: str) -> str:
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    node = where(machine, user)
+    return on(machine, node, 'docker inspect -f "$1" "$2"', form, container_of(machine, node, user)).strip()
+
+
+def drained(machine: Machine, *nodes: str) -> None:
+    """Exactly these nodes get no new servers."""
+    for node in NODES:
+        ended = hubrun("node", "drain" if node in nodes else "undrain", machine.site, node)
+        assert ended.code == 0, ended.tail
+
+
+def wait(reached: Callable[[], bool], seconds: float) -> float:
+    """Wait until something is so; how many seconds that took."""
+    began = time.monotonic()
+    while not reached():
+        assert time.monotonic() < began + seconds, f"not within {seconds} s"
+        time.sleep(0.5)
+    return time.monotonic() - began
+
+
+def tried(browser: Browser, *targets: tuple[str, int]) -> list[str]:
+    """What comes of a connection to each, from the student's kernel."""
+    nothing = network_reach.Survey((), (), (), (), (), ())
+    cell = network_reach.cell(nothing, [network_reach.Group("", targets)], [], [])
+    answer: dict[str, Any] = json.loads(browser.run_cell(cell, 300))
+    return list(answer["probes"])
+
+
+@pytest.fixture(scope="module")
+def people(site: Machine) -> Iterator[dict[str, Browser]]:
+    """One student on each server, at work; by the server's name."""
+    found: dict[str, Browser] = {}
+    for number in range(12):
+        if len(found) == 3:
+            break
+        user = f"eve{number}"
+        # Nodes that have somebody already get nobody else; the manager has the least room, as the hub runs there.
+        drained(site, *(node for node in NODES if node in found))
+        browser = launched(site, user)
+        node = where(site, user)
+        if node in found:
+            browser.stop()
+            browser.close()
+        else:
+            found[node] = browser
+    drained(site)
+    assert set(found) == {"manager", *NODES}
+    for node, browser in found.items():
+        browser.run_cell(f"import os; answer = {node!r}; open('note', 'w').write(answer)")
+    yield found
+    for browser in found.values():
+        with suppress(Exception):
+            browser.stop()
+        browser.close()
+
+
+def test_a_second_run_changes_nothing(site: Machine) -> None:
+    ended = hubrun("install", site.site, seconds=300)
+    assert ended.code == 0 and {status for _, status in ended.results} == {"ok"}, ended.tail
+    print(f"a second run: {ended.seconds:.1f} s")
+    plan = hubrun("plan", site.site)
+    assert plan.code == 0, plan.tail
+
+
+def test_students_on_each_server_have_their_files_on_the_one_disk(site: Machine, people: dict[str, Browser]) -> None:
+    for node, browser in people.items():
+        assert on(site, "manager", f"cat /srv/jupyterhub/homes/people/{browser.user}/note") == node
+
+
+def test_a_student_reaches_no_student_on_another_server_nor_any_server(
+    site: Machine, people: dict[str, Browser]
+) -> None:
+    others = {node: address(site, browser.user) for node, browser in people.items()}
+    shows = 'ip -4 -o addr show | awk \'$2 != "lo" {sub("/.*", "", $4); print $4}\''
+    servers = sorted({each for node in others for each in on(site, node, shows).split()})
+    assert len(servers) >= 9, servers
+    for node, browser in people.items():
+        targets = [(each, port) for other, each in others.items() if other != node for port in CLOSED]
+        targets += [(each, port) for each in servers for port in CLOSED]
+        said = dict(zip(targets, tried(browser, *targets), strict=True))
+        gateways = {(HUB, 8081), *((each, 8081) for each in servers if node == "manager" and each.endswith("29.0.1"))}
+        reached = {target for target, answer in said.items() if answer == "open"}
+        assert reached <= gateways and (node == "manager" or (HUB, 8081) in reached), (node, reached)
+        assert not [
+            target for target, answer in said.items() if answer == "Connection refused" and target not in gateways
+        ], node
+
+
+def test_from_outside_no_port_of_theirs_answers(site: Machine) -> None:
+    """From the container beside the servers, which is in their network and none of them."""
+    beside = site.info["container"] + "-acme"
+    found = {node: on(site, node, "hostname -I").split()[0] for node in ("manager", *NODES)}
+    script = "import socket,sys\nfor p in map(int, sys.argv[2:]):\n  s=socket.socket(); s.settimeout(1)\n  print(p, s.connect_ex((sys.argv[1], p)))"
+    for node, each in found.items():
+        said = site.docker("exec", "-i", beside, "python3", "-c", script, each, *map(str, CLOSED))
+        opened = {int(line.split()[0]) for line in said.splitlines() if line.endswith(" 0")}
+        assert opened == ({22, 80, 443} if node == "manager" else {22}), (node, opened)
+
+
+def test_a_drained_node_keeps_who_is_there_and_gets_nobody(site: Machine, people: dict[str, Browser]) -> None:
+    statuses: list[str] = []
+
+    def launch(number: int) -> None:
+        with closing(launched(site, f"drain{number}", 240)) as browser:
+            statuses.append(where(site, browser.user))
+            browser.stop()
+
+    with ThreadPoolExecutor(4) as pool:
+        begun = [pool.submit(launch, number) for number in range(4)]
+        drained(site, "node-1")
+        begun += [pool.submit(launch, number) for number in range(4, 12)]
+        for each in begun:
+            each.result()
+    assert len(statuses) == 12, "0 refused"
+    assert "node-1" not in statuses[8:], statuses
+    assert people["node-1"].run_cell("print(answer)") == "node-1"
+    listed = hubrun("node", "list", site.site)
+    assert listed.code == 0 and "drained" in listed.output, listed.tail
+    drained(site)
+
+
+def test_the_manager_restarts_and_kernels_on_nodes_keep_their_variables(
+    site: Machine, people: dict[str, Browser]
+) -> None:
+    site.docker("restart", "-t", "20", site.info["container"], seconds=120)
+
+    def works(node: str) -> bool:
+        with suppress(Exception):
+            return people[node].run_cell("print(answer, open('note').read())", 20) == f"{node} {node}"
+        return False
+
+    for node in NODES:
+        print(f"{node}: its kernel answers {wait(partial(works, node), 180):.1f} s after the manager's restart")
+
+
+def test_a_node_is_lost_and_its_students_go_on_elsewhere(site: Machine, people: dict[str, Browser]) -> None:
+    lost, other = people["node-1"], people["node-2"]
+    answers: list[str] = []
+    ended = threading.Event()
+
+    def go_on() -> None:
+        while not ended.wait(2):
+            answers.append(other.run_cell("print(answer)", 20))
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    site.docker("stop", "-t", "0", site.info["container"] + "-node-1", seconds=60)
+    try:
+
+        def again() -> bool:
+            with suppress(Exception):
+                lost.kernel_id = ""
+                lost.start(20)
+                return lost.run_cell("print(open('note').read())", 20) == "node-1"
+            return False
+
+        took = wait(again, AWAY_S)
+        print(f"a lost node's student has their files elsewhere after {took:.1f} s")
+        assert where(site, lost.user) in ("manager", "node-2")
+        status = hubrun("status", site.site)
+        assert "node-1" in status.output, status.tail
+        ended_here = hubrun("install", site.site, "--only", "04")
+        assert ended_here.code != 0 and "node-1" in ended_here.output, ended_here.tail
+    finally:
+        ended.set()
+        thread.join()
+        site.docker("start", site.info["container"] + "-node-1", seconds=60)
+    assert set(answers) == {"node-2"}, "the others notice nothing"
+    shows = "docker ps -q --filter name=jupyter- | wc -l"
+    wait(lambda: on(site, "node-1", shows).strip() == "0", 120)
+    lost.stop()
+    drained(site, "node-2")
+    wait(lambda: "node-1" in _new(site), 240)
+    drained(site)
+
+
+def _new(machine: Machine) -> str:
+    with closing(launched(machine, "new")) as browser:
+        try:
+            return where(machine, "new")
+        finally:
+            browser.stop()
