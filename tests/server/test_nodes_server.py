@@ -46,9 +46,13 @@ def site() -> Iterator[Machine]:
 
 
 def on(machine: Machine, node: str, script: str, *args: str) -> str:
-    """What a script prints that is run as root on a node, past SSH; "manager" is the site's own server."""
-    container = machine.info["container"] + ("" if node == "manager" else f"-{node}")
-    return machine.docker("exec", "-i", container, "sh", "-c", script, "sh", *args)
+    """What a script prints that is run as root on a node, past SSH."""
+    return machine.docker("exec", "-i", server_of(machine, node), "sh", "-c", script, "sh", *args)
+
+
+def server_of(machine: Machine, node: str) -> str:
+    """The container that is this server; "manager" is the site's own."""
+    return str(machine.info["container"]) + ("" if node == "manager" else f"-{node}")
 
 
 def browser_of(machine: Machine, user: str) -> Browser:
@@ -80,11 +84,10 @@ def container_of(machine: Machine, node: str, user: str) -> str:
 
 
 def is_up(machine: Machine, node: str) -> bool:
-    container = machine.info["container"] + ("" if node == "manager" else f"-{node}")
-    return machine.docker("inspect", "-f", "{{.State.Running}}", container).strip() == "true"
+    return machine.docker("inspect", "-f", "{{.State.Running}}", server_of(machine, node)).strip() == "true"
 
 
-def address(machine: Machine, user: str) -> str:
+def address_of(machine: Machine, user: str) -> str:
     form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
     node = where(machine, user)
     return on(machine, node, 'docker inspect -f "$1" "$2"', form, container_of(machine, node, user)).strip()
@@ -158,7 +161,7 @@ def test_students_on_each_server_have_their_files_on_the_one_disk(site: Machine,
 def test_a_student_reaches_no_student_on_another_server_nor_any_server(
     site: Machine, people: dict[str, Browser]
 ) -> None:
-    others = {node: address(site, browser.user) for node, browser in people.items()}
+    others = {node: address_of(site, browser.user) for node, browser in people.items()}
     shows = 'ip -4 -o addr show | awk \'$2 != "lo" {sub("/.*", "", $4); print $4}\''
     servers = sorted({each for node in others for each in on(site, node, shows).split()})
     assert len(servers) >= 9, servers
@@ -176,12 +179,13 @@ def test_a_student_reaches_no_student_on_another_server_nor_any_server(
 
 def test_from_outside_no_port_of_theirs_answers(site: Machine) -> None:
     """From this machine, which is in their network and none of them."""
+    shows = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
     for node in ("manager", *NODES):
-        opened = set()
+        address, opened = site.docker("inspect", "-f", shows, server_of(site, node)).strip(), set()
         for port in CLOSED:
             with socket.socket() as asked:
                 asked.settimeout(1)
-                if not asked.connect_ex((on(site, node, "hostname -I").split()[0], port)):
+                if not asked.connect_ex((address, port)):
                     opened.add(port)
         assert opened == ({22, 80, 443} if node == "manager" else {22}), (node, opened)
 
