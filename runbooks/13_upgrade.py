@@ -113,10 +113,11 @@ plan_first: bool = False  # True: each step shows its plan, and does it when you
 # The server that will be changed. **Is it the right one?**
 
 # %%
-from hubrun import Server, site_from
+from hubrun import Nodes, Server, site_from
 
 site = site_from(globals())
 server = Server.connect(site, check_mode=check, plan_first=plan_first)
+nodes = Nodes.connect(server)
 server
 
 # %% [markdown]
@@ -144,6 +145,7 @@ server.check(config.health_test(), config.present_test(site), config.no_renaming
 from hubrun.resources.packages import Updates
 
 server.ensure(Updates(site.upgrade))
+nodes.ensure(Updates(site.upgrade))
 
 # %% [markdown]
 # ## The students' image
@@ -173,6 +175,17 @@ server.ensure(*image_versions.built(site))
 from hubrun.sections.upgrade import hub_upgrade
 
 hub_upgrade.upgrade(server)
+
+# %% [markdown]
+# ## Nodes
+#
+# Only with `nodes`: each gets the image that is current now, and what of our code it has. Until then servers that start there have the image of before.
+#
+# By hand: `sudo sh -c 'docker save hubrun-singleuser | docker -H unix:///run/hubrun-nodes/NAME/docker.sock load'`
+
+# %%
+server.ensure(*image_versions.on_nodes(site, image_versions.current(server)))
+nodes.ensure(*config.hub_code(), config.node_link())
 
 # %% [markdown]
 # ## Who has which image

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,6 +154,47 @@ def test_a_second_run_changes_nothing(site: Machine) -> None:
     assert plan.code == 0, plan.tail
 
 
+# What is so on node-1 → how it is made, and put back, and what is said of it.
+BAD = {
+    "another release": (
+        "cp /usr/lib/os-release /root/; sed -i 's/^VERSION_ID=.*/VERSION_ID=\"11\"/' /usr/lib/os-release",
+        "cp /root/os-release /usr/lib/",
+        "it runs what the site's server runs",
+    ),
+    "a member of a Swarm": (
+        "mkdir -p /var/lib/docker/swarm; touch /var/lib/docker/swarm/docker-state.json",
+        "rm /var/lib/docker/swarm/docker-state.json",
+        "it is in no Swarm",
+    ),
+    "a clock that differs": (
+        "printf '#!/bin/sh\\nexec /bin/date -d \"now + 90 seconds\" \"$@\"\\n' > /usr/local/bin/date; chmod 755 /usr/local/bin/date",
+        "rm /usr/local/bin/date",
+        "its clock is that of the site's server",
+    ),
+    "a full disk": (
+        "printf '#!/bin/sh\\n/bin/df \"$@\" | sed -E \"2s/[0-9]+/1000/g\"\\n' > /usr/local/bin/df; chmod 755 /usr/local/bin/df",
+        "rm /usr/local/bin/df",
+        "disk",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_node_that_cannot_be_one_is_named_and_nothing_is_changed_anywhere(site: Machine, what: str) -> None:
+    made, back, said = BAD[what]
+    others = "find /etc /usr/local /opt -xdev ! -type d -printf '%p %s %T@\\n' | sort | sha256sum"
+    on(site, "node-1", made)
+    try:
+        before = [on(site, node, others) for node in ("manager", *NODES)]
+        ended = hubrun("install", site.site, "--only", "01")
+        assert ended.code == 1 and "node-1" in ended.error and said in ended.error, ended.tail
+        assert "node-2" not in ended.error, ended.tail
+        assert {status for _, status in ended.results} <= {"ok"}, ended.results
+        assert [on(site, node, others) for node in ("manager", *NODES)] == before
+    finally:
+        on(site, "node-1", back)
+
+
 def test_students_on_each_server_have_their_files_on_the_one_disk(site: Machine, people: dict[str, Browser]) -> None:
     for node, browser in people.items():
         assert on(site, "manager", f"cat /srv/jupyterhub/homes/people/{browser.user}/note") == node
@@ -188,6 +230,43 @@ def test_from_outside_no_port_of_theirs_answers(site: Machine) -> None:
                 if not asked.connect_ex((address, port)):
                     opened.add(port)
         assert opened == ({22, 80, 443} if node == "manager" else {22}), (node, opened)
+
+
+@pytest.mark.only_long
+@pytest.mark.parametrize("nodes", [True, False], ids=["three servers", "the manager alone"])
+def test_a_class_of_sixty_is_served(site: Machine, nodes: bool) -> None:
+    """All of these servers share this machine's processors and memory: what is compared is who is served, not how fast."""
+    drained(site, *(() if nodes else NODES))
+    browsers = [browser_of(site, f"class{number:02d}") for number in range(60)]
+    free = _free_mb()
+    began = time.monotonic()
+
+    def work(number: int) -> tuple[float, str]:
+        time.sleep(max(0.0, began + number / 3 - time.monotonic()))
+        at = time.monotonic()
+        browsers[number].start(600)
+        assert browsers[number].run_cell("print(6 * 7)", 120) == "42"
+        return time.monotonic() - at, browsers[number].user
+
+    try:
+        with ThreadPoolExecutor(60) as pool:
+            took, users = zip(*pool.map(work, range(60)), strict=True)
+        taken = free - _free_mb()
+        shows = "docker ps -q --filter label=hubrun.student | wc -l"
+        there = {node: int(on(site, node, shows)) for node in ("manager", *NODES)}
+        print(
+            f"60 of {len(users)}: slowest {max(took):.1f} s, half {sorted(took)[30]:.1f} s, {taken} MB more in use, {there}"
+        )
+        assert sum(there.values()) >= 60 and (min(there.values()) > 5 if nodes else there["manager"] >= 60)
+    finally:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda browser: (browser.stop(), browser.close()), browsers))
+        drained(site)
+
+
+def _free_mb() -> int:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("MemAvailable:"))
 
 
 def test_a_drained_node_keeps_who_is_there_and_gets_nobody(site: Machine, people: dict[str, Browser]) -> None:

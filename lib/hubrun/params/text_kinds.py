@@ -313,7 +313,14 @@ IMAGE_ID = r"^([0-9a-f]{12}|previous)?$"
 CourseId = Annotated[str, _kind(is_name, "the id of a course, as its folder on the server is called")]
 # A part of names of units and files, and of what `ip` and `wg` show.
 NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?")
-NodeName = Annotated[str, _kind(NODE_NAME.fullmatch, "the name of a node: at most 30 lower-case letters, digits and -")]
+NodeName = Annotated[
+    str,
+    _kind(
+        NODE_NAME.fullmatch,
+        "the name of a node: at most 30 lower-case letters, digits and -; where its host makes none, give it one",
+        empty=False,
+    ),
+]
 GroupName = Annotated[
     str, _kind(is_name, "the name of a group, which is its folder's: lower-case letters, digits and -", empty=False)
 ]

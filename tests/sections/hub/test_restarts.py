@@ -26,16 +26,18 @@ OTHER: dict[str, Any] = {
     "courses": [{"course": "BIO", "user_memory_mb": 4096, "gpus": 1, "idle_minutes": 5, "pytorch": "cpu", "extra_pip_packages": ["polars"],
                  "shared": True, "due": {"ps1": "2026-12-01 09:00 UTC"}, "exam": {"from": "2026-12-01 09:00 UTC", "until": "2026-12-01 10:00 UTC"}}],
     "lti_services": True, "lti_token_url": "https://i.example.edu",
+    "nodes": [{"host": "node1.example.edu"}], "nodes_network": "10.9.0.0/16", "manager_address": "192.0.2.1", "node_files": "sshfs",
 }  # fmt: skip
 # These say how the hub itself is reached, who may log in, or what its code does. The rest is for students' servers, and is
 # read when one starts; for nginx; for the image; or is read at each launch.
 RESTART = {
     "domain", "https_port", "http_proxy", "hub_user", "lti_version", "lti_username_key", "lti_inner_addresses", "lti_launch_minutes", "lti_frame_sites",
     "outside_course", "admin_users", "adopt_users", "idle_minutes", "subdomains", "docker_subnet", "image_name", "nbgrader", "nbgitpuller", "canvas_tool_name",
-    "metrics", "lti_services",
+    "metrics", "lti_services", "nodes", "nodes_network",
 }  # fmt: skip
 # Needs another parameter, whose own change comes with it.
-WITH = {"subdomains": {"tls": "files", "tls_certificate": "/etc/c.pem", "tls_key": "/etc/k.pem"}, "lti_registration": {"lti_version": "1.3"}}  # fmt: skip
+WITH = {"subdomains": {"tls": "files", "tls_certificate": "/etc/c.pem", "tls_key": "/etc/k.pem"}, "lti_registration": {"lti_version": "1.3"},
+        "nodes": {"homes_gb": 20}, **dict.fromkeys(("nodes_network", "manager_address", "node_files"), {"homes_gb": 20, "nodes": [{"host": "node1.example.edu"}]})}  # fmt: skip
 
 
 def read_at_its_start(site: Site) -> dict[str, str]:

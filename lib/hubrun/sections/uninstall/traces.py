@@ -116,6 +116,10 @@ UNRESERVE = (
     'reserve | while read -r folder device; do mount -o remount,resgid=0 "$folder"; tune2fs -g 0 "$device"; done'
 )
 HOMES_DISK = f"""
+# On a node they are those of the site's server: never taken away from here.
+for folder in {COURSES} {HOMES}; do
+    while case $(findmnt -rno FSTYPE --mountpoint "$folder" | tail -n 1) in nfs*|fuse*) ;; *) false;; esac; do umount -l "$folder" || exit 1; done
+done
 unit=$(systemd-escape --path --suffix=mount {COURSES})
 if [ -e "/etc/systemd/system/$unit" ]; then
     systemctl disable --now "$unit"

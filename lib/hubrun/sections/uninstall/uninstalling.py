@@ -104,7 +104,7 @@ def files(server: Server) -> list[Resource]:
         _found("images of students' servers", quote(traces.IMAGES, site.image_name, site.image_repository, f"{site.image_repository}-*"), "images", "xargs -r docker image rm -f > /dev/null"),
         _found("network of students' servers", network, "network", "xargs -r docker network rm > /dev/null"),
         DaemonSettingsBefore(tuple(name for name, _ in DAEMON.settings), BEFORE),
-        _found("accounts of hubrun", quote(traces.ACCOUNTS, (site.hub_user, PROXY_USER, NODE_ACCOUNT, FILES_ACCOUNT)), "accounts", "xargs -r -n 1 userdel"),
+        _found("accounts of hubrun", quote(traces.ACCOUNTS, (site.hub_user, PROXY_USER, NODE_ACCOUNT, FILES_ACCOUNT)), "accounts", f"xargs -r -n 1 sh -c '[ \"$1\" != {NODE_ACCOUNT} ] || pkill -KILL -u \"$1\" || true; userdel \"$1\"' sh"),
     ]  # fmt: skip
 
 

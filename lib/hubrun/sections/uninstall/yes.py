@@ -8,15 +8,18 @@ from hubrun.desired.server import Server
 from hubrun.errors import BadInput
 from hubrun.params import Site
 from hubrun.sections.uninstall import traces
-from hubrun.server_paths import BEFORE, COURSES, HOMES, KEPT, STATE
+from hubrun.server_paths import BEFORE, COURSES, FILES_UNIT, HOMES, KEPT, STATE
 
 # The second yes was given, and what it is about may be half gone.
 GIVEN = f"{KEPT}/uninstall-files"
 _LOOK = f"""
-{{ docker volume ls -q 2> /dev/null | sed -nE 's/^jupyterhub-(user|old)-//p'; ls {HOMES}/people 2> /dev/null; }} |
+# What a node has of these is the site's server's, and stays.
+people={HOMES}/people courses={COURSES}
+[ ! -e /etc/systemd/system/{FILES_UNIT} ] || people=/nowhere courses=/nowhere
+{{ docker volume ls -q 2> /dev/null | sed -nE 's/^jupyterhub-(user|old)-//p'; ls "$people" 2> /dev/null; }} |
     grep -v '^hubruntest' | sort -u | wc -l | sed 's/^/people=/'
-echo "courses=$(ls {COURSES} 2> /dev/null | wc -l)"
-echo "size=$(timeout 60 du -shc /var/lib/docker/volumes/jupyterhub-* {HOMES}/people {COURSES} 2> /dev/null | tail -n 1 | cut -f1)"
+echo "courses=$(ls "$courses" 2> /dev/null | wc -l)"
+echo "size=$(timeout 60 du -shc /var/lib/docker/volumes/jupyterhub-* "$people" "$courses" 2> /dev/null | tail -n 1 | cut -f1)"
 echo "given=$(cat {GIVEN} 2> /dev/null)"
 [ ! -e {STATE} ] || echo state=there
 [ -e {BEFORE} ] && sed -n 's/^noted /noted=/p' {BEFORE}
