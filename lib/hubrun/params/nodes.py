@@ -14,9 +14,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hubrun.params import text_kinds as kinds
+from hubrun_hub.nodes.nodes_file import MANAGER
 
-# The site's own server, as one of those where students' containers run.
-MANAGER = "manager"
 # A node's number gives it its address, and its part of nodes_network; a part holds 1,000 students.
 MOST = 62
 _PART = 22

@@ -18,7 +18,7 @@ from hubrun.resources.packages import Packages
 from hubrun.resources.services import Service
 from hubrun.resources.wireguard import WireGuardKey
 from hubrun.sections.docker_spawner import student_network
-from hubrun.sections.docker_spawner.node_list import Known, Member
+from hubrun.sections.docker_spawner.node_list import Known
 from hubrun.sections.hub import config
 from hubrun.shell import quote
 
@@ -125,19 +125,9 @@ def tests(every: Known) -> Callable[[Node], Sequence[Test]]:
     ]  # fmt: skip
 
 
-def rules_tests() -> list[Test]:
-    """Tests that the rules for students' containers are in force."""
-    return student_network.tests()
-
-
 def files_port(site: Site, every: Known) -> int:
     """At which TCP port of the site's server nodes have students' files."""
     return server_paths.NFS_PORT if site.node_files == "nfs" else every.manager.ssh_port
-
-
-def members_named(every: Known) -> list[Member]:
-    """All nodes, in the order of their numbers."""
-    return sorted(every.members, key=lambda each: each.number)
 
 
 def _interface(site: Site, address: str, peers: str) -> list[Resource]:

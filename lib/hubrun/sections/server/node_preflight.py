@@ -26,7 +26,7 @@ _SWARM = """
 echo "it is in no Swarm"
 """
 _TUNNEL = """
-grep -qx wireguard /proc/modules 2> /dev/null || modprobe -n wireguard 2> /dev/null || [ -d /sys/module/wireguard ] && { echo "the kernel has it"; exit 0; }
+modprobe -n wireguard 2> /dev/null || [ -d /sys/module/wireguard ] && { echo "the kernel has it"; exit 0; }
 command -v wireguard-go > /dev/null && [ -c /dev/net/tun ] && { echo "wireguard-go does it"; exit 0; }
 echo "the kernel has no WireGuard"
 exit 1
