@@ -17,6 +17,7 @@ TEST_TOOLS = {
     "gpg": ["gnupg"], "openssl": ["openssl"], "ps": ["procps"], "ssh-keygen": ["openssh-client"], "nft": ["nftables"],
     "mkfs.ext4": ["e2fsprogs"], "mkfs.btrfs": ["btrfs-progs"], "rsync": ["rsync"], "curl": ["curl", "ca-certificates"],
     "restic": ["restic"], "sshd": ["openssh-server"], "logrotate": ["logrotate"],
+    "wg": ["wireguard-tools"],
 }  # fmt: skip
 BROWSER = {"chromium": ["chromium", "fonts-dejavu-core", "fonts-liberation"]}
 

@@ -160,7 +160,7 @@ def test_the_server_that_tries_an_image_is_found_wherever_it_is(played: Engines)
 
 def inspected(user: str) -> dict[str, Any]:
     return {
-        "Mounts": [{"Name": "f" * 64}], "Config": {"Labels": {"hubrun.student": user}, "Image": "class"}, "Image": "sha256:1",
+        "Id": "c" * 64, "Mounts": [{"Name": "f" * 64}], "Config": {"Labels": {"hubrun.student": user}, "Image": "class"}, "Image": "sha256:1",
         "State": {"Pid": 1, "StartedAt": "2026-11-26T08:00:00Z"}, "HostConfig": {"Memory": 1 << 30},
     }  # fmt: skip
 

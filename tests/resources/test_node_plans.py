@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -100,7 +99,6 @@ def test_the_network_of_a_node_is_made_without_masquerading() -> None:
     assert "masquerade" not in own.script and "trusted" not in own.script
 
 
-@pytest.mark.skipif(not shutil.which("wg"), reason="needs wg")
 def test_a_key_is_made_once_and_for_root_alone(tmp_path: Path) -> None:
     key = WireGuardKey(str(tmp_path / "wireguard" / "hubrun.key"))
     (action,) = key.plan("")
