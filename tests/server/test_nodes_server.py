@@ -154,6 +154,16 @@ def test_a_second_run_changes_nothing(site: Machine) -> None:
     assert plan.code == 0, plan.tail
 
 
+def test_what_is_lost_on_a_node_is_named_and_made_again(site: Machine) -> None:
+    on(site, "node-2", "rm /usr/local/lib/hubrun/node-link; nft delete table inet hubrun")
+    plan = hubrun("plan", site.site, "--only", "04")
+    assert plan.code == 2 and "node-2" in plan.output and "node-1:" not in plan.output, plan.tail
+    ended = hubrun("install", site.site, "--only", "04")
+    assert ended.code == 0, ended.tail
+    changed = [resource for resource, status in ended.results if status == "changed"]
+    assert changed and all("node-2" in each for each in changed), changed
+
+
 # What is so on node-1 → how it is made, and put back, and what is said of it.
 BAD = {
     "another release": (
