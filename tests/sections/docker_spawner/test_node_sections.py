@@ -183,6 +183,16 @@ def test_nfs_is_for_the_nodes_addresses_alone_and_nobody_is_root_there() -> None
     )
 
 
+def test_a_node_that_makes_up_a_file_handle_reaches_no_other_disk() -> None:
+    made = site(*TWO)
+    text = files(node_files.shared(made, known(made), {}))["/etc/exports.d/hubrun.exports"].content
+    unchecked = {line.split()[0] for line in text.splitlines() if "no_subtree_check" in line}
+    # What is on the disk of homes, and that alone.
+    assert unchecked == {f"/srv/jupyterhub/nodes/tree/{each}" for each in ("people", "snapshots")}
+    (root,) = (line for line in text.splitlines() if "fsid=0)" in line)
+    assert root.count("(ro,subtree_check,") == 2 and "rw" not in root
+
+
 def test_the_folder_of_the_nodes_is_closed_to_accounts_of_the_server() -> None:
     made = site(*TWO)
     assert Directory("/srv/jupyterhub/nodes", 0o700) in node_files.shared(made, known(made), {})
