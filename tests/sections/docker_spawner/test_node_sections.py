@@ -19,6 +19,7 @@ from hubrun.resources.docker import Network
 from hubrun.resources.files import Directory, File
 from hubrun.resources.firewall import FirewallRule
 from hubrun.resources.gone import Gone
+from hubrun.resources.services import Service
 from hubrun.sections.docker_spawner import node_files, node_list, node_login, node_network, nvidia
 from hubrun.sections.docker_spawner.node_list import Known, Manager, Member
 from hubrun.sections.hub import config
@@ -196,6 +197,14 @@ def test_a_node_that_makes_up_a_file_handle_reaches_no_other_disk() -> None:
 def test_the_folder_of_the_nodes_is_closed_to_accounts_of_the_server() -> None:
     made = site(*TWO)
     assert Directory("/srv/jupyterhub/nodes", 0o700) in node_files.shared(made, known(made), {})
+
+
+@pytest.mark.parametrize("how", ["nfs", "sshfs"])
+def test_files_on_a_node_are_closed_to_its_other_accounts(how: str) -> None:
+    made = site(*TWO, node_files=how)
+    found = node_files.mounted(made, known(made))
+    closed = found.index(Directory("/srv/jupyterhub", 0o710, "root:docker"))
+    assert closed < found.index(Service(server_paths.FILES_UNIT)), "before anything is mounted there"
 
 
 def test_with_sshfs_each_node_has_a_key_for_its_own_address_that_opens_files_alone() -> None:

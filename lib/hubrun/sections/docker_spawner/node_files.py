@@ -171,7 +171,9 @@ def mounted(site: Site, every: Known) -> list[Resource]:
             if nfs
             else [File(server_paths.FILES_KNOWN_HOSTS, f"manager {every.manager.ssh_key}\n")]
         ),
-        Directory("/srv/jupyterhub"),
+        # Whoever is here is a student there, whatever account they have: those that may use Docker, which are root, get in, one
+        # of them being `node-link`'s.
+        Directory("/srv/jupyterhub", 0o710, "root:docker"),
         File(_UNIT, unit, check=f"systemd-analyze verify {_UNIT}"),
         Service(server_paths.FILES_UNIT),
     ]
