@@ -14,7 +14,7 @@ from hubrun.desired.checks import Test
 from hubrun.desired.nodes import Nodes
 from hubrun.desired.resource import Action, Resource
 from hubrun.desired.server import Server
-from hubrun.errors import CheckFailed, CommandFailed, Unreachable
+from hubrun.errors import BadInput, CheckFailed, CommandFailed, Unreachable
 from hubrun.params import Site, build
 from hubrun.params.nodes import Node
 from hubrun.resources.files import Directory
@@ -50,6 +50,23 @@ def nodes(sshds: list[Sshd]) -> Iterator[Nodes]:
         connected = Nodes.connect(server)
         yield connected
         connected.close()
+
+
+@pytest.mark.parametrize(("which", "other"), [(0, "the site's own server"), (1, "node a")])
+def test_one_machine_under_two_names_is_said_before_anything_is_done(
+    sshds: list[Sshd], which: int, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, machine = site(sshds), sshds[which]
+    twice = {
+        "ssh_port": machine.port, "ssh_key_file": str(machine.login), "ssh_known_hosts_file": str(machine.known_hosts),
+    }  # fmt: skip
+    made = made.model_copy(update={"nodes": [made.nodes[0], made.nodes[1].model_copy(update=twice)]})
+    closed: list[str] = []
+    monkeypatch.setattr(Nodes, "close", lambda self: closed.extend(self.servers))
+    with Server.connect(made) as server:
+        with pytest.raises(BadInput, match=f"node b has the SSH host key of {other}"):
+            Nodes.connect(server)
+    assert closed == ["a", "b"]
 
 
 class Note(Resource):

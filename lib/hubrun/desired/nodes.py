@@ -12,7 +12,7 @@ from hubrun.desired.cards import Card, ProgressLine, Row, results_card, what_nex
 from hubrun.desired.checks import Check, Test
 from hubrun.desired.resource import Resource, Result
 from hubrun.desired.server import Server
-from hubrun.errors import CommandFailed, HubrunError, Unreachable
+from hubrun.errors import BadInput, CommandFailed, HubrunError, Unreachable
 from hubrun.params.nodes import Node
 from hubrun.ssh.channel import Output
 
@@ -35,7 +35,8 @@ class Nodes:
 
     @classmethod
     def connect(cls, server: Server) -> Nodes:
-        """Log in to all of them at once, in the mode of the server's. Raises Unreachable that names each that cannot be."""
+        """Log in to all of them at once, in the mode of the server's. Raises Unreachable that names each that cannot be, and
+        BadInput where two are one machine."""
         made = cls(server, {})
 
         def log_in(node: Node, _: _Line) -> Server:
@@ -51,6 +52,11 @@ class Nodes:
             both = type(first) if len({type(each) for each in errors.values()}) == 1 else Unreachable
             raise _joined(errors, both)
         made.servers = {name: each for name, each in done.items() if isinstance(each, Server)}
+        try:
+            _check_apart(server, made.servers)
+        except BadInput:
+            made.close()
+            raise
         return made
 
     def __iter__(self) -> Iterator[Node]:
@@ -159,6 +165,19 @@ class _Line:
     def line(self, title: str, detail: str = "") -> None:
         """What goes on now."""
         self.text = f"{title} {detail}".strip()
+
+
+def _check_apart(server: Server, servers: dict[str, Server]) -> None:
+    """Raise BadInput where two names, of hosts for example, lead to one machine: what is done for the one would undo the other."""
+    seen = {server.session.host_key: "the site's own server"}
+    for name, each in servers.items():
+        if other := seen.get(each.session.host_key):
+            raise BadInput(
+                f"node {name} has the SSH host key of {other}: they are one machine, or copies of one", each.session.where,
+                "Take one of them out of `nodes`. Copies need keys of their own: "
+                "rm /etc/ssh/ssh_host_*, ssh-keygen -A, systemctl restart ssh",
+            )  # fmt: skip
+        seen[each.session.host_key] = f"node {name}"
 
 
 def _of(node: Node, wanted: Sequence[Any]) -> list[Any]:

@@ -19,6 +19,7 @@ from hubrun.resources.docker import Network
 from hubrun.resources.files import Directory, File
 from hubrun.resources.firewall import FirewallRule
 from hubrun.resources.gone import Gone
+from hubrun.resources.services import Service
 from hubrun.sections.docker_spawner import node_files, node_list, node_login, node_network, nvidia
 from hubrun.sections.docker_spawner.node_list import Known, Manager, Member
 from hubrun.sections.hub import config
@@ -116,10 +117,39 @@ def test_the_middle_of_the_star_knows_each_node_by_its_own_addresses_alone() -> 
     assert "Address = 172.28.0.1/16\n" in text and "ListenPort = 51820\n" in text
     peers = [dict(re.findall(r"^(\w+) = (.*)$", part, re.MULTILINE)) for part in text.split("[Peer]")[1:]]
     assert peers == [
-        {"PublicKey": "PUBLIC1", "AllowedIPs": "172.28.0.2/32, 172.28.4.0/22", "Endpoint": "a.example.edu:51820"},
+        {"PublicKey": "PUBLIC1", "AllowedIPs": "172.28.0.2/32, 172.28.4.0/22"},
         {"PublicKey": "PUBLIC2", "AllowedIPs": "172.28.0.3/32, 172.28.8.0/22", "Endpoint": "10.0.0.7:51820"},
     ]
     assert "PrivateKey" not in text
+
+
+def test_a_node_whose_name_nobody_knows_any_more_keeps_the_others_connected() -> None:
+    made = site(*TWO)
+    text = files(node_network.manager(made, known(made)))[server_paths.WIREGUARD].content
+    interface, _, peers = text.partition("[Peer]")
+    assert "Endpoint = a.example.edu" not in peers
+    assert "\nPostUp = timeout 60 wg set %i peer PUBLIC1 endpoint a.example.edu:51820 || true &\n" in interface
+
+
+@pytest.mark.parametrize(("has", "again"), [("172.28.0.3/32", False), ("172.28.0.2/32", True), ("", True)])
+def test_an_interface_gets_the_address_of_a_node_whose_number_is_another_one(
+    tmp_path: Path, has: str, again: bool
+) -> None:
+    unit = config.render("wg-quick-reload.conf", site(*TWO))
+    conf = tmp_path / "hubrun.conf"
+    conf.write_text("[Interface]\nAddress = 172.28.0.3/32\n\n[Peer]\n")
+    said, does = tmp_path / "said", tmp_path / "ip"
+    does.write_text(f'#!/bin/sh\n[ "$1" != -o ] || exec echo "5: hubrun    inet {has} scope global hubrun"\necho "$@" >> {said}\n')
+    (tmp_path / "wg").write_text("#!/bin/sh\nprintf 'PUBLIC1\\t172.28.0.2/32 172.28.4.0/22\\nPUBLIC2\\t172.28.0.3/32\\n'\n")
+    for each in (does, tmp_path / "wg"):
+        each.chmod(0o755)
+    for line in re.findall('^ExecReload=/bin/sh -c "(.*)"$', unit, re.MULTILINE)[1:]:
+        # As systemd does it: systemd.service(5), "Command lines".
+        text = line.replace('\\"', '"').replace("$$", "$").replace("/etc/wireguard/%i.conf", str(conf)).replace("%i", "hubrun")
+        subprocess.run(["sh", "-c", text], check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    addresses = ["-4 address flush dev hubrun", "-4 address add 172.28.0.3/32 dev hubrun"]
+    routes = [f"-4 route replace {each} dev hubrun" for each in ("172.28.0.2/32", "172.28.4.0/22", "172.28.0.3/32")]
+    assert said.read_text().splitlines() == [*(addresses if again else []), *routes]
 
 
 @pytest.mark.parametrize(
@@ -183,9 +213,27 @@ def test_nfs_is_for_the_nodes_addresses_alone_and_nobody_is_root_there() -> None
     )
 
 
+def test_a_node_that_makes_up_a_file_handle_reaches_no_other_disk() -> None:
+    made = site(*TWO)
+    text = files(node_files.shared(made, known(made), {}))["/etc/exports.d/hubrun.exports"].content
+    unchecked = {line.split()[0] for line in text.splitlines() if "no_subtree_check" in line}
+    # What is on the disk of homes, and that alone.
+    assert unchecked == {f"/srv/jupyterhub/nodes/tree/{each}" for each in ("people", "snapshots")}
+    (root,) = (line for line in text.splitlines() if "fsid=0)" in line)
+    assert root.count("(ro,subtree_check,") == 2 and "rw" not in root
+
+
 def test_the_folder_of_the_nodes_is_closed_to_accounts_of_the_server() -> None:
     made = site(*TWO)
     assert Directory("/srv/jupyterhub/nodes", 0o700) in node_files.shared(made, known(made), {})
+
+
+@pytest.mark.parametrize("how", ["nfs", "sshfs"])
+def test_files_on_a_node_are_closed_to_its_other_accounts(how: str) -> None:
+    made = site(*TWO, node_files=how)
+    found = node_files.mounted(made, known(made))
+    closed = found.index(Directory("/srv/jupyterhub", 0o710, "root:docker"))
+    assert closed < found.index(Service(server_paths.FILES_UNIT)), "before anything is mounted there"
 
 
 def test_with_sshfs_each_node_has_a_key_for_its_own_address_that_opens_files_alone() -> None:

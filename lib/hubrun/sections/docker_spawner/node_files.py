@@ -35,7 +35,11 @@ _EXPORTS = "/etc/exports.d/hubrun.exports"
 _NFS_CONF = "/etc/nfs.conf.d/hubrun.conf"
 _NFS_UNIT = "/etc/systemd/system/nfs-server.service.d/hubrun.conf"
 # exports(5). fsid: a number of its own for each, as several are of one file system; 0 is what a node mounts as /.
-_OPTIONS = f"rw,sync,no_subtree_check,all_squash,anonuid={_UID},anongid={_GID}"
+# Without subtree_check the kernel takes any file handle of the same file system (Linux, fs/nfsd/nfsfh.c, nfsd_acceptable), also
+# one that a node makes up. On the disk of homes alone that opens nothing more. The folder with the mounts is on the server's own
+# disk, and that of courses can be: there is the home of whoever has the number 1000, mostly the administrator.
+_OPTIONS = f"sync,all_squash,anonuid={_UID},anongid={_GID}"
+_ON_HOMES_DISK = ("people", "snapshots")
 _SSHD = "/etc/ssh/sshd_config.d/hubrun-files.conf"
 _SSHD_TEXT = (
     _HEAD
@@ -121,8 +125,11 @@ def _courses(site: Site) -> list[Resource]:
 def _nfs(every: Known, folders: list[str]) -> list[Resource]:
     nodes = [each.address for each in every.members]
     lines = [
-        _export(_TREE, nodes, 0),
-        *(_export(f"{_TREE}/{name}", nodes, number) for number, name in enumerate(folders, 1)),
+        _export(_TREE, nodes, "ro,subtree_check", 0),
+        *(
+            _export(f"{_TREE}/{name}", nodes, f"rw,{'no_' if name in _ON_HOMES_DISK else ''}subtree_check", number)
+            for number, name in enumerate(folders, 1)
+        ),
     ]
     conf = f"{_HEAD}[nfsd]\nhost = {every.manager.address}\nvers3 = n\n"
     unit = f"{_HEAD}[Unit]\nWants={server_paths.WIREGUARD_UNIT}\nAfter={server_paths.WIREGUARD_UNIT}\nRequiresMountsFor={_TREE}/people\n"
@@ -137,8 +144,8 @@ def _nfs(every: Known, folders: list[str]) -> list[Resource]:
     ]  # fmt: skip
 
 
-def _export(path: str, nodes: list[str], number: int) -> str:
-    return f"{path} " + " ".join(f"{node}({_OPTIONS},fsid={number})" for node in nodes) + "\n"
+def _export(path: str, nodes: list[str], access: str, number: int) -> str:
+    return f"{path} " + " ".join(f"{node}({access},{_OPTIONS},fsid={number})" for node in nodes) + "\n"
 
 
 def _sftp(every: Known, public: dict[str, str]) -> list[Resource]:
@@ -164,7 +171,9 @@ def mounted(site: Site, every: Known) -> list[Resource]:
             if nfs
             else [File(server_paths.FILES_KNOWN_HOSTS, f"manager {every.manager.ssh_key}\n")]
         ),
-        Directory("/srv/jupyterhub"),
+        # Whoever is here is a student there, whatever account they have: those that may use Docker, which are root, get in, one
+        # of them being `node-link`'s.
+        Directory("/srv/jupyterhub", 0o710, "root:docker"),
         File(_UNIT, unit, check=f"systemd-analyze verify {_UNIT}"),
         Service(server_paths.FILES_UNIT),
     ]

@@ -31,6 +31,9 @@ _INTERFACE = """\
 Address = {address}
 {listen}PostUp = wg set %i private-key {key}
 """
+# An endpoint whose name nobody knows (any more) keeps wg-quick from bringing up the interface, for all peers; a peer without one
+# waits until it is heard from. Meanwhile nobody waits for name servers.
+_NAMED = "PostUp = timeout 60 wg set %i peer {public} endpoint {at}:{port} || true &\n"
 _UNITS_LEFT = quote(
     "systemctl is-enabled -q {} 2> /dev/null && echo 'there '{}\npaths {}",
     server_paths.WIREGUARD_UNIT,
@@ -68,10 +71,18 @@ def manager(site: Site, every: Known) -> list[Resource]:
             else []
         )
     length = ipaddress.IPv4Network(site.nodes_network).prefixlen
+    names = {each.name: each.node.reached_at for each in every.members if not _is_address(each.node.reached_at)}
     peers = "".join(
-        _peer(each.name, each.public, [f"{each.address}/32", each.subnet], each.node.reached_at)
+        _NAMED.format(public=each.public, at=names[each.name], port=server_paths.WIREGUARD_PORT)
         for each in every.members
+        if each.name in names
     )
+    peers += "".join(
+        _peer(
+            each.name, each.public, [f"{each.address}/32", each.subnet], "" if each.name in names else each.node.reached_at
+        )
+        for each in every.members
+    )  # fmt: skip
     rules = [
         FirewallRule(8081, source=site.nodes_network, destination=site.nodes_gateway),
         FirewallRule(files_port(site, every), source=site.nodes_network, destination=site.nodes_gateway),
@@ -149,16 +160,21 @@ def _peer(name: str, public: str, allowed: list[str], at: str, keepalive: int = 
         "[Peer]",
         f"PublicKey = {public}",
         f"AllowedIPs = {', '.join(allowed)}",
-        f"Endpoint = {host}:{server_paths.WIREGUARD_PORT}",
     ]
+    lines += [f"Endpoint = {host}:{server_paths.WIREGUARD_PORT}"] if at else []
     lines += [f"PersistentKeepalive = {keepalive}"] if keepalive else []
     return "\n" + "\n".join(lines) + "\n"
 
 
 def _from(at: str) -> FirewallRule:
     """WireGuard's port is open to this server alone, where its address is known; to a name ufw has no rule."""
-    try:
-        source = str(ipaddress.ip_address(at))
-    except ValueError:
-        source = ""
+    source = str(ipaddress.ip_address(at)) if _is_address(at) else ""
     return FirewallRule(server_paths.WIREGUARD_PORT, source=source, protocol="udp")
+
+
+def _is_address(at: str) -> bool:
+    try:
+        ipaddress.ip_address(at)
+    except ValueError:
+        return False
+    return True
