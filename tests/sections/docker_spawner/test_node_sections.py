@@ -139,13 +139,22 @@ def test_an_interface_gets_the_address_of_a_node_whose_number_is_another_one(
     conf = tmp_path / "hubrun.conf"
     conf.write_text("[Interface]\nAddress = 172.28.0.3/32\n\n[Peer]\n")
     said, does = tmp_path / "said", tmp_path / "ip"
-    does.write_text(f'#!/bin/sh\n[ "$1" != -o ] || exec echo "5: hubrun    inet {has} scope global hubrun"\necho "$@" >> {said}\n')
-    (tmp_path / "wg").write_text("#!/bin/sh\nprintf 'PUBLIC1\\t172.28.0.2/32 172.28.4.0/22\\nPUBLIC2\\t172.28.0.3/32\\n'\n")
+    does.write_text(
+        f'#!/bin/sh\n[ "$1" != -o ] || exec echo "5: hubrun    inet {has} scope global hubrun"\necho "$@" >> {said}\n'
+    )
+    (tmp_path / "wg").write_text(
+        "#!/bin/sh\nprintf 'PUBLIC1\\t172.28.0.2/32 172.28.4.0/22\\nPUBLIC2\\t172.28.0.3/32\\n'\n"
+    )
     for each in (does, tmp_path / "wg"):
         each.chmod(0o755)
     for line in re.findall('^ExecReload=/bin/sh -c "(.*)"$', unit, re.MULTILINE)[1:]:
         # As systemd does it: systemd.service(5), "Command lines".
-        text = line.replace('\\"', '"').replace("$$", "$").replace("/etc/wireguard/%i.conf", str(conf)).replace("%i", "hubrun")
+        text = (
+            line.replace('\\"', '"')
+            .replace("$$", "$")
+            .replace("/etc/wireguard/%i.conf", str(conf))
+            .replace("%i", "hubrun")
+        )
         subprocess.run(["sh", "-c", text], check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
     addresses = ["-4 address flush dev hubrun", "-4 address add 172.28.0.3/32 dev hubrun"]
     routes = [f"-4 route replace {each} dev hubrun" for each in ("172.28.0.2/32", "172.28.4.0/22", "172.28.0.3/32")]
