@@ -63,9 +63,8 @@ def test_one_machine_under_two_names_is_said_before_anything_is_done(
     made = made.model_copy(update={"nodes": [made.nodes[0], made.nodes[1].model_copy(update=twice)]})
     closed: list[str] = []
     monkeypatch.setattr(Nodes, "close", lambda self: closed.extend(self.servers))
-    with Server.connect(made) as server:
-        with pytest.raises(BadInput, match=f"node b has the SSH host key of {other}"):
-            Nodes.connect(server)
+    with Server.connect(made) as server, pytest.raises(BadInput, match=f"node b has the SSH host key of {other}"):
+        Nodes.connect(server)
     assert closed == ["a", "b"]
 
 

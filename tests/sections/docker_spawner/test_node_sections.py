@@ -8,11 +8,14 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import pytest
 
 from hubrun import params, server_paths
+from hubrun.desired.nodes import Nodes
+from hubrun.desired.server import Server
 from hubrun.errors import BadInput
 from hubrun.params import Site
 from hubrun.resources.docker import Network
@@ -139,13 +142,22 @@ def test_an_interface_gets_the_address_of_a_node_whose_number_is_another_one(
     conf = tmp_path / "hubrun.conf"
     conf.write_text("[Interface]\nAddress = 172.28.0.3/32\n\n[Peer]\n")
     said, does = tmp_path / "said", tmp_path / "ip"
-    does.write_text(f'#!/bin/sh\n[ "$1" != -o ] || exec echo "5: hubrun    inet {has} scope global hubrun"\necho "$@" >> {said}\n')
-    (tmp_path / "wg").write_text("#!/bin/sh\nprintf 'PUBLIC1\\t172.28.0.2/32 172.28.4.0/22\\nPUBLIC2\\t172.28.0.3/32\\n'\n")
+    does.write_text(
+        f'#!/bin/sh\n[ "$1" != -o ] || exec echo "5: hubrun    inet {has} scope global hubrun"\necho "$@" >> {said}\n'
+    )
+    (tmp_path / "wg").write_text(
+        "#!/bin/sh\nprintf 'PUBLIC1\\t172.28.0.2/32 172.28.4.0/22\\nPUBLIC2\\t172.28.0.3/32\\n'\n"
+    )
     for each in (does, tmp_path / "wg"):
         each.chmod(0o755)
     for line in re.findall('^ExecReload=/bin/sh -c "(.*)"$', unit, re.MULTILINE)[1:]:
         # As systemd does it: systemd.service(5), "Command lines".
-        text = line.replace('\\"', '"').replace("$$", "$").replace("/etc/wireguard/%i.conf", str(conf)).replace("%i", "hubrun")
+        text = (
+            line.replace('\\"', '"')
+            .replace("$$", "$")
+            .replace("/etc/wireguard/%i.conf", str(conf))
+            .replace("%i", "hubrun")
+        )
         subprocess.run(["sh", "-c", text], check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
     addresses = ["-4 address flush dev hubrun", "-4 address add 172.28.0.3/32 dev hubrun"]
     routes = [f"-4 route replace {each} dev hubrun" for each in ("172.28.0.2/32", "172.28.4.0/22", "172.28.0.3/32")]
@@ -286,6 +298,27 @@ def test_what_is_left_of_the_last_node_goes() -> None:
         node_login.connections(made, gone),
     ):
         assert any(isinstance(one, Gone) for one in each)
+
+
+@pytest.mark.parametrize(("network", "moving"), [("172.28.0.0/16", ()), ("172.30.0.0/16", ("a",))])
+def test_a_node_gets_another_network_when_nobodys_server_is_there(network: str, moving: tuple[str, ...]) -> None:
+    before = site({"host": "a"})
+    made = site({"host": "a"}, {"host": "b"}, nodes_network=network)
+
+    class Asked:
+        servers: ClassVar = {name: SimpleNamespace(session=SimpleNamespace(host_key=name)) for name in "ab"}
+
+        def __iter__(self) -> Any:
+            return iter(made.nodes)
+
+        def probe(self, snippet: str) -> dict[str, Any]:
+            return {name: SimpleNamespace(stdout="") for name in "ab"}
+
+    answers = [SimpleNamespace(stdout=text) for text in (node_list.text(before, known(before)), "")]
+    server = SimpleNamespace(site=made, probe=lambda *asked: answers, session=SimpleNamespace(host_key="own"))
+    every = node_list.known(cast(Server, server), cast(Nodes, Asked()))
+    assert (every.leaving, every.moving) == ((), moving)
+    assert [test.title.partition(",")[0] for test in node_list.leaving_tests(every)] == list(moving)
 
 
 @pytest.mark.parametrize("age,there,code,says", [(1, 2, 1, "2 servers of people are there"), (1, 0, 0, "nobody's"), (60, 2, 0, "it is away"), (None, 2, 0, "it is away")])  # fmt: skip
