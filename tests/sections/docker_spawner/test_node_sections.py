@@ -8,11 +8,14 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import pytest
 
 from hubrun import params, server_paths
+from hubrun.desired.nodes import Nodes
+from hubrun.desired.server import Server
 from hubrun.errors import BadInput
 from hubrun.params import Site
 from hubrun.resources.docker import Network
@@ -295,6 +298,27 @@ def test_what_is_left_of_the_last_node_goes() -> None:
         node_login.connections(made, gone),
     ):
         assert any(isinstance(one, Gone) for one in each)
+
+
+@pytest.mark.parametrize(("network", "moving"), [("172.28.0.0/16", ()), ("172.30.0.0/16", ("a",))])
+def test_a_node_gets_another_network_when_nobodys_server_is_there(network: str, moving: tuple[str, ...]) -> None:
+    before = site({"host": "a"})
+    made = site({"host": "a"}, {"host": "b"}, nodes_network=network)
+
+    class Asked:
+        servers: ClassVar = {name: SimpleNamespace(session=SimpleNamespace(host_key=name)) for name in "ab"}
+
+        def __iter__(self) -> Any:
+            return iter(made.nodes)
+
+        def probe(self, snippet: str) -> dict[str, Any]:
+            return {name: SimpleNamespace(stdout="") for name in "ab"}
+
+    answers = [SimpleNamespace(stdout=text) for text in (node_list.text(before, known(before)), "")]
+    server = SimpleNamespace(site=made, probe=lambda *asked: answers, session=SimpleNamespace(host_key="own"))
+    every = node_list.known(cast(Server, server), cast(Nodes, Asked()))
+    assert (every.leaving, every.moving) == ((), moving)
+    assert [test.title.partition(",")[0] for test in node_list.leaving_tests(every)] == list(moving)
 
 
 @pytest.mark.parametrize("age,there,code,says", [(1, 2, 1, "2 servers of people are there"), (1, 0, 0, "nobody's"), (60, 2, 0, "it is away"), (None, 2, 0, "it is away")])  # fmt: skip

@@ -74,11 +74,13 @@ class Manager:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of all servers of a site. leaving: the names of nodes that were there, and are in the list no more."""
+    """What is known of all servers of a site. leaving: the names of nodes that were there, and are in the list no more. moving:
+    of those whose students' network becomes another one."""
 
     manager: Manager
     members: tuple[Member, ...] = ()
     leaving: tuple[str, ...] = ()
+    moving: tuple[str, ...] = ()
 
     def of(self, node: Node) -> Member:
         """What is known of this node."""
@@ -104,7 +106,7 @@ def known(server: Server, nodes: Nodes) -> Known:
     listed, asked = server.probe(quote("cat {} 2> /dev/null || true", server_paths.NODES), _SSHD + key)
     told = {name: output.stdout for name, output in nodes.probe(_SSHD + key).items()}
     numbered = numbers([node.name for node in nodes], listed.stdout)
-    was = [str(each["name"]) for each in json.loads(listed.stdout)["nodes"]] if listed.stdout.strip() else []
+    was = {str(each["name"]): each for each in json.loads(listed.stdout)["nodes"]} if listed.stdout.strip() else {}
     members = tuple(
         Member(
             node, number := numbered[node.name], address_of(site.nodes_network, number), subnet := subnet_of(site.nodes_network, number),
@@ -118,7 +120,9 @@ def known(server: Server, nodes: Nodes) -> Known:
         public_key(asked.stdout) or _NOT_YET,
         server.session.host_key,
     )
-    return Known(manager, members, tuple(name for name in was if name not in numbered))
+    leaving = tuple(name for name in was if name not in numbered)
+    moving = tuple(each.name for each in members if was.get(each.name, {}).get("subnet", each.subnet) != each.subnet)
+    return Known(manager, members, leaving, moving)
 
 
 def _first(subnet: str) -> str:
@@ -133,14 +137,16 @@ def _port(found: str) -> int:
 
 
 def leaving_tests(every: Known) -> list[Test]:
-    """Tests that nobody's server is on a node that is taken out of the list."""
+    """Tests that nobody's server is on a node that is taken out of the list, or whose network becomes another one."""
+    what = {name: "which is taken out of `nodes`, can go" for name in every.leaving}
+    what |= {name: "whose addresses follow from nodes_network, can get others" for name in every.moving}
     return [
         Test(
-            f"{name}, which is taken out of `nodes`, can go",
+            f"{name}, {can}",
             _LEAVING.replace("{name}", name).replace("{lost}", str(int(LOST_S))).replace("{socket}", str(docker_socket(name))),
-            remedy=f"Leave it in `nodes` until then: ./hubrun node drain SITE {name}, and wait until nobody is there, or add --stop",
+            remedy=f"Leave it as it was until then: ./hubrun node drain SITE {name}, and wait until nobody is there, or add --stop",
         )
-        for name in every.leaving
+        for name, can in what.items()
     ]  # fmt: skip
 
 
