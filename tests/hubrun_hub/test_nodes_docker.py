@@ -34,7 +34,7 @@ done
 exit 0
 """
 NODES = [
-    {"name": name, "number": number, "host": name, "ssh_port": 22, "address": f"172.28.0.{number + 1}", "subnet": "", "gateway": "", "gpus": 0}
+    {"name": name, "number": number, "host": name, "ssh_port": 22, "address": f"172.28.0.{number + 1}", "subnet": "127.0.0.0/8", "gateway": "", "gpus": 0}
     for number, name in enumerate(("a", "b"), 1)
 ]  # fmt: skip
 
