@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -225,6 +225,52 @@ def test_a_node_that_is_away_is_said_to_be_and_the_spawner_knows_that_it_may_pas
                 page = passing(RuntimeError(text))
                 assert page and "node-1" not in page
             assert (await ask("manager", "GET", "/version"))[0] != 503
+
+    asyncio.run(go())
+
+
+def _played(body: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with suppress(OSError):
+            writer.write(b"HTTP/1.0 200 x\r\n\r\n" + body)
+            await writer.drain()
+        writer.close()
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"no JSON", b"[" * 200_000, b"[1]", b'{"Name": ["x"], "Id": "1"}',
+        json.dumps({"Id": 5, "Name": "/jupyter-a", "HostConfig": {"NetworkMode": "jupyterhub"}, "Config": {"Labels": {}}}).encode(),
+    ],
+)  # fmt: skip
+def test_what_a_node_says_that_makes_no_sense_is_an_error_at_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.setattr(site.node, "serve", _played(answer))
+
+    async def go() -> None:
+        async with running(site, monkeypatch) as ask:
+            status, text = await ask("node-1", "POST", f"/v1.41/containers/{NUMBER}/start")
+            assert status in (403, 502) and "Docker's answer is not understood" in text
+
+    asyncio.run(go())
+
+
+def test_a_node_that_says_very_much_takes_no_memory_of_the_others(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site.node, "serve", _played(b"x" * 2**20))
+    monkeypatch.setattr(site.manager, "serve", _played(b"x" * 2**20))
+
+    async def go() -> None:
+        async with running(site, monkeypatch) as ask:
+            for what in (("GET", "/version"), ("GET", f"/v1.41/containers/{NUMBER}/json")):
+                assert await ask("node-1", *what) == (502, '{"message": "Docker\'s answer is too long"}')
+            # A thousand servers' list is longer.
+            assert (await ask("node-1", "GET", LIST))[0] == 200
+            assert (await ask("manager", "GET", "/version"))[0] == 200
 
     asyncio.run(go())
 

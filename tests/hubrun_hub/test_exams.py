@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +31,7 @@ from hubrun_hub.docker_filter.settings import Refused, Settings
 from hubrun_hub.exams import collect, servers
 from hubrun_hub.exams.servers import Server, misplaced
 from hubrun_hub.not_started import NotStarted
+from hubrun_hub.programs import exam
 from hubrun_student.nbgrader.submissions import Submission, graded
 
 BIO = {
@@ -192,6 +196,49 @@ def test_dockers_lines_are_read() -> None:
     assert servers.parsed("abc <no value>|172.29.0.2|o.brien") == Server("abc", "", "172.29.0.2", "o.brien")
     assert servers.parsed(f"abc {BIO_KEY}|172.29.192.1|ada") == Server("abc", BIO_KEY, "172.29.192.1", "ada")
     assert servers.parsed("abc |172.29.192.1|ada").exam == ""
+
+
+@pytest.mark.parametrize(
+    "trouble", ["no line of ours", "x\n|", subprocess.TimeoutExpired("docker", 20), OSError("gone")]
+)
+def test_an_exam_begins_whatever_a_node_says(monkeypatch: pytest.MonkeyPatch, trouble: str | Exception) -> None:
+    stopped: list[tuple[str, ...]] = []
+
+    def docker(*words: str, node: str, check: bool = True) -> str:
+        if words[0] == "stop":
+            stopped.append((node, *words[3:]))
+        if node == "bad" and isinstance(trouble, Exception):
+            raise trouble
+        if words[0] == "inspect":
+            return trouble if node == "bad" and isinstance(trouble, str) else f"c-{node} |172.29.0.2|ada\n"
+        return f"c-{node}\n"
+
+    monkeypatch.setattr(servers, "_docker", docker)
+    monkeypatch.setattr(servers, "nodes", lambda: ["bad", "good"])
+    found = servers.running()
+    assert [(each.node, each.container) for each in found] == [("manager", "c-manager"), ("good", "c-good")]
+    lost = Server("c-bad", "", "172.28.4.2", "ben", "bad")
+    with suppress(subprocess.TimeoutExpired, OSError):
+        servers.stop([lost, *found])
+    assert sorted(stopped) == [("bad", "c-bad"), ("good", "c-good"), ("manager", "c-manager")]
+
+
+def test_no_node_says_what_this_servers_rules_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rules: list[Any] = []
+    there = [
+        Server("a", BIO_KEY, "172.29.192.1", "ada"),
+        Server("b", BIO_KEY, "172.29.192.2 . 192.0.2.1 } ; flush ruleset #", "ben", "node-1"),
+    ]
+    (tmp_path / "hosts.json").write_text("{}")
+    monkeypatch.setattr(address, "HOSTS", tmp_path / "hosts.json")
+    monkeypatch.setattr(sys, "argv", ["exam"])
+    monkeypatch.setattr(exam.settings, "read", lambda file: {**SITE, "course_settings": []})
+    monkeypatch.setattr(exam_changes, "read", dict)
+    for name, answer in {"people": {}, "running": there, "misplaced": [], "stop": None}.items():
+        monkeypatch.setattr(servers, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(exam, "_load", lambda *what: rules.append(what) or True)
+    assert exam.main() == 0
+    assert rules == [({"172.29.192.1": BIO_KEY}, {}, [])]
 
 
 def test_addresses_of_a_host_that_lead_to_the_server_itself_are_left_out() -> None:

@@ -66,7 +66,13 @@ def say(folder: Path, name: str, at: float | None = None, **changes: Any) -> Non
     links.write(name, link, folder)
 
 
-@pytest.mark.parametrize("line", ["", "x", "[]", "null", "{}", SAID.replace("3000", '"much"'), "[" * 100_000])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "", "x", "[]", "null", "{}", SAID.replace("3000", '"much"'), "[" * 100_000, SAID.replace("3000", "Infinity"),
+        SAID.replace("3000", "NaN"), SAID.replace("0.5", "NaN"), SAID.replace("0.5", '"nan"'), SAID.replace("0.5", "1e999"),
+    ],
+)  # fmt: skip
 def test_a_line_that_says_nothing_of_a_node_is_none(line: str) -> None:
     with pytest.raises(ValueError):
         links.parsed(line, 1.0)

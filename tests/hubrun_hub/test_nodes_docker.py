@@ -34,7 +34,7 @@ done
 exit 0
 """
 NODES = [
-    {"name": name, "number": number, "host": name, "ssh_port": 22, "address": f"172.28.0.{number + 1}", "subnet": "", "gateway": "", "gpus": 0}
+    {"name": name, "number": number, "host": name, "ssh_port": 22, "address": f"172.28.0.{number + 1}", "subnet": "127.0.0.0/8", "gateway": "", "gpus": 0}
     for number, name in enumerate(("a", "b"), 1)
 ]  # fmt: skip
 
@@ -178,6 +178,17 @@ def test_how_each_node_is(played: Engines) -> None:
     played.away("a")
     (a, _) = seen.nodes()
     assert "Cannot connect" in a["docker"] and a["servers"] == []
+
+
+@pytest.mark.parametrize("answer", [[{}], ["x"], [None], [{"Mounts": 1}], "no JSON", {"a": 1}])
+def test_a_node_whose_docker_makes_no_sense_hides_no_other(played: Engines, answer: object) -> None:
+    for name in ("a", "b"):
+        say(played, name)
+        played.says(name, "ps -q", f"{name}1\n")
+        played.says(name, f"inspect {name}1", answer if name == "a" else [inspected("ada")])
+    a, b = seen.nodes()
+    assert a["docker"] and a["servers"] == []
+    assert [each["user"] for each in b["servers"]] == ["ada"] and b["docker"] == ""
 
 
 def test_draining_is_kept_and_ends_nothing_by_itself(played: Engines) -> None:

@@ -141,7 +141,7 @@ class Site:
         for name in ("sockets", "links/a", "links/b"):
             (folder / name).mkdir(parents=True)
         nodes = [
-            {"name": name, "number": number, "host": name, "ssh_port": 22, "address": f"172.28.0.{number + 1}", "subnet": "", "gateway": "", "gpus": 0}
+            {"name": name, "number": number, "host": name, "ssh_port": 22, "address": f"172.28.0.{number + 1}", "subnet": "127.0.0.0/8", "gateway": "", "gpus": 0}
             for number, name in enumerate("ab", 1)
         ]  # fmt: skip
         (folder / "nodes.json").write_text(

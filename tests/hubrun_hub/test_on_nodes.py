@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from hubrun_hub.nodes.links import Links
 from hubrun_hub.nodes.nodes_file import MANAGER, BadNodes, Node, Nodes
 from hubrun_hub.not_started import NotStarted
 from hubrun_hub.starting import line as lines
-from hubrun_hub.starting import on_nodes
+from hubrun_hub.starting import on_nodes, sweep
 from hubrun_hub.starting import spawner as spawners
 from hubrun_hub.starting.engines import Engines, Room, place
 from hubrun_hub.starting.line import EACH_MB, SPARE_MB, Line, NoMemory, Turn
@@ -73,8 +74,8 @@ def test_where_the_next_server_starts(case: tuple[list[Room], Turn, dict[str, in
 
 
 def node(name: str, number: int, gpus: int = 0) -> Node:
-    part = 4 * number
-    return Node(name, number, name, 22, f"172.28.0.{number + 1}", f"172.28.{part}.0/22", f"172.28.{part}.1", gpus)
+    """Its students' servers are played by one at 127.0.0.1."""
+    return Node(name, number, name, 22, f"172.28.0.{number + 1}", "127.0.0.0/8", "127.0.0.254", gpus)
 
 
 class ApiError(Exception):
@@ -142,7 +143,7 @@ class Site:
         self.folder, self.now, self.said_at = folder, 0.0, 1e9
         self.nodes = (node("a", 1), node("b", 2, gpus=1))
         self.drained: set[str] = set()
-        self.bad = ""
+        self.bad, self.address = "", "127.0.0.1"
         self.manager_mb: int | None = 10
         self.clients = {name: Client(name) for name in (MANAGER, "a", "b")}
         self.users: dict[str, Any] = {}
@@ -178,14 +179,8 @@ class Site:
         self.say("b", 4000)
 
     async def look(self) -> None:
-        sweep = Sweep(
-            self.engines,
-            spawners.LINE,
-            self.spawners,
-            Server(self, "nobody", known=False).ask,
-            logging.getLogger("hub"),
-        )
-        await sweep.look()
+        ask = Server(self, "nobody", known=False).ask
+        await Sweep(self.engines, spawners.LINE, self.spawners, ask, logging.getLogger("hub")).look()
 
     def spawners(self) -> list[Any]:
         return [each for user in self.users.values() for each in user.spawners.values()]
@@ -274,7 +269,7 @@ class DockerSpawner:
 
     async def get_ip_and_port(self) -> tuple[str, int]:
         assert self.site.listener
-        return "127.0.0.1", self.site.listener.sockets[0].getsockname()[1]
+        return self.site.address, self.site.listener.sockets[0].getsockname()[1]
 
     async def stop_object(self) -> None:
         await self.docker("stop", self.object_id)
@@ -418,6 +413,7 @@ def test_nobody_waits_without_end_for_a_machine_that_is_away(site: Site, monkeyp
 NOT_READY: dict[str, Callable[[Site], None]] = {
     "drained": lambda site: site.drained.add("a"),
     "without the disk of homes": lambda site: site.say("a", homes=False),
+    "with a full disk": lambda site: site.say("a", disk_free_mb=50),
     "not in the list": lambda site: setattr(site, "nodes", site.nodes[1:]),
     "not looked at": lambda site: site.engines.doubt("a"),
     "silent": lambda site: site.passed(12, "b"),
@@ -431,6 +427,25 @@ def test_a_node_that_is_not_ready_gets_no_new_servers_and_nobody_is_refused(site
         ada = Server(site, "ada")
         await ada.spawn()
         assert ada.node == "b"
+
+    run(site, go)
+
+
+@pytest.mark.parametrize("address", ["172.29.0.5", "169.254.169.254", "", "::1", "localhost", None])
+def test_a_node_that_says_the_address_of_another_server_gets_nobody(site: Site, address: Any) -> None:
+    async def go() -> None:
+        bob = Server(site, "bob", {"node": "b"})
+        bob.server = SimpleNamespace(ip=address, port=site.listener.sockets[0].getsockname()[1])  # type: ignore[union-attr]
+        site.address = address
+        with pytest.raises(NotStarted, match="Your server does not start"):
+            await Server(site, "ada").spawn()
+        assert bob.ready
+        # Of its own containers the manager is believed.
+        site.manager_mb = 9000
+        site.address = "127.0.0.1"
+        ada = Server(site, "ada2")
+        await ada.spawn()
+        assert ada.node == MANAGER
 
     run(site, go)
 
@@ -534,6 +549,54 @@ def test_while_the_list_of_what_is_left_cannot_be_had_the_node_gets_no_servers(s
         assert site.engines.unswept == set() and site.clients["a"].containers == {}
 
     run(site, go)
+
+
+def test_what_goes_wrong_while_a_node_is_looked_at_is_looked_at_again(site: Site) -> None:
+    async def go() -> None:
+        def wrong(method: str) -> None:
+            if method == "stop":
+                site.clients["a"].containers["jupyter-late"] = True
+                site.engines.doubt("a")
+
+        site.engines.doubt("a")
+        site.clients["a"].containers["jupyter-left"] = True
+        site.clients["a"].meanwhile = wrong
+        await site.look()
+        assert "a" in site.engines.unswept
+        site.clients["a"].meanwhile = lambda method: None
+        await site.look()
+        assert site.engines.unswept == set() and site.clients["a"].containers == {}
+
+    run(site, go)
+
+
+def test_a_node_whose_docker_hangs_holds_up_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how it is, every two seconds."""
+    monkeypatch.setattr(on_nodes, "_ASK_S", 1)
+    monkeypatch.setattr(on_nodes, "_DOUBTED_S", 0.1)
+    monkeypatch.setattr(sweep, "_WAIT_S", 0.1)
+    answers = threading.Event()
+
+    async def go() -> None:
+        site.clients["a"].meanwhile = lambda method: None if answers.wait(20) else None
+        took = []
+        for name in ("ada", "bob"):
+            began = time.monotonic()
+            await Server(site, name).spawn()
+            took.append(time.monotonic() - began)
+        assert took[0] > 1 > took[1], "whether a server of before is there is not asked for long once more"
+        bob = site.users["bob"].spawners[""]
+        assert bob.node == "b"
+        site.passed(32, "a")
+        began = time.monotonic()
+        await site.look()
+        assert bob.ended == GONE and time.monotonic() - began < 1
+        assert "a" in site.engines.unswept
+
+    try:
+        run(site, go)
+    finally:
+        answers.set()
 
 
 def test_a_container_that_could_not_be_removed_is_when_its_docker_answers_again(site: Site) -> None:

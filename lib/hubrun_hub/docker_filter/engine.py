@@ -7,7 +7,10 @@ from pathlib import Path
 
 from ..nodes.nodes_file import MANAGER
 
-_ANSWER_BYTES = 8 * 1024 * 1024
+# Of all students' containers, and of one: a node that was taken over may say what it likes, to each of many questions at once,
+# and this service has 256 MB for all of them.
+LIST_BYTES = 8 * 1024 * 1024
+_NODE_BYTES = 512 * 1024
 # What Docker does may take so long (a stop waits for 10 s).
 _DOCKER_S = 300.0
 _Late = asyncio.TimeoutError  # a class of its own in Python 3.10
@@ -32,11 +35,12 @@ class Engine:
         """Whether it is another server's than the hub's."""
         return self.node != MANAGER
 
-    async def ask(self, method: str, path: str, body: bytes = b"") -> bytes:
-        """Docker's whole answer. HTTP/1.0: it comes in one piece, and the connection ends with it.
+    async def ask(self, method: str, path: str, body: bytes = b"", most: int = 0) -> bytes:
+        """Docker's whole answer. HTTP/1.0: it comes in one piece, and the connection ends with it. most: bytes; 0: what is usual.
 
         Raises FilterError, and OSError where the manager's does not answer.
         """
+        most = most or (_NODE_BYTES if self.on_node else LIST_BYTES)
 
         async def exchange() -> bytes:
             reader, writer = await asyncio.open_unix_connection(self.socket)
@@ -47,7 +51,7 @@ class Engine:
                 found = bytearray()
                 while piece := await reader.read(65536):
                     found += piece
-                    if len(found) > _ANSWER_BYTES:
+                    if len(found) > most:
                         raise FilterError(502, "Docker's answer is too long")
                 return bytes(found)
             finally:

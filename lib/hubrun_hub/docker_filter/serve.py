@@ -19,7 +19,7 @@ from ..courses.exam_address import HOSTS, NoAddress, free
 from ..nodes.nodes_file import LINKS, MANAGER, docker_socket, of_filter_socket
 from .calls import DockerCall, check_container, parse_call
 from .create import CreateRequest, create, in_exam
-from .engine import Engine, FilterError
+from .engine import LIST_BYTES, Engine, FilterError
 from .folders import UnsafeFolder, make, remove
 from .homes import HOMES, HomesAway, home, limited, on_node, remove_home
 from .settings import Refused, Settings, load
@@ -119,7 +119,7 @@ class Filter:
             return await self._container(engine, call, settings)
         if engine.on_node and call.kind == "volume":
             raise Refused("a home is removed on the manager")
-        answer = await engine.ask(call.method, call.path)
+        answer = await engine.ask(call.method, call.path, most=LIST_BYTES if call.kind == "containers" else 0)
         # Docker keeps a volume while a container uses it: after this nobody is at work in the folders either.
         if call.kind == "volume" and _status(answer) in (b"204", b"404"):
             if settings.courses:
@@ -183,7 +183,10 @@ class Filter:
         seen = await engine.ask("GET", f"{version}/containers/{call.name}/json")
         if _status(seen) != b"200":
             return seen
-        number = check_container(json.loads(seen.partition(b"\r\n\r\n")[2]), call, settings)
+        try:
+            number = check_container(json.loads(seen.partition(b"\r\n\r\n")[2]), call, settings)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise FilterError(502, f"Docker's answer is not understood: {error!r}"[:200]) from error
         if call.path.endswith("/json"):
             return seen
         answer = await engine.ask(call.method, call.path.format(name=number))

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from ..nodes.nodes_file import MANAGER
 
 DATABASE = Path("/var/lib/jupyterhub/jupyterhub.sqlite")
 _SECONDS = 120
+# For a node that hangs an exam does not wait long.
+_NODE_S = 20
 _GROUPS = """SELECT users.name, groups.name, groups.properties FROM users
     JOIN user_group_map ON user_group_map.user_id = users.id JOIN groups ON groups.id = user_group_map.group_id"""
 _LABELS = '{{index .Config.Labels "hubrun.student"}}'
@@ -36,14 +39,19 @@ class Server(NamedTuple):
 
 def running() -> list[Server]:
     """All that run, on nodes that answer too. Raises OSError, SubprocessError, Failed when the manager's Docker does not answer."""
-    found = _running(MANAGER)
-    for node in nodes():
-        try:
-            found += _running(node)
-        except (OSError, subprocess.SubprocessError) as error:
-            # Its servers reach neither the hub nor their files; the exam of everybody else begins.
-            print(f"<4>node {node} is away: {error}", file=sys.stderr)
-    return found
+    names = nodes()
+    with ThreadPoolExecutor(len(names) + 1) as pool:
+        there = [pool.submit(_running_on, name) for name in names]
+        return [*_running(MANAGER), *(server for each in there for server in each.result())]
+
+
+def _running_on(node: str) -> list[Server]:
+    try:
+        return _running(node)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        # Its servers reach neither the hub nor their files; the exam of everybody else begins.
+        print(f"<4>node {node} is away: {error!r}"[:300], file=sys.stderr)
+        return []
 
 
 def _running(node: str) -> list[Server]:
@@ -54,23 +62,26 @@ def _running(node: str) -> list[Server]:
 
 
 def parsed(line: str) -> Server:
-    """A line of Docker's answer."""
+    """A line of Docker's answer. Raises ValueError for one that is none: of a node it is what that one likes to say."""
     rest, address, user = line.split("|", 2)
     container, exam = rest.split(" ", 1)
     return Server(container, "" if exam == "<no value>" else exam, address, user)
 
 
 def stop(servers: Collection[Server]) -> None:
-    """End them, many at a time; the hub finds that by itself. Raises OSError, SubprocessError."""
+    """End them, many at a time; the hub finds that by itself. Raises OSError, SubprocessError, once all others are asked."""
     of = {each.node: [other.container for other in servers if other.node == each.node] for each in servers}
-    for node, ids in of.items():
-        _docker("stop", "-t", "5", *ids, node=node, check=False)
+    with ThreadPoolExecutor(max(len(of), 1)) as pool:
+        ended = [pool.submit(_docker, "stop", "-t", "5", *ids, node=node, check=False) for node, ids in of.items()]
+    for each in ended:
+        each.result()
 
 
 def _docker(*words: str, node: str, check: bool = True) -> str:
+    seconds = _SECONDS if node == MANAGER else _NODE_S
     command = ["docker", *words]
     done = subprocess.run(
-        command, env=environment(node), stdout=subprocess.PIPE, text=True, check=check, timeout=_SECONDS
+        command, env=environment(node), stdout=subprocess.PIPE, text=True, check=check, timeout=seconds
     )
     return done.stdout
 

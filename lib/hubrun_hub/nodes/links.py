@@ -7,6 +7,7 @@ clock that is put forward must not end everybody's server.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -39,12 +40,16 @@ def parsed(line: str, at: float) -> Link:
     """What a line of `node-link` says. Raises ValueError for one that is none."""
     try:
         found = json.loads(line)
-        return Link(
+        link = Link(
             at, int(found["memory_mb"]), int(found["total_mb"]), float(found["load"]), int(found["cpus"]),
             int(found["disk_free_mb"]), found["homes"] is True,
         )  # fmt: skip
-    except (LookupError, TypeError, RecursionError) as error:
+    except (LookupError, TypeError, RecursionError, OverflowError) as error:
         raise ValueError(f"not what a node says of itself: {error!r}") from error
+    # NaN differs from itself: a node that said it once would never be silent (Links).
+    if not math.isfinite(link.load):
+        raise ValueError(f"not what a node says of itself: a load of {link.load}")
+    return link
 
 
 def write(name: str, link: Link, links: Path = LINKS) -> None:

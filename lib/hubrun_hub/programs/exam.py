@@ -37,9 +37,10 @@ def main() -> int:
     try:
         groups, there = servers.people(), servers.running()
         wrong = servers.misplaced(there, groups, site, now)
-        # What containers on nodes reach is not in this server's rules.
+        # What containers on nodes reach is not in this server's rules, and no node says what is.
+        here = {each.address: each.exam for each in there if each.exam and each.node == MANAGER}
         cut = [each.address for each in wrong if each.node == MANAGER]
-        failed = not _load({each.address: each.exam for each in there if each.exam}, hosts, cut)
+        failed = not _load(here, hosts, cut)
         for each in wrong:
             print(f"{each.user}: their server ends, as an exam has {'ended' if each.exam else 'begun'}", flush=True)
         servers.stop(wrong)

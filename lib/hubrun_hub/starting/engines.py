@@ -13,6 +13,9 @@ from ..nodes.links import Links, State
 from ..nodes.nodes_file import MANAGER, Nodes
 from .line import EACH_MB, SPARE_MB, Turn, at_once, available_mb
 
+# Below it no container is made, as on the manager (lti/health.py).
+_FULL_MB = 51
+
 
 class Room(NamedTuple):
     """The manager, or a node. memory_mb: what is left; None: not known, and no reason to wait. gpus: None for any number. most:
@@ -54,7 +57,8 @@ class Engines:
     """What is read anew: `read` the list of nodes, `links` their connections, `drained` those that get no new servers,
     `memory` what the manager has left.
 
-    unswept: nodes of which we do not know whose containers are there. They get no new servers before somebody looked.
+    unswept: nodes of which we do not know whose containers are there. They get no new servers before somebody looked. doubts: how
+    often each came to be one, so that whoever looks sees whether they must look again.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Engines:
         self.log = log or logging.getLogger(__name__)
         self.nodes, self.drained = Nodes(), frozenset[str]()
         self.unswept: set[str] = set()
+        self.doubts = Counter[str]()
         self._alive: set[str] = set()
         self._said = ""
 
@@ -87,7 +92,9 @@ class Engines:
         alive = {name for name in names if self.links.state(name) == "alive"}
         for name in sorted(alive ^ self._alive):
             self.log.warning("node %s %s", name, "answers" if name in alive else "does not answer")
-        self.unswept = (self.unswept | (alive - self._alive)) & set(names)
+        for name in alive - self._alive:
+            self.doubt(name)
+        self.unswept &= set(names)
         self._alive = alive
 
     def state(self, node: str) -> State:
@@ -100,6 +107,7 @@ class Engines:
         """Something went wrong there, and a container may be there that nobody knows of."""
         if node != MANAGER:
             self.unswept.add(node)
+            self.doubts[node] += 1
 
     @property
     def alive(self) -> list[str]:
@@ -113,7 +121,7 @@ class Engines:
         for node in self.nodes.nodes:
             said = self.links.said(node.name)
             ready = (
-                said is not None and said.homes and self.state(node.name) == "alive"
+                said is not None and said.homes and said.disk_free_mb >= _FULL_MB and self.state(node.name) == "alive"
                 and node.name not in self.drained | self.unswept
             )  # fmt: skip
             left, cores = (said.memory_mb, said.cpus) if said else (0, 1)
@@ -154,4 +162,6 @@ def _said(room: Room, engines: Engines) -> str:
     if room.node in engines.drained:
         return "is drained"
     said = engines.links.said(room.node)
+    if said and said.disk_free_mb < _FULL_MB:
+        return "has a full disk"
     return "is being looked at" if said and said.homes else "has not the disk with everybody's files"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any, ClassVar
 
 from ..nodes.nodes_file import MANAGER, filter_socket
@@ -28,6 +29,8 @@ _MANAGER_ALONE = "on the manager alone"
 # Calls that wait for one node's Docker; those of others have threads of their own.
 _THREADS = 16
 _ASK_S = 20
+# The same for a node that gets no new servers, as its Docker did not answer: what it has is ended before it gets any (sweep.py).
+_DOUBTED_S = 2
 _PORT = 8081
 
 
@@ -36,6 +39,10 @@ class NodeAway(Exception):
 
     def __init__(self, node: str, more: str = "") -> None:
         super().__init__(f"node {node} is away{more}")
+
+
+class NodeLies(Exception):
+    """A node says what cannot be."""
 
 
 class OnNodes:
@@ -111,7 +118,13 @@ class OnNodes:
     async def _where(self: Any) -> list[str]:
         """The nodes that have a container of this server, running or not. Raises what asking the manager's Docker raises."""
         alive = ENGINES.alive
-        asked = (asyncio.wait_for(self.ask(each, "inspect_container", self.object_name), _ASK_S) for each in alive)
+        asked = (
+            asyncio.wait_for(
+                self.ask(each, "inspect_container", self.object_name),
+                _DOUBTED_S if each in ENGINES.unswept else _ASK_S,
+            )
+            for each in alive
+        )
         found = []
         for node, said in zip(alive, await asyncio.gather(*asked, return_exceptions=True), strict=True):
             if not isinstance(said, BaseException):
@@ -169,6 +182,17 @@ class OnNodes:
 
     # -- how it is
 
+    async def get_ip_and_port(self: Any) -> tuple[str, int]:
+        """Where its container is. Raises NodeLies for a node that says an address that is not of its students' network: what is
+        sent to this person would go there, and whose server that is would be ended (_end_who_was_here)."""
+        address, port = await super().get_ip_and_port()
+        node = ENGINES.nodes.named(self.node)
+        if node and not _is_in(address, node.subnet):
+            raise NodeLies(
+                f"node {node.name} says that {self._log_name} has the address {str(address)[:40]!r}: not of {node.subnet}"
+            )
+        return address, port
+
     async def get_object(self: Any) -> Any:
         if ENGINES.state(self.node) != "lost":
             return await super().get_object()
@@ -222,6 +246,13 @@ class OnNodes:
 
         OnNodes._sweep = Sweep(ENGINES, starting.LINE, spawners, self.ask, self.log, self.remove)
         OnNodes._sweeper = asyncio.ensure_future(OnNodes._sweep.run())
+
+
+def _is_in(address: Any, network: str) -> bool:
+    try:
+        return IPv4Address(address) in IPv4Network(network)
+    except ValueError:
+        return False
 
 
 def _at(turn: Turn, node: str) -> Turn:

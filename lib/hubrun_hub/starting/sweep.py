@@ -12,6 +12,8 @@ from .line import Line
 
 LABEL = "hubrun.student"
 _LOOK_S = 1.0
+# A node whose Docker hangs keeps the others waiting so long, and no longer.
+_WAIT_S = 2.0
 # Node, method of docker-py's APIClient, and what it gets → what it returns.
 Ask = Callable[..., Awaitable[Any]]
 
@@ -41,6 +43,7 @@ class Sweep:
         self.engines, self.line, self.spawners, self.ask = engines, line, spawners, ask
         self.log, self.remove = log, remove
         self._lost: set[str] = set()
+        self._sweeps: dict[str, asyncio.Task[None]] = {}
         # Set once somebody looked.
         self.looked = asyncio.Event()
 
@@ -61,7 +64,11 @@ class Sweep:
         for node in lost - self._lost:
             await self._end_servers(node)
         self._lost = lost
-        await asyncio.gather(*(self._sweep(node) for node in self.engines.unswept if node in self.engines.alive))
+        for node in self.engines.unswept & set(self.engines.alive) - self._sweeps.keys():
+            self._sweeps[node] = asyncio.ensure_future(self._sweep(node))
+        if self._sweeps:
+            await asyncio.wait(self._sweeps.values(), timeout=_WAIT_S)
+        self._sweeps = {node: sweep for node, sweep in self._sweeps.items() if not sweep.done()}
         self.line.look()
 
     async def _end_servers(self, node: str) -> None:
@@ -77,6 +84,7 @@ class Sweep:
 
         Until all of them are gone the node gets no new servers.
         """
+        doubts = self.engines.doubts[node]
         try:
             there = await self.ask(node, "containers", all=True, filters={"label": LABEL})
             # Looked at after: what was made before the list and is known is in it.
@@ -86,7 +94,8 @@ class Sweep:
         except Exception as error:
             self.log.warning("node %s gets no new servers yet: what is left there is not known (%s)", node, error)
             return
-        self.engines.unswept.discard(node)
+        if self.engines.doubts[node] == doubts:  # what went wrong meanwhile may have left something more
+            self.engines.unswept.discard(node)
 
     async def _end(self, node: str, container: dict[str, Any]) -> None:
         name, runs = container["Names"][0].lstrip("/"), container["State"] == "running"

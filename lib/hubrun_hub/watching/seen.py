@@ -204,7 +204,8 @@ def _node(name: str, is_drained: bool) -> dict[str, Any]:
     if found["alive"]:
         try:
             found["servers"] = [server for each in _containers(name) if (server := _server(each, name))]
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, subprocess.SubprocessError) as error:
+            # Also where it says what makes no sense: of the other nodes all is told.
             found["docker"] = _why(error)
     return found
 
