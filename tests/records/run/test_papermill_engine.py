@@ -201,6 +201,13 @@ def test_a_lost_connection_is_told_from_an_error(tmp_path: Path) -> None:
     assert "hub:22: the SSH connection was lost. Again" in code(left(path))[0].metadata.hubrun.reason
 
 
+def test_outputs_that_come_long_after_the_kernels_reply_are_kept(tmp_path: Path) -> None:
+    slow = "get_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(5))"
+    impatient = "sys.stdout.flush_timeout = sys.stderr.flush_timeout = 0.1"
+    execute(book(tmp_path, "late", ("Shows", [f"import sys, time\n{slow}\n{impatient}\ndisplay('late')"])))
+    assert [output.data["text/plain"] for output in code(left(tmp_path / "late.ipynb"))[0].outputs] == ["'late'"]
+
+
 def interrupt_when(path: Path, text: str, number: int = signal.SIGINT) -> threading.Thread:
     """Send a signal to this process as soon as `text` is an output on disk."""
 
@@ -228,6 +235,29 @@ def test_ctrl_c_interrupts_the_cell_and_keeps_what_it_had_done(tmp_path: Path) -
     assert marks(left(path)) == [("interrupted", "Ctrl-C"), ("not run", "")]
     assert printed(code(left(path))[0]) == "begun\nclosed\n"
     assert left(path).cells[-3].outputs[-1].ename == "KeyboardInterrupt"
+
+
+def test_a_cell_has_its_seconds_after_ctrl_c_also_when_the_disk_makes_this_process_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = NotebookSaver.save_if_behind
+
+    def slow(saver: NotebookSaver) -> None:
+        save(saver)
+        if not thread.is_alive() and not waited:
+            waited.append(True)
+            time.sleep(4)
+
+    waited: list[bool] = []
+    monkeypatch.setattr(papermill_engine, "_GRACE", 3)
+    monkeypatch.setattr(NotebookSaver, "save_if_behind", slow)
+    closes = "import time\ntry:\n    print('begun', flush=True)\n    time.sleep(30)\nfinally:\n    time.sleep(0.5); print('closed')"
+    path = book(tmp_path, "slow", ("Goes on", [closes]))
+    thread = interrupt_when(path, "begun")
+    with pytest.raises(Stopped):
+        execute(path)
+    assert waited
+    assert printed(code(left(path))[0]) == "begun\nclosed\n"
 
 
 def test_ctrl_c_ends_the_notebook_even_when_its_last_cell_takes_no_notice(tmp_path: Path) -> None:
@@ -263,7 +293,7 @@ def test_a_signal_that_comes_while_a_cell_begins_leaves_nothing_running(
 def test_a_cell_that_does_not_end_on_sigterm_is_ended_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(papermill_engine, "_GRACE", 0.3)
+    monkeypatch.setattr(papermill_engine, "_GRACE", 0)
     monkeypatch.setattr(KernelManager, "shutdown_wait_time", 0.4)
     deaf = (
         "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('begun', flush=True)\ntime.sleep(30)"

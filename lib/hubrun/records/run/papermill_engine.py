@@ -25,7 +25,9 @@ from hubrun.redaction.redact import HERE
 from hubrun.ssh.prefetch_store import RunbookProbes
 
 # Seconds that a cell has to end after Ctrl-C, so that what it had done is on record. One more Ctrl-C: at once.
-_GRACE = 8.0
+_GRACE = 8
+# Seconds that outputs may come after the kernel's reply. nbclient's own 4 lose them where a disk makes this process wait.
+_OUTPUTS = 120
 _DIED = "the kernel died: what this step did until then is known to the server alone"
 
 
@@ -132,7 +134,14 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
         if again or process is None or task is None or task.done():
             raise Stopped(cause)
         os.kill(process.pid, signal.SIGINT)
-        task.get_loop().call_soon_threadsafe(lambda: task.get_loop().call_later(_GRACE, task.cancel))
+        task.get_loop().call_soon_threadsafe(self._grace, task, _GRACE)
+
+    def _grace(self, task: asyncio.Task[Any], left: int) -> None:
+        """One second after another: seconds in which this process waited for its own disk, and did not listen, are one."""
+        if left:
+            task.get_loop().call_later(1, self._grace, task, left - 1)
+        else:
+            task.cancel()
 
     # -- what the kernel says
 
@@ -206,6 +215,7 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
                 saver,
                 startup_timeout=start_timeout,
                 timeout=execution_timeout,
+                iopub_timeout=_OUTPUTS,
                 kernel_name=kernel_name,
                 log_output=log_output,
                 stdout_file=stdout_file,
