@@ -33,7 +33,7 @@ OF_THE_PROJECT = {"docs": {"--serve"}, "test": {"--fast", "--long"}, "bench": {"
 FIELDS = re.compile(r"(lis|custom|ext)_\w+|user_id|preferred_username")
 OTHER_NAMES = {
     "asked_ahead", "authorized_keys", "extra_host_config", "hubrun_marks", "label_format", "last_error", "left_out", "load_roles", "plan_first", "template_paths", "canvas_api",
-    "hubrun_hub", "hubrun_student", "hubrun_looks", "lti_secret", "proxy_token", "cookie_secret", "tool_key", "backup_password",
+    "hubrun_hub", "hubrun_student", "hubrun_looks", "lti_secret", "proxy_token", "cookie_secret", "tool_key", "backup_password", "subtree_check",
 }  # fmt: skip
 
 
