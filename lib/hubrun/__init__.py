@@ -1,11 +1,8 @@
 """Executable runbooks that set up a JupyterHub which Canvas can launch: what the runbooks import."""
 
-import sys
+from hubrun import slow_modules
 
-# jsonschema, which comes with nbformat, builds some 35 grammars at its import (2 to 3 s here) for a format of URLs
-# that no notebook uses; it goes without where the package is missing.
-# https://github.com/python-jsonschema/jsonschema/issues/1428
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+slow_modules.put_off()
 
 from hubrun.desired.checks import Check, Test  # noqa: E402
 from hubrun.desired.nodes import Nodes  # noqa: E402
