@@ -172,7 +172,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
     def _tell_ended(self) -> None:
         self._step_goes_on = False
         if self.listener:
-            begun = [step for step in derive(HERE.data(self.nb)) if step.status != "not run"]
+            begun = [step for step in derive(self.nb_man.clean()) if step.status != "not run"]
             if begun:
                 self.listener.ended(begun[-1])
 
