@@ -10,6 +10,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from typing_extensions import override
+
 _LEFT_OUT = (
     # jsonschema, which comes with nbformat, takes it for a format of URLs that no notebook uses, and builds some 35 grammars
     # (2 to 3 s here): https://github.com/python-jsonschema/jsonschema/issues/1428. The next two are for other formats.
@@ -18,6 +20,8 @@ _LEFT_OUT = (
     "uri_template",
     # papermill/iorw.py: notebooks in HDFS
     "pyarrow.fs",
+    # ipykernel/debugger.py: nobody debugs a run's kernel
+    "debugpy",
 )
 # scrapbook: for tables, of which runbooks glue none
 _LATER = ("pandas",)
@@ -26,6 +30,7 @@ _LATER = ("pandas",)
 class _Later(ModuleType):
     """A module that is loaded when something of it is used. Raises ImportError then, where it is not installed."""
 
+    @override
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name != "__path__":  # who lists the modules that are there uses none of them
             raise AttributeError(name)
