@@ -75,6 +75,10 @@ class Redactor:
         if self.told:
             self.told("digest", (name, salt, digest))
 
+    def take_in(self, kind: str, what: list[str]) -> None:
+        """Learn what another process's `told` was called with."""
+        self.learn(*what) if kind == "value" else self.learn_digest(*what)
+
     def learn_environment(self, environment: Mapping[str, str]) -> None:
         """Learn the values, of 8 characters or more, of the variables whose name says that they are secret."""
         for name, value in environment.items():

@@ -147,8 +147,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
 
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
         if msg["msg_type"] == MESSAGE:
-            kind, what = msg["content"]["kind"], msg["content"]["what"]
-            HERE.learn(*what) if kind == "value" else HERE.learn_digest(*what)
+            HERE.take_in(msg["content"]["kind"], msg["content"]["what"])
             return None
         if self.listener and msg["msg_type"] in ("display_data", "update_display_data"):
             data = msg["content"]["data"]
@@ -223,7 +222,9 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
                 km=kernel.take(kernel_name),
             )
             client.listener, client.asked = listener, asked
-            stack.callback(lambda: client.kc and client.kc.stop_channels())
+            client.kc = kernel.client(kernel_name, start_timeout)
             with on_signal(client.stop):
+                kernel.free = False
                 client.execute(cleanup_kc=False)
+                kernel.free = True
         return saver.nb
