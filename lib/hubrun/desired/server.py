@@ -21,7 +21,7 @@ from hubrun.params import Site
 from hubrun.redaction.secret import Secret
 from hubrun.redaction.server_secrets import ServerSecrets
 from hubrun.shell import exports, quote
-from hubrun.ssh.channel import Output
+from hubrun.ssh.output import Output
 from hubrun.ssh.session import IS_BUSY, PROBE_SECONDS, Session
 
 _FACTS = """

@@ -20,15 +20,17 @@ import pytest
 from jupyter_client.manager import KernelManager
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from papermill.exceptions import PapermillExecutionError
 
-from books import Ear, book, code, forms, marks, printed, random_hex, read, result, shown
+from books import Ear, book, code, forget, forms, marks, printed, random_hex, read, result, shown
 from hubrun import atomic_write
 from hubrun.records.ledger.manifest import RunbookRecord
 from hubrun.records.ledger.steps import derive
 from hubrun.records.run import papermill_engine
 from hubrun.records.run.notebook_saver import NotebookSaver
 from hubrun.records.run.signals import Stopped
+from hubrun.redaction.redact import HERE
 
 pytestmark = pytest.mark.slow
 
@@ -379,3 +381,25 @@ def test_bare_papermill_writes_and_logs_no_secret_and_tells_a_time_out(tmp_path:
         assert [form for form in forms(value) if form in written] == [], where
         assert [form for form in forms(value) if form in (done.stdout + done.stderr).encode()] == [], where
     assert "<PLANTED_TOKEN> <sudo_password> <LTI_CLIENT_SECRET>" in done.stderr
+
+
+def test_a_cell_that_was_saved_before_is_looked_through_again_where_it_or_what_is_secret_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget(monkeypatch)
+    cells = [new_code_cell("1", outputs=[new_output("stream", text="told-early\n")]), new_code_cell("2")]
+    saver = NotebookSaver(new_notebook(cells=cells), output_path=str(tmp_path / "out.ipynb"), progress_bar=False)
+    saver.save()
+    before = saver.kept
+    assert before and before.cells[0].outputs[0].text == "told-early\n"
+    HERE.learn("told-early", "password")
+    saver.save()
+    assert (saver.kept.cells[0].outputs[0].text, saver.counts) == ("<password>\n", {"password": 1})
+    saver.nb.cells[0].outputs[0].text = "told-early, and changed by another cell\n"
+    saver.save()
+    saver.save()
+    assert saver.kept.cells[0].outputs[0].text.startswith("<password>, and changed")
+    assert saver.counts == {"password": 1}, "of the notebook as it is, however often it was written"
+    assert read(tmp_path / "out.ipynb") == saver.kept
+    saver.save(as_nbformat=True)
+    assert (tmp_path / "out.ipynb").read_text() == nbformat.writes(saver.kept)
