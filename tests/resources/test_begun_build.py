@@ -40,11 +40,14 @@ def test_only_a_first_image_begins_early_and_the_image_step_sees_what_became_of_
     assert [action.title for action in IMAGE.plan(found)] == then
 
 
-def test_a_plan_shows_it_once_and_what_is_wanted_since_is_another_image() -> None:
-    written = BegunBuild(IMAGE).writes
-    assert IMAGE.plan(IMAGE.foresee("", written)) == [] and f"image:{IMAGE.repository}" in written
+def test_a_plan_shows_one_build_and_that_it_is_waited_for_unless_another_image_is_wanted() -> None:
+    begun = BegunBuild(IMAGE)
+    assert begun.label == "image class, in the background"
+    (wait,) = IMAGE.plan(IMAGE.foresee("", begun.writes))
+    assert wait.title == WAITS
     other = replace(IMAGE, context={"Dockerfile": b"FROM y"})
-    assert other.plan(other.foresee("", written)) and other.unit != IMAGE.unit
+    (build,) = other.plan(other.foresee("", begun.writes))
+    assert build.title.startswith(f"build {other.tag}") and other.unit != IMAGE.unit
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def server(tmp_path: Path) -> Machine:
         f"""cd {tmp_path}; case "$1 $2" in
             "build --label") echo "begin $$" >> builds; sleep 1; echo "end $$" >> builds; [ ! -e fails ] || {{ echo 'ERROR: no such package'; exit 7; }}
                 echo "Successfully built"; while [ "$1" != -t ]; do case $1 in hubrun.context=*) digest=${{1#*=}};; esac; shift; done; echo "$digest" > "image-$2" ;;
-            "image inspect") for name; do :; done; [ -e "image-$name" ] && cat "image-$name" ;;
+            "image inspect") for each; do [ ! -f "image-$each" ] || {{ cat "image-$each"; exit; }}; done; exit 1 ;;
         esac""",
     )
     machine.program(

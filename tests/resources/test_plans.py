@@ -145,6 +145,10 @@ PLANS: dict[str, Plan] = {
         Packages("curl", "gpg", "nginx"), "curl installed\ngpg config-files\n",
         [("install gpg, nginx", "dpkg --audit", "--no-install-recommends -- gpg nginx", "DPkg::Lock::Timeout=600", "not curl")],
     ),
+    "a service waits for a later step": (
+        Packages("nginx", "curl", stopped=("nginx",)), "curl installed\n", [("install nginx", "install -y --no-install-recommends -- nginx\nsystemctl disable -q --now nginx")],
+    ),
+    "a service that was there before goes on": (Packages("nginx", "curl", stopped=("nginx",)), "nginx installed\n", [("install curl", "not systemctl")]),
     "a half-installed package is installed again": (Packages("curl"), "curl half-configured\n", [("install curl", "dpkg --configure -a")]),
     "a package whose name begins like another": (Packages("docker"), "docker.io installed\n", [("install docker",)]),
     "no old packages": (NoPackages("docker-doc", "podman-docker"), "", []),

@@ -44,15 +44,8 @@ class BegunBuild(Resource):
 
     image: Image
 
-    @property
-    @override
-    def label(self) -> str:
-        return f"{self.image.label}, in the background"
-
-    @property
-    @override
-    def writes(self) -> tuple[str, ...]:
-        return (*self.image.writes, f"begun:{self.image.tag}")
+    label_format = "image {image.repository}, in the background"
+    event = "begun:{image.tag}"
 
     @override
     def probe(self) -> str:

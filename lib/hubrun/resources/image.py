@@ -181,8 +181,7 @@ class Image(Resource):
 
     @override
     def foresee(self, found: str, written: Sequence[str]) -> str:
-        # An earlier step begins to build it.
-        return f"tag={self.digest}" if f"begun:{self.tag}" in written else found
+        return "begun=" if f"begun:{self.tag}" in written else found
 
     @override
     def plan(self, found: str) -> list[Action]:
