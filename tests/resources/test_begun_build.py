@@ -13,6 +13,7 @@ from test_plans import Machine
 
 from hubrun.resources.begun_build import BegunBuild
 from hubrun.resources.image import Image
+from hubrun.server_paths import BUILDS
 
 IMAGE = Image("class", "class", {"Dockerfile": b"FROM x"}, {}, "base:1", "/nowhere")
 THERE = f"tag={IMAGE.digest}\nname={IMAGE.digest}"
@@ -136,6 +137,11 @@ def test_one_that_failed_is_marked_so_that_the_next_step_can_say_so(server: Mach
     assert [action.title for action in wanted.plan(server.sh(wanted.probe()))] == [
         f"build {wanted.tag} (it failed in the background)"
     ]
+    # with corrected parameters it is no longer told
+    server.moved = {BUILDS: wanted.builds}
+    (server.root / "fails").unlink()
+    server.ensure(BegunBuild(image(server, b"FROM corrected")))
+    assert not Path(wanted.begun).exists()
 
 
 @pytest.mark.parametrize("left", ["nothing was started", "it was killed", "only the folder"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from hubrun.desired.resource import Action, Resource, facts
-from hubrun.resources.image import Image
+from hubrun.resources.image import FORGET, Image
 from hubrun.shell import exports, quote
 from hubrun.tarball import packed
 
@@ -62,4 +62,4 @@ class BegunBuild(Resource):
             _SECONDS,
         )  # fmt: skip
         title = f"begin to build {self.image.tag}: the next steps go on, and 04_docker_spawner waits for it"
-        return [Action(title, begin, f"{build} &", packed(self.image.context))]
+        return [Action(title, FORGET + begin, f"{build} &", packed(self.image.context))]

@@ -45,6 +45,9 @@ rm -rf "$began"
 [ "$(docker image inspect --format '{{index .Config.Labels "LABEL"}}' {} 2> /dev/null)" != {} ] || exit 0
 echo "It came to no image in the background, and is built now."
 """.replace("LABEL", CONTEXT_LABEL)
+# What failed in the background and is no longer wanted need not be told again.
+FORGET = f"""for each in {BUILDS}/*/failed; do rm -rf "${{each%failed}}"; done
+"""
 _UNPACK = """folder={}
 rm -rf "$folder"
 install -d -m 0755 "$folder"
@@ -271,7 +274,8 @@ class CurrentImage(Resource):
             switch = quote(_SWITCH, self.name, self.wanted, self.repository, self.history)
             by_hand = quote("docker tag {} {}", self.wanted, self.name)
             title = f"let servers start with {self.wanted}, from their next start on"
-            actions.append(Action(title, switch + quote(_TIDY, self.repository, self.history), by_hand, seconds=300))
+            script = switch + quote(_TIDY, self.repository, self.history) + FORGET
+            actions.append(Action(title, script, by_hand, seconds=300))
         if actions or now.get("held") != f"true {wanted}":
             hold = quote(_HOLD, self.keeper, self.keeper, self.wanted)
             actions.append(Action("keep docker system prune -a from removing it", hold))
