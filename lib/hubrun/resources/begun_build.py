@@ -32,7 +32,8 @@ echo "It ended well in the background, at $(date -u +%H:%M:%S) UTC."
 # systemd.exec(5), "$SERVICE_RESULT": also of one that was killed.
 _ENDED = """[ "$SERVICE_RESULT" = success ] || touch {}/failed
 """
-_SECONDS = 3600
+# Of it all, with the time for which it waits for others.
+_SECONDS = 4 * 3600
 
 
 @dataclass(frozen=True)
