@@ -67,6 +67,8 @@ class Progress:
             (seen(step), "dim"),
         )
         self.console.print(line, soft_wrap=True)
+        for note in step.notes:
+            self.warn(f"  note: {note}")
         self._said = time.monotonic()
 
     def now(self, text: str, first: bool = False) -> None:

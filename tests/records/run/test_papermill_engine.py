@@ -124,7 +124,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[NotebookNode, Ear]:
         ("Two resources", [result("packages", "ok"), result("file", "changed")]),
         ("Check mode", [result("file", "would change")]),
         ("Left out", [shown(unchecked=["nginx answers"])]),
-        ("Tells", ["from IPython.display import display\ndisplay({'text/plain': 'install nginx (2 s)'}, raw=True)", shown(checks=[{"check": "nginx", "ok": True}])]),
+        ("Tells", ["from IPython.display import display\ndisplay({'text/plain': 'install nginx (2 s)'}, raw=True)", shown(checks=[{"check": "nginx", "ok": True}], notes=["a build failed"])]),
         ("Breaks", ["'before'", "import time\ntime.sleep(0.2)\nraise ValueError('no')", "'after'"]),
         ("Never", ["1 / 0"]),
     )  # fmt: skip
@@ -163,6 +163,7 @@ def test_a_step_is_what_its_cells_came_to(told: tuple[NotebookNode, Ear]) -> Non
         ("Never", "not run", "", ""),
     ]  # fmt: skip
     assert [result["resource"] for result in steps[1].results] == ["packages", "file"]
+    assert [each.notes for each in steps] == [[]] * 4 + [["a build failed"]] + [[]] * 2
     assert (steps[3].unchecked, steps[4].checks) == (["nginx answers"], [{"check": "nginx", "ok": True}])
     started, ended = (datetime.fromisoformat(each) for each in (steps[5].started, steps[5].ended))
     assert steps[5].seconds >= 0.2
