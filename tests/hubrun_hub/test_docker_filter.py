@@ -1040,8 +1040,10 @@ while True:
         os.symlink(sys.argv[2], "inbound", dir_fd=at)
         os.unlink("inbound", dir_fd=at)
         os.rename("aside", "inbound", src_dir_fd=at, dst_dir_fd=at)
-    except OSError as error:
+    except PermissionError as error:
         sys.exit(error.errno)
+    except OSError:  # between two steps somebody made the folder, which was aside
+        pass
 """
     for number in range(15):
         course = f"c{number}"

@@ -27,7 +27,8 @@ from hubrun.lms.connect_to import Route
 from hubrun.sections.verify import network_reach
 from lti_platform import signed_form
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(1500)]
+# Three installs and a quarter of an hour: --long has it, CI has not.
+pytestmark = [pytest.mark.server, pytest.mark.only_long, pytest.mark.timeout(1500)]
 
 NAME = "nodes"
 NODES = ("node-1", "node-2")
@@ -242,7 +243,6 @@ def test_from_outside_no_port_of_theirs_answers(site: Machine) -> None:
         assert opened == ({22, 80, 443} if node == "manager" else {22}), (node, opened)
 
 
-@pytest.mark.only_long
 @pytest.mark.parametrize("nodes", [True, False], ids=["three servers", "the manager alone"])
 def test_a_class_of_sixty_is_served(site: Machine, nodes: bool) -> None:
     """All of these servers share this machine's processors and memory: what is compared is who is served, not how fast."""
