@@ -211,6 +211,13 @@ def test_students_on_each_server_have_their_files_on_the_one_disk(site: Machine,
         assert on(site, "manager", f"cat /srv/jupyterhub/homes/people/{browser.user}/note") == node
 
 
+def test_links_of_all_kinds_work_on_each_server(people: dict[str, Browser]) -> None:
+    makes = "import os; os.makedirs('d', exist_ok=True); os.symlink('/etc/hostname', 'd/whole'); os.symlink('../note', 'd/up')"
+    for node, browser in people.items():
+        said = browser.run_cell(f"{makes}; print(os.path.exists('d/whole'), open('d/up').read())")
+        assert said == f"True {node}"
+
+
 def test_a_student_reaches_no_student_on_another_server_nor_any_server(
     site: Machine, people: dict[str, Browser]
 ) -> None:

@@ -257,6 +257,13 @@ def test_with_sshfs_each_node_has_a_key_for_its_own_address_that_opens_files_alo
     assert "/etc/exports.d/hubrun.exports" not in found
 
 
+def test_an_sshfs_that_refuses_links_which_lead_up_is_told_not_to() -> None:
+    made = site(*TWO, node_files="sshfs")
+    unit = files(node_files.mounted(made, known(made)))[f"/etc/systemd/system/{server_paths.FILES_UNIT}"].content
+    option = "HostKeyAlias=manager$$(sshfs --help 2>&1 | grep -qw no_contain_symlinks && echo ,no_contain_symlinks) -p"
+    assert option in unit
+
+
 # -- the connection
 
 
