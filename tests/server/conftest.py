@@ -27,6 +27,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))  # for aptrepo and lti_platform, also when these tests are run alone
 
+import seed  # noqa: E402
 from canvas import resolve_localhost  # noqa: E402
 from machines import PROJECT, Ended, Machine, differences, hubrun  # noqa: E402
 
@@ -99,24 +100,44 @@ class Installed:
     processes: Processes
 
 
-def server(name: str, *options: str) -> Iterator[Machine]:
-    """A fresh practice server for as long as it is used; its records go with it."""
+@contextlib.contextmanager
+def _only_here(name: str) -> Iterator[Machine]:
+    """A practice server that is not there before; afterwards, whatever happens, it is gone again with its records."""
     machine = Machine(name)
     if not KEEP:
         machine.down()
-    machine.up(*options)
-    yield machine
-    if not KEEP:
-        machine.down()
-        shutil.rmtree(PROJECT / "records" / name, ignore_errors=True)
+    try:
+        yield machine
+    finally:
+        if not KEEP:
+            machine.down()
+            shutil.rmtree(PROJECT / "records" / name, ignore_errors=True)
 
 
-def set_up(name: str, seconds: float = 600) -> Iterator[Machine]:
-    """A practice server of its own, as `./hubrun practice` sets it up within so many seconds."""
-    for fresh in server(name):
-        ended = hubrun("practice", "--name", fresh.name, seconds=seconds)
-        assert ended.code == 0, ended.tail
-        yield Machine(fresh.name)
+def server(name: str, *options: str) -> Iterator[Machine]:
+    """A fresh practice server for as long as it is used."""
+    with _only_here(name) as machine:
+        machine.up(*options)
+        yield machine
+
+
+def set_up(name: str) -> Iterator[Machine]:
+    """A practice server of its own, on which `./hubrun practice` has been: a copy of the seed, whose hub learns its ports."""
+    with _only_here(name) as machine:
+        if not machine.known:
+            _ensure_seed()
+            machine.copy_of(seed.NAME)
+        machine.practice()
+        yield machine
+
+
+def _ensure_seed() -> None:
+    """Where no server was set up yet of which it could be a copy, one is set up for it."""
+    with seed.making() as missing:
+        if missing:
+            with _only_here("first") as machine:
+                machine.practice(900)
+                seed.take(machine)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -197,26 +218,24 @@ def alone() -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pytest.exit("another run of tests/server goes on in this checkout", 1)
-        yield
+        with seed.used(KEEP):
+            yield
 
 
 @pytest.fixture(scope="session")
 def installed() -> Iterator[Installed]:
-    """What a person has after `./hubrun practice --name test`, and nothing else."""
-    machine = Machine("test")
-    if not KEEP:
-        machine.down()
-    machine.up()
-    before = machine.everything()
-    plan = hubrun("plan", machine.site)
-    touched = differences(before, machine.everything())
-    with Processes() as processes:
-        first = hubrun("practice", "--name", "test", seconds=600)
-    assert first.code == 0, first.tail
-    yield Installed(machine, plan, touched, first, processes)
-    if not KEEP:
-        Machine("test").down()
-        shutil.rmtree(PROJECT / "records" / "test", ignore_errors=True)
+    """What a person has after `./hubrun practice --name test`, and nothing else. It is what the seed is a copy of."""
+    with _only_here("test") as machine:
+        with seed.making() as missing:
+            machine.up()
+            before = machine.everything()
+            plan = hubrun("plan", machine.site)
+            touched = differences(before, machine.everything())
+            with Processes() as processes:
+                first = machine.practice()
+            if missing:
+                seed.take(machine)
+        yield Installed(machine, plan, touched, first, processes)
 
 
 @pytest.fixture(scope="session")
