@@ -31,15 +31,19 @@ import seed  # noqa: E402
 from canvas import resolve_localhost  # noqa: E402
 from machines import PROJECT, Ended, Machine, differences, hubrun  # noqa: E402
 
-# The server that is set up first serves most; the fresh ones come after.
-ORDER = (
+# `./hubrun test` runs these tests in two halves beside each other, which take about as long; without it, all run in one.
+# The first half has the server that is set up first, and says how that went.
+FIRST = (
     "test_install", "test_attacks_docker", "test_attacks_network", "test_attacks_space", "test_nbgrader", "test_course_folders", "test_exam", "test_autograde", "test_attacks_student", "test_launches", "test_launch_browser", "test_attacks_origin", "test_canvas_step", "test_deep_links", "test_launch_command", "test_watch", "test_image", "test_upgrade_runbook", "test_rotate", "test_killed_on_site", "test_chaos",
-    "test_notebooks", "test_lab", "test_records", "test_docs", "test_plan", "test_checks_fail", "test_bad_input", "test_killed", "test_bare_papermill",
-    "test_upgrade", "test_upgrade_class", "test_remove", "test_backup_restore", "test_killed_backup", "test_uninstall", "test_killed_removal", "test_homes_server", "test_courses_server", "test_nodes_server", "test_look", "test_docker_ce", "test_debian13", "test_subdomains", "test_record_pictures",
+    "test_notebooks", "test_lab", "test_records", "test_docs", "test_plan", "test_checks_fail", "test_bad_input", "test_bare_papermill",
 )  # fmt: skip
+# Those that begin with a fresh server come first, while the one is set up of which the others get copies.
+SECOND = (
+    "test_upgrade", "test_docker_ce", "test_debian13", "test_subdomains", "test_remove", "test_backup_restore", "test_homes_server", "test_courses_server", "test_nodes_server",
+    "test_killed", "test_upgrade_class", "test_killed_backup", "test_uninstall", "test_killed_removal", "test_look", "test_record_pictures",
+)  # fmt: skip
+ORDER = FIRST + SECOND
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))
-# `./hubrun test` runs these tests in two processes beside each other: those of the server that is set up first, and all
-# that have a server of their own, which take about as long. Without it, all of them run in one.
 HALF = os.environ.get("HUBRUN_TEST_HALF", "")
 
 
@@ -47,9 +51,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ours = [item for item in items if item.path.parent == HERE]
     others = [item for item in items if item.path.parent != HERE]
     items[:] = others + sorted(ours, key=lambda item: ORDER.index(item.path.stem))
-    shared = {item.path for item in ours if "installed" in getattr(item, "fixturenames", ())}
     if HALF:
-        left = [item for item in items if (item.path in shared) != (HALF == "shared")]
+        of_first = {item for item in ours if item.path.stem in FIRST}
+        left = [item for item in items if (item in of_first) != (HALF == "first")]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
 
@@ -122,22 +126,12 @@ def server(name: str, *options: str) -> Iterator[Machine]:
 
 
 def set_up(name: str) -> Iterator[Machine]:
-    """A practice server of its own, on which `./hubrun practice` has been: a copy of the seed, whose hub learns its ports."""
+    """A practice server of its own, on which `./hubrun practice` has been: a copy of the seed, if there is one."""
     with _only_here(name) as machine:
-        if not machine.known:
-            _ensure_seed()
+        if not machine.known and seed.there():
             machine.copy_of(seed.NAME)
         machine.practice()
         yield machine
-
-
-def _ensure_seed() -> None:
-    """Where no server was set up yet of which it could be a copy, one is set up for it."""
-    with seed.making() as missing:
-        if missing:
-            with _only_here("first") as machine:
-                machine.practice(900)
-                seed.take(machine)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -213,35 +207,49 @@ def tabs_close() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def alone() -> Iterator[None]:
     """One run of these tests at a time in a checkout: they take one another's servers down otherwise."""
-    with (HERE / ("machines.py" if HALF == "shared" else "conftest.py")).open() as lock:
+    with (HERE / ("canvas.py" if HALF == "first" else "conftest.py")).open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pytest.exit("another run of tests/server goes on in this checkout", 1)
-        with seed.used(KEEP):
+        with contextlib.nullcontext() if KEEP else seed.used():
             yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def seed_coming(alone: None) -> Iterator[contextlib.ExitStack]:
+    """Closed when the seed is made, or will not be: until then the second half waits for it."""
+    with contextlib.ExitStack() as coming:
+        if HALF == "first":
+            coming.enter_context(seed.coming())
+        yield coming
+
+
 @pytest.fixture(scope="session")
-def installed() -> Iterator[Installed]:
-    """What a person has after `./hubrun practice --name test`, and nothing else. It is what the seed is a copy of."""
+def installed(seed_coming: contextlib.ExitStack) -> Iterator[Installed]:
+    """What a person has after `./hubrun practice --name test`, and nothing else. The seed is a copy of it."""
+    assert HALF != "second", "who asks for this is of the first half"
     with _only_here("test") as machine:
-        with seed.making() as missing:
+        with seed_coming:
+            used = machine.known
             machine.up()
             before = machine.everything()
             plan = hubrun("plan", machine.site)
             touched = differences(before, machine.everything())
             with Processes() as processes:
                 first = machine.practice()
-            if missing:
+            if not used:
                 seed.take(machine)
         yield Installed(machine, plan, touched, first, processes)
 
 
 @pytest.fixture(scope="session")
-def machine(installed: Installed) -> Machine:
-    """The server that is set up."""
-    return installed.machine
+def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """The server that is set up; in the second half a copy of it."""
+    if HALF == "second":
+        yield from set_up("test2")
+    else:
+        yield request.getfixturevalue("installed").machine
 
 
 @pytest.fixture(scope="session")
@@ -265,4 +273,4 @@ def trixie_run(trixie: Machine) -> Ended:
 @pytest.fixture(scope="session")
 def bare() -> Iterator[Machine]:
     """A fresh server; who changes it calls `reset` first or last."""
-    yield from server("bare2" if HALF == "own" else "bare")
+    yield from server("bare2" if HALF == "second" else "bare")

@@ -1,6 +1,6 @@
-"""One installed practice server that is never changed, and copies of it for whoever needs one: minutes become seconds.
+"""A copy of the installed practice server from before it was used, and copies of that for whoever needs one: minutes become seconds.
 
-Both halves of the tests use the same. It is made anew when anything that it was made from has changed.
+The first half of the tests makes it, and the second waits for it. It counts for what it was made of, and for nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from machines import PROJECT, Machine
 NAME = "seed"
 _KEY = PROJECT / ".practice" / NAME / "made-of"
 _FOLDERS = ("lib", "runbooks", "params", "requirements")
-HERE = Path(__file__).parent
+# Files of their own, to be locked and not written.
+_COMING, _USED = Path(__file__), Path(__file__).with_name("machines.py")
 
 
 def _made_of() -> str:
@@ -29,28 +30,36 @@ def _made_of() -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def making() -> Iterator[bool]:
-    """Whether it is still to be made, by whoever is in the block; others wait meanwhile."""
-    with (HERE / "launch_loop.py").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield not (_KEY.exists() and _KEY.read_text() == _made_of())
-
-
 def take(machine: Machine) -> None:
-    """Make it a copy of this server, which was installed and not used yet."""
+    """Make it a copy of this server, which was set up and not used yet."""
     Machine(NAME).down()
     Machine(NAME).copy_of(machine.name)
     _KEY.write_text(_made_of())
 
 
 @contextmanager
-def used(keep: bool) -> Iterator[None]:
-    """It is removed at the end of the last session that uses it, also of one that was broken off."""
-    with Path(__file__).open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
+def coming() -> Iterator[None]:
+    """It is made in this block; `there` waits for the end of it."""
+    with _COMING.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-        with suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not keep:
+
+
+def there() -> bool:
+    """Whether there is one."""
+    with _COMING.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        return _KEY.exists() and _KEY.read_text() == _made_of()
+
+
+@contextmanager
+def used() -> Iterator[None]:
+    """It is removed at the end of the last session that may use it, also of one that was broken off."""
+    with _USED.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 Machine(NAME).down()
