@@ -32,7 +32,8 @@ def _made_of() -> str:
 
 def take(machine: Machine) -> None:
     """Make it a copy of this server, which was set up and not used yet."""
-    Machine(NAME).down()
+    if Machine(NAME).known:  # made of something else, and left by a session that was killed
+        Machine(NAME).down()
     Machine(NAME).copy_of(machine.name)
     _KEY.write_text(_made_of())
 
