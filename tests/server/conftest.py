@@ -37,10 +37,11 @@ FIRST = (
     "test_install", "test_attacks_docker", "test_attacks_network", "test_attacks_space", "test_nbgrader", "test_course_folders", "test_exam", "test_autograde", "test_attacks_student", "test_launches", "test_launch_browser", "test_attacks_origin", "test_canvas_step", "test_deep_links", "test_launch_command", "test_watch", "test_image", "test_upgrade_runbook", "test_rotate", "test_killed_on_site", "test_chaos",
     "test_notebooks", "test_lab", "test_records", "test_docs", "test_plan", "test_checks_fail", "test_bad_input", "test_bare_papermill",
 )  # fmt: skip
-# Those that begin with a fresh server come first, while the one is set up of which the others get copies.
+# Those that begin with a fresh server come first, while the one is set up of which others are copies. Debian 13 comes last:
+# its images are made then, and no other server is made or copied meanwhile.
 SECOND = (
-    "test_upgrade", "test_docker_ce", "test_debian13", "test_subdomains", "test_remove", "test_backup_restore", "test_homes_server", "test_courses_server", "test_nodes_server",
-    "test_killed", "test_upgrade_class", "test_killed_backup", "test_uninstall", "test_killed_removal", "test_look", "test_record_pictures",
+    "test_upgrade", "test_docker_ce", "test_remove", "test_backup_restore", "test_homes_server", "test_courses_server", "test_nodes_server", "test_killed", "test_upgrade_class",
+    "test_killed_backup", "test_uninstall", "test_killed_removal", "test_look", "test_debian13", "test_subdomains", "test_record_pictures",
 )  # fmt: skip
 ORDER = FIRST + SECOND
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))
@@ -130,7 +131,12 @@ def set_up(name: str) -> Iterator[Machine]:
     with _only_here(name) as machine:
         if not machine.known and seed.there():
             machine.copy_of(seed.NAME)
-        machine.practice()
+            machine.up()
+            for number in ("02", "03"):  # which make its ports known to its hub and nginx
+                ended = hubrun("install", machine.site, "--only", number)
+                assert ended.code == 0, ended.tail
+        else:
+            machine.practice()
         yield machine
 
 
