@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from hubrun import params
 from hubrun.errors import BadInput, EngineMissing, HubrunError
-from hubrun.practice import acme, container, docker_engine, lifecycle, machine, practice_server, server_images
+from hubrun.practice import acme, container, copies, docker_engine, lifecycle, machine, practice_server, server_images
 from hubrun.redaction.secret import Secret
 from hubrun.resources.acme_dns import challenge
 
@@ -113,7 +113,7 @@ class Asked(docker_engine.Engine):
         self.asked.append(" ".join(args))
         if "cp" in args and ("fails", "") in self.there:
             raise HubrunError("no space left on device", "docker run")
-        return "sha256:c0de\n" if args[0] == "commit" else ""
+        return {"commit": "sha256:c0de\n", "diff": "C /opt\nA /opt/hub\nA /opt/hub/bin\n"}.get(args[0], "")
 
     @override
     def inspect(self, kind: str, name: str) -> dict[str, Any] | None:
@@ -144,7 +144,7 @@ def test_a_copy_has_domain_and_certificates_of_its_original_and_ports_and_an_add
     assert not (copy.folder / "site.yaml").exists(), "`up` writes its own"
     words = [line.split()[0] for line in asked.asked]
     first, last = words.index("pause"), words.index("unpause")
-    assert words[first : last + 1] == ["pause", "commit", "run", "unpause"] and words[-1] == "tag"
+    assert words[first : last + 1] == ["pause", "commit", "diff", "run", "unpause"] and words[-1] == "tag"
     (filled,) = [line for line in asked.asked if line.startswith("run ")]
     assert "--volume=hubrun-a-docker:/from/var/lib/docker:ro --volume=hubrun-b-docker:/to/var/lib/docker" in filled
 
@@ -154,6 +154,28 @@ def test_a_copy_has_domain_and_certificates_of_its_original_and_ports_and_an_add
     assert again.domain == original.domain and again.index not in (copy.index, original.index)
     assert asked.asked[-1] == "tag hubrun-practice/copy:b hubrun-practice/copy:c"
     assert not [line for line in asked.asked if line.startswith(("pause", "commit"))]
+    assert (again.folder / copies.ADDED).read_text() == "/opt/hub\n"
+
+
+def test_what_was_added_to_a_disk_is_named_once_and_what_is_not_on_it_is_not() -> None:
+    diff = "C /srv\nA /srv/a\nA /srv/a/b\nA /srv/a/b/c\nD /srv/gone\nA /srv/ab\nA /usr/lib/x\nA /usr/local/lib/x\nA /sys/fs\nA /tmp/x\n"
+    assert copies.added(diff) == ["/srv/a", "/srv/ab", "/usr/local/lib/x"]
+
+
+def test_before_its_first_boot_a_copy_makes_each_added_folder_its_own(tmp_path: Path) -> None:
+    folder, link, added = tmp_path / "a folder", tmp_path / "link", tmp_path / "added"
+    folder.mkdir(mode=0o710)
+    (folder / "file").write_text("text")
+    link.symlink_to(folder)
+    added.write_text(f"{folder}\n{link}\n{folder / 'file'}\n{tmp_path / 'gone'}\n")
+    before, program = folder.stat(), copies.BEFORE_BOOT.replace(copies.ADDED_THERE, str(added))
+    for _ in range(2):  # at the second boot there is nothing to do
+        done = subprocess.run(["sh", "-c", f"{program}echo booted"], capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == ("booted\n", "")
+        now = folder.stat()
+        assert (now.st_mode, now.st_mtime_ns) == (before.st_mode, before.st_mtime_ns) and now.st_ino != before.st_ino
+        assert (folder / "file").read_text() == "text" and link.is_symlink()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a folder", "link"]
 
 
 def test_nothing_is_left_of_a_copy_that_fails_and_its_original_goes_on(state: Path, asked: Asked) -> None:

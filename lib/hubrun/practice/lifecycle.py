@@ -242,19 +242,21 @@ def _make_servers(docker: Engine, practice: Practice, image_name: str, say: Say)
     practice_server.write(practice.folder / "resolv.conf", f"nameserver {practice.services_address}\n")
     # The server reads it as any of its users.
     (practice.folder / "resolv.conf").chmod(0o644)
-    keys = _keys(practice)
+    files = _keys(practice)
+    if image_name == practice.image:
+        files[practice.container][copies.ADDED_THERE] = ((practice.folder / copies.ADDED).read_text(), 0o600)
     say(
         "booting the server (about 5 s)"
         if practice.servers == 1
         else f"booting {practice.servers} servers (about 10 s)"
     )
     for each in practice.machines():
-        _make_server(docker, practice, each, image_name, keys[each.container])
+        _make_server(docker, practice, each, image_name, files[each.container])
     return practice.save(made=True)
 
 
 def _make_server(
-    docker: Engine, practice: Practice, server: Machine, image_name: str, keys: dict[str, tuple[str, int]]
+    docker: Engine, practice: Practice, server: Machine, image_name: str, files: dict[str, tuple[str, int]]
 ) -> None:
     if docker.inspect("container", server.container):  # left half made by a run that was cut short
         docker.run("rm", "-f", "-v", server.container)
@@ -272,9 +274,9 @@ def _make_server(
         f"--volume={practice.folder / 'resolv.conf'}:/etc/resolv.conf",
         *container.server_options(practice.os, docker.cgroup, devices),
         image_name,
-        *container.server_command(docker.cgroup),
+        *container.server_command(docker.cgroup, copies.BEFORE_BOOT if practice.copy_of else ""),
     )  # fmt: skip
-    container.put_files(docker, server.container, keys)
+    container.put_files(docker, server.container, files)
     docker.run("start", server.container)
     # The first calls come before systemd listens; --wait then lasts until the boot is over.
     booted = "systemctl is-system-running --wait 2>/dev/null | grep -qx -e running -e degraded"
