@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -26,7 +27,8 @@ SAMPLE_SECONDS = 0.25
 class Done:
     """What became of a process. peak_mb: highest memory of it and its descendants together, 0 when not watched.
 
-    first, still: seconds until it said something, and the longest time in which it said nothing.
+    first, still: seconds until it said something, and the longest time in which it said nothing. cpu: seconds of a processor
+    that it and its descendants used, as far as they were waited for (getrusage(2), RUSAGE_CHILDREN).
     """
 
     seconds: float
@@ -36,6 +38,7 @@ class Done:
     cut_short: bool = False
     first: float = 0.0
     still: float = 0.0
+    cpu: float = 0.0
 
 
 def run(
@@ -50,7 +53,7 @@ def run(
 
     limit: seconds, after which it is ended. watch: sample its memory. Output: standard output, then standard error.
     """
-    began = time.monotonic()
+    began, used = time.monotonic(), _cpu_of_children()
     process = subprocess.Popen(
         list(map(str, command)), cwd=PROJECT, env={**os.environ, **(env or {})}, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
@@ -71,14 +74,19 @@ def run(
         _end(process)
         raise
     finally:
-        took = time.monotonic() - began
+        took, used = time.monotonic() - began, _cpu_of_children() - used
         peak = watcher.stop() if watcher else 0.0
     for ear in ears:
         ear.join(15)
     times = sorted([began, *ears[0].times, *ears[1].times, began + took])
     still = max(later - earlier for earlier, later in pairwise(times))
     output = b"".join(ears[0].heard + ears[1].heard).decode(errors="replace")
-    return Done(took, process.returncode, output, peak, cut_short, first=times[1] - began, still=still)
+    return Done(took, process.returncode, output, peak, cut_short, first=times[1] - began, still=still, cpu=used)
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def well(done: Done, what: str) -> Done:

@@ -33,11 +33,15 @@ from benchmarks import (  # noqa: E402
     processes,
     proxy,
     run,
+    stand_in,
     state,
 )
 from benchmarks.figures import Figure  # noqa: E402
 
+from hubrun import params  # noqa: E402
 from hubrun.errors import CheckFailed, CommandFailed  # noqa: E402
+from hubrun.ssh.session import Session  # noqa: E402
+from sshd import Sshd  # noqa: E402
 
 # -- figures
 
@@ -93,6 +97,41 @@ def test_a_change_by_pyinfra_is_seen_and_a_failure_is_no_result() -> None:
     assert baselines.pyinfra_changes(printed(no_change=[], success=["server"])) == ["file /etc/a"]
     with pytest.raises(CheckFailed):
         baselines.pyinfra_changes("Traceback …")
+
+
+# -- a stand-in for the server
+
+
+def test_the_server_is_asked_once_and_what_it_said_is_repeated_as_late_with_a_clock_that_goes_on(
+    tmp_path: Path,
+) -> None:
+    sshd = Sshd(tmp_path)
+    try:
+        with stand_in.StandIn(params.build(sshd.parameters(), "test")) as server:
+            known_hosts = tmp_path / "known_hosts_of_both"
+            known_hosts.write_text(f"[127.0.0.1]:{server.port} {server.known_host}")
+            changes = {"ssh_port": server.port, "ssh_known_hosts_file": str(known_hosts)}
+            site = params.build(sshd.parameters(**changes), "test")
+            scripts = ["date +%s; echo 1700000000; sleep 0.6", "echo no >&2; exit 3"]
+            answers = []
+            for _ in range(3):
+                session = Session.open(site)
+                began = time.monotonic()
+                answers.append((session.ask(scripts), time.monotonic() - began))
+                session.close()
+                time.sleep(1)
+            assert (server.asked, server.unknown) == (3, 1)
+            assert len([each for each in sshd.inputs if b"date +%s" in each]) == 1
+    finally:
+        sshd.close()
+    clocks = []
+    for outputs, took in answers:
+        clock, constant = outputs[0].stdout.split()
+        clocks.append(int(clock))
+        assert (constant, outputs[1].exit_code) == ("1700000000", 3)
+        assert took > 0.5
+    assert clocks[0] + 2 <= clocks[2] <= clocks[0] + 12
+    assert abs(clocks[2] - time.time()) < 5
 
 
 RECAP = """
