@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -438,3 +439,11 @@ def test_the_bootstrap_passes_arguments_and_exit_code_on() -> None:
         done.stderr.startswith("hubrun: /no where/site.yaml: cannot read the params file")
         and done.stderr.count("\n") == 1
     )
+
+
+def test_what_python_compiled_is_kept_also_where_the_environment_says_otherwise() -> None:
+    compiled = Path(cache_from_source(str(PROJECT / "lib/hubrun/cli/overview.py")))
+    compiled.unlink(missing_ok=True)
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([PROJECT / "hubrun", "--help"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert compiled.exists()
