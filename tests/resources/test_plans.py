@@ -21,6 +21,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -828,8 +829,9 @@ def test_a_program_is_replaced_as_a_whole_when_anything_in_it_differs(machine: M
     folder = machine.root / "program"
     program = SourceTree(str(folder), files)
     assert machine.ensure(program) == [f"write {folder}"]
-    (folder / "__pycache__").mkdir()
-    (folder / "__pycache__/a.pyc").touch()
+    compiled = Path(cache_from_source(str(folder / "a.py")))
+    assert f"{folder}/a.py".encode() in compiled.read_bytes()  # what a traceback names
+    (folder / "__pycache__/of_before.pyc").touch()
     for change, says in (
         (lambda: (folder / "a.py").write_text("evil"), "changed a.py"),
         (lambda: (folder / "c.py").touch(), "surplus c.py"),
@@ -841,7 +843,7 @@ def test_a_program_is_replaced_as_a_whole_when_anything_in_it_differs(machine: M
         change()
         assert machine.ensure(program) == [f"write {folder} ({says})"]
         assert machine.ensure(program) == []
-        assert sources(folder) == files and not (folder / "__pycache__").exists()
+        assert sources(folder) == files and [path.name for path in folder.glob("*/*.pyc")] == [compiled.name]
     assert sorted(path.name for path in machine.root.iterdir() if path.name.startswith("program")) == ["program"]
 
 

@@ -22,13 +22,15 @@ find . -name __pycache__ -prune -o ! -perm -0444 -printf 'closed %P\\n' -o ! -us
 find . -name __pycache__ -prune -o -type f -print0 | xargs -0r sha256sum
 """
 # Beside the old one first, so that there is never half of it. A file that stays as it is keeps its time: a service is
-# restarted for what it reads, and for nothing else in the folder.
+# restarted for what it reads, and for nothing else in the folder. Python's own times for what it compiled would not do then;
+# who runs this code cannot write here, and would compile it at each start.
 _WRITE = """
 path={}
 new=$path.new old=$path.old
 rm -rf "$new" "$old"
 mkdir "$new"
 tar -xm --no-same-owner -C "$new"
+python3 -I -m compileall -q --invalidation-mode checked-hash -s "$new" -p "$path" "$new"
 chmod -R u=rwX,go=rX "$new"
 if [ -d "$path" ]; then
     (cd "$new" && find . -type f) | while IFS= read -r file; do
