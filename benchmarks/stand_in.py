@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from paramiko import Channel, ECDSAKey, PKey, ServerInterface, SSHException, Transport
+from paramiko import Channel, PKey, ServerInterface, SSHException, Transport
 from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 from typing_extensions import override
 
@@ -53,11 +53,11 @@ class Answer:
 class StandIn:
     """Listens on a free port of 127.0.0.1 in the site's place; a context manager. Anybody's key is let in.
 
-    host_key: its own. asked: how many commands came; unknown: how many of these the server had to be asked for.
+    host_key: what it shows, such as the server's own. asked: how many commands came; unknown: how many of these the server had to be asked for.
     """
 
     site: Site
-    host_key: PKey = field(default_factory=ECDSAKey.generate)
+    host_key: PKey
     port: int = 0
     asked: int = 0
     unknown: int = 0
@@ -81,11 +81,6 @@ class StandIn:
         for transport in self._opened:
             transport.close()
         self._real.close()
-
-    @property
-    def known_host(self) -> str:
-        """Its host key, as known_hosts has it behind the name."""
-        return f"{self.host_key.get_name()} {self.host_key.get_base64()}\n"
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):  # closed

@@ -107,9 +107,9 @@ def test_the_server_is_asked_once_and_what_it_said_is_repeated_as_late_with_a_cl
 ) -> None:
     sshd = Sshd(tmp_path)
     try:
-        with stand_in.StandIn(params.build(sshd.parameters(), "test")) as server:
+        with stand_in.StandIn(params.build(sshd.parameters(), "test"), sshd.host_key) as server:
             known_hosts = tmp_path / "known_hosts_of_both"
-            known_hosts.write_text(f"[127.0.0.1]:{server.port} {server.known_host}")
+            known_hosts.write_text(sshd.known(sshd.host_key).replace(str(sshd.port), str(server.port)))
             changes = {"ssh_port": server.port, "ssh_known_hosts_file": str(known_hosts)}
             site = params.build(sshd.parameters(**changes), "test")
             scripts = ["date +%s; echo 1700000000; sleep 0.6", "echo no >&2; exit 3"]
