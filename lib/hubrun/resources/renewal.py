@@ -59,12 +59,14 @@ _DRY = """
 RENEWED_LINEAGE=/etc/letsencrypt/live/$domain RENEWED_DOMAINS=$domain {hook}
 new=$(kept)
 """
+# One answer counts: after a reload, workers of before may still take a connection beside the new ones.
 _SEEN = """
 for try in 1 2 3 4 5 6 7 8 9 10; do
-    [ "$(served)" = "$new" ] && break
+    seen=$(served)
+    [ "$seen" = "$new" ] && break
     sleep 1
 done
-[ "$(served)" = "$new" ] || { echo "nginx serves $(served), the certificate on disk is $new"; exit 42; }
+[ "$seen" = "$new" ] || { echo "nginx serves $seen, the certificate on disk is $new"; exit 42; }
 echo "nginx serves the certificate on disk, $new"
 """
 

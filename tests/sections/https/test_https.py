@@ -212,6 +212,41 @@ def test_lets_encrypt_is_spared_a_forced_renewal():
     assert "--no-random-sleep-on-renew" in real.script
 
 
+# What nginx serves at each connection: "openssl s_client" of the test takes the next word.
+@pytest.mark.parametrize(
+    ("answers", "code"),
+    [
+        ("new new", 0),
+        ("old new new", 0),
+        ("new old new", 0),  # a worker of before took one more connection while it was told to end
+        ("old", 42),
+    ],
+)
+def test_a_renewal_is_proven_by_one_answer_with_the_new_certificate(answers, code, tmp_path):
+    (tmp_path / "answers").write_text(answers.replace(" ", "\n") + "\n")
+    (tmp_path / "kept").write_text("old\n")
+    fakes = {
+        "certbot": f"echo new > {tmp_path}/kept",
+        "sleep": ":",
+        "systemctl": "echo Environment=",
+        "openssl": f"""case "$*" in
+            s_client*) head -n 1 {tmp_path}/answers; [ "$(wc -l < {tmp_path}/answers)" = 1 ] || sed -i 1d {tmp_path}/answers ;;
+            *-in*) cat {tmp_path}/kept ;;
+            *) cat ;;
+        esac""",
+    }
+    for name, body in fakes.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    (action,) = RenewalProof("hub.example.edu", DIRECTORY).plan("")
+    script = action.script.replace("/etc/letsencrypt", str(tmp_path)).replace("/usr/bin/certbot", "certbot")
+    done = subprocess.run(
+        ["sh", "-eu", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert (tmp_path / "hubrun-renewal-proven").exists() is (code == 0)
+
+
 @pytest.mark.parametrize(
     ("state", "reloads"),
     [
