@@ -110,7 +110,7 @@ from hubrun.sections.server import node_preflight
 from hubrun.sections.server.preflight import preflight
 
 server.check(*preflight(site), *node_preflight.manager_tests(site))
-nodes.check(node_preflight.tests(server))
+nodes.check(*node_preflight.tests(server))
 
 # %% [markdown]
 # ## What the server is now

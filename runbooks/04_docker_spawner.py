@@ -211,7 +211,7 @@ nodes.ensure(*node_network.keys())
 every = node_list.known(server, nodes)
 server.ensure(*node_network.manager(site, every))
 nodes.ensure(node_network.node(site, every))
-nodes.check(node_network.tests(every))
+nodes.check(*node_network.tests(every))
 
 # %% [markdown]
 # ## What a student's container reaches
@@ -322,7 +322,7 @@ from hubrun.sections.docker_spawner import node_files
 nodes.ensure(*node_files.keys(site))
 server.ensure(*node_files.shared(site, every, node_files.public_keys(nodes)))
 nodes.ensure(*node_files.mounted(site, every))
-nodes.check(node_files.tests(site))
+nodes.check(*node_files.tests())
 
 # %% [markdown]
 # ## A connection to each node

@@ -33,6 +33,7 @@ HUB_CODE = f"{LIB}/hubrun_hub"
 HUB_IMPORTS = (
     f"{HUB_CODE}/lti", f"{HUB_CODE}/courses", f"{HUB_CODE}/exams", f"{HUB_CODE}/starting", f"{HUB_CODE}/pull_ticket.py", f"{HUB_CODE}/config_parts.py",
     f"{HUB_CODE}/student_container.py", f"{HUB_CODE}/docker_filter/settings.py", f"{HUB_CODE}/awaited.py", f"{HUB_CODE}/nodes",
+    f"{HUB_CODE}/hub_file.py",
 )  # fmt: skip
 # Pages for when nobody else answers.
 AWAY = f"{HUB_CODE}/away"

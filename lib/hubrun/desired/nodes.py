@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from hubrun.desired.cards import Card, ProgressLine, Row, results_card, what_next
-from hubrun.desired.checks import Check, Test
+from hubrun.desired.checks import Test
 from hubrun.desired.resource import Resource, Result
 from hubrun.desired.server import Server
 from hubrun.errors import BadInput, CommandFailed, HubrunError, Unreachable
@@ -20,6 +20,7 @@ from hubrun.ssh.channel import Output
 Wanted = Resource | Callable[[Node], Sequence[Resource]]
 WantedTest = Test | Callable[[Node], Sequence[Test]]
 _LOOK_S = 0.25
+_Found = TypeVar("_Found")
 
 
 class Nodes:
@@ -39,19 +40,17 @@ class Nodes:
         BadInput where two are one machine."""
         made = cls(server, {})
 
-        def log_in(node: Node, _: _Line) -> Server:
+        def log_in(name: str, _: _Line) -> Server:
             mode = server.approval
-            found = Server.connect(server.site.of_node(node), mode.check_mode, mode.plan_first, node.name)
+            found = Server.connect(server.site.of_node(made.of[name]), mode.check_mode, mode.plan_first, name)
             found.approval = mode
             return found
 
-        done = _at_once({node.name: (log_in, node) for node in made.of.values()}, ProgressLine(), made.close)
-        errors = {name: each for name, each in done.items() if isinstance(each, HubrunError)}
+        made.servers, errors = _at_once(made.of, log_in, ProgressLine(), made.close)
         if errors:
             first = next(iter(errors.values()))
             both = type(first) if len({type(each) for each in errors.values()}) == 1 else Unreachable
             raise _joined(errors, both)
-        made.servers = {name: each for name, each in done.items() if isinstance(each, Server)}
         try:
             _check_apart(server, made.servers)
         except BadInput:
@@ -73,33 +72,32 @@ class Nodes:
         resources = {name: _of(self.of[name], wanted) for name in self.servers}
         looks: dict[str, tuple[list[Result], list[str]]] = {}
         errors: dict[str, HubrunError] = {}
+
+        def look(name: str, line: _Line) -> tuple[list[Result], list[str]]:
+            line.line("looking at " + ", ".join(resource.label for resource in resources[name]))
+            return self.servers[name].look(resources[name])
+
+        def apply(name: str, line: _Line) -> None:
+            self.servers[name].apply(looks[name][0], resources[name], line)
+
         approval.begin(self.server.results)
         try:
-            looks = _good(
-                _at_once(
-                    {name: (_look, each, resources[name]) for name, each in self.servers.items()}, live, self.close
-                ),
-                errors,
-            )
+            looks, errors = _at_once(self.servers, look, live, self.close)
             results = [result for found, _ in looks.values() for result in found]
             self.server.results += results
             writes = [path for _, written in looks.values() for path in written]
             where = " ".join(each.fingerprint for each in self.servers.values())
             if not errors and approval.given(where, results, writes):
-                todo = {
-                    name: (_apply, each, looks[name][0], resources[name])
-                    for name, each in self.servers.items()
-                    if any(result.actions for result in looks[name][0])
-                }
-                _good(_at_once(todo, live, self.close), errors)
+                todo = [name for name, (found, _) in looks.items() if any(result.actions for result in found)]
+                _, errors = _at_once(todo, apply, live, self.close)
             if errors:
                 failure = _joined(errors, CommandFailed)
                 failure.shown = True
                 raise failure
         finally:
             if looks or errors:
-                found = {name: found for name, (found, _) in looks.items()}
-                live.finish(_card(found, time.monotonic() - started, approval.note, errors))
+                shown = {name: found for name, (found, _) in looks.items()}
+                live.finish(_card(shown, time.monotonic() - started, approval.note, errors))
 
     def check(self, *tests: WantedTest) -> None:
         """Run tests on all nodes at once, and show them with the node's name. Raises CheckFailed when any fails."""
@@ -112,11 +110,9 @@ class Nodes:
             return
         check_mode = self.server.check_mode
         todo = {name: [test for test in own if not (check_mode and test.traces)] for name, own in named.items()}
-        errors: dict[str, HubrunError] = {}
-        jobs = {name: (_judge, self.servers[name], own) for name, own in todo.items() if own}
-        found = _good(_at_once(jobs, ProgressLine(), self.close), errors)
-        if errors:
-            raise _joined(errors, CommandFailed)
+        found = self._all(
+            [name for name, own in todo.items() if own], lambda name: self.servers[name].judge(todo[name])
+        )
         checks = [replace(check, name=f"{name}: {check.name}") for name, own in found.items() for check in own]
         if checks:
             self.server.require(*checks)
@@ -126,13 +122,11 @@ class Nodes:
 
     def probe(self, snippet: str) -> dict[str, Output]:
         """What a read-only snippet prints on each node, by name. Raises CommandFailed where one cannot be asked."""
-        errors: dict[str, HubrunError] = {}
-        found = _good(
-            _at_once(
-                {name: (_probe, each, snippet) for name, each in self.servers.items()}, ProgressLine(), self.close
-            ),
-            errors,
-        )
+        return self._all(self.servers, lambda name: self.servers[name].probe(snippet)[0])
+
+    def _all(self, names: Collection[str], work: Callable[[str], _Found]) -> dict[str, _Found]:
+        """What the work for each of these nodes returns. Raises CommandFailed that names each that failed."""
+        found, errors = _at_once(names, lambda name, _: work(name), ProgressLine(), self.close)
         if errors:
             raise _joined(errors, CommandFailed)
         return found
@@ -185,36 +179,18 @@ def _of(node: Node, wanted: Sequence[Any]) -> list[Any]:
     return [one for each in wanted for one in (each(node) if callable(each) else (each,))]
 
 
-def _look(server: Server, resources: Sequence[Resource], line: _Line) -> tuple[list[Result], list[str]]:
-    line.line("looking at " + ", ".join(resource.label for resource in resources))
-    return server.look(resources)
-
-
-def _apply(server: Server, results: Sequence[Result], resources: Sequence[Resource], line: _Line) -> None:
-    server.apply(results, resources, line)
-
-
-def _judge(server: Server, tests: Sequence[Test], _: _Line) -> list[Check]:
-    return server.judge(tests)
-
-
-def _probe(server: Server, snippet: str, _: _Line) -> Output:
-    return server.probe(snippet)[0]
-
-
 def _at_once(
-    jobs: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]], live: ProgressLine, stop: Callable[[], None]
-) -> dict[str, Any]:
-    """Run each job (a function and its arguments; it gets a line besides) in a thread; by name what it returned, or the
-    HubrunError that it raised. stop: makes all of them end soon, when a person interrupts.
+    names: Collection[str], work: Callable[[str, _Line], _Found], live: ProgressLine, stop: Callable[[], None]
+) -> tuple[dict[str, _Found], dict[str, HubrunError]]:
+    """Do the work for each of these nodes in a thread; what it returned, and the HubrunErrors that it raised, by name.
+
+    stop: makes all of them end soon, when a person interrupts.
     """
-    if not jobs:
-        return {}
-    lines = {name: _Line() for name in jobs}
-    with ThreadPoolExecutor(len(jobs), thread_name_prefix="node") as pool:
-        futures: dict[str, Future[Any]] = {
-            name: pool.submit(job[0], *job[1:], lines[name]) for name, job in jobs.items()
-        }
+    if not names:
+        return {}, {}
+    lines = {name: _Line() for name in names}
+    with ThreadPoolExecutor(len(names), thread_name_prefix="node") as pool:
+        futures = {name: pool.submit(work, name, line) for name, line in lines.items()}
         try:
             while wait(futures.values(), _LOOK_S).not_done:
                 going = {name: lines[name].text for name, future in futures.items() if not future.done()}
@@ -222,16 +198,8 @@ def _at_once(
         except BaseException:
             stop()
             raise
-    return {
-        name: error if isinstance(error := each.exception(), HubrunError) else each.result()
-        for name, each in futures.items()
-    }
-
-
-def _good(done: dict[str, Any], errors: dict[str, HubrunError]) -> dict[str, Any]:
-    """Those that were done; the errors of the others go into `errors`."""
-    errors |= {name: each for name, each in done.items() if isinstance(each, HubrunError)}
-    return {name: each for name, each in done.items() if name not in errors}
+    errors = {name: error for name, each in futures.items() if isinstance(error := each.exception(), HubrunError)}
+    return {name: each.result() for name, each in futures.items() if name not in errors}, errors
 
 
 def _joined(errors: dict[str, HubrunError], kind: type[HubrunError]) -> HubrunError:

@@ -297,7 +297,7 @@ class Server:
             raise failure
 
     def unchecked(self, titles: list[str]) -> None:
-        """Show the titles of tests that cannot be made now. Raises CheckFailed where there is no reason for it."""
+        """Show the titles of tests that cannot be made now. Raises CheckFailed where nothing explains that."""
         if not (self.check_mode or self.pending):
             raise CheckFailed("a step was left out", self.site.host, "This is a fault of hubrun: report it")
         if not self.pending:

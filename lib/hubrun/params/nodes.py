@@ -100,7 +100,7 @@ def check_nodes(nodes: list[Node], own: tuple[str, int], network: str, others: S
     hosts = [(node.host.lower(), node.ssh_port) for node in nodes]
     for number, at in enumerate(hosts):
         if at == (own[0].lower(), own[1]):
-            raise ValueError(f"nodes[{number}] is the site's own server, which is no node: {at[0]}")
+            raise ValueError(f"nodes[{number}] is the site's own server, which cannot be a node: {at[0]}")
         if at in hosts[:number]:
             raise ValueError(f"nodes[{number}] is nodes[{hosts.index(at)}] once more: {at[0]}")
     for parameter, other in others:

@@ -113,7 +113,7 @@ class Session:
 
     def forget(self) -> None:
         """Something may have been changed: what is known of this server, and of those that belong to it, counts no more."""
-        for session in {id(each): each for each in (self, *list(_shared.values()))}.values():
+        for session in {self, *list(_shared.values())}:
             session.prefetched.forget()
 
     # -- scripts

@@ -26,6 +26,7 @@ from hubrun.resources.services import Service
 from hubrun.sections.docker_spawner import node_files, node_list, node_login, node_network, nvidia
 from hubrun.sections.docker_spawner.node_list import Known, Manager, Member
 from hubrun.sections.hub import config
+from hubrun.sections.uninstall import traces
 from hubrun_hub.nodes import nodes_file
 
 
@@ -77,13 +78,13 @@ def listed(**numbers: int) -> str:
     ],
 )
 def test_a_node_keeps_its_number_as_long_as_it_is_there(names: list[str], text: str, expected: dict[str, int]) -> None:
-    assert node_list.numbers(names, text) == expected
+    assert node_list.numbers(names, node_list.before(text)) == expected
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"nodes": [{"name": "a"}]}', '{"nodes": [{"name": "a", "number": "x"}]}'])
 def test_a_list_that_cannot_be_read_is_never_numbered_anew(text: str) -> None:
     with pytest.raises(BadInput, match="nodes.json"):
-        node_list.numbers(["a"], text)
+        node_list.before(text)
 
 
 def test_the_hub_reads_the_list(tmp_path: Path) -> None:
@@ -360,3 +361,20 @@ def test_the_rules_of_the_server_and_of_a_node_can_be_loaded(tmp_path: Path, nam
         ["unshare", "--net", "nft", "-c", "-f", str(tmp_path / "rules")], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+# -- taken away again
+
+
+@pytest.mark.parametrize("how", ["nfs", "sshfs"])
+def test_each_file_for_nodes_is_looked_for_and_taken_away_at_the_end(how: str) -> None:
+    made = site(*TWO, node_files=how)
+    every = known(made)
+    brought = [
+        *node_files.shared(made, every, {}), *node_network.manager(made, every), *node_network.node(made, every)(made.nodes[0])
+    ]  # fmt: skip
+    paths = [each.path for each in brought if isinstance(each, File)]
+    assert len(paths) > 4
+    looked, taken = traces.NODES_LOOK.split(), traces.NODES.split()
+    for path in paths:
+        assert path in looked and (path in taken or path.rpartition("/")[0] in taken), path

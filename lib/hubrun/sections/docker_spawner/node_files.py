@@ -6,14 +6,11 @@ What nodes see is in a folder of its own, which no account of the manager may en
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from hubrun import server_paths
 from hubrun.desired.checks import Test
 from hubrun.desired.nodes import Nodes
 from hubrun.desired.resource import Resource
 from hubrun.params import Site
-from hubrun.params.nodes import Node
 from hubrun.resources.access_list import AccessList
 from hubrun.resources.bound_folder import BoundFolder
 from hubrun.resources.files import Directory, File
@@ -22,11 +19,10 @@ from hubrun.resources.packages import Packages
 from hubrun.resources.services import Service
 from hubrun.resources.ssh_identity import SshKey
 from hubrun.resources.users import User
-from hubrun.sections.docker_spawner.node_list import Known
+from hubrun.sections.docker_spawner.node_list import HEAD, Known
 from hubrun.sections.hub import config
 from hubrun.shell import quote
 
-_HEAD = "# Written by hubrun (runbook 04_docker_spawner): changes here are put back.\n"
 _BOOK = "04_docker_spawner"
 _TREE = f"{server_paths.NODES_FILES}/tree"
 # The user of the students' image, whose files they are (hubrun_hub/homes/serve.py).
@@ -42,7 +38,7 @@ _OPTIONS = f"sync,all_squash,anonuid={_UID},anongid={_GID}"
 _ON_HOMES_DISK = ("people", "snapshots")
 _SSHD = "/etc/ssh/sshd_config.d/hubrun-files.conf"
 _SSHD_TEXT = (
-    _HEAD
+    HEAD
     + """\
 Match User {account}
     ChrootDirectory {tree}
@@ -63,16 +59,16 @@ _NO_RPCBIND = (
     "systemctl is-enabled rpcbind.socket 2> /dev/null | grep -qx enabled && echo 'there rpcbind, open at port 111'"
 )
 _MASK = "systemctl disable --now rpcbind.socket rpcbind.service 2> /dev/null || true\nsystemctl mask rpcbind.socket rpcbind.service"
-_LEFT = f"""
+# What 04 shares with nodes, but the files themselves; and how it goes.
+LEFT = f"""
 for each in people snapshots courses; do
     unit=$(systemd-escape --path --suffix=mount {_TREE}/$each)
     [ ! -e "/etc/systemd/system/$unit" ] || echo "there $unit"
 done
 paths {_EXPORTS} {_NFS_CONF} {_NFS_UNIT} {_SSHD} {_AUTHORIZED}
 """
-_TAKE = f"""
+TAKE = f"""
 rm -f {_EXPORTS} {_NFS_CONF} {_NFS_UNIT} {_SSHD} {_AUTHORIZED}
-systemctl daemon-reload
 ! command -v exportfs > /dev/null || exportfs -ra || true
 sshd -t && systemctl reload ssh.service 2> /dev/null || true
 for each in people snapshots courses; do
@@ -103,7 +99,7 @@ def public_keys(nodes: Nodes) -> dict[str, str]:
 def shared(site: Site, every: Known, public: dict[str, str]) -> list[Resource]:
     """The manager's side; nothing is shared without nodes."""
     if not every.members:
-        return [Gone("folder for nodes", _LEFT, _TAKE)] if every.leaving else []
+        return [Gone("folder for nodes", LEFT, TAKE)] if every.leaving else []
     folders = {"people": f"{server_paths.HOMES}/people", "snapshots": f"{server_paths.HOMES}/snapshots"}
     folders |= {"courses": server_paths.COURSES} if site.course_folders else {}
     return [
@@ -131,12 +127,12 @@ def _nfs(every: Known, folders: list[str]) -> list[Resource]:
             for number, name in enumerate(folders, 1)
         ),
     ]
-    conf = f"{_HEAD}[nfsd]\nhost = {every.manager.address}\nvers3 = n\n"
-    unit = f"{_HEAD}[Unit]\nWants={server_paths.WIREGUARD_UNIT}\nAfter={server_paths.WIREGUARD_UNIT}\nRequiresMountsFor={_TREE}/people\n"
+    conf = f"{HEAD}[nfsd]\nhost = {every.manager.address}\nvers3 = n\n"
+    unit = f"{HEAD}[Unit]\nWants={server_paths.WIREGUARD_UNIT}\nAfter={server_paths.WIREGUARD_UNIT}\nRequiresMountsFor={_TREE}/people\n"
     return [
         # First, so that it never listens anywhere else.
         Directory("/etc/nfs.conf.d"), File(_NFS_CONF, conf),
-        Directory("/etc/exports.d"), File(_EXPORTS, _HEAD + "".join(lines)),
+        Directory("/etc/exports.d"), File(_EXPORTS, HEAD + "".join(lines)),
         Directory(_NFS_UNIT.rpartition("/")[0]), File(_NFS_UNIT, unit),
         Packages("nfs-kernel-server"),
         Gone("rpcbind at work", _NO_RPCBIND, _MASK),
@@ -154,7 +150,7 @@ def _sftp(every: Known, public: dict[str, str]) -> list[Resource]:
     return [
         User(server_paths.FILES_ACCOUNT, system=True, home=_TREE, login_shell="/bin/sh", uid=_UID, gid=_GID),
         # Not in /etc/jupyterhub: sshd reads it as this account.
-        File(_AUTHORIZED, _HEAD + "".join(lines)),
+        File(_AUTHORIZED, HEAD + "".join(lines)),
         File(_SSHD, text, check="sshd -t"),
         Service("ssh.service", watches=(_SSHD,), reloads=True),
     ]  # fmt: skip
@@ -179,10 +175,10 @@ def mounted(site: Site, every: Known) -> list[Resource]:
     ]
 
 
-def tests(site: Site) -> Callable[[Node], Sequence[Test]]:
-    """Tests that a node has the files, and may not do with them what only the manager may, by node."""
+def tests() -> list[Test]:
+    """Tests that a node has the files, and may not do with them what only the manager may."""
     people = f"{server_paths.HOMES}/people"
-    return lambda node: [
+    return [
         Test(
             "students' files are there", quote("timeout 20 ls -d {}", people), prints=f"^{people}$",
             remedy=f"systemctl status {server_paths.FILES_UNIT}",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hubrun import server_paths
 from hubrun.desired.checks import Test
@@ -21,6 +23,8 @@ from hubrun.shell import quote
 from hubrun_hub.nodes.links import LOST_S
 from hubrun_hub.nodes.nodes_file import docker_socket
 
+# Of each file that 04 writes for nodes.
+HEAD = "# Written by hubrun (runbook 04_docker_spawner): changes here are put back.\n"
 # Until its key is made, nobody knows it; in a plan it stands so.
 _NOT_YET = "(made in the step before)"
 _SSHD = """
@@ -87,15 +91,21 @@ class Known:
         return next(each for each in self.members if each.node is node)
 
 
-def numbers(names: list[str], text: str) -> dict[str, int]:
-    """A number for each name: the one that it has in the text of nodes.json, else the lowest free one. Raises BadInput."""
+def before(text: str) -> dict[str, dict[str, Any]]:
+    """What the text of nodes.json says of each node, by name; nothing where there is none. Raises BadInput."""
     try:
-        had = {str(each["name"]): int(each["number"]) for each in json.loads(text)["nodes"]} if text.strip() else {}
+        nodes = json.loads(text)["nodes"] if text.strip() else []
+        return {str(each["name"]): {**each, "number": int(each["number"])} for each in nodes}
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(
             f"it is not what it should be: {error!r}", server_paths.NODES, "Put it right, or back from a backup: by it each node keeps its number"
         ) from None  # fmt: skip
+
+
+def numbers(names: list[str], was: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """A number for each name: the one that it had (`before`), else the lowest free one."""
     # One that goes just now keeps its number until it is gone.
+    had = {name: each["number"] for name, each in was.items()}
     free = (number for number in range(1, MOST + 1) if number not in had.values())
     return {name: had[name] if name in had else next(free) for name in names}
 
@@ -103,10 +113,11 @@ def numbers(names: list[str], text: str) -> dict[str, int]:
 def known(server: Server, nodes: Nodes) -> Known:
     """Ask all of them. Raises BadInput where the list on the manager cannot be read."""
     site, key = server.site, WireGuardKey(server_paths.WIREGUARD_KEY).probe()
-    listed, asked = server.probe(quote("cat {} 2> /dev/null || true", server_paths.NODES), _SSHD + key)
+    ask = _SSHD + key if site.nodes else "true"
+    listed, asked = server.probe(quote("cat {} 2> /dev/null || true", server_paths.NODES), ask)
     told = {name: output.stdout for name, output in nodes.probe(_SSHD + key).items()}
-    numbered = numbers([node.name for node in nodes], listed.stdout)
-    was = {str(each["name"]): each for each in json.loads(listed.stdout)["nodes"]} if listed.stdout.strip() else {}
+    was = before(listed.stdout)
+    numbered = numbers([node.name for node in nodes], was)
     members = tuple(
         Member(
             node, number := numbered[node.name], address_of(site.nodes_network, number), subnet := subnet_of(site.nodes_network, number),

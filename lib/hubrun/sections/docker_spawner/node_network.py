@@ -18,11 +18,10 @@ from hubrun.resources.packages import Packages
 from hubrun.resources.services import Service
 from hubrun.resources.wireguard import WireGuardKey
 from hubrun.sections.docker_spawner import student_network
-from hubrun.sections.docker_spawner.node_list import Known
+from hubrun.sections.docker_spawner.node_list import HEAD, Known
 from hubrun.sections.hub import config
 from hubrun.shell import quote
 
-_HEAD = "# Written by hubrun (runbook 04_docker_spawner): changes here are put back.\n"
 _DROP_IN = f"/etc/systemd/system/{server_paths.WIREGUARD_UNIT}.d/hubrun.conf"
 # Behind a router at home, and in some clouds, a way in is forgotten that nobody uses (WireGuard's own number, wg(8)).
 _KEEPALIVE_S = 25
@@ -34,12 +33,16 @@ Address = {address}
 # An endpoint whose name nobody knows (any more) keeps wg-quick from bringing up the interface, for all peers; a peer without one
 # waits until it is heard from. Meanwhile nobody waits for name servers.
 _NAMED = "PostUp = timeout 60 wg set %i peer {public} endpoint {at}:{port} || true &\n"
-_UNITS_LEFT = quote(
-    "systemctl is-enabled -q {} 2> /dev/null && echo 'there '{}\npaths {}",
-    server_paths.WIREGUARD_UNIT,
-    server_paths.WIREGUARD_UNIT,
-    server_paths.WIREGUARD,
-)
+# What 04 brought for the network, but the key; and how it goes.
+LEFT = f"""
+systemctl is-enabled -q {server_paths.WIREGUARD_UNIT} 2> /dev/null && echo 'there {server_paths.WIREGUARD_UNIT}'
+paths {server_paths.WIREGUARD} {_DROP_IN}
+"""
+TAKE = f"""
+systemctl disable --now {server_paths.WIREGUARD_UNIT} 2> /dev/null || true
+rm -rf {server_paths.WIREGUARD} {_DROP_IN.rpartition("/")[0]}
+systemctl daemon-reload
+"""
 
 
 def keys() -> list[Resource]:
@@ -55,21 +58,7 @@ def own_keys(site: Site) -> list[Resource]:
 def manager(site: Site, every: Known) -> list[Resource]:
     """The middle of the star. Without nodes (any more) there is none."""
     if not every.members:
-        return (
-            [
-                Gone(
-                    "network to nodes",
-                    _UNITS_LEFT,
-                    quote(
-                        "systemctl disable --now {} 2> /dev/null || true\nrm -f {}",
-                        server_paths.WIREGUARD_UNIT,
-                        server_paths.WIREGUARD,
-                    ),
-                )
-            ]
-            if every.leaving
-            else []
-        )
+        return [Gone("network to nodes", LEFT, TAKE)] if every.leaving else []
     length = ipaddress.IPv4Network(site.nodes_network).prefixlen
     names = {each.name: each.node.reached_at for each in every.members if not _is_address(each.node.reached_at)}
     peers = "".join(
@@ -125,9 +114,9 @@ def students(site: Site, every: Known) -> Callable[[Node], Sequence[Resource]]:
     return resources
 
 
-def tests(every: Known) -> Callable[[Node], Sequence[Test]]:
-    """Tests that a node and the site's server reach each other, by node."""
-    return lambda node: [
+def tests(every: Known) -> list[Test]:
+    """A test that a node and the site's server reach each other."""
+    return [
         Test(
             "the network to the site's server", quote("ping -c 1 -W 5 -n {}", every.manager.address), prints=" 0% packet loss",
             remedy=f"Does the provider's firewall let UDP port {server_paths.WIREGUARD_PORT} in, from each of the two to the other? "
@@ -143,7 +132,7 @@ def files_port(site: Site, every: Known) -> int:
 
 def _interface(site: Site, address: str, peers: str) -> list[Resource]:
     listen = f"ListenPort = {server_paths.WIREGUARD_PORT}\n"
-    text = _HEAD + _INTERFACE.format(address=address, listen=listen, key=server_paths.WIREGUARD_KEY) + peers
+    text = HEAD + _INTERFACE.format(address=address, listen=listen, key=server_paths.WIREGUARD_KEY) + peers
     return [
         Directory("/etc/wireguard", 0o700),
         File(server_paths.WIREGUARD, text, mode=0o600),

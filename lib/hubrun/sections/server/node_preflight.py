@@ -73,9 +73,11 @@ def manager_tests(site: Site) -> list[Test]:
     return [docker_here.nodes_network_test(site), _tunnel(), *(nfs if site.node_files == "nfs" else [])]
 
 
-def tests(server: Server) -> Callable[[Node], Sequence[Test]]:
-    """Tests of a node, by node: it is as the site's server is, and nothing is in the way."""
+def tests(server: Server) -> list[Test]:
+    """Tests of a node: it is as the site's server is, and nothing is in the way. None without nodes."""
     site, known = server.site, server.facts
+    if not site.nodes:
+        return []
     (asked,) = server.probe(_CLOCK)
     ahead = float(asked.stdout or asked.at) - asked.at
     at = site.manager_address or site.public_address or site.domain
@@ -89,7 +91,7 @@ def tests(server: Server) -> Callable[[Node], Sequence[Test]]:
         remedy="Use a kernel of the distribution, or node_files: sshfs",
     )
     files = files if site.node_files == "nfs" else Test("it has FUSE, for sshfs", _FUSE, remedy="Use node_files: nfs")
-    return lambda node: [
+    return [
         Test("it runs what the site's server runs", system, remedy=f"Install {known['name']} ({known['arch']}) on it, as on the site's server"),
         *preflight.basics(site),
         _ClockTest(

@@ -5,6 +5,7 @@ It stands behind the prelude of `resources.gone`: `noted`, `was`, `came`, `paths
 
 from __future__ import annotations
 
+from hubrun.sections.docker_spawner import node_files, node_network
 from hubrun.sections.https.other_sites import DEFAULT_SITE, HTTP_FILE, HTTPS_FILE
 from hubrun.server_paths import (
     COURSES,
@@ -12,9 +13,7 @@ from hubrun.server_paths import (
     NETWORK,
     NODE_ACCOUNT,
     NODES_FILES,
-    WIREGUARD,
     WIREGUARD_KEY,
-    WIREGUARD_UNIT,
 )
 
 UNITS = """
@@ -91,21 +90,10 @@ added() { ! command -v ufw > /dev/null || ufw show added | sed -n 's/^ufw //p' |
     while read -r rule; do ! came "ufw $rule" || echo "$rule"; done; }
 """
 # Of a server with nodes, and of a node.
-NODES_LOOK = f"""
-systemctl is-enabled -q {WIREGUARD_UNIT} 2> /dev/null && echo 'there {WIREGUARD_UNIT}'
-paths {WIREGUARD} {WIREGUARD_KEY} {NODES_FILES} /etc/exports.d/hubrun.exports /etc/nfs.conf.d/hubrun.conf /etc/ssh/sshd_config.d/hubrun-files.conf /var/lib/{NODE_ACCOUNT} /etc/ssh/hubrun-files.keys
-"""
-NODES = f"""
-systemctl disable --now {WIREGUARD_UNIT} 2> /dev/null || true
-for mount in $(find /etc/systemd/system -maxdepth 1 -name 'srv-jupyterhub-nodes-*.mount' -printf '%f\n'); do
-    systemctl disable --now "$mount" || true
-    rm -f "/etc/systemd/system/$mount"
-done
-rm -f {WIREGUARD} {WIREGUARD_KEY} /etc/exports.d/hubrun.exports /etc/nfs.conf.d/hubrun.conf /etc/ssh/sshd_config.d/hubrun-files.conf
-rm -rf --one-file-system {NODES_FILES} /var/lib/{NODE_ACCOUNT} /etc/ssh/hubrun-files.keys
-! command -v exportfs > /dev/null || exportfs -ra || true
-sshd -t && systemctl reload ssh.service 2> /dev/null || true
-systemctl daemon-reload
+NODES_LOOK = f"{node_network.LEFT}{node_files.LEFT}paths {WIREGUARD_KEY} {NODES_FILES} /var/lib/{NODE_ACCOUNT}\n"
+NODES = f"""{node_network.TAKE}{node_files.TAKE}
+rm -f {WIREGUARD_KEY}
+rm -rf --one-file-system {NODES_FILES} /var/lib/{NODE_ACCOUNT}
 """
 # resgid: ext4(5). Another group's is somebody else's.
 RESERVE = """

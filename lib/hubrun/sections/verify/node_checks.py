@@ -63,7 +63,7 @@ def of_node(site: Site) -> Callable[[Node], Sequence[Test]]:
     return lambda node: [
         *docker_setup.node_tests(site)(node),
         *student_network.tests(),
-        *node_files.tests(site)(node),
+        *node_files.tests(),
         Test(
             "a container reaches the hub",
             quote(_REACHES, server_paths.NETWORK, site.image_name, f"http://{site.nodes_gateway}:8081/hub/health"), "^hub 200$", traces=True,
