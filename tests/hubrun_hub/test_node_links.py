@@ -101,7 +101,7 @@ def test_a_node_is_silent_after_ten_seconds_and_lost_after_thirty(tmp_path: Path
     known.look(["node-1"])
     assert known.state("node-1") == "alive", "it is back"
     known.look([])
-    assert known.state("node-1") == "lost", "it is no node any more"
+    assert known.state("node-1") == "lost", "it is not a node any more"
 
 
 def test_a_hub_that_starts_gives_a_silent_node_its_time(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_draining_is_kept_and_ends_nothing_by_itself(played: Engines) -> None:
     assert not any(" stop " in line for line in played.asked)
     drained.write(["b", "gone"])
     program.main("drain", "a")
-    assert drained.read() == {"a", "b"}, "what is no node any more goes"
+    assert drained.read() == {"a", "b"}, "what is not a node any more goes"
 
 
 def test_stopping_needs_a_drained_node(played: Engines) -> None:

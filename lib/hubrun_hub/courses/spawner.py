@@ -42,7 +42,7 @@ class CourseMounts:
         """What the container of this person gets of their courses below `root`."""
         groups = self._groups()
         words = words_of(groups)
-        self.exam, only = self._sits() or (None, None)
+        self.exam, only = self._sits(groups) or (None, None)
         found = [
             replace(each, more=folders_of(settings_of(self.site, words[each.course]), self.user.name))
             for each in memberships(name for name, _ in groups)
@@ -66,11 +66,11 @@ class CourseMounts:
     def only_node(self: Any) -> str:
         """What a server in an exam reaches is said by the manager's rules (programs/exam.py), so it runs there."""
         elsewhere: str = super().only_node
-        return MANAGER if self._sits() else elsewhere
+        return MANAGER if self._sits(self._groups()) else elsewhere
 
-    def _sits(self: Any) -> tuple[schedule.Exam, str] | None:
+    def _sits(self: Any, groups: list[schedule.Group]) -> tuple[schedule.Exam, str] | None:
         now = datetime.now(timezone.utc)  # noqa: UP017 - Python 3.10
-        return schedule.sits_in(self._site(), self._groups(), self.user.name, now)
+        return schedule.sits_in(self._site(), groups, self.user.name, now)
 
     def _site(self: Any) -> dict[str, Any]:
         return schedule.with_changes(self.site, exam_changes.read())

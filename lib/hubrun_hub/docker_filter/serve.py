@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..courses.exam_address import HOSTS, NoAddress, free
-from ..nodes.nodes_file import LINKS, MANAGER, docker_socket, of_filter_socket
+from ..nodes.nodes_file import LINKS, MANAGER, MANAGER_ALONE, docker_socket, of_filter_socket
 from .calls import DockerCall, check_container, parse_call
 from .create import CreateRequest, create, in_exam
 from .engine import LIST_BYTES, Engine, FilterError
@@ -25,8 +25,6 @@ from .homes import HOMES, HomesAway, home, limited, on_node, remove_home
 from .settings import Refused, Settings, load
 
 DOCKER = "/run/docker.sock"
-# A server that cannot run on a node; the spawner knows these words (starting/on_nodes.py).
-MANAGER_ALONE = "on the manager alone"
 # The first that systemd passes on: sd_listen_fds(3).
 _LISTEN_FD = 3
 

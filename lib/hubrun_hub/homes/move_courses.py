@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..courses.mounts import HAND_INS, is_name
-from ..docker_command import docker, nodes
+from ..docker_command import docker, engines
 from ..failed import Failed
 from . import btrfs, courses
 from .move import check_fits, check_room, copy
@@ -130,7 +130,7 @@ def _switch(homes: Homes, unit: Path) -> None:
 def _in_use(folder: Path) -> bool:
     words = ("ps", "-a", "--no-trunc", "--format", "{{.Mounts}}")
     try:
-        said = [btrfs.run(*words, program="docker"), *(docker(*words, node=node) for node in nodes())]
+        said = [docker(*words, node=node) for node in engines()]
     except Failed as error:
         raise HomeError(str(error)) from error
     return any(

@@ -8,16 +8,14 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from .. import hub_file
+
 FILE = Path("/var/lib/jupyterhub/nodes-drained.json")
 
 
 def read(file: Path = FILE) -> frozenset[str]:
-    """Their names. The folder is the hub's own, and root reads it too: what is no list of names says nothing."""
-    try:
-        with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), encoding="utf-8") as opened:
-            found = json.loads(opened.read(1 << 20))
-    except (OSError, ValueError, RecursionError):
-        return frozenset()
+    """Their names. What is not a list of names says nothing."""
+    found = hub_file.read(file)
     return frozenset(each for each in found if isinstance(each, str)) if isinstance(found, list) else frozenset()
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 FILE = Path("/etc/jupyterhub/nodes.json")
 # What the server with the hub is called where the name of a node is meant.
 MANAGER = "manager"
+# What docker_filter says, in these words, of a server that cannot run on a node; the hub then starts it on the manager.
+MANAGER_ALONE = "on the manager alone"
 # For each node a folder, with the socket of its Docker and what it said last.
 LINKS = Path("/run/hubrun-nodes")
 # For each node a socket: its Docker, as much of it as the hub needs (docker_filter).

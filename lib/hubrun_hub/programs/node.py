@@ -25,7 +25,7 @@ def main(command: str, name: str = "") -> list[dict[str, Any]]:
     known = [node.name for node in nodes_file.read().nodes]
     if command != "list" and name not in known:
         raise Failed(f"there is no node {name}. There are: {', '.join(known) or 'none'}")
-    # What is no node any more goes with it.
+    # What is not a node any more goes with it.
     before = drained.read() & set(known)
     if command == "drain":
         drained.write(before | {name})

@@ -13,7 +13,7 @@ from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, ClassVar
 
-from ..nodes.nodes_file import MANAGER, filter_socket
+from ..nodes.nodes_file import MANAGER, MANAGER_ALONE, filter_socket
 from ..not_started import NotStarted
 from . import spawner as starting
 from .engines import Engines
@@ -24,8 +24,6 @@ from .sweep import Sweep, end
 ENGINES = Engines()
 
 GONE = "its node is gone"
-# What docker_filter says of a server that cannot run on a node.
-_MANAGER_ALONE = "on the manager alone"
 # Calls that wait for one node's Docker; those of others have threads of their own.
 _THREADS = 16
 _ASK_S = 20
@@ -87,7 +85,7 @@ class OnNodes:
         try:
             return await super()._start_once()
         except Exception as error:
-            if _MANAGER_ALONE not in str(getattr(error, "explanation", "") or error):
+            if MANAGER_ALONE not in str(getattr(error, "explanation", "") or error):
                 raise
             self.log.warning("%s starts on the manager: %s", self._log_name, error)
             self._turn = self._turn or Turn()
