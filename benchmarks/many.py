@@ -101,7 +101,7 @@ def measure(folder: Path, say: Say, steps: Sequence[tuple[int, int]]) -> list[Fi
         for site in sites.values():
             stack.callback(site.stop)
             site.start()
-            _launch(site, "first", time.monotonic() + _ANSWER_S)  # what is loaded once is no part of the figures
+            _launch(site, "first", time.monotonic() + _ANSWER_S)  # what is loaded once does not belong to the figures
         many = Many(sites, say)
         for people, running in steps:
             seen = many.step(people, running)

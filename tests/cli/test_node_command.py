@@ -70,7 +70,7 @@ def test_draining_ends_servers_only_when_it_is_said_so(
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [(("list", "n1"), "not clear"), (("drain",), "not clear"), (("undrain", "n1", "--stop"), "not clear"), (("drain", "n3"), "is no node of this site")],
+    [(("list", "n1"), "not clear"), (("drain",), "not clear"), (("undrain", "n1", "--stop"), "not clear"), (("drain", "n3"), "is not a node of this site")],
 )  # fmt: skip
 def test_bad_input_is_said_before_anything_is_asked(
     run: Callable[..., Result], asked: list[tuple[str, ...]], words: tuple[str, ...], says: str

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from hubrun.server_paths import HOMES
+
 _TLJH = "The Littlest JupyterHub, Estimate Memory / CPU / Disk needed"
 _JUPYTERHUB = "JupyterHub, Capacity planning"
 _BENCH = "./hubrun bench --only many"
@@ -56,7 +58,7 @@ DEFAULTS = Use(
     share=Value(0.6, f"assumed: 40 to 60 % of a class ({_TLJH})"),
     server_mb=Value(200, f"assumed: JupyterLab with one kernel (./hubrun bench, and {_JUPYTERHUB}: 90 % take less)"),
     server_cores=Value(0.1, f"assumed: 90 % use less ({_JUPYTERHUB})"),
-    home_mb=Value(1024, "assumed by this project: there is no source for it"),
+    home_mb=Value(1024, "assumed by this project, without a source"),
     system_mb=Value(1024, f"assumed: 500 MB for hub and proxy ({_JUPYTERHUB}), the rest for the system and Docker"),
     hub_s=Value(0.16, f"assumed: {_BENCH}"),
     proxy_s=Value(0.012, f"assumed: {_BENCH}"),
@@ -155,7 +157,7 @@ def machine(seen: Mapping[str, Any]) -> Machine | None:
 def _room(seen: Mapping[str, Any]) -> int | None:
     """What is free for homes, and what homes take already, in MB."""
     disks = {each["path"]: each["left_mb"] for each in seen.get("disks", [])}
-    where = next((path for path in ("/srv/jupyterhub/homes", "/var/lib/docker", "/") if path in disks), None)
+    where = next((path for path in (HOMES, "/var/lib/docker", "/") if path in disks), None)
     if where is None:
         return None
     homes = sum(each["disk_mb"] or 0 for each in (seen.get("shares") or {}).get("people", []))
@@ -173,10 +175,8 @@ def parts(used: Use, has: Machine, students: int, at_once: int, limit_mb: int, s
     Hub and proxy are one thread each, and have one core. The hub does nothing else while its database writes (JupyterHub, "The
     Hub's Database").
     """
-    starts = at_once / ARRIVE_S
-    hub = starts * used.hub_s.value + at_once / ACTIVITY_S * ACTIVITY_CPU_S
-    proxy = starts * used.proxy_s.value
-    write = starts * used.write_s.value
+    hub, proxy = _hub(used, at_once), _proxy(used, at_once)
+    write = at_once / ARRIVE_S * used.write_s.value
     found = [
         Part("memory", used.system_mb.value + spare_mb + at_once * each_mb(used, limit_mb), has.memory_mb, "MB", True),
         Part("processor", hub + proxy + at_once * used.server_cores.value, has.cores, "cores", True),
@@ -189,13 +189,22 @@ def parts(used: Use, has: Machine, students: int, at_once: int, limit_mb: int, s
     return sorted(found, key=lambda each: -each.share)
 
 
+def _hub(used: Use, at_once: int) -> float:
+    """Cores that the hub's process takes while so many arrive and work."""
+    return at_once / ARRIVE_S * used.hub_s.value + at_once / ACTIVITY_S * ACTIVITY_CPU_S
+
+
+def _proxy(used: Use, at_once: int) -> float:
+    return at_once / ARRIVE_S * used.proxy_s.value
+
+
 def offers(used: Use, sizes: Sequence[Machine], at_once: int, limit_mb: int, spare_mb: int) -> list[Offer]:
     """How many servers of each size so many need who work at once."""
     return [_offer(used, size, at_once, limit_mb, spare_mb) for size in sizes]
 
 
 def _offer(used: Use, size: Machine, at_once: int, limit_mb: int, spare_mb: int) -> Offer:
-    hub = at_once / ARRIVE_S * (used.hub_s.value + used.proxy_s.value) + at_once / ACTIVITY_S * ACTIVITY_CPU_S
+    hub = _hub(used, at_once) + _proxy(used, at_once)
     memory = (size.memory_mb - used.system_mb.value - spare_mb) / each_mb(used, limit_mb)
 
     def students(cores: float) -> int:

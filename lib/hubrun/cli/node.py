@@ -44,7 +44,7 @@ def node(command: str, site_file: Path, name: str | None, stop: bool) -> int:
     site = params.load(site_file)
     names = [each.name for each in site.nodes]
     if name is not None and name not in names:
-        raise BadInput("is no node of this site", name, f"There are: {', '.join(names) or 'none'}")
+        raise BadInput("is not a node of this site", name, f"There are: {', '.join(names) or 'none'}")
     with Server.connect(site) as server:
         found = ask(server, command, *([name] if name else []))
         if stop and name:

@@ -103,8 +103,7 @@ def info(chosen: Choice, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    for name, node in found.pop("nodes", {}).items():
-        found[name] = node
+    found |= found.pop("nodes", {})
     for key, value in found.items():
         text = " ".join(f"{name}={each}" for name, each in value.items()) if isinstance(value, dict) else value
         click.echo(f"{key:<12} {text}")

@@ -137,7 +137,7 @@ def _up(docker: Engine, name: str, os_name: str, servers: int, say: Say) -> Prac
         else:
             for each in practice.machines():
                 _start(docker, each.container, say)
-                container.wait_for_ssh(next(iter(each.ports)), BOOT_LIMIT, each.container)
+                container.wait_for_ssh(each.ssh_port, BOOT_LIMIT, each.container)
         if not _registry_filled(docker, practice):
             notebook = builds.get("notebook") or pool.submit(images.build, "notebook")
             _fill_registry(docker, practice, notebook.result(), say)
@@ -252,7 +252,7 @@ def _make_server(
         raise HubrunError(
             "the server did not boot as it should", server.container, "Run: ./hubrun practice reset", failed
         )
-    container.wait_for_ssh(next(iter(server.ports)), BOOT_LIMIT, server.container)
+    container.wait_for_ssh(server.ssh_port, BOOT_LIMIT, server.container)
 
 
 def _keys(practice: Practice) -> dict[str, dict[str, tuple[str, int]]]:
@@ -266,7 +266,7 @@ def _keys(practice: Practice) -> dict[str, dict[str, tuple[str, int]]]:
     for each in practice.machines():
         host_private, host_public = _key_pair()
         # The key is put into the server, so it is known before the first login: nothing is trusted on first use.
-        known += f"[127.0.0.1]:{next(iter(each.ports))} {host_public}\n"
+        known += f"[127.0.0.1]:{each.ssh_port} {host_public}\n"
         files[each.container] = {
             "/root/.ssh/authorized_keys": (login.with_suffix(".pub").read_text(), 0o600),
             "/etc/ssh/ssh_host_ed25519_key": (host_private, 0o600),

@@ -37,6 +37,11 @@ class Machine:
     address: str
     ports: dict[int, int]
 
+    @property
+    def ssh_port(self) -> int:
+        """The published port that leads to its SSH server."""
+        return next(outside for outside, inside in self.ports.items() if inside == 22)
+
 
 @dataclass
 class Practice:
@@ -112,7 +117,7 @@ class Practice:
     def _ssh(self, machine: Machine) -> dict[str, Any]:
         return {
             "host": "127.0.0.1",
-            "port": next(iter(machine.ports)),
+            "port": machine.ssh_port,
             "user": "root",
             "key": str(self.folder / "ssh_key"),
             "known_hosts": str(self.folder / "known_hosts"),
@@ -145,7 +150,7 @@ class Practice:
     def _nodes(self) -> dict[str, Any]:
         """What a site with nodes has besides. A container's kernel is this machine's, which need not have NFS."""
         nodes = [
-            {"host": "127.0.0.1", "name": f"node-{n}", "ssh_port": next(iter(each.ports)), "address": each.address}
+            {"host": "127.0.0.1", "name": f"node-{n}", "ssh_port": each.ssh_port, "address": each.address}
             for n, each in enumerate(self.machines()[1:], 1)
         ]
         return {"homes_gb": HOMES_GB, "node_files": "sshfs", "manager_address": self.address, "nodes": nodes}
