@@ -55,13 +55,15 @@ class Server:
         if self.kill and self.kill in said:
             raise KeyboardInterrupt
         self.came.append(said)
-        if program == "docker":
-            return self.used
         if program == "systemctl":
             if words[0] == "start" and not os.path.ismount(self.homes.courses):
                 subprocess.run(["mount", "--bind", self.homes.root / "courses", self.homes.courses], check=True)
             return ""
         return REAL_RUN(*words, program=program, seconds=seconds)
+
+    def docker(self, *words: str, node: str) -> str:
+        self.came.append(" ".join(("docker", *words)))
+        return self.used
 
     def move(self) -> list[str]:
         return move_courses.move(self.homes, LIMIT, self.unit)
@@ -72,6 +74,7 @@ def server(homes: Homes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ser
     (tmp_path / "srv-nbgrader.mount").touch()
     made = Server(homes, tmp_path / "srv-nbgrader.mount")
     monkeypatch.setattr(btrfs, "run", made.run)
+    monkeypatch.setattr(move_courses, "docker", made.docker)
     return made
 
 

@@ -54,7 +54,7 @@ def _left(room: Room, starting: Counter[str]) -> float:
 
 
 class Engines:
-    """What is read again and again: `read` the list of nodes, `links` their connections, `drained` those that get no new servers,
+    """What is read each time: `read` the list of nodes, `links` their connections, `drained` those that get no new servers,
     `memory` what the manager has left.
 
     unswept: nodes of which we do not know whose containers are there. They get no new servers before somebody looked. doubts: how
