@@ -63,23 +63,24 @@ class Converged:
         return [Figure("the same over 50 ms: pyinfra", own, other, 0.35, note=note)]
 
     def trips(self) -> list[Figure]:
-        """Round trips of each runbook in a run of its own, the second of two; what a login costs is taken off and shown
-        apart. The run's own login, with which the packages are taken down, is counted apart as well."""
+        """Round trips of each runbook in a run of its own, the second of two. What a login costs is taken off and shown apart,
+        and so is what the run itself asks over it: what the server is, and what is installed there."""
         with Proxy(self.target.site.ssh_port, DELAY) as proxy:
             there = self.target.through(proxy.port)
             login = self._login(there, proxy)
             figures = [Figure("round trips of an SSH login", [login], unit="")]
-            counts = {}
-            for book in ours.RUNBOOKS:
-                self.say(f"counting the round trips of {book.stem}")
-                own, counts[book] = self._count(there, proxy, book, login)
-                title = f"round trips of {book.stem}, without the login"
-                figures.append(Figure(title, [counts[book]], goal=TRIPS_GOAL, unit=""))
-            figures.append(Figure("round trips of the run itself, without the login", [own], unit=""))
-            first = ours.RUNBOOKS[0]
             with tempfile.TemporaryDirectory(dir=there.folder) as folder:
+                own = self._count(there, proxy, without_steps(Path(folder))) - login
+                figures.append(Figure("round trips of the run itself, without the login", [own], unit=""))
+                counts = {}
+                for book in ours.RUNBOOKS:
+                    self.say(f"counting the round trips of {book.stem}")
+                    counts[book] = self._count(there, proxy, book) - login - own
+                    title = f"round trips of {book.stem}, without the login"
+                    figures.append(Figure(title, [counts[book]], goal=TRIPS_GOAL, unit=""))
+                first = ours.RUNBOOKS[0]
                 longer = with_steps(first, ADDED, Path(folder))
-                more = self._count(there, proxy, longer, login)[1] - counts[first]
+                more = self._count(there, proxy, longer) - login - own - counts[first]
             figures.append(Figure(f"round trips added to {first.stem} by {ADDED} more steps", [more], goal=0, unit=""))
         return figures
 
@@ -87,13 +88,13 @@ class Converged:
         connection.open(there.site).connection.close()
         return sum(trips.count for trips in proxy.take())
 
-    def _count(self, there: ours.Target, proxy: Proxy, book: Path, login: int) -> tuple[int, int]:
-        """Those of the runner and those of its kernel."""
+    def _count(self, there: ours.Target, proxy: Proxy, book: Path) -> int:
+        """Those of a run with this runbook alone, on its one connection."""
         for _ in range(2):  # what the first asks, the second asks ahead
             proxy.take()
             ours.install(there, converged=True, books=[book])
-        runner, kernel = (trips.count - login for trips in proxy.take())
-        return runner, kernel
+        (trips,) = proxy.take()
+        return trips.count
 
     def _in_turn(self, rounds: int, *runs: Callable[[], processes.Done]) -> list[list[float]]:
         """The seconds of each, one after another and then again, so that a noisy machine disturbs all alike."""
@@ -103,6 +104,18 @@ class Converged:
                 kept.append(once().seconds)
             self.say(f"  round {number + 1}: " + ", ".join(f"{kept[-1]:.1f} s" for kept in seconds))
         return seconds
+
+
+def without_steps(folder: Path) -> Path:
+    """A runbook that asks nothing."""
+    parameters = nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]})
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    book = nbformat.v4.new_notebook(
+        cells=[parameters, nbformat.v4.new_code_cell("pass")], metadata={"kernelspec": kernel}
+    )
+    path = folder / "01_nothing.ipynb"
+    nbformat.write(book, path)
+    return path
 
 
 def with_steps(notebook: Path, number: int, folder: Path) -> Path:

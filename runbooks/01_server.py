@@ -62,6 +62,7 @@ acme_dns_env: str = ""  # environment variable here that holds acme_dns's token 
 acme_dns_file: str = ""  # file here that holds acme_dns's token or credentials (see 03)
 docker_channel: str = "docker-ce"  # Docker from the distribution, or from Docker's own apt repository
 docker_apt_url: str = "https://download.docker.com/linux"  # docker-ce: the repository or a mirror of it
+docker_apt_key: str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"  # docker-ce: fingerprint of the repository's key; another key is refused
 docker_subnet: str = "172.29.0.0/16"  # network of the students' containers; must be free on the server
 base_image: str = "quay.io/jupyter/scipy-notebook:2026-07-28"  # image that the students' image is built on: name:tag, or name:tag@sha256:…
 homes_device: str = ""  # empty disk of the server for students' files alone, such as /dev/vdb; empty: none. It is formatted, and stays (see 04)
@@ -164,18 +165,33 @@ server.ensure(Updates(site.upgrade))
 nodes.ensure(Updates(site.upgrade))
 
 # %% [markdown]
-# ## Base packages
+# ## Packages
 #
-# Python with virtual environments for the hub, the tools that the later runbooks call, and the packages for the server's own upkeep (next step). `extra_packages` are installed with them.
+# Python with virtual environments for the hub, the tools that the later runbooks call, what the server's own upkeep needs, and `extra_packages`. What 03 and 04 need comes with them, in one transaction of apt, which is quicker: nginx, certbot and Docker (from the place that `docker_channel` names; see 04). 03 and 04 then find it there. nginx stays off until 03 has a site for it.
 #
-# By hand: `sudo apt-get install --no-install-recommends python3 python3-venv …`
+# By hand: `sudo apt-get install --no-install-recommends python3 python3-venv … nginx certbot docker-ce`, `sudo systemctl disable --now nginx`
 
 # %%
+from hubrun.desired.supported_systems import system_of
+from hubrun.sections import all_packages
 from hubrun.sections.server import upkeep
 
-tools = ("python3", "python3-venv", "sudo", "curl", "gpg", "openssl", "iproute2")
-server.ensure(Packages(*tools, *upkeep.packages(site), *site.extra_packages))
-nodes.ensure(Packages(*tools, *upkeep.packages(site), *site.extra_packages))
+base = ("python3", "python3-venv", "sudo", "curl", "gpg", "openssl", "iproute2", *upkeep.packages(site), *site.extra_packages)
+server.ensure(*all_packages.packages(site, system_of(server.facts), base))
+nodes.ensure(Packages(*base))
+
+# %% [markdown]
+# ## The students' image
+#
+# The students' image begins to build now, and 04 waits for it: the build takes the longest of all, and needs nothing of 02 and 03. Docker gets its settings before it, as 04 says. A build that fails stops nothing here: the next steps say so, and 04 builds it again. An image that takes another's place is built in 04 or `12_image` alone.
+#
+# By hand: `docker build -t hubrun-singleuser -f Dockerfile.singleuser . &`
+
+# %%
+from hubrun.sections.docker_spawner import docker_setup, image_versions, nvidia
+
+server.ensure(*docker_setup.running(site), *nvidia.toolkit(site))
+server.ensure(*image_versions.begun(site))
 
 # %% [markdown]
 # ## What the server does by itself

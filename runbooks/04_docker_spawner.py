@@ -237,6 +237,8 @@ nodes.check(*student_network.tests())
 #
 # A course that says something of an image (`courses`, with `base_image`, `extra_pip_packages`, `requirements_file`, `pytorch` or `tensorflow`) gets one of its own, such as `hubrun-singleuser-ml-2-4fd08a`. It is built, tried and kept in the same way, and what it has in common with the site's takes no room twice.
 #
+# The first build began in `01_server`; this step waits for its end, and shows its log. A build that failed there, or was lost in a reboot, is made again here.
+#
 # The new image gets a tag of its own, such as `hubrun-singleuser:3fa94b0c1d2e`, and nobody's server starts with it yet: that comes below, when it was tried. `12_image` does these steps alone, and goes back to the image before. `image` names another one that is there, to stay with it.
 #
 # `docker system prune -a` does not remove the image with which servers start: the container `hubrun-image`, which does nothing, uses it. If the image is gone all the same, a launch says that it is missing, and this step builds it again. **Never** use `docker volume prune -a`, or with Docker before version 23 `docker volume prune` and `docker system prune --volumes`: students' files are in volumes.

@@ -30,7 +30,7 @@ from hubrun.records.run import site_run as record
 from hubrun.records.run.kernels import SharedKernel
 from hubrun.records.run.site_run import Run
 from hubrun.redaction.redact import HERE, Redactor
-from hubrun.ssh.channel import Output
+from hubrun.ssh.output import Output
 
 SITE = Site(site="biology", domain="hub.example.edu", swap_mb=0)
 SHOW = "from IPython.display import display\n"

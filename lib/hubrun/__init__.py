@@ -1,16 +1,25 @@
 """Executable runbooks that set up a JupyterHub which Canvas can launch: what the runbooks import."""
 
-import sys
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
-# jsonschema, which comes with nbformat, builds some 35 grammars at its import (2 to 3 s here) for a format of URLs
-# that no notebook uses; it goes without where the package is missing.
-# https://github.com/python-jsonschema/jsonschema/issues/1428
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+from hubrun import slow_modules
 
-from hubrun.desired.checks import Check, Test  # noqa: E402
-from hubrun.desired.nodes import Nodes  # noqa: E402
-from hubrun.desired.server import Server  # noqa: E402
-from hubrun.params import Site  # noqa: E402
-from hubrun.runbook import site_from  # noqa: E402
+slow_modules.put_off()
+
+if TYPE_CHECKING:
+    from hubrun.desired.checks import Check, Test
+    from hubrun.desired.nodes import Nodes
+    from hubrun.desired.server import Server
+    from hubrun.params import Site
+    from hubrun.runbook import site_from
 
 __all__ = ["Check", "Nodes", "Server", "Site", "Test", "site_from"]
+# Imported when it is used: the command line needs little of it, and starts a runbook's kernel before anything else.
+_PLACES = {"Nodes": "desired.nodes", "Server": "desired.server", "Site": "params", "site_from": "runbook"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return resolve_name(f"hubrun.{_PLACES.get(name, 'desired.checks')}:{name}")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hubrun import params
 from hubrun.desired.cell_errors import show_errors_as_cards
 from hubrun.desired.current_cell import current_cell
+from hubrun.desired.server import Server
 from hubrun.environment import ENGINE, MESSAGE, PENDING, PROJECT
-from hubrun.errors import BadInput
+from hubrun.errors import BadInput, HubrunError
 from hubrun.params import Site
 from hubrun.redaction.redact import HERE
 from hubrun.ssh.prefetch import EXPECTED, Question
+from hubrun.ssh.prefetch_store import ProbeStore
 
 _PLAIN = (str, int, float, bool, list, dict, type(None))
 
@@ -27,9 +32,7 @@ def site_from(namespace: Mapping[str, Any]) -> Site:
     # Papermill starts in the project's folder, a JupyterLab of one's own in runbooks/: relative paths mean the same in both.
     os.chdir(PROJECT)
     show_errors_as_cards()
-    HERE.learn_environment(os.environ)
-    if os.environ.get(ENGINE):
-        HERE.told = _tell_engine
+    _listen()
     given = {
         name: value
         for name, value in namespace.items()
@@ -53,13 +56,61 @@ def begin(pending: str, expected: str) -> None:
     """
     from IPython.core.getipython import get_ipython
 
+    # The summary needs it, and it takes longest of what a runbook imports: a server's answers are waited for meanwhile.
+    threading.Thread(target=importlib.import_module, args=("scrapbook",), daemon=True).start()
     shell = get_ipython()
     if shell is not None:
+        gc.freeze()  # what was imported stays: the collection that IPython makes now need not look through it
         shell.reset(new_session=True)
     os.environ[PENDING] = pending
     EXPECTED.headless = True
     EXPECTED.runbooks = [[Question(*each) for each in questions] for questions in json.loads(expected)]
     EXPECTED.asked.clear()
+
+
+def answer(function: str, argument: str) -> str:
+    """What `log_in` or `probe` returns for its arguments, or which error of ours it raises, as JSON: for the runner."""
+    calls: dict[str, Callable[..., Any]] = {"log_in": log_in, "probe": probe}
+    try:
+        return json.dumps({"value": calls[function](**json.loads(argument))})
+    except HubrunError as error:
+        return json.dumps({"error": type(error).__name__, "says": error.args})
+
+
+def log_in(given: dict[str, Any], ahead: list[str], books: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Log in to the site's server, before any runbook, with the login that they will use: what it is.
+
+    ahead: questions that are asked with that one; their answers come too. books: those that are to run. Their questions are
+    asked from now on; not of one that leaves traces, for which there has to be a record: they are asked when it begins.
+    """
+    os.chdir(PROJECT)
+    _listen()
+    site = params.build(given, "parameters")
+    EXPECTED.headless = True
+    EXPECTED.runbooks = [[], [Question(script) for script in ahead]]
+    server = Server.connect(site)
+    expected = ProbeStore(site.site, server.fingerprint).runbooks
+    questions = [expected.get(book, []) for book in books]
+    EXPECTED.runbooks = [each for each in questions if not any(question.traces for question in each)]
+    server.session.prefetched.start([], traces=False)
+    _logged_in.append(server)
+    return server.identity(), [output.stdout for output in server.session.ask(ahead)]
+
+
+def probe(scripts: list[str]) -> list[str]:
+    """What questions to that server are answered now."""
+    return [output.stdout for output in _logged_in[-1].session.ask(scripts, fresh=True)]
+
+
+# The runner's own server, which no runbook knows.
+_logged_in: list[Server] = []
+
+
+def _listen() -> None:
+    """Know the secrets of this process's environment, and tell the engine of these and of others."""
+    HERE.learn_environment(os.environ)
+    if os.environ.get(ENGINE):
+        HERE.told = _tell_engine
 
 
 def asked() -> str:

@@ -91,6 +91,8 @@ BACKUP_TIMER = "/etc/systemd/system/hubrun-backup.timer"
 KEPT = "/var/lib/hubrun"
 # Held by each script of ours that changes something (flock(1)).
 LOCK = "/run/hubrun.lock"
+# Builds of images (resources/image.py): a lock, and of each that goes on in the background what it runs, reads and says. Root's.
+BUILDS = "/run/hubrun-build"
 # What the server was before 01 (resources/before.py).
 BEFORE = f"{KEPT}/before"
 ALERTS = "/etc/jupyterhub/alerts.json"

@@ -24,6 +24,7 @@ from hubrun.environment import PROJECT
 from hubrun.errors import CommandFailed
 from hubrun.records.ledger.manifest import Step
 from hubrun.records.run import site_run
+from hubrun.records.run.kernel_server import KernelServer
 from hubrun.records.run.signals import Stopped
 from hubrun.records.run.site_run import Run
 from sshd import Sshd, make_key, serve
@@ -172,7 +173,8 @@ def test_a_runbook_that_differs_from_its_twin_stops_everything_that_runs_it(
     (tmp_path / "site.yaml").write_text("site: x\ndomain: hub.example.edu\n")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("something was begun"))
     monkeypatch.setattr("hubrun.practice.up", lambda *_: pytest.fail("a practice server was begun"))
-    monkeypatch.setattr(Server, "connect", lambda *_: pytest.fail("a server was logged in to"))
+    for server in (Server, KernelServer):
+        monkeypatch.setattr(server, "connect", lambda *_: pytest.fail("a server was logged in to"))
     ended = hubrun(*arguments)
     assert (ended.code, ended.out, len(ended.err)) == (code, "", 1)
     assert ended.err[0].startswith("hubrun: runbooks/01_server.ipynb: differs from its twin 01_server.py in cell ")
@@ -316,7 +318,7 @@ def test_a_failure_outside_a_runbook_shows_the_end_of_its_output(
     def fail(*_: object, **__: object) -> None:
         raise CommandFailed("docker build: no space left on device", "image base", "Free space", "one\ntwo")
 
-    monkeypatch.setattr(Server, "connect", fail)
+    monkeypatch.setattr(KernelServer, "connect", fail)
     ended = hubrun("install", site_file)
     assert ended.code == 1
     assert ended.err[-3:] == [

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from hubrun.cli import progress
 from hubrun.params import Site
+from hubrun.records.ledger.manifest import Step
 
 
 def test_a_log_hears_of_a_long_silence_and_of_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,3 +31,13 @@ def test_a_log_hears_of_a_long_silence_and_of_what_it_is_for(monkeypatch: pytest
     told = len(lines())
     time.sleep(0.8)
     assert len(lines()) == told, "nothing is waited for any more"
+
+
+def test_what_became_known_meanwhile_stands_below_its_step() -> None:
+    seen = progress.Progress(Site(site="x", domain="hub.example.edu"))
+    seen.console = Console(file=io.StringIO(), width=120)
+    seen._ended(Step(title="nginx", status="changed", notes=["an image could not be built"]))
+    assert [line.split()[:2] for line in seen.console.file.getvalue().splitlines()] == [
+        ["changed", "nginx"],
+        ["note:", "an"],
+    ]  # type: ignore[attr-defined]

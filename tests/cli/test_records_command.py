@@ -55,7 +55,7 @@ def test_the_line_of_progress_is_text() -> None:
     show = progress.Progress(Site(site="bio", domain="hub.example.edu"))
     show.console = Terminal(file=file, force_terminal=True, color_system=None, width=200)
     with show.waiting(HOSTILE):
-        show._now(HOSTILE)
+        show.now(HOSTILE)
     show.warn(HOSTILE)
     # What moves the cursor is the program's own.
     own = (

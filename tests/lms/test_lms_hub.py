@@ -35,7 +35,7 @@ from hubrun.lms.lti11 import canvas_launch
 from hubrun.lms.platform13 import Key, Lms, Person
 from hubrun.params import Site
 from hubrun.shell import quote
-from hubrun.ssh.channel import Output
+from hubrun.ssh.output import Output
 from hubrun_hub.programs import sign_launch
 from lti_hub import HOST, KEY, PUBLIC_URL, SECRET, Hub, running_hub
 

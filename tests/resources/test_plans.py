@@ -146,6 +146,10 @@ PLANS: dict[str, Plan] = {
         Packages("curl", "gpg", "nginx"), "curl installed\ngpg config-files\n",
         [("install gpg, nginx", "dpkg --audit", "--no-install-recommends -- gpg nginx", "DPkg::Lock::Timeout=600", "not curl")],
     ),
+    "a service waits for a later step": (
+        Packages("nginx", "curl", stopped=("nginx",)), "curl installed\n", [("install nginx", "install -y --no-install-recommends -- nginx\nsystemctl disable -q --now nginx")],
+    ),
+    "a service that was there before goes on": (Packages("nginx", "curl", stopped=("nginx",)), "nginx installed\n", [("install curl", "not systemctl")]),
     "a half-installed package is installed again": (Packages("curl"), "curl half-configured\n", [("install curl", "dpkg --configure -a")]),
     "a package whose name begins like another": (Packages("docker"), "docker.io installed\n", [("install docker",)]),
     "no old packages": (NoPackages("docker-doc", "podman-docker"), "", []),
@@ -1239,7 +1243,16 @@ def test_the_image_is_built_from_the_context_alone(machine: Machine) -> None:
     (folder / "left-over").touch()
     machine.program("docker", f"case $1 in build) ls > {machine.root}/built;; *) cat {machine.root}/label;; esac")
     (machine.root / "label").write_text("old\n")
-    image = Image("class", "class", {"Dockerfile": b"FROM x", "pins.txt": b""}, {}, "base:1", "/nowhere", str(folder))
+    image = Image(
+        "class",
+        "class",
+        {"Dockerfile": b"FROM x", "pins.txt": b""},
+        {},
+        "base:1",
+        "/nowhere",
+        str(folder),
+        builds=f"{folder}.builds",
+    )
     (action,) = image.plan(machine.sh(image.probe()))
     machine.sh("exec 2>&1\nset -eu\n" + action.script, action.data)
     assert (machine.root / "built").read_text().split() == ["Dockerfile", "pins.txt"]
@@ -1259,7 +1272,9 @@ def test_a_build_that_fails_leaves_no_image_without_a_name_but_those_of_others(m
     log, folder = machine.root / "log", machine.root / "context"
     (machine.root / "unnamed").write_text("sha256:theirs\n")
     (machine.root / "fails").touch()
-    (action,) = Image("class", "class", {"Dockerfile": b"FROM x"}, {}, "base:1", "/nowhere", str(folder)).plan("")
+    (action,) = Image(
+        "class", "class", {"Dockerfile": b"FROM x"}, {}, "base:1", "/nowhere", str(folder), builds=f"{folder}.builds"
+    ).plan("")
     with pytest.raises(Refused) as caught:
         machine.sh("exec 2>&1\nset -eu\n" + action.script, action.data)
     assert caught.value.args == (7, "ERROR: no such package\n")
@@ -1293,7 +1308,9 @@ def test_an_image_is_not_built_on_a_base_that_became_another(
         "docker",
         f"""case "$*" in *RepoDigests*) echo "{now}";; *Labels*class) echo "{before}";; build*) echo "$3" > {log};; esac""",
     )
-    (action,) = Image("class", "class", {"Dockerfile": b"FROM x"}, {}, "base:1", "/nowhere", str(folder)).plan("")
+    (action,) = Image(
+        "class", "class", {"Dockerfile": b"FROM x"}, {}, "base:1", "/nowhere", str(folder), builds=f"{folder}.builds"
+    ).plan("")
     script = "exec 2>&1\nset -eu\n" + action.script
     if built:
         machine.sh(script, action.data)
@@ -1367,7 +1384,9 @@ def test_a_new_build_takes_away_what_never_counted(machine: Machine) -> None:
         (images / f"class:{each}").write_text(each)
     history.write_text(f"{'b' * 12} -\n")
     folder = str(machine.root / "context")
-    (action,) = Image("class", "class", {"Dockerfile": b"FROM x"}, {}, "base:1", str(history), folder).plan("")
+    (action,) = Image(
+        "class", "class", {"Dockerfile": b"FROM x"}, {}, "base:1", str(history), folder, builds=f"{folder}.builds"
+    ).plan("")
     machine.sh("exec 2>&1\nset -eu\n" + action.script, action.data)
     assert sorted(path.name for path in images.glob("class:*")) == [
         f"class:{'b' * 12}",

@@ -33,7 +33,7 @@ from machines import PROJECT, Ended, Machine, differences, hubrun  # noqa: E402
 # The server that is set up first serves most; the fresh ones come after.
 ORDER = (
     "test_install", "test_attacks_docker", "test_attacks_network", "test_attacks_space", "test_nbgrader", "test_course_folders", "test_exam", "test_autograde", "test_attacks_student", "test_launches", "test_launch_browser", "test_attacks_origin", "test_canvas_step", "test_deep_links", "test_launch_command", "test_watch", "test_image", "test_upgrade_runbook", "test_rotate", "test_killed_on_site", "test_chaos",
-    "test_notebooks", "test_lab", "test_records", "test_docs", "test_plan", "test_checks_fail", "test_bad_input", "test_killed", "test_bare_papermill",
+    "test_notebooks", "test_lab", "test_records", "test_docs", "test_plan", "test_checks_fail", "test_bad_input", "test_killed", "test_killed_build", "test_bare_papermill",
     "test_upgrade", "test_upgrade_class", "test_remove", "test_backup_restore", "test_killed_backup", "test_uninstall", "test_killed_removal", "test_homes_server", "test_courses_server", "test_nodes_server", "test_look", "test_docker_ce", "test_debian13", "test_subdomains", "test_record_pictures",
 )  # fmt: skip
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))

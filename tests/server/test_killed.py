@@ -34,6 +34,10 @@ SEED = int(os.environ.get("HUBRUN_SEED", str(random.randrange(10**6))))
 WAYS = ("SIGINT", "SIGTERM", "SIGKILL", "kernel", "connection")
 # What a step leaves on the server, asked of the server itself and without our library.
 TRACES = {
+    (
+        "01_server",
+        "Packages",
+    ): "command -v dockerd && dpkg-query -W -f '${db:Status-Status}' nginx | grep -qx installed",
     ("01_server", "A person who administers the server"): "id teacher",
     ("01_server", "The hub's own account"): "id jupyterhub",
     (
@@ -45,10 +49,8 @@ TRACES = {
     ("02_hub_lti", "Key and secret"): "grep -q ^LTI_CLIENT_SECRET= /etc/jupyterhub/lti.env",
     ("02_hub_lti", "Configuration"): "test -s /etc/jupyterhub/conf.d/25-lti.py",
     ("02_hub_lti", "Two services"): "systemctl is-active -q jupyterhub jupyterhub-proxy",
-    ("03_https", "nginx"): "dpkg-query -W -f '${db:Status-Status}' nginx | grep -qx installed",
     ("03_https", "Certificate"): "test -s /etc/letsencrypt/live/*/fullchain.pem",
     ("03_https", "Port 443"): "test -s /etc/nginx/conf.d/jupyterhub-https.conf",
-    ("04_docker_spawner", "Docker"): "command -v dockerd",
     ("04_docker_spawner", "A network for the students"): "docker network inspect jupyterhub",
     ("04_docker_spawner", "The students' image"): "docker image inspect hubrun-singleuser",
     ("04_docker_spawner", "DockerSpawner"): "test -s /etc/jupyterhub/conf.d/40-docker.py",

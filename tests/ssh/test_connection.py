@@ -21,15 +21,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import SSHCertificateType
 from paramiko import Ed25519Key
 
+from hubrun.desired import server as server_module
+from hubrun.desired.cards import MIME
 from hubrun.desired.checks import Check, Test
 from hubrun.desired.resource import Action, Resource
 from hubrun.desired.server import Server
 from hubrun.errors import BadInput, CheckFailed, CommandFailed, ConnectionLost, HubrunError, Unreachable
 from hubrun.params import Site
 from hubrun.redaction.secret import Secret
+from hubrun.resources.docker import DaemonSettings
 from hubrun.resources.files import Directory, File
 from hubrun.resources.packages import Packages
-from hubrun.server_paths import LOCK
+from hubrun.server_paths import BUILDS, LOCK
 from hubrun.ssh import connection, openssh_config, session
 from hubrun.ssh.connection import ShownKey, fingerprint
 from sshd import Sshd, authority_line, certify, make_key, serve
@@ -762,6 +765,35 @@ def test_check_mode_shows_and_touches_nothing(sshd: Sshd, tmp_path: Path, capsys
     assert "not checked  the file is read" in shown
     assert not (tmp_path / "f").exists()
     assert server.pending == [f"file {tmp_path}/f"]
+
+
+def test_what_two_steps_ask_for_is_planned_once(sshd: Sshd, tmp_path: Path) -> None:
+    here = [File(str(tmp_path / "a"), "a\n"), Packages("no-such-package", "nor-this"), DaemonSettings((("x", 1),))]
+    with Server.connect(Site(**sshd.parameters()), check_mode=True) as server:
+        server.ensure(*here)
+        server.ensure(here[0], Packages("nor-this"), here[2], File(str(tmp_path / "b"), "b\n"))
+    assert [each.status for each in server.results] == ["would change"] * 3 + ["ok"] * 3 + ["would change"]
+
+
+def test_a_build_in_the_background_that_failed_is_said_once_by_the_next_step_and_stops_nothing(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server_module, "_FAILED_BUILDS", server_module._FAILED_BUILDS.replace(BUILDS, str(tmp_path)))
+    with Server.connect(Site(**sshd.parameters())) as server:
+        (tmp_path / "one").mkdir()
+        (tmp_path / "one/log").write_text("#9 1.2 ERROR: No matching distribution found for cowsay==99\n")
+        server.ensure(Directory(str(tmp_path / "first")))
+        assert "in the background" not in capsys.readouterr().out
+        (tmp_path / "one/failed").touch()
+        server.ensure(Directory(str(tmp_path / "second")))
+        said = capsys.readouterr().out
+        assert "1 changed" in said and "No matching distribution found for cowsay==99" in said
+        assert "extra_pip_packages" in said, "and what to do"
+        server.ensure(Directory(str(tmp_path / "third")))
+        assert "cowsay" not in capsys.readouterr().out
+    with Server.connect(Site(**sshd.parameters())) as server:
+        target = server._repr_mimebundle_()
+    assert "cowsay" in str(target["text/plain"]) and "cowsay" in str(target[MIME])
 
 
 def test_check_mode_still_checks_when_there_is_nothing_to_change_and_goes_on_behind_what_does_not_hold(

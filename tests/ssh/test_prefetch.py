@@ -28,7 +28,7 @@ from hubrun.records.run import kernels
 from hubrun.records.run import site_run as record_run
 from hubrun.redaction.redact import HERE
 from hubrun.ssh import prefetch, session
-from hubrun.ssh.channel import Output
+from hubrun.ssh.output import Output
 from hubrun.ssh.prefetch import EXPECTED, PrefetchedAnswers, Question
 from hubrun.ssh.prefetch_store import ProbeStore, RunbookProbes
 from sshd import Sshd, serve

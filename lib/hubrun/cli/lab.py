@@ -9,7 +9,7 @@ import click
 
 from hubrun import params
 from hubrun.cli import progress
-from hubrun.cli.sites import mirror_record
+from hubrun.cli.one_site import mirror_record
 from hubrun.environment import RECORDS
 from hubrun.records.lab.lab_session import LabSession
 from hubrun.records.ledger import mirror, signature

@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 import sys
+from collections import UserDict
+from pkgutil import resolve_name
+from typing import Any
 
 import click
 from typing_extensions import override
 
-from hubrun.cli import overview
-from hubrun.cli.capacity import capacity
-from hubrun.cli.install import install, plan, run
-from hubrun.cli.lab import lab
-from hubrun.cli.launch import launch
-from hubrun.cli.new import new
-from hubrun.cli.node import node
-from hubrun.cli.params import params_command
-from hubrun.cli.people import people
-from hubrun.cli.practice import practice
-from hubrun.cli.records import records
-from hubrun.cli.status import status
 from hubrun.environment import RECORDS
 from hubrun.errors import BadInput, HubrunError
 from hubrun.redaction.secret import Secret
 from hubrun.terminal import echo, show_uncaught
+
+
+class _Places(UserDict[str, Any]):
+    """Commands by their names, kept as their places: each is imported when it is used, so that none waits for what another
+    one needs."""
+
+    @override
+    def __getitem__(self, name: str) -> click.Command:
+        command: click.Command = resolve_name(f"hubrun.cli.{super().__getitem__(name)}")
+        return command
+
+
+_COMMANDS = _Places(
+    {
+        "capacity": "capacity:capacity",
+        "install": "install:install",
+        "lab": "lab:lab",
+        "launch": "launch:launch",
+        "new": "new:new",
+        "node": "node:node",
+        "params": "params:params_command",
+        "people": "people:people",
+        "plan": "install:plan",
+        "practice": "practice:practice",
+        "records": "records:records",
+        "run": "install:run",
+        "status": "status:status",
+    }
+)
 
 
 class _Commands(click.Group):
@@ -31,11 +51,18 @@ class _Commands(click.Group):
         self, context: click.Context, arguments: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if arguments[0] not in self.commands:
+            from hubrun.cli import overview
+
             overview.check_command(arguments)
         return super().resolve_command(context, arguments)
 
 
-@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    commands=_COMMANDS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.pass_context
 def hubrun(context: click.Context) -> None:
     """Executable runbooks that set up a JupyterHub which Canvas can launch.
@@ -53,13 +80,9 @@ def hubrun(context: click.Context) -> None:
     The documentation, in a browser: ./hubrun docs
     """
     if context.invoked_subcommand is None:
+        from hubrun.cli import overview
+
         echo("\n".join(overview.lines(overview.sites(RECORDS))))
-
-
-for command in (
-    capacity, install, lab, launch, new, node, params_command, people, plan, practice, records, run, status,
-):  # fmt: skip
-    hubrun.add_command(command)
 
 
 def main() -> None:
@@ -68,6 +91,8 @@ def main() -> None:
     try:
         code = hubrun(standalone_mode=False, prog_name="./hubrun")
     except click.ClickException as error:
+        from hubrun.cli import overview
+
         error.show()
         if isinstance(error, click.MissingParameter) and (files := overview.missing(error)):
             echo(files, err=True)

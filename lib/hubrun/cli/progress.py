@@ -41,7 +41,7 @@ class Progress:
     @contextlib.contextmanager
     def waiting(self, text: str) -> Iterator[None]:
         """Show that `text` goes on for as long as the block runs."""
-        self._now(text, first=True)
+        self.now(text, first=True)
         try:
             yield
         finally:
@@ -50,12 +50,12 @@ class Progress:
     def listen(self, book: RunbookRecord) -> Listener:
         """The listener for one runbook; its heading is printed."""
         self.console.print(Text(book.name, style="bold"))
-        self._now("starting the notebook's kernel", first=True)
-        return Listener(self._started, self._now, self._ended)
+        self.now("starting the notebook's kernel", first=True)
+        return Listener(self._started, self.now, self._ended)
 
     def _started(self, title: str) -> None:
         self._began = time.monotonic()
-        self._now(title, first=True)
+        self.now(title, first=True)
 
     def _ended(self, step: Step) -> None:
         self._stop()
@@ -67,9 +67,12 @@ class Progress:
             (seen(step), "dim"),
         )
         self.console.print(line, soft_wrap=True)
+        for note in step.notes:
+            self.warn(f"  note: {note}")
         self._said = time.monotonic()
 
-    def _now(self, text: str, first: bool = False) -> None:
+    def now(self, text: str, first: bool = False) -> None:
+        """Show what goes on now. first: it begins, and is no line of progress."""
         text = Secret.redact(text)
         if text != self._what:
             self._what, self._since = text, time.monotonic()

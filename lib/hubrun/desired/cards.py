@@ -151,8 +151,15 @@ def bounded(log: str) -> str:
     return "\n".join([*lines[:_FIRST], f"… {left_out} lines left out …", *lines[-_LAST:]])
 
 
-def results_card(results: Sequence[Result], seconds: float, note: str = "", error: HubrunError | None = None) -> Card:
-    """The card of one `ensure`: each resource, its status, diff, commands and log. error: what ended it, if anything."""
+def results_card(
+    results: Sequence[Result],
+    seconds: float,
+    note: str = "",
+    error: HubrunError | None = None,
+    news: Sequence[str] = (),
+) -> Card:
+    """The card of one `ensure`: each resource, its status, diff, commands and log. error: what ended it, if anything. news: what
+    became known meanwhile of something else."""
     counts = {status: sum(result.status == status for result in results) for status in COLOURS}
     title = ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "nothing to do"
     rows = []
@@ -174,7 +181,8 @@ def results_card(results: Sequence[Result], seconds: float, note: str = "", erro
         note = what_next(error)
         if not any(row.said for row in rows):
             title, rows = "failed", [error_row(error), *rows]
-    data = {"results": [result.summary() for result in results]}
+    rows += [Row("note", text) for text in news]
+    data = {"results": [result.summary() for result in results]} | ({"notes": list(news)} if news else {})
     return Card(f"{title} in {seconds:.1f} s", rows, data, ("status", "resource", "time"), note)
 
 

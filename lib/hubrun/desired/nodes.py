@@ -14,7 +14,7 @@ from hubrun.desired.resource import Resource, Result
 from hubrun.desired.server import Server
 from hubrun.errors import BadInput, CommandFailed, HubrunError, Unreachable
 from hubrun.params.nodes import Node
-from hubrun.ssh.channel import Output
+from hubrun.ssh.output import Output
 
 # What is wanted of all nodes, or a function of the node where they differ.
 Wanted = Resource | Callable[[Node], Sequence[Resource]]

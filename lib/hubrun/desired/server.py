@@ -21,7 +21,7 @@ from hubrun.params import Site
 from hubrun.redaction.secret import Secret
 from hubrun.redaction.server_secrets import ServerSecrets
 from hubrun.shell import exports, quote
-from hubrun.ssh.channel import Output
+from hubrun.ssh.output import Output
 from hubrun.ssh.session import IS_BUSY, PROBE_SECONDS, Session
 
 _FACTS = """
@@ -32,6 +32,12 @@ echo "uid=$(id -u)"; echo "cpus=$(nproc)"
 awk '/^MemTotal/ {printf "memory_mb=%d\\n", $2 / 1024}' /proc/meminfo
 # machine-id(5): the id itself is to be kept confidential, a hash of it with something of one's own is not
 echo "machine_id_sha256=$({ cat /etc/machine-id; echo hubrun; } | sha256sum | cut -d' ' -f1)"
+"""
+
+
+# Of each build in the background that came to nothing, the end of what it said (resources/begun_build.py).
+_FAILED_BUILDS = f"""
+for each in {server_paths.BUILDS}/*/failed; do [ ! -e "$each" ] || {{ echo "it was ended"; tail -n 60 "${{each%/failed}}/log"; }}; done
 """
 
 
@@ -50,6 +56,8 @@ class Server:
         self.approval = Approval(check_mode, plan_first, [self.earlier] if self.earlier else [])
         self.results: list[Result] = []
         self.facts: dict[str, str] = {}
+        self._news: list[str] = []
+        self._told: list[str] = []
         self._secrets = ServerSecrets()
 
     @classmethod
@@ -63,19 +71,20 @@ class Server:
         """
         session = Session.open(site, node)
         server = cls(session, check_mode, plan_first)
-        first = [IS_BUSY + _FACTS + _ran_here(site), server._secrets.probe()]
+        first = [IS_BUSY + _FACTS + _ran_here(site), server._secrets.probe(), _FAILED_BUILDS]
         try:
             session.prefetched.start(first, traces=not check_mode)
-            found, digests = session.ask(first)
+            found, digests, failed = session.ask(first)
             if "busy" in facts(found.stdout) and not check_mode:
                 live = ProgressLine()
                 session.wait_for_earlier_run(live.line)
                 session.prefetched.forget()
-                found, digests = session.ask(first)
+                found, digests, failed = session.ask(first)
             server.facts = facts(found.stdout)
             if found.exit_code != 0:
                 raise server._failure("look at what it is", found.exit_code, found.stdout, PROBE_SECONDS)
             server._secrets.learn(digests.stdout)
+            server._hear(failed.stdout)
         except HubrunError:
             server.close()
             raise
@@ -145,6 +154,7 @@ class Server:
         differs after its actions.
         """
         live, started = ProgressLine(), time.monotonic()
+        self._news = []
         results: list[Result] | None = None
         error: HubrunError | None = None
         self.approval.begin(self.results)
@@ -160,7 +170,9 @@ class Server:
             raise
         finally:
             if results is not None or error:
-                live.finish(results_card(results or [], time.monotonic() - started, self.approval.note, error))
+                live.finish(
+                    results_card(results or [], time.monotonic() - started, self.approval.note, error, self._news)
+                )
 
     def look(self, resources: Sequence[Resource]) -> tuple[list[Result], list[str]]:
         """What is to be done to each of the resources, and what that will write (see `Resource.writes`)."""
@@ -191,8 +203,20 @@ class Server:
         for resource, output in zip(resources, found, strict=True):
             written = [*before, *_written(results, resources)]
             actions = resource.plan(resource.foresee(output.stdout, written))
-            results.append(Result(self._named(resource.label), "not run" if actions else "ok", actions))
+            result = Result(self._named(resource.label), "not run" if actions else "ok", actions)
+            results.append(Result(result.label, "ok") if _done(result) in before else result)
         return results
+
+    def _hear(self, failed: str) -> None:
+        """Take to the next card, once in a runbook, that a build in the background failed. failed: what _FAILED_BUILDS prints."""
+        if not failed.strip():
+            return
+        text = (
+            f"An image could not be built in the background: {Secret.redact(reason(failed))[:300]}. Nothing else waits for it, and "
+            f"04_docker_spawner builds it again. To do: {remedy_for(failed)}"
+        )
+        self._news = [text] if text not in self._told else []
+        self._told += self._news
 
     def _apply(self, result: Result, live: Live) -> None:
         started = time.monotonic()
@@ -226,8 +250,9 @@ class Server:
             return
         # With the same look: what the server keeps secret now may have been made just now.
         scripts = [resource.probe() for _, resource in changed]
-        *found, digests = self.session.ask([*scripts, self._secrets.probe()], fresh=True)
+        *found, digests, failed = self.session.ask([*scripts, self._secrets.probe(), _FAILED_BUILDS], fresh=True)
         self._secrets.learn(digests.stdout)
+        self._hear(failed.stdout)
         for (result, resource), output in zip(changed, found, strict=True):
             left = resource.plan(output.stdout)
             if left:
@@ -340,8 +365,10 @@ class Server:
             Row("system", f"{known['name']} on {known['hostname']}, {hardware}"),
             Row("before", _before(known.get("ran", "").split())),
             Row("mode", self.approval.mode),
+            *(Row("note", text) for text in self._news),
         ]
-        return Card("Target", rows, {"server": self.identity()}, ("about", "value", ""))._repr_mimebundle_()
+        data = {"server": self.identity()} | ({"notes": self._news} if self._news else {})
+        return Card("Target", rows, data, ("about", "value", ""))._repr_mimebundle_()
 
 
 def _ran_here(site: Site) -> str:
@@ -371,9 +398,14 @@ def _written(results: Sequence[Result], resources: Sequence[Resource]) -> list[s
     """What the actions of the first so many resources write, in their order."""
     written: list[str] = []
     for result, resource in zip(results, resources, strict=False):
-        written += resource.writes if result.actions else ()
+        written += (*resource.writes, _done(result)) if result.actions else ()
         written += (path for action in result.actions for path in action.writes)
     return written
+
+
+def _done(result: Result) -> str:
+    """What stands for its actions among what will have been written: who plans the very same later finds it done."""
+    return f"done:{hash((result.label, *((each.title, each.script, each.data) for each in result.actions)))}"
 
 
 def _follow(action: Action, live: Live, log: list[str]) -> Callable[[str], None]:

@@ -14,7 +14,6 @@ from pydantic_core import ErrorDetails
 
 from hubrun.errors import BadInput
 from hubrun.params.site import FORMER, Site
-from hubrun.terminal import echo
 
 # YAML's tags for what stands before a colon: text, and <<, which takes in another mapping.
 _NAMES = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
@@ -29,6 +28,8 @@ def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Site:
     """
     values, lines = read_yaml(path)
     for name in FORMER.keys() & {*values, *(overrides or {})}:
+        from hubrun.terminal import echo
+
         echo(f"note: {path}: {name} is without effect: {FORMER[name]}", err=True)
     typed = {name: _typed(name, text) for name, text in (overrides or {}).items()}
     return build({**values, **typed}, str(path), {name: line for name, line in lines.items() if name not in typed})

@@ -283,7 +283,7 @@ class Site(AsYamlReads):
         "01 04", "docker-ce: the repository or a mirror of it", "https://download.docker.com/linux"
     )
     docker_apt_key: str = _param(
-        "04",
+        "01 04",
         "docker-ce: fingerprint of the repository's key; another key is refused",
         "9DC858229FC7DD38854AE2D88D81803C0EBFCD88",
         pattern=r"^[0-9A-F]{40}$",

@@ -32,11 +32,13 @@ class Redactor:
     """Knows secrets by value or by digest, and replaces each by its name in < >.
 
     `told` is called with ("value", (value, name)) or ("digest", (name, salt, digest)) whenever something new is
-    learned, so that another process can learn it too.
+    learned, so that another process can learn it too. learned: how often that was; what was redacted before is to be
+    redacted again.
     """
 
     def __init__(self) -> None:
         self.told: Callable[[str, tuple[str, ...]], None] | None = None
+        self.learned = 0
         self._forms: list[Form] = []
         self._stretches: set[str] = set()
         self._cores: list[str] = []
@@ -72,6 +74,10 @@ class Redactor:
             self._forget()
         if self.told:
             self.told("digest", (name, salt, digest))
+
+    def take_in(self, kind: str, what: list[str]) -> None:
+        """Learn what another process's `told` was called with."""
+        self.learn(*what) if kind == "value" else self.learn_digest(*what)
 
     def learn_environment(self, environment: Mapping[str, str]) -> None:
         """Learn the values, of 8 characters or more, of the variables whose name says that they are secret."""
@@ -131,6 +137,7 @@ class Redactor:
 
     def _forget(self) -> None:
         """What was learned changes the results: leave the old ones."""
+        self.learned += 1
         self._cache, self._cached, self._any_value, self._any_encoded = {}, 0, None, None
 
     def _redacted(self, text: str, counts: Counter[str]) -> str:

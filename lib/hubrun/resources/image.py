@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from typing_extensions import override
 
 from hubrun.desired.resource import Action, Resource, facts
+from hubrun.server_paths import BUILDS
 from hubrun.shell import quote
 from hubrun.tarball import packed
 
@@ -28,6 +30,23 @@ if test -n "$digest" && test "${{before%% *}}" = "$base" && test "$before" != "$
     echo "To take the new one, set base_image: $base@${{digest##*@}}"
     exit 1
 fi
+"""
+# One at a time: they share a folder, and what one begins the other would tidy up.
+_ALONE = """install -d -m 0700 {}
+exec 9> {}/lock
+flock -n 9 || { echo "another image is being built: it goes first"; flock 9; }
+"""
+# Its log becomes ours, to its end: `tail` ends with the process (coreutils manual, --pid). An image is the proof that it ended
+# well: it may have failed, or have been killed.
+_FOLLOW = """unit={} began={}
+process=$(systemctl show "$unit" -p MainPID --value)
+if [ "${process:-0}" = 0 ]; then cat "$began/log"; else tail -n +1 -s 0.2 -f --pid="$process" "$began/log"; fi || true
+rm -rf "$began"
+[ "$(docker image inspect --format '{{index .Config.Labels "LABEL"}}' {} 2> /dev/null)" != {} ] || exit 0
+echo "It came to no image in the background, and is built now."
+""".replace("LABEL", CONTEXT_LABEL)
+# What failed in the background and is no longer wanted need not be told again.
+FORGET = f"""for each in {BUILDS}/*/failed; do rm -rf "${{each%failed}}"; done
 """
 _UNPACK = """folder={}
 rm -rf "$folder"
@@ -111,7 +130,7 @@ class Image(Resource):
     is built on; kept, with its digest, as a label of the image. folder: where the context is kept on the server.
     environment: what its commands have in their environment of the proxy; no input, and not kept in the image
     (docs.docker.com, "Predefined ARGs"). history: as in CurrentImage; an image that is not in it, and no longer wanted, goes.
-    note: what its plan says besides.
+    note: what its plan says besides. builds: as in server_paths; there BegunBuild leaves what Image takes over.
     """
 
     name: str
@@ -123,6 +142,7 @@ class Image(Resource):
     folder: str = "/srv/jupyterhub/image"
     note: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    builds: str = BUILDS
 
     label_format = "image {repository}"
     event = "image:{repository}"
@@ -142,22 +162,58 @@ class Image(Resource):
         """repository:ID, where the first 12 digits of `digest` are its id."""
         return f"{self.repository}:{self.digest[:ID_LENGTH]}"
 
+    @property
+    def unit(self) -> str:
+        """The unit that builds it in the background."""
+        return f"hubrun-build-{re.sub('[^a-z0-9]+', '-', self.tag)}.service"
+
+    @property
+    def begun(self) -> str:
+        """The folder on the server with what this unit runs, reads and says."""
+        return f"{self.builds}/{self.unit}"
+
     @override
     def probe(self) -> str:
         label = f"""--format '{{{{index .Config.Labels "{CONTEXT_LABEL}"}}}}'"""
         return quote(
             f'tag=$(docker image inspect {{}} {label}) && echo "tag=$tag"\n'
-            f'name=$(docker image inspect {{}} {label}) && echo "name=$name"',
-            self.tag, self.name,
+            f'name=$(docker image inspect {{}} {label}) && echo "name=$name"\n'
+            "began={}\n[ ! -e \"$began\" ] || echo \"begun=$([ ! -e \"$began/failed\" ] || echo failed)\"",
+            self.tag, self.name, self.begun,
         )  # fmt: skip
+
+    @override
+    def foresee(self, found: str, written: Sequence[str]) -> str:
+        return "begun=" if f"begun:{self.tag}" in written else found
 
     @override
     def plan(self, found: str) -> list[Action]:
         now = facts(found)
-        if now.get("tag") == self.digest:
+        begun = "begun" in now
+        if now.get("tag") == self.digest and not begun:
             return []
-        if now.get("name") == self.digest:
+        if now.get("name") == self.digest and not begun:
             return [Action(f"name it {self.tag}", quote("docker tag {} {}", self.name, self.tag))]
+        script, build = self.script()
+        if begun:
+            script = quote(_FOLLOW, self.unit, self.begun, self.tag, self.digest) + script
+        why = (
+            "it failed in the background"
+            if now.get("begun") == "failed"
+            else "its inputs changed"
+            if now.get("name")
+            else "another image has its name"
+            if "name" in now
+            else "it is not there"
+        )
+        note = f". Note: {self.note}" if self.note else ""
+        title = f"build {self.tag} ({why}){note}"
+        if begun and not now["begun"]:
+            title = f"wait for {self.tag}, which began to build in the background"
+        return [Action(title, script, build, packed(self.context), seconds=3600)]
+
+    def script(self) -> tuple[str, str]:
+        """Shell that builds it from a tar of the context on standard input; and what a person would have typed."""
         arguments = [
             word
             for name, value in {**self.build_args, **self.environment}.items()
@@ -169,20 +225,12 @@ class Image(Resource):
         options = f'docker build --label "{BASE_LABEL}=$base $digest" --force-rm '
         labelled = build.replace("docker build ", options, 1)
         script = (
-            quote(_TIDY, self.repository, self.history)
+            quote(_ALONE, self.builds, self.builds)
+            + quote(_TIDY, self.repository, self.history)
             + quote(_UNPACK, self.folder)
             + quote(_BASE, self.base, self.name)
         )
-        script += _BUILD.replace("{build}", labelled).replace("{label}", CONTEXT_LABEL)
-        why = (
-            "its inputs changed"
-            if now.get("name")
-            else "another image has its name"
-            if "name" in now
-            else "it is not there"
-        )
-        note = f". Note: {self.note}" if self.note else ""
-        return [Action(f"build {self.tag} ({why}){note}", script, build, packed(self.context), seconds=3600)]
+        return script + _BUILD.replace("{build}", labelled).replace("{label}", CONTEXT_LABEL), build
 
 
 @dataclass(frozen=True)
@@ -226,7 +274,8 @@ class CurrentImage(Resource):
             switch = quote(_SWITCH, self.name, self.wanted, self.repository, self.history)
             by_hand = quote("docker tag {} {}", self.wanted, self.name)
             title = f"let servers start with {self.wanted}, from their next start on"
-            actions.append(Action(title, switch + quote(_TIDY, self.repository, self.history), by_hand, seconds=300))
+            script = switch + quote(_TIDY, self.repository, self.history) + FORGET
+            actions.append(Action(title, script, by_hand, seconds=300))
         if actions or now.get("held") != f"true {wanted}":
             hold = quote(_HOLD, self.keeper, self.keeper, self.wanted)
             actions.append(Action("keep docker system prune -a from removing it", hold))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from typing_extensions import override
@@ -74,9 +75,20 @@ class _Named(Resource):
 
 
 class Packages(_Named):
-    """Debian packages that are installed, without their recommendations; in one transaction."""
+    """Debian packages that are installed, without their recommendations; in one transaction.
+
+    stopped: services that come with them, and do not run before a later step starts them.
+    """
 
     label_format = "packages {listed}"
+
+    def __init__(self, *names: str, stopped: tuple[str, ...] = ()) -> None:
+        super().__init__(*names)
+        self.stopped = stopped
+
+    @override
+    def foresee(self, found: str, written: Sequence[str]) -> str:
+        return found + "".join(f"\n{name} installed" for name in self.names if f"package:{name}" in written)
 
     @override
     def plan(self, found: str) -> list[Action]:
@@ -86,8 +98,11 @@ class Packages(_Named):
             return []
         install = quote(f"{APT} install -y --no-install-recommends -- {{}}", missing)
         shown = quote("apt-get install --no-install-recommends {}", missing)
-        brought = tuple(path for name in missing for path in _BRINGS.get(name, ()))
+        brought = tuple(path for name in missing for path in (f"package:{name}", *_BRINGS.get(name, ())))
         script = REPAIR_PACKAGES + REFRESH + install
+        if stopped := [name for name in self.stopped if name in missing]:
+            stop = quote("systemctl disable -q --now {}", stopped)
+            script, shown = f"{script}\n{stop}", f"{shown}; {stop}"
         return [Action("install " + ", ".join(missing), script, shown, seconds=1800, writes=brought)]
 
 

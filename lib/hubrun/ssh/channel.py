@@ -6,30 +6,13 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from paramiko import Channel
 from paramiko.ssh_exception import SSHException
 
 from hubrun.errors import CommandFailed, ConnectionLost
-
-
-@dataclass(frozen=True)
-class Output:
-    """What a command printed, and its exit code.
-
-    at: when, in seconds since the epoch; since: the same of a clock that nobody sets. early: it was asked before its turn
-    came. begun: the mark came; else stdout and stderr are what the login printed in its place.
-    """
-
-    exit_code: int
-    stdout: str
-    stderr: str = ""
-    at: float = field(default_factory=time.time)
-    since: float = field(default_factory=time.monotonic)
-    early: bool = False
-    begun: bool = True
+from hubrun.ssh.output import Output
 
 
 class _Stream:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from hubrun.errors import HubrunError
-from hubrun.ssh.channel import Output
+from hubrun.ssh.output import Output
 
 # An answer is good for so long, in seconds, and until something is changed on the server.
 GOOD_FOR = 60

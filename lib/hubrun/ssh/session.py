@@ -17,8 +17,8 @@ from hubrun.redaction.secret import Secret
 from hubrun.server_paths import LOCK
 from hubrun.shell import quote
 from hubrun.ssh import channel, connection
-from hubrun.ssh.channel import Output
 from hubrun.ssh.connection import Login
+from hubrun.ssh.output import Output
 from hubrun.ssh.prefetch import EXPECTED, PrefetchedAnswers
 
 _PREAMBLE = "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n"

@@ -20,15 +20,17 @@ import pytest
 from jupyter_client.manager import KernelManager
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from papermill.exceptions import PapermillExecutionError
 
-from books import Ear, book, code, forms, marks, printed, random_hex, read, result, shown
+from books import Ear, book, code, forget, forms, marks, printed, random_hex, read, result, shown
 from hubrun import atomic_write
 from hubrun.records.ledger.manifest import RunbookRecord
 from hubrun.records.ledger.steps import derive
 from hubrun.records.run import papermill_engine
 from hubrun.records.run.notebook_saver import NotebookSaver
 from hubrun.records.run.signals import Stopped
+from hubrun.redaction.redact import HERE
 
 pytestmark = pytest.mark.slow
 
@@ -122,7 +124,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[NotebookNode, Ear]:
         ("Two resources", [result("packages", "ok"), result("file", "changed")]),
         ("Check mode", [result("file", "would change")]),
         ("Left out", [shown(unchecked=["nginx answers"])]),
-        ("Tells", ["from IPython.display import display\ndisplay({'text/plain': 'install nginx (2 s)'}, raw=True)", shown(checks=[{"check": "nginx", "ok": True}])]),
+        ("Tells", ["from IPython.display import display\ndisplay({'text/plain': 'install nginx (2 s)'}, raw=True)", shown(checks=[{"check": "nginx", "ok": True}], notes=["a build failed"])]),
         ("Breaks", ["'before'", "import time\ntime.sleep(0.2)\nraise ValueError('no')", "'after'"]),
         ("Never", ["1 / 0"]),
     )  # fmt: skip
@@ -161,6 +163,7 @@ def test_a_step_is_what_its_cells_came_to(told: tuple[NotebookNode, Ear]) -> Non
         ("Never", "not run", "", ""),
     ]  # fmt: skip
     assert [result["resource"] for result in steps[1].results] == ["packages", "file"]
+    assert [each.notes for each in steps] == [[]] * 4 + [["a build failed"]] + [[]] * 2
     assert (steps[3].unchecked, steps[4].checks) == (["nginx answers"], [{"check": "nginx", "ok": True}])
     started, ended = (datetime.fromisoformat(each) for each in (steps[5].started, steps[5].ended))
     assert steps[5].seconds >= 0.2
@@ -379,3 +382,25 @@ def test_bare_papermill_writes_and_logs_no_secret_and_tells_a_time_out(tmp_path:
         assert [form for form in forms(value) if form in written] == [], where
         assert [form for form in forms(value) if form in (done.stdout + done.stderr).encode()] == [], where
     assert "<PLANTED_TOKEN> <sudo_password> <LTI_CLIENT_SECRET>" in done.stderr
+
+
+def test_a_cell_that_was_saved_before_is_looked_through_again_where_it_or_what_is_secret_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget(monkeypatch)
+    cells = [new_code_cell("1", outputs=[new_output("stream", text="told-early\n")]), new_code_cell("2")]
+    saver = NotebookSaver(new_notebook(cells=cells), output_path=str(tmp_path / "out.ipynb"), progress_bar=False)
+    saver.save()
+    before = saver.kept
+    assert before and before.cells[0].outputs[0].text == "told-early\n"
+    HERE.learn("told-early", "password")
+    saver.save()
+    assert (saver.kept.cells[0].outputs[0].text, saver.counts) == ("<password>\n", {"password": 1})
+    saver.nb.cells[0].outputs[0].text = "told-early, and changed by another cell\n"
+    saver.save()
+    saver.save()
+    assert saver.kept.cells[0].outputs[0].text.startswith("<password>, and changed")
+    assert saver.counts == {"password": 1}, "of the notebook as it is, however often it was written"
+    assert read(tmp_path / "out.ipynb") == saver.kept
+    saver.save(as_nbformat=True)
+    assert (tmp_path / "out.ipynb").read_text() == nbformat.writes(saver.kept)

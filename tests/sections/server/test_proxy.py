@@ -24,7 +24,7 @@ from hubrun.sections.https import site_certificate
 from hubrun.sections.hub import config, consumer_files
 from hubrun.sections.server import preflight, proxy
 from hubrun.sections.verify.network_reach import Survey, groups
-from hubrun.ssh.channel import Output
+from hubrun.ssh.output import Output
 
 PLAIN = Site(site="x", domain="hub.example.edu")
 SITE = PLAIN.model_copy(update={"http_proxy": "http://proxy.example.edu:3128/", "no_proxy": [".example.edu", "10.0.0.0/8"]})  # fmt: skip

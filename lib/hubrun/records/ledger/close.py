@@ -60,6 +60,8 @@ def recover(history: History, key: signature.Key | None = None) -> list[Run]:
         )  # fmt: skip
     closed = []
     for run in runs:
+        if _is_settled(run, history.head()):
+            continue
         try:
             statement = run.manifest()
         except BadInput:
@@ -73,6 +75,15 @@ def recover(history: History, key: signature.Key | None = None) -> list[Run]:
         else:
             _advance(history, run, statement)
     return closed
+
+
+def _is_settled(run: Run, head: Link | None) -> bool:
+    """Whether its manifest was closed, and is not the one that follows the head: by its bytes, for a site has hundreds."""
+    try:
+        content = (run.folder / manifest.FILE).read_bytes()
+    except OSError:
+        return False
+    return head is not None and b'"running"' not in content and head.sha256.encode() not in content
 
 
 def _advance(history: History, run: Run, statement: Manifest) -> None:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from hubrun import server_paths
-from hubrun.desired.server import Server
 from hubrun.errors import HubrunError
 from hubrun.params import Site
 from hubrun.shell import quote
+from hubrun.ssh.output import Output
+
+
+class Asked(Protocol):
+    """A server, as `Server` is one: it is asked here, or by the run's kernel."""
+
+    def identity(self) -> dict[str, str]:
+        """What it is."""
+
+    def probe(self, *snippets: str) -> Sequence[Output]:
+        """What read-only scripts print there. Raises HubrunError when it does not answer."""
+
 
 # One line each: kind and name, a tab, the version. dist-info: PyPA, "Recording installed projects".
 _SCRIPT = """
@@ -27,22 +41,29 @@ fi
 """
 
 
-def packages(server: Server) -> dict[str, str]:
+def script() -> str:
+    """The question that `packages` asks."""
+    return quote("venv={}", server_paths.VENV) + _SCRIPT
+
+
+def packages(server: Asked) -> dict[str, str]:
     """Versions by kind and name: "deb nginx", "hub jupyterhub" (Python), "npm …", "image …" (its id).
 
     Raises HubrunError when the server does not answer.
     """
-    lines = server.probe(quote("venv={}", server_paths.VENV) + _SCRIPT)[0].stdout.splitlines()
+    lines = server.probe(script())[0].stdout.splitlines()
     pairs = (line.partition("\t") for line in lines)
     return {name: version for name, tab, version in pairs if tab and "<none>" not in name}
 
 
-def packages_again(server: Server, site: Site) -> dict[str, str] | None:
+def packages_again(server: Asked, site: Site) -> dict[str, str] | None:
     """The same over a new connection where the old one is gone; None when the server cannot be reached now."""
     try:
         return packages(server)
     except HubrunError:
         try:
+            from hubrun.desired.server import Server
+
             # It only looks: what the run had begun there may go on, and is the next one's to wait for.
             with Server.connect(site, check_mode=True) as fresh:
                 return packages(fresh)

@@ -99,9 +99,9 @@ class Step(_Part):
     """One heading of a runbook. started, ended: UTC, ISO 8601; empty while unknown. seconds: between them.
 
     results: what each resource came to, with actions and diff. checks: what was expected and what came.
-    unchecked: checks that check mode left out. ticked: what a person ticked in its text. runs: mode
-    interactive only, each time that one of its cells was run, in order; the status is that of the last times, and the
-    results are those of all.
+    unchecked: checks that check mode left out. notes: what became known meanwhile of something else. ticked: what a
+    person ticked in its text. runs: mode interactive only, each time that one of its cells was run, in order; the status
+    is that of the last times, and the results are those of all.
     """
 
     title: str
@@ -114,6 +114,7 @@ class Step(_Part):
     results: list[dict[str, Any]] = []
     checks: list[dict[str, Any]] = []
     unchecked: list[str] = []
+    notes: list[str] = []
     ticked: list[Tick] = []
     runs: list[CellRun] = []
 

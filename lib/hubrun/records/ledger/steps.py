@@ -142,6 +142,7 @@ def _step(title: str, cells: list[NotebookNode]) -> Step:
         results=[*earlier, *(result for each in data for result in each.get("results", []))],
         checks=[check for each in data for check in each.get("checks", [])],
         unchecked=[title for each in data for title in each.get("unchecked", [])],
+        notes=[note for each in data for note in each.get("notes", [])],
         ticked=ticked,
         runs=runs,
     )

@@ -147,8 +147,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
 
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
         if msg["msg_type"] == MESSAGE:
-            kind, what = msg["content"]["kind"], msg["content"]["what"]
-            HERE.learn(*what) if kind == "value" else HERE.learn_digest(*what)
+            HERE.take_in(msg["content"]["kind"], msg["content"]["what"])
             return None
         if self.listener and msg["msg_type"] in ("display_data", "update_display_data"):
             data = msg["content"]["data"]
@@ -172,7 +171,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
     def _tell_ended(self) -> None:
         self._step_goes_on = False
         if self.listener:
-            begun = [step for step in derive(HERE.data(self.nb)) if step.status != "not run"]
+            begun = [step for step in derive(self.nb_man.clean()) if step.status != "not run"]
             if begun:
                 self.listener.ended(begun[-1])
 
@@ -223,7 +222,9 @@ class HubrunEngine(NBClientEngine):  # type: ignore[misc]
                 km=kernel.take(kernel_name),
             )
             client.listener, client.asked = listener, asked
-            stack.callback(lambda: client.kc and client.kc.stop_channels())
+            client.kc = kernel.client(kernel_name, start_timeout)
             with on_signal(client.stop):
+                kernel.free = False
                 client.execute(cleanup_kc=False)
+                kernel.free = True
         return saver.nb

@@ -7,8 +7,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from hubrun.records.ledger.manifest import Cause
+if TYPE_CHECKING:  # the command line catches signals before it imports what is slow
+    from hubrun.records.ledger.manifest import Cause
 
 _CAUSES: dict[int, Cause] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 REASONS: dict[Cause, str] = {

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hubrun import atomic_write
-from hubrun.desired.server import Server
 from hubrun.environment import PROJECT
 from hubrun.errors import BadInput
 from hubrun.params import Site
@@ -78,7 +77,7 @@ class Run:
 
     # -- while it goes on
 
-    def inspect_server(self, server: Server) -> None:
+    def inspect_server(self, server: inventory.Asked) -> None:
         """Take down what the server is and what is installed there."""
         self.record.server = server.identity()
         self.record.packages = Packages(before=inventory.packages(server))
@@ -146,8 +145,8 @@ class Run:
         except Exception as error:  # of the cell, the kernel, nbclient or papermill: what is kept says which
             failure = error
         finally:
+            # The manifest is written when the next one begins, or the run ends. After a kill in between, the notebook says all.
             self._conclude(entry, savers[0] if savers else None, failure)
-            self._write()
 
     def _conclude(self, entry: RunbookRecord, saver: NotebookSaver | None, failure: BaseException | None) -> None:
         """The entry of a runbook that has ended, from the notebook that was kept of it."""
@@ -208,7 +207,7 @@ class Run:
 
     # -- its end
 
-    def finish(self, server: Server | None, ended_by: BaseException | None = None) -> None:
+    def finish(self, server: inventory.Asked | None, ended_by: BaseException | None = None) -> None:
         """Close the record. `ended_by`: what ended the run beside its runbooks, if something did.
 
         server: to look once more at what is installed; None where a person had the only connection.

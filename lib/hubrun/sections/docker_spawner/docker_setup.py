@@ -64,6 +64,7 @@ def engine(site: Site, system: System) -> list[Resource]:
     url = f"{site.docker_apt_url.rstrip('/')}/{system.distribution}"
     return [
         NoPackages(*CONFLICTING),
+        Packages("curl", "gpg"),
         AptSource("docker", url, system.codename, "stable", f"{url}/gpg", site.docker_apt_key),
         Packages(*DOCKER_CE),
     ]

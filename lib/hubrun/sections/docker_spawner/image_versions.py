@@ -9,6 +9,8 @@ from hubrun.desired.resource import Resource
 from hubrun.desired.server import Server
 from hubrun.errors import BadInput
 from hubrun.params import Site
+from hubrun.resources.begun_build import BegunBuild
+from hubrun.resources.files import Directory
 from hubrun.resources.idle_servers import IdleServers, RunningServer, running
 from hubrun.resources.image import KEPT, Image
 from hubrun.resources.images_on_nodes import ImagesOnNodes
@@ -77,7 +79,12 @@ def described(site: Site, suffix: str = "") -> Image:
     )  # fmt: skip
 
 
-def built(site: Site) -> list[Resource]:
+def begun(site: Site) -> list[Resource]:
+    """The builds of those of which the server has none yet, begun in the background; and the folder for what they are built from."""
+    return [Directory("/srv/jupyterhub"), *map(BegunBuild, built(site))]
+
+
+def built(site: Site) -> list[Image]:
     """What has to be built; not what `image` names, which is there."""
     return [described(*each) for each in images(site) if not each.site.image]
 

@@ -17,9 +17,13 @@ from hubrun.server_paths import (
 )
 
 UNITS = """
-units() { find /etc/systemd/system -maxdepth 1 -type f \\( -name 'jupyterhub*' -o -name 'hubrun-*' \\) -printf '%f\\n' | sort; }
+units() { {
+    find /etc/systemd/system -maxdepth 1 -type f \\( -name 'jupyterhub*' -o -name 'hubrun-*' \\) -printf '%f\\n'
+    systemctl list-units --plain --no-legend 'hubrun-build-*' | cut -d' ' -f1
+} | sort; }
 """
 STOP = """
+systemctl stop 'hubrun-build-*' 2> /dev/null || true
 for each in $(units | grep -v @); do systemctl disable --now "$each" 2> /dev/null || systemctl stop "$each"; done
 for each in $(units); do rm -rf "/etc/systemd/system/$each" "/etc/systemd/system/$each.d"; done
 systemctl daemon-reload

@@ -18,6 +18,7 @@ from hubrun.sections.uninstall.yes import GIVEN, files_go
 from hubrun.server_paths import (
     BACKUP,
     BEFORE,
+    BUILDS,
     COURSES,
     FILES_ACCOUNT,
     HOMES,
@@ -60,7 +61,7 @@ def service(site: Site) -> list[Resource]:
     """The hub, its units, students' servers, and the site in nginx: from here on nobody gets in."""
     nginx = f"paths {HTTP_FILE} {HTTPS_FILE} /etc/systemd/system/nginx.service.d/hubrun.conf"
     return [
-        Gone("units of hubrun", f"{traces.UNITS}units{_THERE}", traces.UNITS + traces.STOP),
+        Gone("units of hubrun", f"{traces.UNITS}units{_THERE}\npaths {BUILDS}", traces.UNITS + traces.STOP),
         _found("servers of students", traces.CONTAINERS, "ours", "xargs -r sh -c 'docker stop -t 10 \"$@\" && docker rm -f -v \"$@\"' sh > /dev/null"),
         Gone("site in nginx", nginx, traces.NGINX),
         Gone("certificate of the site", quote(traces.CERTIFICATE_LOOK, site.domain), quote(traces.CERTIFICATE, site.domain)),
