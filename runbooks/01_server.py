@@ -94,8 +94,8 @@ server
 # By hand: `ssh root@node1.example.edu`
 
 # %%
-nodes = Nodes.connect(server)
-nodes
+all_nodes = Nodes.connect(server)
+all_nodes
 
 # %% [markdown]
 # ## Preflight
@@ -111,7 +111,7 @@ from hubrun.sections.server import node_preflight
 from hubrun.sections.server.preflight import preflight
 
 server.check(*preflight(site), *node_preflight.manager_tests(site))
-nodes.check(*node_preflight.tests(server))
+all_nodes.check(*node_preflight.tests(server))
 
 # %% [markdown]
 # ## What the server is now
@@ -124,7 +124,7 @@ nodes.check(*node_preflight.tests(server))
 from hubrun.sections.server import accounts
 
 server.ensure(accounts.noted_before(site))
-nodes.ensure(accounts.noted_before(site))
+all_nodes.ensure(accounts.noted_before(site))
 
 # %% [markdown]
 # ## A proxy to the outside
@@ -137,7 +137,7 @@ nodes.ensure(accounts.noted_before(site))
 from hubrun.sections.server import proxy
 
 server.ensure(*proxy.apt(site))
-nodes.ensure(*proxy.apt(site))
+all_nodes.ensure(*proxy.apt(site))
 
 # %% [markdown]
 # ## Trust the site's certificate authorities
@@ -151,7 +151,7 @@ from hubrun.resources.packages import Packages, Updates
 from hubrun.resources.system import CertificateAuthorities, HostEntry, Swap, TimeSync
 
 server.ensure(Packages("ca-certificates"), CertificateAuthorities(tuple(site.ca_pems())))
-nodes.ensure(Packages("ca-certificates"), CertificateAuthorities(tuple(site.ca_pems())))
+all_nodes.ensure(Packages("ca-certificates"), CertificateAuthorities(tuple(site.ca_pems())))
 
 # %% [markdown]
 # ## Updates
@@ -162,7 +162,7 @@ nodes.ensure(Packages("ca-certificates"), CertificateAuthorities(tuple(site.ca_p
 
 # %%
 server.ensure(Updates(site.upgrade))
-nodes.ensure(Updates(site.upgrade))
+all_nodes.ensure(Updates(site.upgrade))
 
 # %% [markdown]
 # ## Packages
@@ -178,7 +178,7 @@ from hubrun.sections.server import upkeep
 
 base = ("python3", "python3-venv", "sudo", "curl", "gpg", "openssl", "iproute2", *upkeep.packages(site), *site.extra_packages)
 server.ensure(*all_packages.packages(site, system_of(server.facts), base))
-nodes.ensure(Packages(*base))
+all_nodes.ensure(Packages(*base))
 
 # %% [markdown]
 # ## The students' image
@@ -204,9 +204,9 @@ server.ensure(*image_versions.begun(site))
 
 # %%
 server.ensure(*upkeep.upkeep(site))
-nodes.ensure(*upkeep.upkeep(site))
+all_nodes.ensure(*upkeep.upkeep(site))
 server.check(*upkeep.tests(site))
-nodes.check(*upkeep.tests(site))
+all_nodes.check(*upkeep.tests(site))
 
 # %% [markdown]
 # ## Host name
@@ -219,7 +219,7 @@ nodes.check(*upkeep.tests(site))
 host_name = HostEntry("127.0.1.1", server.facts["hostname"])
 server.ensure(host_name)
 server.check(host_name.test())
-nodes.ensure(node_preflight.own_name(nodes))
+all_nodes.ensure(node_preflight.own_name(all_nodes))
 
 # %% [markdown]
 # ## Time
@@ -230,7 +230,7 @@ nodes.ensure(node_preflight.own_name(nodes))
 
 # %%
 server.ensure(TimeSync())
-nodes.ensure(TimeSync())
+all_nodes.ensure(TimeSync())
 
 # %% [markdown]
 # ## Time zone
@@ -241,7 +241,7 @@ nodes.ensure(TimeSync())
 
 # %%
 server.ensure(*upkeep.time_zone(site))
-nodes.ensure(*upkeep.time_zone(site))
+all_nodes.ensure(*upkeep.time_zone(site))
 
 # %% [markdown]
 # ## Swap
@@ -252,7 +252,7 @@ nodes.ensure(*upkeep.time_zone(site))
 
 # %%
 server.ensure(Swap(site.swap_mb))
-nodes.ensure(Swap(site.swap_mb))
+all_nodes.ensure(Swap(site.swap_mb))
 
 # %% [markdown]
 # ## A person who administers the server
@@ -283,7 +283,7 @@ server.ensure(*accounts.hub(site))
 
 # %%
 server.check(*upkeep.package_tests(), *accounts.tests(site))
-nodes.check(*upkeep.package_tests())
+all_nodes.check(*upkeep.package_tests())
 
 # %% [markdown]
 # ## Summary

@@ -100,10 +100,10 @@ server
 # %%
 from hubrun.sections.docker_spawner import node_list
 
-nodes = Nodes.connect(server)
-every = node_list.known(server, nodes)
+all_nodes = Nodes.connect(server)
+every = node_list.known(server, all_nodes)
 server.check(*node_list.leaving_tests(every))
-nodes
+all_nodes
 
 # %% [markdown]
 # ## What must have been run before
@@ -131,8 +131,8 @@ from hubrun.sections.server import docker_here
 
 server.check(docker_here.subnet_test(site), docker_here.engine_test(site))
 server.ensure(*docker_setup.engine(site, system_of(server.facts)))
-nodes.check(docker_here.engine_test(site))
-nodes.ensure(*docker_setup.engine(site, system_of(server.facts)))
+all_nodes.check(docker_here.engine_test(site))
+all_nodes.ensure(*docker_setup.engine(site, system_of(server.facts)))
 
 # %% [markdown]
 # ## Docker's settings
@@ -148,8 +148,8 @@ from hubrun.sections.docker_spawner import nvidia
 
 server.ensure(*docker_setup.running(site), *nvidia.toolkit(site))
 server.check(docker_setup.answers(), *nvidia.driver_tests(site))
-nodes.ensure(docker_setup.on_node(site))
-nodes.check(docker_setup.node_tests(site))
+all_nodes.ensure(docker_setup.on_node(site))
+all_nodes.check(docker_setup.node_tests(site))
 
 # %% [markdown]
 # ## A reserve of the disk
@@ -207,11 +207,11 @@ server.ensure(
 from hubrun.sections.docker_spawner import node_network
 
 server.ensure(*node_network.own_keys(site))
-nodes.ensure(*node_network.keys())
-every = node_list.known(server, nodes)
+all_nodes.ensure(*node_network.keys())
+every = node_list.known(server, all_nodes)
 server.ensure(*node_network.manager(site, every))
-nodes.ensure(node_network.node(site, every))
-nodes.check(*node_network.tests(every))
+all_nodes.ensure(node_network.node(site, every))
+all_nodes.check(*node_network.tests(every))
 
 # %% [markdown]
 # ## What a student's container reaches
@@ -227,8 +227,8 @@ from hubrun.sections.docker_spawner import student_network
 
 server.ensure(*student_network.rules(site, node_network.files_port(site, every)))
 server.check(*student_network.tests())
-nodes.ensure(node_network.students(site, every))
-nodes.check(*student_network.tests())
+all_nodes.ensure(node_network.students(site, every))
+all_nodes.check(*student_network.tests())
 
 # %% [markdown]
 # ## The students' image
@@ -319,12 +319,12 @@ server.ensure(*homes.moved(site))
 # By hand: `/etc/exports` on the server, and `sudo mount -t nfs4 172.28.0.1:/ /srv/jupyterhub/homes` on each node
 
 # %%
-from hubrun.sections.docker_spawner import node_files
+from hubrun.sections.docker_spawner import node_files as files
 
-nodes.ensure(*node_files.keys(site))
-server.ensure(*node_files.shared(site, every, node_files.public_keys(nodes)))
-nodes.ensure(*node_files.mounted(site, every))
-nodes.check(*node_files.tests())
+all_nodes.ensure(*files.keys(site))
+server.ensure(*files.shared(site, every, files.public_keys(all_nodes)))
+all_nodes.ensure(*files.mounted(site, every))
+all_nodes.check(*files.tests())
 
 # %% [markdown]
 # ## A connection to each node
@@ -339,7 +339,7 @@ nodes.check(*node_files.tests())
 from hubrun.sections.docker_spawner import node_login
 
 server.ensure(*node_login.own_key(site))
-nodes.ensure(*node_login.account(site, node_login.public_key(server)))
+all_nodes.ensure(*node_login.account(site, node_login.public_key(server)))
 server.ensure(*node_login.connections(site, every))
 server.check(*node_login.tests(site))
 

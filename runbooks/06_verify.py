@@ -79,7 +79,7 @@ from hubrun import Nodes, Server, site_from
 
 site = site_from(globals())
 server = Server.connect(site, check_mode=check, plan_first=plan_first)
-nodes = Nodes.connect(server)
+all_nodes = Nodes.connect(server)
 server
 
 # %% [markdown]
@@ -175,7 +175,7 @@ server.check(
 from hubrun.sections.verify import node_checks
 
 server.check(*node_checks.of_server(site))
-nodes.check(node_checks.of_node(site))
+all_nodes.check(node_checks.of_node(site))
 node_checks.try_starts(server)
 
 # %% [markdown]

@@ -117,7 +117,7 @@ from hubrun import Nodes, Server, site_from
 
 site = site_from(globals())
 server = Server.connect(site, check_mode=check, plan_first=plan_first)
-nodes = Nodes.connect(server)
+all_nodes = Nodes.connect(server)
 server
 
 # %% [markdown]
@@ -145,7 +145,7 @@ server.check(config.health_test(), config.present_test(site), config.no_renaming
 from hubrun.resources.packages import Updates
 
 server.ensure(Updates(site.upgrade))
-nodes.ensure(Updates(site.upgrade))
+all_nodes.ensure(Updates(site.upgrade))
 
 # %% [markdown]
 # ## The students' image
@@ -185,7 +185,7 @@ hub_upgrade.upgrade(server)
 
 # %%
 server.ensure(*image_versions.on_nodes(site, image_versions.current(server)))
-nodes.ensure(*config.hub_code(), config.node_link())
+all_nodes.ensure(*config.hub_code(), config.node_link())
 
 # %% [markdown]
 # ## Who has which image

@@ -17,7 +17,7 @@ from papermill.cli import papermill
 from hubrun import params
 from hubrun.environment import PROJECT
 from hubrun.errors import BadInput
-from hubrun.params import documentation
+from hubrun.params import Site, documentation
 from hubrun.runbook import site_from
 
 NOTEBOOKS = sorted((PROJECT / "runbooks").glob("*.ipynb"))
@@ -110,6 +110,20 @@ def test_cells_are_plain(name: str) -> None:
 
 
 @each
+def test_no_cell_takes_the_name_of_a_parameter(name: str) -> None:
+    # The Parameters and Target cells can be run again at any time, and take what stands under a parameter's name. `site`
+    # is theirs: the site's name, and then the site.
+    parameters = {*Site.model_fields, "check", "plan_first"} - {"site"}
+    for cell in code(name):
+        if "parameters" in cell.metadata.get("tags", []):
+            continue
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        taken = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        taken |= {node.asname or node.name.partition(".")[0] for node in nodes if isinstance(node, ast.alias)}
+        assert taken & parameters == set()
+
+
+@each
 def test_each_step_says_what_a_person_would_have_typed_or_why_there_is_nothing(name: str) -> None:
     above, without = "", []
     for cell in BOOKS[name].cells:
@@ -160,6 +174,14 @@ def test_the_cells_values_are_the_site_and_what_ipython_adds_is_not() -> None:
     assert (site.site, site.swap_mb, site.upgrade) == ("a", 0, "full")
 
 
+def test_the_cell_that_makes_the_site_can_be_run_again() -> None:
+    values = cell_values(site="a", domain="hub.example.edu")
+    values["site"] = first = site_from(values)
+    assert site_from(values) == first
+    assert site_from(values | {"swap_mb": 7}).swap_mb == 7  # the Parameters cell was changed, its name was not
+    assert site_from(values | {"site": "b"}).site == "b"
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -167,6 +189,7 @@ def test_the_cells_values_are_the_site_and_what_ipython_adds_is_not() -> None:
         ({"site": "a", "domain": 12}, "domain is 12: must be text"),
         ({"site": "a", "domain": "hub.example.edu", "domian": "x"}, "unknown parameter domian, did you mean domain?"),
         ({"site": "a", "domain": "hub.example.edu", "swap_mb": "1"}, "swap_mb is '1': must be a whole number"),
+        ({"site": "a", "domain": "hub.example.edu", "nodes": Path()}, "nodes is of type PosixPath, no value of a parameter. Run it again"),
         ({"site": "a", "domain": "hub.example.edu", "check": "yes"}, "parameters cell: check is 'yes': must be true or false"),
         ({"site": "a", "domain": "hub.example.edu", "plan_first": 1}, "parameters cell: plan_first is 1: must be true or false"),
         ({"site": "a", "domain": "hub.example.edu", "plan_first": True}, "plan_first is for a person who runs each cell again"),

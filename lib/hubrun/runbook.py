@@ -38,6 +38,12 @@ def site_from(namespace: Mapping[str, Any]) -> Site:
         for name, value in namespace.items()
         if not name.startswith("_") and name not in ("In", "Out") and isinstance(value, _PLAIN)
     }
+    before = namespace.get("site")
+    if isinstance(before, Site):  # the cell that calls this keeps its result there: run again, it means the same site
+        given["site"] = before.site
+    for name in Site.model_fields.keys() & namespace.keys() - given.keys():
+        kind = type(namespace[name]).__name__
+        raise BadInput(f"{name} is of type {kind}, no value of a parameter", "parameters cell", "Run it again")
     for name in ("check", "plan_first"):  # of the run, not of the site
         value = given.pop(name, False)
         if not isinstance(value, bool):
