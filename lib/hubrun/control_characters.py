@@ -9,11 +9,14 @@ import re
 _ORDERS = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
 CONTROL = re.compile(f"[{_ORDERS}\t\n]")
 _HARMFUL = re.compile(f"[{_ORDERS}]")
+# Colours and the like (ECMA-48, SGR), which builders and npm print: they say nothing where they are not shown.
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def plain(text: str) -> str:
-    """`text` as it can be shown on a terminal: newlines and tabs stay, other control characters stand as \\x1b."""
-    return _HARMFUL.sub(_name, text)
+    """`text` as it can be shown on a terminal, without colours: newlines and tabs stay, other control characters stand as
+    \\x1b."""
+    return _HARMFUL.sub(_name, COLOUR.sub("", text))
 
 
 def in_one_line(text: str) -> str:

@@ -36,6 +36,7 @@ def harmless(text: str) -> bool:
 
 def test_newlines_tabs_and_other_scripts_stay() -> None:
     assert plain("a\n\tb 張 é \U0001f600 עברית") == "a\n\tb 張 é \U0001f600 עברית"
+    assert plain("\x1b[1;31mred\x1b[0m \x1b[m") == "red "
     assert plain("\x1b[2J\x9b\u202e\r\x7f\ud800") == r"\x1b[2J\x9b\u202e\r\x7f\ud800"
 
 

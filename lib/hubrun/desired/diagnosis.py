@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from hubrun.control_characters import COLOUR
 from hubrun_hub.lti.refusals import Reason
 
 _LOG = "`journalctl -u jupyterhub` names the consumer and the reason."
@@ -138,7 +139,6 @@ BY_TLS_REASON = {
 # What stands in front of a line of BuildKit's, "#12 3.456 ", and lines that end a log and give no reason: of Docker's
 # builders, apt, npm and pip.
 _PREFIX = re.compile(r"^(#\d+ )?(\d+\.\d+ +)?[\s│╰─▶]*")
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _NO_REASON = re.compile(
     r"returned a non-zero code|did not complete successfully|failed to solve|^-+$|^> |^\d+ \|( >>>)? |^Dockerfile:\d+|^>>>|"
     r"^---> |^Removing intermediate|^DEPRECATED|BuildKit|docker\.com|^View build details|^CACHED|^DONE|"
@@ -162,7 +162,7 @@ def reason(text: str) -> str:
 
     Its last lines that matter: from the last that begins as an error does, or the last one alone.
     """
-    lines = [_PREFIX.sub("", line).strip() for line in _COLOUR.sub("", text).splitlines()]
+    lines = [_PREFIX.sub("", line).strip() for line in COLOUR.sub("", text).splitlines()]
     lines = [line for line in lines if not _NO_REASON.search(line)]
     lines = ([line for line in lines if _NOT.search(line) or not _FINE.search(line)] or lines)[-12:]
     begins = max((number for number, line in enumerate(lines) if _REASON.match(line)), default=len(lines) - 1)
