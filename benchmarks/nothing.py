@@ -60,7 +60,7 @@ class Converged:
                 lambda: counted(others.pyinfra),
             )
         note = f"round trips on the wire, logins included: {counts[-2]}; pyinfra {counts[-1]}"
-        return [Figure("the same over 50 ms: pyinfra", own, other, 0.35, note=note)]
+        return [Figure("the same over 50 ms: pyinfra", own, other, 0.45, note=note)]
 
     def trips(self) -> list[Figure]:
         """Round trips of each runbook in a run of its own, the second of two. What a login costs is taken off and shown apart,
