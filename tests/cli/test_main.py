@@ -444,7 +444,7 @@ def test_the_bootstrap_passes_arguments_and_exit_code_on() -> None:
 
 
 def test_what_python_compiled_is_kept_also_where_the_environment_says_otherwise() -> None:
-    compiled = Path(cache_from_source(str(PROJECT / "lib/hubrun/cli/overview.py")))
+    compiled = Path(cache_from_source(str(PROJECT / "lib/hubrun/cli/main.py")))
     compiled.unlink(missing_ok=True)
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([PROJECT / "hubrun", "--help"], env=environment, check=True, stdout=subprocess.DEVNULL)
