@@ -181,19 +181,6 @@ server.ensure(*all_packages.packages(site, system_of(server.facts), base))
 all_nodes.ensure(Packages(*base))
 
 # %% [markdown]
-# ## The students' image
-#
-# The students' image begins to build now, and 04 waits for it: the build takes the longest of all, and needs nothing of 02 and 03. Docker gets its settings before it, as 04 says. A build that fails stops nothing here: the next steps say so, and 04 builds it again. An image that takes another's place is built in 04 or `12_image` alone.
-#
-# By hand: `docker build -t hubrun-singleuser -f Dockerfile.singleuser . &`
-
-# %%
-from hubrun.sections.docker_spawner import docker_setup, image_versions, nvidia
-
-server.ensure(*docker_setup.running(site), *nvidia.toolkit(site))
-server.ensure(*image_versions.begun(site))
-
-# %% [markdown]
 # ## What the server does by itself
 #
 # It installs security updates each day within an hour of `updates_hour` (6 o'clock in the server's time zone), and no other updates (with `upgrade: none` it installs none: updates are then your task). Choose an hour when nobody works: a service whose package is updated restarts. Students' containers go on while Docker does. It never reboots by itself: `./hubrun status` says that updates wait for a reboot, and you choose the hour.
@@ -253,6 +240,19 @@ all_nodes.ensure(*upkeep.time_zone(site))
 # %%
 server.ensure(Swap(site.swap_mb))
 all_nodes.ensure(Swap(site.swap_mb))
+
+# %% [markdown]
+# ## The students' image
+#
+# The students' image begins to build now, and 04 waits for it: the build takes the longest of all, and needs nothing of 02 and 03. Docker gets its settings before it, as 04 says. A build that fails stops nothing here: the next steps say so, and 04 builds it again. An image that takes another's place is built in 04 or `12_image` alone.
+#
+# By hand: `docker build -t hubrun-singleuser -f Dockerfile.singleuser . &`
+
+# %%
+from hubrun.sections.docker_spawner import docker_setup, image_versions, nvidia
+
+server.ensure(*docker_setup.running(site), *nvidia.toolkit(site))
+server.ensure(*image_versions.begun(site))
 
 # %% [markdown]
 # ## A person who administers the server

@@ -73,7 +73,8 @@ def test_the_kernel_of_a_run_imports_no_tables_and_no_debugger() -> None:
 
 def test_a_module_that_was_put_off_is_there_when_it_is_used() -> None:
     code = """
-import sys, hubrun
+import importlib.util, sys, hubrun
+assert importlib.util.find_spec("pandas") and "pandas.core" not in sys.modules
 import pandas as tables
 assert "pandas.core" not in sys.modules
 assert not hasattr(tables, "__file__") and "pandas.core" not in sys.modules

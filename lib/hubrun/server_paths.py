@@ -93,6 +93,8 @@ KEPT = "/var/lib/hubrun"
 LOCK = "/run/hubrun.lock"
 # Builds of images (resources/image.py): a lock, and of each that goes on in the background what it runs, reads and says. Root's.
 BUILDS = "/run/hubrun-build"
+# What the students' image was built from last.
+IMAGE_FOLDER = "/srv/jupyterhub/image"
 # What the server was before 01 (resources/before.py).
 BEFORE = f"{KEPT}/before"
 ALERTS = "/etc/jupyterhub/alerts.json"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -32,7 +33,10 @@ class _Later(ModuleType):
 
     @override
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name != "__path__":  # who lists the modules that are there uses none of them
+        if name.startswith("__") and name not in (
+            "__path__",
+            "__version__",
+        ):  # who lists the modules that are there uses none of them
             raise AttributeError(name)
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
@@ -44,4 +48,7 @@ def put_off() -> None:
     for name in _LEFT_OUT:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     for name in _LATER:
-        sys.modules.setdefault(name, _Later(name))
+        if name not in sys.modules and (spec := find_spec(name)):
+            module = _Later(name)
+            module.__spec__ = spec  # who asks whether it is there, and uses nothing of it (importlib.util.find_spec)
+            sys.modules[name] = module

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 from test_plans import Machine
 
-from hubrun.resources.begun_build import BegunBuild
+from hubrun.resources.begun_build import BegunBuild, OnlyTheseBuilds
 from hubrun.resources.image import Image
-from hubrun.server_paths import BUILDS
 
 IMAGE = Image("class", "class", {"Dockerfile": b"FROM x"}, {}, "base:1", "/nowhere")
 THERE = f"tag={IMAGE.digest}\nname={IMAGE.digest}"
@@ -61,6 +60,7 @@ def server(tmp_path: Path) -> Machine:
         f"""cd {tmp_path}; case "$1 $2" in
             "build --label") echo "begin $$" >> builds; sleep 1; echo "end $$" >> builds; [ ! -e fails ] || {{ echo 'ERROR: no such package'; exit 7; }}
                 echo "Successfully built"; while [ "$1" != -t ]; do case $1 in hubrun.context=*) digest=${{1#*=}};; esac; shift; done; echo "$digest" > "image-$2" ;;
+            "image rm") echo "$3" >> removed; exit 1 ;;
             "image inspect") for each; do [ ! -f "image-$each" ] || {{ cat "image-$each"; exit; }}; done; exit 1 ;;
         esac""",
     )
@@ -68,11 +68,17 @@ def server(tmp_path: Path) -> Machine:
         "systemd-run",
         f"""echo "$*" >> {tmp_path}/argv
         for each; do case $each in --unit=*) unit=${{each#*=}};; ExecStopPost=*) ended=${{each##* }};; esac; last=$each; done
-        ( code=success; /bin/sh -eu "$last" < /dev/null || code=exit-code
-          SERVICE_RESULT=$code /bin/sh "$ended"; rm -f {tmp_path}/$unit.pid ) > /dev/null 2>&1 &
+        setsid sh -c 'unit=$1 last=$2 ended=$3; code=success; /bin/sh -eu "$last" < /dev/null || code=exit-code
+          SERVICE_RESULT=$code /bin/sh "$ended"; rm -f {tmp_path}/$unit.pid' - "$unit" "$last" "$ended" > /dev/null 2>&1 &
         echo $! > {tmp_path}/$unit.pid""",
     )
-    machine.program("systemctl", f'cat "{tmp_path}/$2.pid" 2> /dev/null || echo 0')
+    machine.program(
+        "systemctl",
+        f"""case $1 in
+            show) cat "{tmp_path}/$2.pid" 2> /dev/null || echo 0 ;;
+            stop) [ ! -e "{tmp_path}/$2.pid" ] || kill -- "-$(cat "{tmp_path}/$2.pid")" ;;
+        esac""",
+    )
     return machine
 
 
@@ -137,11 +143,26 @@ def test_one_that_failed_is_marked_so_that_the_next_step_can_say_so(server: Mach
     assert [action.title for action in wanted.plan(server.sh(wanted.probe()))] == [
         f"build {wanted.tag} (it failed in the background)"
     ]
+    # another one that begins behind it changes nothing of that
+    server.ensure(BegunBuild(image(server, b"FROM another")))
+    assert BegunBuild(wanted).plan(server.sh(wanted.probe())) == []
     # with corrected parameters it is no longer told
-    server.moved = {BUILDS: wanted.builds}
-    (server.root / "fails").unlink()
-    server.ensure(BegunBuild(image(server, b"FROM corrected")))
-    assert not Path(wanted.begun).exists()
+    corrected = OnlyTheseBuilds((image(server, b"FROM another").unit,), wanted.builds)
+    assert server.ensure(corrected) == [f"end the build of what is no longer wanted ({wanted.unit})"]
+    assert not Path(wanted.begun).exists() and Path(image(server, b"FROM another").begun).exists()
+
+
+def test_a_build_that_is_no_longer_wanted_ends_and_leaves_no_image(server: Machine) -> None:
+    before, wanted = image(server, b"FROM before"), image(server)
+    server.ensure(BegunBuild(before))
+    while not (server.root / "builds").exists():
+        time.sleep(0.05)
+    only = OnlyTheseBuilds((wanted.unit,), wanted.builds)
+    assert len(server.ensure(only)) == 1 and server.ensure(only) == []
+    assert not Path(before.begun).exists() and built(server) == ["begin"]
+    server.ensure(BegunBuild(wanted))
+    assert server.ensure(only) == [] and "ended well" in step(server, wanted)
+    assert before.tag in (server.root / "removed").read_text()
 
 
 @pytest.mark.parametrize("left", ["nothing was started", "it was killed", "only the folder"])

@@ -147,7 +147,7 @@ PLANS: dict[str, Plan] = {
         [("install gpg, nginx", "dpkg --audit", "--no-install-recommends -- gpg nginx", "DPkg::Lock::Timeout=600", "not curl")],
     ),
     "a service waits for a later step": (
-        Packages("nginx", "curl", stopped=("nginx",)), "curl installed\n", [("install nginx", "install -y --no-install-recommends -- nginx\nsystemctl disable -q --now nginx")],
+        Packages("nginx", "curl", stopped=("nginx",)), "curl installed\n", [("install nginx", "install -y --no-install-recommends -- nginx\nfor each in nginx; do", "systemctl disable -q --now")],
     ),
     "a service that was there before goes on": (Packages("nginx", "curl", stopped=("nginx",)), "nginx installed\n", [("install curl", "not systemctl")]),
     "a half-installed package is installed again": (Packages("curl"), "curl half-configured\n", [("install curl", "dpkg --configure -a")]),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_plans import Machine
 
 from hubrun import params
 from hubrun.desired.resource import Resource
@@ -58,6 +59,32 @@ def test_what_a_site_does_not_need_is_not_installed(
     (tmp_path / "dns").write_text("dns_digitalocean_token = abc\n")
     _, last = installed(site(**changes))
     assert there <= set(last.names) and not missing & set(last.names)
+
+
+def test_another_engine_among_the_extra_packages_keeps_apt_from_nothing() -> None:
+    _, last = installed_with("docker.io", "vim")
+    assert "vim" in last.names and "docker.io" not in last.names
+    _, last = installed_with("docker.io", "vim", docker_channel="distro")
+    assert "docker.io" in last.names
+
+
+def installed_with(*extra: str, **changes: Any) -> tuple[list[Resource], Packages]:
+    *before, last = all_packages.packages(site(**changes), DEBIAN, extra)
+    assert isinstance(last, Packages)
+    return before, last
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_server_of_web_pages_that_runs_already_goes_on(runs: bool, tmp_path: Path) -> None:
+    # Ubuntu's nginx-full: the package `nginx` is missing, and its service serves somebody's sites.
+    server = Machine(tmp_path)
+    for name in ("apt-get", "dpkg"):
+        server.program(name, ":")
+    server.program("systemctl", f'echo "$*" >> {tmp_path}/said; [ "$1" != is-active ] || exit {0 if runs else 3}')
+    (install,) = Packages("curl", "nginx", stopped=("nginx",)).plan("curl installed\n")
+    server.sh("exec 2>&1\nset -eu\n" + install.script)
+    stopped = "disable -q --now nginx" in (tmp_path / "said").read_text()
+    assert stopped is not runs
 
 
 @pytest.mark.parametrize("channel", ["distro", "docker-ce"])

@@ -101,7 +101,7 @@ CHANGES = {
     "a package removed": Change(
         "apt-get remove -y -qq curl >/dev/null 2>&1",
         "01",
-        ["packages python3, python3-venv, sudo, curl, gpg, openssl, iproute2, logrotate, unattended-upgrades"],
+        ["packages python3, python3-venv, sudo, curl, gpg, openssl, iproute2, logrotate, unattended-upgrades, nginx, docker.io, iptables, nftables, certbot"],
     ),
     "the unit changed": Change(f"sed -i 's/^Restart=.*/Restart=no/' {_UNIT}; grep -qx Restart=no {_UNIT}", "02", [f"file {_UNIT}", "service jupyterhub.service"]),
     "somebody added to the group docker": Change("useradd eve; gpasswd -a eve docker >/dev/null", "04", ["members of the group docker"]),

@@ -35,6 +35,7 @@ from hubrun.resources.packages import Packages
 from hubrun.server_paths import BUILDS, LOCK
 from hubrun.ssh import connection, openssh_config, session
 from hubrun.ssh.connection import ShownKey, fingerprint
+from hubrun.ssh.prefetch import EXPECTED, Question
 from sshd import Sshd, authority_line, certify, make_key, serve
 
 
@@ -483,6 +484,7 @@ SUDO = r"""#!/bin/sh
 [ "$1" = -n ] && { [ -e {nopasswd} ] || { echo "sudo: a password is required" >&2; exit 1; }; shift; [ "$1" = -- ] && shift; exec "$@"; }
 [ "$1 $2 $3 $4" = "-k -S -p " ] || { echo "usage: $*" >&2; exit 1; }
 IFS= read -r word
+echo >> {tries}
 [ "$word" = {password} ] || { echo "Sorry, try again." >&2; exit 1; }
 shift 5
 exec "$@"
@@ -496,7 +498,11 @@ def sudoer(tmp_path: Path) -> Iterator[Sshd]:
         programs = tmp_path / "bin"
         programs.mkdir()
         (programs / "id").write_text("#!/bin/sh\necho 1000\n")
-        script = SUDO.replace("{nopasswd}", f"{tmp_path}/nopasswd").replace("{password}", shlex.quote(PASSWORD))
+        script = (
+            SUDO.replace("{nopasswd}", f"{tmp_path}/nopasswd")
+            .replace("{password}", shlex.quote(PASSWORD))
+            .replace("{tries}", f"{tmp_path}/tries")
+        )
         (programs / "sudo").write_text(script)
         for program in programs.iterdir():
             program.chmod(0o755)
@@ -525,6 +531,18 @@ def test_the_sudo_password_reaches_sudo_and_nothing_else(
             server.run("echo {}; exit 3", PASSWORD)
     assert not any("correct horse" in command for command in sudoer.commands)
     assert "correct horse" not in str(caught.value) + caught.value.detail
+
+
+def test_a_wrong_sudo_password_is_tried_once_however_many_questions_wait(
+    sudoer: Sshd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Accounts are locked after three (pam_faillock(8)).
+    monkeypatch.setenv("HUBRUN_TEST_SUDO", "wrong")
+    monkeypatch.setattr(EXPECTED, "headless", True)
+    monkeypatch.setattr(EXPECTED, "runbooks", [[Question("echo 1")], [Question("echo 2")], [Question("echo 3")]])
+    with pytest.raises(Unreachable, match="sudo refused the password"):
+        Server.connect(Site(**sudoer.parameters(ssh_user="teacher", sudo_password_env="HUBRUN_TEST_SUDO")))
+    assert len((tmp_path / "tries").read_text()) == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing_extensions import override
 
 from hubrun.desired.resource import Action, Resource, facts
-from hubrun.server_paths import BUILDS
+from hubrun.server_paths import BUILDS, IMAGE_FOLDER
 from hubrun.shell import quote
 from hubrun.tarball import packed
 
@@ -45,9 +45,8 @@ rm -rf "$began"
 [ "$(docker image inspect --format '{{index .Config.Labels "LABEL"}}' {} 2> /dev/null)" != {} ] || exit 0
 echo "It came to no image in the background, and is built now."
 """.replace("LABEL", CONTEXT_LABEL)
-# What failed in the background and is no longer wanted need not be told again.
-FORGET = f"""for each in {BUILDS}/*/failed; do rm -rf "${{each%failed}}"; done
-"""
+# All builds in the background, with the time for which they wait for each other.
+BUILDS_SECONDS = 4 * 3600
 _UNPACK = """folder={}
 rm -rf "$folder"
 install -d -m 0755 "$folder"
@@ -139,7 +138,7 @@ class Image(Resource):
     build_args: Mapping[str, str]
     base: str
     history: str
-    folder: str = "/srv/jupyterhub/image"
+    folder: str = IMAGE_FOLDER
     note: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     builds: str = BUILDS
@@ -210,7 +209,8 @@ class Image(Resource):
         title = f"build {self.tag} ({why}){note}"
         if begun and not now["begun"]:
             title = f"wait for {self.tag}, which began to build in the background"
-        return [Action(title, script, build, packed(self.context), seconds=3600)]
+        # Several that began at once take turns.
+        return [Action(title, script, build, packed(self.context), seconds=BUILDS_SECONDS if begun else 3600)]
 
     def script(self) -> tuple[str, str]:
         """Shell that builds it from a tar of the context on standard input; and what a person would have typed."""
@@ -274,7 +274,7 @@ class CurrentImage(Resource):
             switch = quote(_SWITCH, self.name, self.wanted, self.repository, self.history)
             by_hand = quote("docker tag {} {}", self.wanted, self.name)
             title = f"let servers start with {self.wanted}, from their next start on"
-            script = switch + quote(_TIDY, self.repository, self.history) + FORGET
+            script = switch + quote(_TIDY, self.repository, self.history)
             actions.append(Action(title, script, by_hand, seconds=300))
         if actions or now.get("held") != f"true {wanted}":
             hold = quote(_HOLD, self.keeper, self.keeper, self.wanted)

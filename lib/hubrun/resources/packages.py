@@ -77,7 +77,7 @@ class _Named(Resource):
 class Packages(_Named):
     """Debian packages that are installed, without their recommendations; in one transaction.
 
-    stopped: services that come with them, and do not run before a later step starts them.
+    stopped: services that come with them, and do not run before a later step starts them, unless they ran before.
     """
 
     label_format = "packages {listed}"
@@ -101,8 +101,17 @@ class Packages(_Named):
         brought = tuple(path for name in missing for path in (f"package:{name}", *_BRINGS.get(name, ())))
         script = REPAIR_PACKAGES + REFRESH + install
         if stopped := [name for name in self.stopped if name in missing]:
-            stop = quote("systemctl disable -q --now {}", stopped)
-            script, shown = f"{script}\n{stop}", f"{shown}; {stop}"
+            # A package of another name may bring the service: Ubuntu's nginx-full, whose sites are somebody's.
+            before = quote(
+                'ran=" $(for each in {}; do ! systemctl is-active -q "$each" || printf "$each "; done)"\n', stopped
+            )
+            after = (
+                'for each in {}; do case "$ran" in *" $each "*) ;; *) systemctl disable -q --now "$each" ;; esac; done'
+            )
+            script, shown = (
+                f"{before}{script}\n{quote(after, stopped)}",
+                f"{shown}; {quote('systemctl disable --now {}', stopped)}",
+            )
         return [Action("install " + ", ".join(missing), script, shown, seconds=1800, writes=brought)]
 
 

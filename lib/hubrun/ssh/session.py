@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -74,6 +75,8 @@ class Session:
         self._connection: Any
         self._sudo: str | None = None  # unknown before the first command of a login that is not root's
         self._password: Secret | None = None
+        self._finding = threading.Lock()  # whoever finds the way to root's rights holds it
+        self._refused: Unreachable | None = None
 
     @classmethod
     def open(cls, site: Site, node: str = "") -> Session:
@@ -210,8 +213,18 @@ class Session:
         return found
 
     def _shell(self, script: str, seconds: float) -> str:
-        if self._sudo is not None:
-            return self._as_root("", script, b"", seconds).stdout
+        if self._sudo is None:
+            # Questions come several at a time. One finds the way: each refused password counts against the account, and
+            # some are locked after three (pam_faillock(8)).
+            with self._finding:
+                if self._refused:
+                    raise self._refused
+                if self._sudo is None:
+                    return self._find_way(script, seconds)
+        return self._as_root("", script, b"", seconds).stdout
+
+    def _find_way(self, script: str, seconds: float) -> str:
+        """As `_shell`, by the first command of this login."""
         content = (_PREAMBLE + script).encode()
         command = _limited(f'eval "$(head -c {len(content)})"', seconds)
         entered = self._run("", _ENTER.replace("COMMAND", command), content, seconds)
@@ -221,8 +234,12 @@ class Session:
         if way in ("root", "sudo"):
             self._sudo = _SUDO if way == "sudo" else ""
             return text
-        self._use_password(text)
-        return self._shell(script, seconds)
+        try:
+            self._use_password(text)
+        except Unreachable as refused:
+            self._refused = refused
+            raise
+        return self._as_root("", script, b"", seconds).stdout
 
     def _use_password(self, why: str) -> None:
         """Let sudo have the password; why: what it said without one."""

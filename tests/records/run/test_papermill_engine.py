@@ -195,6 +195,12 @@ def test_a_kernel_that_died_is_no_error_of_the_cell(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_who_asks_a_person_gets_an_error_as_nobody_is_there(tmp_path: Path) -> None:
+    path = book(tmp_path, "asks", ("Asks", ["input('Password: ')"]))
+    with pytest.raises(PapermillExecutionError, match="StdinNotImplementedError"):
+        execute(path)
+
+
 def test_a_lost_connection_is_told_from_an_error(tmp_path: Path) -> None:
     lost = "from hubrun.errors import ConnectionLost\nraise ConnectionLost('the SSH connection was lost', 'hub:22', 'Again')"
     path = book(tmp_path, "lost", ("Loses it", [lost]), ("Never", ["1"]))

@@ -304,6 +304,23 @@ def when_begun(folder: Path, number: int) -> threading.Thread:
     return thread
 
 
+def test_what_ended_a_run_is_on_disk_before_the_server_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def finish(run: Run, *_: object) -> None:
+        (entry,) = manifest.read(run.folder).predicate.runbooks
+        seen.append((entry.status, entry.reason))
+        closing(run, *_)
+
+    closing = Run.finish
+    monkeypatch.setattr(Run, "finish", finish)
+    monkeypatch.setattr(kernels.SharedKernel, "take", lambda *_, **__: 1 / 0)
+    install(tmp_path / "records", [book(tmp_path, "01_one", ("Never", ["1"]))])
+    assert seen == [("failed", "ZeroDivisionError: division by zero")]
+
+
 def test_a_run_that_is_told_to_end_is_closed_with_what_it_had_done(tmp_path: Path) -> None:
     two = [
         book(tmp_path, "01_goes_on", ("Before", [result("file", "changed")]), ("Goes on", [GOES_ON]), ("Never", ["1"])),

@@ -84,7 +84,7 @@ class SharedKernel:
         manager = self.take(name)
         if not self._client:
             client = manager.client()
-            client.start_channels()
+            client.start_channels(stdin=False)  # nobody is there to answer: a cell that asks for a line gets an error
             self._client = client
             run_sync(_answers)(manager, client, seconds)
         return self._client

@@ -145,8 +145,11 @@ class Run:
         except Exception as error:  # of the cell, the kernel, nbclient or papermill: what is kept says which
             failure = error
         finally:
-            # The manifest is written when the next one begins, or the run ends. After a kill in between, the notebook says all.
             self._conclude(entry, savers[0] if savers else None, failure)
+            # Else the manifest is written when the next one begins, or the run ends: of a kill in between, the notebook says
+            # all. What ended a run stands in no cell, and looking at the server once more takes a while.
+            if entry.status in ("failed", "interrupted"):
+                self._write()
 
     def _conclude(self, entry: RunbookRecord, saver: NotebookSaver | None, failure: BaseException | None) -> None:
         """The entry of a runbook that has ended, from the notebook that was kept of it."""

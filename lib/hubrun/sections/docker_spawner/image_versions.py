@@ -9,7 +9,7 @@ from hubrun.desired.resource import Resource
 from hubrun.desired.server import Server
 from hubrun.errors import BadInput
 from hubrun.params import Site
-from hubrun.resources.begun_build import BegunBuild
+from hubrun.resources.begun_build import BegunBuild, OnlyTheseBuilds
 from hubrun.resources.files import Directory
 from hubrun.resources.idle_servers import IdleServers, RunningServer, running
 from hubrun.resources.image import KEPT, Image
@@ -81,12 +81,22 @@ def described(site: Site, suffix: str = "") -> Image:
 
 def begun(site: Site) -> list[Resource]:
     """The builds of those of which the server has none yet, begun in the background; and the folder for what they are built from."""
-    return [Directory("/srv/jupyterhub"), *map(BegunBuild, built(site))]
+    wanted = _wanted_builds(site)
+    return [Directory("/srv/jupyterhub"), _only(wanted), *map(BegunBuild, wanted)]
 
 
-def built(site: Site) -> list[Image]:
+def built(site: Site) -> list[Resource]:
     """What has to be built; not what `image` names, which is there."""
+    wanted = _wanted_builds(site)
+    return [_only(wanted), *wanted]
+
+
+def _wanted_builds(site: Site) -> list[Image]:
     return [described(*each) for each in images(site) if not each.site.image]
+
+
+def _only(wanted: list[Image]) -> OnlyTheseBuilds:
+    return OnlyTheseBuilds(tuple(each.unit for each in wanted))
 
 
 def on_nodes(site: Site, current: list[str]) -> list[Resource]:

@@ -14,7 +14,7 @@ from hubrun.resources.packages import LOOK
 from hubrun.sections.https import other_sites
 from hubrun.sections.https.site_certificate import dns_challenge
 from hubrun.sections.server import accounts, docker_here, homes_here
-from hubrun.server_paths import WIREGUARD
+from hubrun.server_paths import IMAGE_FOLDER, WIREGUARD
 from hubrun.shell import exports, quote
 from hubrun_hub.lti.outbound import is_direct
 
@@ -129,7 +129,7 @@ def basics(site: Site) -> list[Test]:
         ),
         Test(
             f"disk space of at least {site.min_disk_gb} GB ({LEFT_MB} MB once installed)",
-            f"""need={disk_mb}; {{ [ -x /opt/jupyterhub/bin/jupyterhub ] || [ -e {WIREGUARD} ]; }} && need={LEFT_MB}
+            f"""need={disk_mb}; {{ [ -x /opt/jupyterhub/bin/jupyterhub ] || [ -d {IMAGE_FOLDER} ] || [ -e {WIREGUARD} ]; }} && need={LEFT_MB}
             for folder in / /opt /opt/jupyterhub /srv /tmp /var /var/lib/docker; do
                 [ -d "$folder" ] || continue
                 left=$(df -Pm "$folder" | awk 'NR == 2 {{print $4}}')

@@ -23,6 +23,7 @@ from hubrun.server_paths import (
     FILES_ACCOUNT,
     HOMES,
     HOMES_FILE,
+    IMAGE_FOLDER,
     KEPT,
     LIB,
     NETWORK,
@@ -77,7 +78,7 @@ def software(site: Site) -> list[Resource]:
     return [
         Gone(
             "software of the hub",
-            files=(VENV, LIB, BACKUP, "/srv/jupyterhub/image", "/var/cache/hubrun-backup", WEBROOT, f"{KEPT}/before-upgrade"),
+            files=(VENV, LIB, BACKUP, IMAGE_FOLDER, "/var/cache/hubrun-backup", WEBROOT, f"{KEPT}/before-upgrade"),
         ),
         Gone("settings of hubrun", files=settings),
         Gone("additions to units of others", f"{traces.DROP_INS}dropins{_THERE}", f"{traces.DROP_INS}dropins | xargs -r rm -f{again}"),
