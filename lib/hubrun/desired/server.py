@@ -204,7 +204,9 @@ class Server:
             written = [*before, *_written(results, resources)]
             actions = resource.plan(resource.foresee(output.stdout, written))
             result = Result(self._named(resource.label), "not run" if actions else "ok", actions)
-            results.append(Result(result.label, "ok") if _done(result) in before else result)
+            results.append(
+                Result(result.label, "ok") if _will_be_done(result, resource, output.stdout, before) else result
+            )
         return results
 
     def _hear(self, failed: str) -> None:
@@ -406,6 +408,14 @@ def _written(results: Sequence[Result], resources: Sequence[Resource]) -> list[s
 def _done(result: Result) -> str:
     """What stands for its actions among what will have been written: who plans the very same later finds it done."""
     return f"done:{hash((result.label, *((each.title, each.script, each.data) for each in result.actions)))}"
+
+
+def _will_be_done(result: Result, resource: Resource, found: str, before: Sequence[str]) -> bool:
+    """Whether its very actions are planned already, and nothing that is written behind them makes them due once more."""
+    if _done(result) not in before:
+        return False
+    behind = before[len(before) - [*reversed(before)].index(_done(result)) :]
+    return resource.foresee(found, behind) == found
 
 
 def _follow(action: Action, live: Live, log: list[str]) -> Callable[[str], None]:
