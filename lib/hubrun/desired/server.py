@@ -204,9 +204,8 @@ class Server:
             written = [*before, *_written(results, resources)]
             actions = resource.plan(resource.foresee(output.stdout, written))
             result = Result(self._named(resource.label), "not run" if actions else "ok", actions)
-            results.append(
-                Result(result.label, "ok") if _will_be_done(result, resource, output.stdout, before) else result
-            )
+            done = _done(result) in before and _stays_done(result, resource, output.stdout, written)
+            results.append(Result(result.label, "ok") if done else result)
         return results
 
     def _hear(self, failed: str) -> None:
@@ -410,12 +409,10 @@ def _done(result: Result) -> str:
     return f"done:{hash((result.label, *((each.title, each.script, each.data) for each in result.actions)))}"
 
 
-def _will_be_done(result: Result, resource: Resource, found: str, before: Sequence[str]) -> bool:
-    """Whether its very actions are planned already, and nothing that is written behind them makes them due once more."""
-    if _done(result) not in before:
-        return False
-    behind = before[len(before) - [*reversed(before)].index(_done(result)) :]
-    return resource.foresee(found, behind) == found
+def _stays_done(result: Result, resource: Resource, found: str, written: Sequence[str]) -> bool:
+    """Whether nothing that is written behind its very actions, which are planned already, makes them due once more."""
+    behind = len(written) - [*reversed(written)].index(_done(result))
+    return resource.foresee(found, written[behind:]) == found
 
 
 def _follow(action: Action, live: Live, log: list[str]) -> Callable[[str], None]:
