@@ -244,7 +244,7 @@ all_nodes.ensure(Swap(site.swap_mb))
 # %% [markdown]
 # ## The students' image
 #
-# The students' image begins to build now, and 04 waits for it: the build takes the longest of all, and needs nothing of 02 and 03. Docker gets its settings before it, as 04 says. A build that fails stops nothing here: the next steps say so, and 04 builds it again. An image that takes another's place is built in 04 or `12_image` alone.
+# The students' image begins to build now, and 04 waits for it: the build takes the longest of all, and needs nothing of 02 and 03. Docker gets its settings before it, as 04 says. A build that fails stops nothing here: the next steps say so, and 04 builds it again. What is to be in it stands in the params file; in a notebook that was opened without `./hubrun lab`, the build begins with the defaults, and 04 ends it and builds what its own parameters say. An image that takes another's place is built in 04 or `12_image` alone.
 #
 # By hand: `docker build -t hubrun-singleuser -f Dockerfile.singleuser . &`
 
