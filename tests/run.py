@@ -82,12 +82,12 @@ def _test_servers(pytest_arguments: Sequence[str]) -> list[int]:
         *(pytest_arguments or ["tests/server"]),
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as later:
-        reports = [Path(folder, half) for half in ("shared", "own")]
+        reports = [Path(folder, half) for half in ("first", "second")]
         second = subprocess.Popen(
-            [*command, f"--junitxml={reports[1]}"], cwd=PROJECT, env=os.environ | {"HUBRUN_TEST_HALF": "own"},
+            [*command, f"--junitxml={reports[1]}"], cwd=PROJECT, env=os.environ | {"HUBRUN_TEST_HALF": "second"},
             stdout=later, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        environment = os.environ | {"HUBRUN_TEST_HALF": "shared"}
+        environment = os.environ | {"HUBRUN_TEST_HALF": "first"}
         first = subprocess.run([*command, f"--junitxml={reports[0]}"], cwd=PROJECT, env=environment).returncode
         codes = [first, second.wait()]
         later.seek(0)

@@ -9,15 +9,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import yaml
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
+from typing_extensions import override
 
 from hubrun import params
 from hubrun.errors import BadInput, EngineMissing, HubrunError
-from hubrun.practice import acme, container, docker_engine, lifecycle, machine, practice_server, server_images
+from hubrun.practice import acme, container, copies, docker_engine, lifecycle, machine, practice_server, server_images
 from hubrun.redaction.secret import Secret
 from hubrun.resources.acme_dns import challenge
 
@@ -98,6 +100,122 @@ def test_a_site_keeps_the_nodes_it_was_made_with(state: Path, monkeypatch: pytes
     monkeypatch.setattr(docker_engine, "ensure", lambda *_: pytest.fail("the engine was asked for"))
     with pytest.raises(BadInput, match="has 2 nodes"):
         lifecycle.up("practice", None, lambda _: None, 1)
+
+
+class Asked(docker_engine.Engine):
+    """An engine of which everything is asked in vain but what it is told; there: what exists, as (kind, name)."""
+
+    there: ClassVar[dict[tuple[str, str], dict[str, Any]]] = {}
+    asked: ClassVar[list[str]] = []
+
+    @override
+    def run(self, *args: str, stdin: bytes | None = None, timeout: float = 60) -> str:
+        self.asked.append(" ".join(args))
+        if "cp" in args and ("fails", "") in self.there:
+            raise HubrunError("no space left on device", "docker run")
+        return {"commit": "sha256:c0de\n", "diff": "C /opt\nA /opt/hub\nA /opt/hub/bin\n"}.get(args[0], "")
+
+    @override
+    def inspect(self, kind: str, name: str) -> dict[str, Any] | None:
+        return self.there.get((kind, name))
+
+
+@pytest.fixture
+def asked(state: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """The engine below a practice server `a` that runs; its folder has what `up` writes."""
+    engine = Asked("docker", 2)
+    monkeypatch.setattr(Asked, "asked", [])
+    monkeypatch.setattr(Asked, "there", {("container", "hubrun-a"): {"State": {"Running": True}}})
+    monkeypatch.setattr(docker_engine, "ensure", lambda *_: engine)
+    monkeypatch.setattr(container, "free", lambda _: True)
+    made = practice_server.Practice("a", "debian-12", 1).save(made=True)
+    made.chain()
+    made.write_site()
+    return engine
+
+
+def test_a_copy_has_domain_and_certificates_of_its_original_and_ports_and_an_address_of_its_own(
+    state: Path, asked: Asked
+) -> None:
+    copy, original = lifecycle.copy("a", "b", lambda _: None), practice_server.load("a")
+    assert practice_server.read("b") == copy and not copy.made
+    assert (copy.domain, copy.host("acme"), copy.chain()) == (original.domain, original.host("acme"), original.chain())
+    assert not set(copy.ports.values()) & set(original.ports.values()) and copy.address != original.address
+    assert not (copy.folder / "site.yaml").exists(), "`up` writes its own"
+    words = [line.split()[0] for line in asked.asked]
+    first, last = words.index("pause"), words.index("unpause")
+    assert words[first : last + 1] == ["pause", "commit", "diff", "run", "unpause"] and words[-1] == "tag"
+    (filled,) = [line for line in asked.asked if line.startswith("run ")]
+    assert "--volume=hubrun-a-docker:/from/var/lib/docker:ro --volume=hubrun-b-docker:/to/var/lib/docker" in filled
+
+    # And of the copy, which has not run yet, there can be another one.
+    asked.asked.clear()
+    again = lifecycle.copy("b", "c", lambda _: None)
+    assert again.domain == original.domain and again.index not in (copy.index, original.index)
+    assert asked.asked[-1] == "tag hubrun-practice/copy:b hubrun-practice/copy:c"
+    assert not [line for line in asked.asked if line.startswith(("pause", "commit"))]
+    assert (again.folder / copies.ADDED).read_text() == "/opt/hub\n"
+
+
+def test_what_was_added_to_a_disk_is_named_once_and_what_is_not_on_it_is_not() -> None:
+    diff = "C /srv\nA /srv/a\nA /srv/a/b\nA /srv/a/b/c\nD /srv/gone\nA /srv/ab\nA /usr/lib/x\nA /usr/local/lib/x\nA /sys/fs\nA /tmp/x\n"
+    assert copies.added(diff) == ["/srv/a", "/srv/ab", "/usr/local/lib/x"]
+
+
+def test_before_its_first_boot_a_copy_makes_each_added_folder_its_own(tmp_path: Path) -> None:
+    folder, link, added = tmp_path / "a folder", tmp_path / "link", tmp_path / "added"
+    folder.mkdir(mode=0o710)
+    (folder / "file").write_text("text")
+    link.symlink_to(folder)
+    added.write_text(f"{folder}\n{link}\n{folder / 'file'}\n{tmp_path / 'gone'}\n")
+    before, program = folder.stat(), copies.BEFORE_BOOT.replace(copies.ADDED_THERE, str(added))
+    for _ in range(2):  # at the second boot there is nothing to do
+        done = subprocess.run(["sh", "-c", f"{program}echo booted"], capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == ("booted\n", "")
+        now = folder.stat()
+        assert (now.st_mode, now.st_mtime_ns) == (before.st_mode, before.st_mtime_ns) and now.st_ino != before.st_ino
+        assert (folder / "file").read_text() == "text" and link.is_symlink()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a folder", "link"]
+
+
+def test_nothing_is_left_of_a_copy_that_fails_and_its_original_goes_on(state: Path, asked: Asked) -> None:
+    asked.there["fails", ""] = {"Id": "0"}
+    with pytest.raises(HubrunError, match="no space"):
+        lifecycle.copy("a", "b", lambda _: None)
+    assert not (state / "b").exists() and "unpause hubrun-a" in asked.asked
+    assert not [line for line in asked.asked if line.startswith("tag ")]
+
+
+def test_half_a_copy_is_not_started(state: Path, asked: Asked) -> None:
+    half = practice_server.Practice("b", "debian-12", 2, copy_of="a").save()
+    asked.there["network", half.container] = {"Id": "1"}
+    asked.asked.clear()
+    lifecycle._place(asked, "b", "debian-12", 1)
+    assert any(line.startswith("network create") for line in asked.asked), "it begins anew"
+    asked.there["image", half.image] = {"Id": "2"}
+    asked.asked.clear()
+    assert lifecycle._place(asked, "b", "debian-12", 1) == half and asked.asked == []
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "says"),
+    [
+        ("nobody", "b", "no practice server 'nobody'"),
+        ("half", "b", "no practice server 'half'"),
+        ("three", "b", "has nodes"),
+        ("a", "a", "there is a practice server 'a' already"),
+        ("a", "three", "there is a practice server 'three' already"),
+        ("a", "b_", "'b_' is not a name"),
+    ],
+)
+def test_what_cannot_be_copied_is_named_and_nothing_is_touched(
+    state: Path, asked: Asked, source: str, name: str, says: str
+) -> None:
+    practice_server.Practice("half", "debian-12", 2).save()
+    practice_server.Practice("three", "debian-12", 3, servers=3).save(made=True)
+    with pytest.raises(BadInput, match=says):
+        lifecycle.copy(source, name, lambda _: None)
+    assert asked.asked == [] and not (state / "b").exists()
 
 
 def test_two_servers_share_no_address_port_or_name() -> None:

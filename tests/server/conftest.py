@@ -27,18 +27,24 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))  # for aptrepo and lti_platform, also when these tests are run alone
 
+import seed  # noqa: E402
 from canvas import resolve_localhost  # noqa: E402
 from machines import PROJECT, Ended, Machine, differences, hubrun  # noqa: E402
 
-# The server that is set up first serves most; the fresh ones come after.
-ORDER = (
+# `./hubrun test` runs these tests in two halves beside each other, which take about as long; without it, all run in one.
+# The first half has the server that is set up first, and says how that went.
+FIRST = (
     "test_install", "test_attacks_docker", "test_attacks_network", "test_attacks_space", "test_nbgrader", "test_course_folders", "test_exam", "test_autograde", "test_attacks_student", "test_launches", "test_launch_browser", "test_attacks_origin", "test_canvas_step", "test_deep_links", "test_launch_command", "test_watch", "test_image", "test_upgrade_runbook", "test_rotate", "test_killed_on_site", "test_chaos",
-    "test_notebooks", "test_lab", "test_records", "test_docs", "test_plan", "test_checks_fail", "test_bad_input", "test_killed", "test_killed_build", "test_bare_papermill",
-    "test_upgrade", "test_upgrade_class", "test_remove", "test_backup_restore", "test_killed_backup", "test_uninstall", "test_killed_removal", "test_homes_server", "test_courses_server", "test_nodes_server", "test_look", "test_docker_ce", "test_debian13", "test_subdomains", "test_record_pictures",
+    "test_notebooks", "test_lab", "test_records", "test_docs", "test_plan", "test_checks_fail", "test_bad_input", "test_bare_papermill",
 )  # fmt: skip
+# Those that begin with a fresh server come first, while the one is set up of which others are copies. Debian 13 comes last:
+# its images are made then, and no other server is made or copied meanwhile.
+SECOND = (
+    "test_upgrade", "test_docker_ce", "test_remove", "test_backup_restore", "test_homes_server", "test_courses_server", "test_nodes_server", "test_killed", "test_killed_build", "test_upgrade_class",
+    "test_killed_backup", "test_uninstall", "test_killed_removal", "test_look", "test_debian13", "test_subdomains", "test_record_pictures",
+)  # fmt: skip
+ORDER = FIRST + SECOND
 KEEP = bool(os.environ.get("HUBRUN_KEEP"))
-# `./hubrun test` runs these tests in two processes beside each other: those of the server that is set up first, and all
-# that have a server of their own, which take about as long. Without it, all of them run in one.
 HALF = os.environ.get("HUBRUN_TEST_HALF", "")
 
 
@@ -46,9 +52,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ours = [item for item in items if item.path.parent == HERE]
     others = [item for item in items if item.path.parent != HERE]
     items[:] = others + sorted(ours, key=lambda item: ORDER.index(item.path.stem))
-    shared = {item.path for item in ours if "installed" in getattr(item, "fixturenames", ())}
     if HALF:
-        left = [item for item in items if (item.path in shared) != (HALF == "shared")]
+        of_first = {item for item in ours if item.path.stem in FIRST}
+        left = [item for item in items if (item in of_first) != (HALF == "first")]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
 
@@ -99,24 +105,39 @@ class Installed:
     processes: Processes
 
 
-def server(name: str, *options: str) -> Iterator[Machine]:
-    """A fresh practice server for as long as it is used; its records go with it."""
+@contextlib.contextmanager
+def _only_here(name: str) -> Iterator[Machine]:
+    """A practice server that is not there before; afterwards, whatever happens, it is gone again with its records."""
     machine = Machine(name)
     if not KEEP:
         machine.down()
-    machine.up(*options)
-    yield machine
-    if not KEEP:
-        machine.down()
-        shutil.rmtree(PROJECT / "records" / name, ignore_errors=True)
+    try:
+        yield machine
+    finally:
+        if not KEEP:
+            machine.down()
+            shutil.rmtree(PROJECT / "records" / name, ignore_errors=True)
 
 
-def set_up(name: str, seconds: float = 600) -> Iterator[Machine]:
-    """A practice server of its own, as `./hubrun practice` sets it up within so many seconds."""
-    for fresh in server(name):
-        ended = hubrun("practice", "--name", fresh.name, seconds=seconds)
-        assert ended.code == 0, ended.tail
-        yield Machine(fresh.name)
+def server(name: str, *options: str) -> Iterator[Machine]:
+    """A fresh practice server for as long as it is used."""
+    with _only_here(name) as machine:
+        machine.up(*options)
+        yield machine
+
+
+def set_up(name: str) -> Iterator[Machine]:
+    """A practice server of its own, on which `./hubrun practice` has been: a copy of the seed, if there is one."""
+    with _only_here(name) as machine:
+        if not machine.known and seed.there():
+            machine.copy_of(seed.NAME)
+            machine.up()
+            for number in ("02", "03"):  # which make its ports known to its hub and nginx
+                ended = hubrun("install", machine.site, "--only", number)
+                assert ended.code == 0, ended.tail
+        else:
+            machine.practice()
+        yield machine
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -192,37 +213,49 @@ def tabs_close() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def alone() -> Iterator[None]:
     """One run of these tests at a time in a checkout: they take one another's servers down otherwise."""
-    with (HERE / ("machines.py" if HALF == "shared" else "conftest.py")).open() as lock:
+    with (HERE / ("canvas.py" if HALF == "first" else "conftest.py")).open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pytest.exit("another run of tests/server goes on in this checkout", 1)
-        yield
+        with contextlib.nullcontext() if KEEP else seed.used():
+            yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def seed_coming(alone: None) -> Iterator[contextlib.ExitStack]:
+    """Closed when the seed is made, or will not be: until then the second half waits for it."""
+    with contextlib.ExitStack() as coming:
+        if HALF == "first":
+            coming.enter_context(seed.coming())
+        yield coming
 
 
 @pytest.fixture(scope="session")
-def installed() -> Iterator[Installed]:
-    """What a person has after `./hubrun practice --name test`, and nothing else."""
-    machine = Machine("test")
-    if not KEEP:
-        machine.down()
-    machine.up()
-    before = machine.everything()
-    plan = hubrun("plan", machine.site)
-    touched = differences(before, machine.everything())
-    with Processes() as processes:
-        first = hubrun("practice", "--name", "test", seconds=600)
-    assert first.code == 0, first.tail
-    yield Installed(machine, plan, touched, first, processes)
-    if not KEEP:
-        Machine("test").down()
-        shutil.rmtree(PROJECT / "records" / "test", ignore_errors=True)
+def installed(seed_coming: contextlib.ExitStack) -> Iterator[Installed]:
+    """What a person has after `./hubrun practice --name test`, and nothing else. The seed is a copy of it."""
+    assert HALF != "second", "who asks for this is of the first half"
+    with _only_here("test") as machine:
+        with seed_coming:
+            used = machine.known
+            machine.up()
+            before = machine.everything()
+            plan = hubrun("plan", machine.site)
+            touched = differences(before, machine.everything())
+            with Processes() as processes:
+                first = machine.practice()
+            if not used:
+                seed.take(machine)
+        yield Installed(machine, plan, touched, first, processes)
 
 
 @pytest.fixture(scope="session")
-def machine(installed: Installed) -> Machine:
-    """The server that is set up."""
-    return installed.machine
+def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """The server that is set up; in the second half a copy of it."""
+    if HALF == "second":
+        yield from set_up("test2")
+    else:
+        yield request.getfixturevalue("installed").machine
 
 
 @pytest.fixture(scope="session")
@@ -246,4 +279,4 @@ def trixie_run(trixie: Machine) -> Ended:
 @pytest.fixture(scope="session")
 def bare() -> Iterator[Machine]:
     """A fresh server; who changes it calls `reset` first or last."""
-    yield from server("bare2" if HALF == "own" else "bare")
+    yield from server("bare2" if HALF == "second" else "bare")

@@ -171,6 +171,22 @@ class Machine:
         ended = hubrun("practice", "--name", self.name, *options, "up", seconds=420)
         assert ended.code == 0, ended.tail
 
+    def practice(self, seconds: float = 900) -> Ended:
+        """`./hubrun practice` for it, which ends well within so many seconds."""
+        ended = hubrun("practice", "--name", self.name, seconds=seconds)
+        assert ended.code == 0, ended.tail
+        return ended
+
+    def copy_of(self, name: str) -> None:
+        """Become a copy of another one; `practice` starts it."""
+        ended = hubrun("practice", "--name", self.name, "copy", name, seconds=600)
+        assert ended.code == 0, ended.tail
+
+    @property
+    def known(self) -> bool:
+        """Whether there is such a practice server."""
+        return (PROJECT / ".practice" / self.name).exists()
+
     def reset(self) -> None:
         ended = hubrun("practice", "--name", self.name, "reset", seconds=180)
         assert ended.code == 0, ended.tail

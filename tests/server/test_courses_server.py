@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from canvas import key_and_secret
-from conftest import server as practice_server
+from conftest import set_up
 from machines import Machine, hubrun
 from typing_extensions import override
 
@@ -120,9 +120,7 @@ def install(machine: Machine, *courses: dict[str, Any]) -> Any:
 
 @pytest.fixture(scope="module")
 def courses(stat: dict[str, Any]) -> Iterator[Machine]:
-    for machine in practice_server("courses"):
-        ended = hubrun("practice", "--name", "courses", seconds=600)
-        assert ended.code == 0, ended.tail
+    for machine in set_up("courses"):
         machine.run(STUBS)
         pids = machine.run("systemctl show jupyterhub jupyterhub-proxy -p MainPID --value")
         ended = install(machine, ML, stat, BIO, ART)

@@ -42,7 +42,7 @@ KILLS = 10 if LONG else len(WAYS)
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    yield from set_up("killed-build", seconds=900)
+    yield from set_up("killed-build")
 
 
 def only(machine: Machine, number: str, *options: str) -> Ended:

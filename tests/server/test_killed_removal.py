@@ -34,7 +34,7 @@ grep -qaw bob /var/lib/jupyterhub/lti_people.sqlite* && echo bob is known
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    yield from set_up("killed-removal", seconds=900)
+    yield from set_up("killed-removal")
 
 
 def works(machine: Machine, user: str) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from canvas import key_and_secret
-from conftest import server as practice_server
+from conftest import set_up
 from machines import Machine, hubrun
 
 from hubrun import params
@@ -95,9 +95,7 @@ class School:
 
 @pytest.fixture(scope="module")
 def school() -> Iterator[School]:
-    for machine in practice_server("look"):
-        ended = hubrun("practice", "--name", "look", seconds=900)
-        assert ended.code == 0, ended.tail
+    for machine in set_up("look"):
         refused = hubrun("plan", machine.site, *SET[4:])
         assert refused.code != 0 and "staff_may_look needs subdomains: true" in refused.output
         for book in ("03", "04"):

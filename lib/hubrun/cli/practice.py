@@ -111,6 +111,16 @@ def info(chosen: Choice, as_json: bool) -> None:
 
 @practice.command()
 @_name
+@click.argument("source")
+@click.pass_obj
+def copy(chosen: Choice, source: str) -> None:
+    """Make a copy of the practice server SOURCE as it is now, to try on it what cannot be undone."""
+    practice_server.copy(source, chosen.name, say)
+    say(f"start it: ./hubrun practice --name {chosen.name}")
+
+
+@practice.command()
+@_name
 @_os
 @click.pass_obj
 def down(chosen: Choice) -> None:

@@ -54,15 +54,15 @@ def server_options(os_name: str, cgroup: int, devices: Sequence[str] = ()) -> li
     return options
 
 
-def server_command(cgroup: int) -> list[str]:
-    """What the container starts. Docker mounts control groups v2 read-only without --privileged."""
+def server_command(cgroup: int, before: str = "") -> list[str]:
+    """What the container starts, after the lines of shell `before`. Docker mounts control groups v2 read-only without --privileged."""
     paths = " ".join(["/proc/sysrq-trigger", *(f"/proc/sys/{name}" for name in _PROTECTED)])
     protect = f'for path in {paths}; do [ ! -e "$path" ] || {{ mount --bind "$path" "$path" && mount -o remount,bind,ro "$path"; }} || exit; done'
     writable = "mount -o remount,rw /sys/fs/cgroup || exit\n" if cgroup == 2 else ""
     # Nobody makes their files here, where there is no udev. A mount with `loop` frees its own when the server goes.
     loops = "mknod -m 660 /dev/loop-control c 10 237\n"
     loops += f"for n in $(seq 0 {_LOOPS - 1}); do mknod -m 660 /dev/loop$n b 7 $n; done\n"
-    return ["/bin/sh", "-c", f"{loops}{protect}\n{writable}exec /sbin/init"]
+    return ["/bin/sh", "-c", f"{before}{loops}{protect}\n{writable}exec /sbin/init"]
 
 
 def wait_for_ssh(port: int, limit: float, where: str) -> None:

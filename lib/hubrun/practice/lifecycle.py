@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from hubrun.errors import BadInput, HubrunError
-from hubrun.practice import acme, container, docker_engine, machine, practice_server, server_images
+from hubrun.practice import acme, container, copies, docker_engine, machine, practice_server, server_images
 from hubrun.practice.docker_engine import Engine, Say
 from hubrun.practice.practice_server import Machine, Practice
 from hubrun.practice.server_images import Images
@@ -54,6 +54,36 @@ def up(name: str = "practice", os: str | None = None, say: Say = print, servers:
         )
 
 
+def copy(source: str, name: str, say: Say = print) -> Practice:
+    """Make practice server `name`, which `up` starts, a copy of `source` as it is now: its disk, users, domain, certificates.
+
+    It has an address and ports of its own, which the site's runbooks make known to its hub. `source` pauses meanwhile, and
+    what it has not written yet is not copied, as when the power fails. BadInput (nothing was touched), or HubrunError.
+    """
+    practice_server.check_name(source)
+    practice_server.check_name(name)
+    with _alone(say):
+        original, known = practice_server.read(source), practice_server.read(name)
+        if original is None or not (original.made or original.copy_of):
+            raise BadInput(f"there is no practice server {source!r}", "practice copy", "Name one that is there")
+        if original.servers > 1:
+            raise BadInput(f"practice server {source!r} has nodes", "practice copy", "Copy one without nodes")
+        if known:
+            raise BadInput(
+                f"there is a practice server {name!r} already", "--name", "Choose another name, or take it down first"
+            )
+        docker = docker_engine.ensure(practice_server.STATE, say)
+        say(f"copying practice server {source!r} (about 20 s)")
+        practice = _place(docker, name, original.os, 1, original.copy_of or source)
+        try:
+            copies.fill(docker, original, practice)
+        except BaseException:  # half a copy is of no use
+            _remove(docker, name)
+            shutil.rmtree(practice.folder)
+            raise
+        return practice
+
+
 def reset(name: str = "practice", say: Say = print) -> Practice:
     """Replace the practice server by a fresh one with the same name, system, ports and login key."""
     practice_server.check_name(name)
@@ -64,7 +94,7 @@ def reset(name: str = "practice", say: Say = print) -> Practice:
         docker = docker_engine.ensure(practice_server.STATE, say)
         say(f"removing practice server {name!r} (its images stay for the fresh one)")
         known = known.save(made=False)
-        _remove(docker, known.label)
+        _remove(docker, name)
         (known.folder / "ca_bundle.pem").unlink(missing_ok=True)
         return _up(docker, name, known.os, known.servers, say)
 
@@ -79,7 +109,7 @@ def down(name: str = "practice", say: Say = print) -> None:
     with _alone(say):
         docker = docker_engine.ensure(practice_server.STATE, say)
         say(f"removing practice server {name!r}: containers, volumes, network, state")
-        _remove(docker, f"hubrun.practice={name}")
+        _remove(docker, name)
         shutil.rmtree(folder, ignore_errors=True)
         last = not practice_server.every() and not docker.labelled("container", "hubrun.practice")
         if last:
@@ -118,9 +148,10 @@ def _up(docker: Engine, name: str, os_name: str, servers: int, say: Say) -> Prac
     practice = _place(docker, name, os_name, servers)
     images = Images(docker, os_name, say)
     made = docker.inspect("container", practice.container) if practice.made else None
+    copied = None if practice.made else docker.inspect("image", practice.image)
     beside = docker.inspect("container", practice.services)
     with ThreadPoolExecutor() as pool:
-        present = {"notebook": beside, "server": made, "services": beside}  # the longest build first
+        present = {"notebook": beside, "server": made or copied, "services": beside}  # the longest build first
         needed = [kind for kind, there in present.items() if not there]
         builds: dict[str, Future[str]] = {}
         if any(images.missing(kind) for kind in needed):
@@ -133,7 +164,8 @@ def _up(docker: Engine, name: str, os_name: str, servers: int, say: Say) -> Prac
         _start(docker, practice.services, say)
         _wait_for_services(docker, practice)
         if made is None:
-            practice = _make_servers(docker, practice, builds["server"].result(), say)
+            image_name = practice.image if copied else builds["server"].result()
+            practice = _make_servers(docker, practice, image_name, say)
         else:
             for each in practice.machines():
                 _start(docker, each.container, say)
@@ -147,17 +179,19 @@ def _up(docker: Engine, name: str, os_name: str, servers: int, say: Say) -> Prac
     return practice
 
 
-def _place(docker: Engine, name: str, os_name: str, servers: int) -> Practice:
+def _place(docker: Engine, name: str, os_name: str, servers: int, copy_of: str = "") -> Practice:
     """The server's number, held by a network whose addresses follow from it."""
     known = practice_server.read(name)
-    if known and docker.inspect("network", known.container):
+    whole = known and (known.made or not known.copy_of or docker.inspect("image", known.image))
+    if known and whole and docker.inspect("network", known.container):
         return known if known.made else known.save(os=os_name, servers=servers)
-    # With the network gone, nothing that was attached to it can start again.
-    _remove(docker, f"hubrun.practice={name}")
+    # With the network gone, nothing that was attached to it can start again; and half a copy is none.
+    _remove(docker, name)
     taken = {other.index for other in practice_server.every() if other.name != name}
     wanted = [known.index] if known else []
+    copy_of = known.copy_of if known else copy_of
     for index in [*wanted, *(n for n in range(1, MOST) if n not in taken)]:
-        practice = Practice(name, os_name, index, servers=servers)
+        practice = Practice(name, os_name, index, servers=servers, copy_of=copy_of)
         ports = {*practice.ports.values(), *(port for each in practice.machines() for port in each.ports)}
         if not all(map(container.free, ports)):
             continue
@@ -208,24 +242,25 @@ def _make_servers(docker: Engine, practice: Practice, image_name: str, say: Say)
     practice_server.write(practice.folder / "resolv.conf", f"nameserver {practice.services_address}\n")
     # The server reads it as any of its users.
     (practice.folder / "resolv.conf").chmod(0o644)
-    keys = _keys(practice)
+    files = _keys(practice)
+    if image_name == practice.image:
+        files[practice.container][copies.ADDED_THERE] = ((practice.folder / copies.ADDED).read_text(), 0o600)
     say(
         "booting the server (about 5 s)"
         if practice.servers == 1
         else f"booting {practice.servers} servers (about 10 s)"
     )
     for each in practice.machines():
-        _make_server(docker, practice, each, image_name, keys[each.container])
+        _make_server(docker, practice, each, image_name, files[each.container])
     return practice.save(made=True)
 
 
 def _make_server(
-    docker: Engine, practice: Practice, server: Machine, image_name: str, keys: dict[str, tuple[str, int]]
+    docker: Engine, practice: Practice, server: Machine, image_name: str, files: dict[str, tuple[str, int]]
 ) -> None:
     if docker.inspect("container", server.container):  # left half made by a run that was cut short
         docker.run("rm", "-f", "-v", server.container)
-    volumes = {folder: f"{server.container}-{folder}" for folder in ("docker", "containerd")}
-    for volume in volumes.values():
+    for volume in server.volumes.values():
         docker.run("volume", "create", "--label", practice.label, volume)
     # For the network between servers, and for files of the one on the others.
     devices = ("/dev/net/tun", "/dev/fuse") if practice.servers > 1 else ()
@@ -235,13 +270,13 @@ def _make_server(
         "--restart", "on-failure", "--network", practice.container, "--ip", server.address,
         *(f"--publish=127.0.0.1:{outside}:{inside}" for outside, inside in server.ports.items()),
         # A Docker engine inside cannot keep its layers on this container's own overlay file system.
-        *(f"--volume={volume}:/var/lib/{folder}" for folder, volume in volumes.items()),
+        *(f"--volume={volume}:{folder}" for folder, volume in server.volumes.items()),
         f"--volume={practice.folder / 'resolv.conf'}:/etc/resolv.conf",
         *container.server_options(practice.os, docker.cgroup, devices),
         image_name,
-        *container.server_command(docker.cgroup),
+        *container.server_command(docker.cgroup, copies.BEFORE_BOOT if practice.copy_of else ""),
     )  # fmt: skip
-    container.put_files(docker, server.container, keys)
+    container.put_files(docker, server.container, files)
     docker.run("start", server.container)
     # The first calls come before systemd listens; --wait then lasts until the boot is over.
     booted = "systemctl is-system-running --wait 2>/dev/null | grep -qx -e running -e degraded"
@@ -326,12 +361,16 @@ def _write_certificates(docker: Engine, practice: Practice, machine_certificates
     practice_server.write(bundle, "".join(dict.fromkeys([*earlier, *roots])))
 
 
-def _remove(docker: Engine, label: str) -> None:
-    for name in docker.labelled("container", label):
-        docker.run("rm", "-f", "-v", name, timeout=STOP_LIMIT)
+def _remove(docker: Engine, name: str) -> None:
+    label = f"hubrun.practice={name}"
+    for each in docker.labelled("container", label):
+        docker.run("rm", "-f", "-v", each, timeout=STOP_LIMIT)
     for kind in ("volume", "network"):
-        for name in docker.labelled(kind, label):
-            docker.run(kind, "rm", name, timeout=STOP_LIMIT)
+        for each in docker.labelled(kind, label):
+            docker.run(kind, "rm", each, timeout=STOP_LIMIT)
+    image = practice_server.copy_image(name)
+    if docker.inspect("image", image):
+        docker.run("image", "rm", image, timeout=STOP_LIMIT)
 
 
 def _remove_images(docker: Engine) -> None:

@@ -42,17 +42,23 @@ class Machine:
         """The published port that leads to its SSH server."""
         return next(outside for outside, inside in self.ports.items() if inside == 22)
 
+    @property
+    def volumes(self) -> dict[str, str]:
+        """Where it keeps what cannot lie on a container's own file system: folder → volume of the engine."""
+        return {f"/var/lib/{name}": f"{self.container}-{name}" for name in ("docker", "containerd")}
+
 
 @dataclass
 class Practice:
     """A practice server. `index` gives it its addresses and ports; `made` says that it has booted once. servers: how many there
-    are of it, with its nodes."""
+    are of it, with its nodes. copy_of: the server whose domain and certificates it has, where it is a copy of one."""
 
     name: str
     os: str
     index: int
     made: bool = False
     servers: int = 1
+    copy_of: str = ""
 
     def __post_init__(self) -> None:
         self.folder = STATE / self.name
@@ -65,6 +71,8 @@ class Practice:
         self.services = f"hubrun-{self.name}-acme"
         # On everything that belongs to it in the engine.
         self.label = f"hubrun.practice={self.name}"
+        # What a copy starts from.
+        self.image = copy_image(self.name)
         # Outside 172.16.0.0/12, where the Docker engine inside the server makes its own networks.
         self.subnet = f"10.213.{self.index}.0/24"
         self.services_address = f"10.213.{self.index}.2"
@@ -74,7 +82,7 @@ class Practice:
         first = 20000 + 100 * self.index
         self.ports = {"ssh": first + 22, "http": first + 80, "https": first + 43, "registry": first + 50}
         # Under .localhost (RFC 6761, 6.3): browsers resolve that to this machine, with no entry in /etc/hosts.
-        self.domain = f"hub.{self.name}.localhost"
+        self.domain = f"hub.{self.copy_of or self.name}.localhost"
         # The address of its hub, as this machine's browsers open it.
         self.url = f"https://{self.domain}:{self.ports['https']}/"
 
@@ -90,7 +98,7 @@ class Practice:
 
     def host(self, service: str) -> str:
         """DNS name of a service beside the server."""
-        return f"{service}.{self.name}.test"
+        return f"{service}.{self.copy_of or self.name}.test"
 
     def names(self) -> dict[str, str]:
         """What its DNS answers itself: name → address."""
@@ -181,6 +189,11 @@ def write(path: Path, text: str) -> None:
     """Write a file of the state folder whole or not at all, readable for its owner only."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     atomic_write.write(path, text.encode(), 0o600)
+
+
+def copy_image(name: str) -> str:
+    """The image of the disk from which a copy of this name starts."""
+    return f"hubrun-practice/copy:{name}"
 
 
 def check_name(name: str) -> None:
