@@ -109,7 +109,7 @@ def test_the_step_waits_for_it_with_its_log_and_builds_nothing_twice(server: Mac
     assert "began in the background, at" in said and "Successfully built" in said and "ended well" in said
     assert built(server) == ["begin", "end"]
     assert "docker" not in (server.root / "argv").read_text().replace("docker_spawner", ""), (
-        "what it runs is no argument"
+        "what it runs does not stand in its arguments"
     )
 
 
@@ -146,9 +146,9 @@ def test_one_that_failed_is_marked_so_that_the_next_step_can_say_so(server: Mach
     # another one that begins behind it changes nothing of that
     server.ensure(BegunBuild(image(server, b"FROM another")))
     assert BegunBuild(wanted).plan(server.sh(wanted.probe())) == []
-    # with corrected parameters it is no longer told
+    # with corrected parameters it is forgotten
     corrected = OnlyTheseBuilds((image(server, b"FROM another").unit,), wanted.builds)
-    assert server.ensure(corrected) == [f"end the build of what is no longer wanted ({wanted.unit})"]
+    assert server.ensure(corrected) == [f"end the build of what is not wanted now ({wanted.unit})"]
     assert not Path(wanted.begun).exists() and Path(image(server, b"FROM another").begun).exists()
 
 

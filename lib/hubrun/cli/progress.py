@@ -72,7 +72,7 @@ class Progress:
         self._said = time.monotonic()
 
     def now(self, text: str, first: bool = False) -> None:
-        """Show what goes on now. first: it begins, and is no line of progress."""
+        """Show what goes on now. first: it begins now."""
         text = Secret.redact(text)
         if text != self._what:
             self._what, self._since = text, time.monotonic()

@@ -94,5 +94,5 @@ class OnlyTheseBuilds(Resource):
         others = [unit for unit in facts(found) if unit not in self.units]
         if not others:
             return []
-        title = f"end the build of what is no longer wanted ({', '.join(others)})"
+        title = f"end the build of what is not wanted now ({', '.join(others)})"
         return [Action(title, quote(_END, others, self.builds), quote("systemctl stop {}", others), seconds=300)]
