@@ -26,6 +26,8 @@ _LEFT_OUT = (
 )
 # scrapbook: for tables, of which runbooks glue none
 _LATER = ("pandas",)
+# Of names of this form, these are asked for by who uses the module; the others by who only lists those that are there.
+_USED = ("__path__", "__version__")
 
 
 class _Later(ModuleType):
@@ -33,10 +35,7 @@ class _Later(ModuleType):
 
     @override
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name not in (
-            "__path__",
-            "__version__",
-        ):  # who lists the modules that are there uses none of them
+        if name.startswith("__") and name not in _USED:
             raise AttributeError(name)
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]

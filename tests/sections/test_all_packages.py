@@ -25,8 +25,8 @@ def site(**changes: Any) -> Site:
     return params.build({"site": "bio", "domain": "hub.example.edu", **changes}, "here")
 
 
-def installed(one: Site) -> tuple[list[Resource], Packages]:
-    *before, last = all_packages.packages(one, DEBIAN, ("python3", "curl"))
+def installed(one: Site, *extra: str) -> tuple[list[Resource], Packages]:
+    *before, last = all_packages.packages(one, DEBIAN, ("python3", "curl", *extra))
     assert isinstance(last, Packages)
     return before, last
 
@@ -62,16 +62,10 @@ def test_what_a_site_does_not_need_is_not_installed(
 
 
 def test_another_engine_among_the_extra_packages_keeps_apt_from_nothing() -> None:
-    _, last = installed_with("docker.io", "vim")
+    _, last = installed(site(), "docker.io", "vim")
     assert "vim" in last.names and "docker.io" not in last.names
-    _, last = installed_with("docker.io", "vim", docker_channel="distro")
+    _, last = installed(site(docker_channel="distro"), "docker.io", "vim")
     assert "docker.io" in last.names
-
-
-def installed_with(*extra: str, **changes: Any) -> tuple[list[Resource], Packages]:
-    *before, last = all_packages.packages(site(**changes), DEBIAN, extra)
-    assert isinstance(last, Packages)
-    return before, last
 
 
 @pytest.mark.parametrize("runs", [True, False])

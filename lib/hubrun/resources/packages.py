@@ -47,6 +47,12 @@ if [ -z "$(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mmin -{FRESH
 fi
 """
 
+# A package of another name may have brought the service before: Ubuntu's nginx-full, whose sites are somebody's.
+_RAN = """ran=" $(for each in {}; do ! systemctl is-active -q "$each" || printf "$each "; done)"
+"""
+_STOP = """
+for each in {}; do case "$ran" in *" $each "*) ;; *) systemctl disable -q --now "$each" ;; esac; done
+"""
 # What packages leave that later resources look at, so that a plan on a fresh server knows of it.
 _BRINGS = {
     "nginx": ("/etc/nginx/sites-enabled/default",),
@@ -101,17 +107,8 @@ class Packages(_Named):
         brought = tuple(path for name in missing for path in (f"package:{name}", *_BRINGS.get(name, ())))
         script = REPAIR_PACKAGES + REFRESH + install
         if stopped := [name for name in self.stopped if name in missing]:
-            # A package of another name may bring the service: Ubuntu's nginx-full, whose sites are somebody's.
-            before = quote(
-                'ran=" $(for each in {}; do ! systemctl is-active -q "$each" || printf "$each "; done)"\n', stopped
-            )
-            after = (
-                'for each in {}; do case "$ran" in *" $each "*) ;; *) systemctl disable -q --now "$each" ;; esac; done'
-            )
-            script, shown = (
-                f"{before}{script}\n{quote(after, stopped)}",
-                f"{shown}; {quote('systemctl disable --now {}', stopped)}",
-            )
+            script = f"{quote(_RAN, stopped)}{script}{quote(_STOP, stopped)}"
+            shown = f"{shown}; {quote('systemctl disable --now {}', stopped)}"
         return [Action("install " + ", ".join(missing), script, shown, seconds=1800, writes=brought)]
 
 

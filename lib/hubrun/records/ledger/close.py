@@ -51,8 +51,8 @@ def recover(history: History, key: signature.Key | None = None) -> list[Run]:
     Call it inside `history.alone()`. The runs that were closed. Raises OSError, and BadInput when head.json is gone; a
     manifest that cannot be read is left for `records verify` to name.
     """
-    runs = history.runs()
-    if history.head() is None and sum((path / manifest.FILE).exists() for run in runs for path in run.attempts()) > 1:
+    runs, head = history.runs(), history.head()
+    if head is None and sum((path / manifest.FILE).exists() for run in runs for path in run.attempts()) > 1:
         # Made again from what is there, it would hide what is not.
         raise BadInput(
             f"{HEAD} is missing, though there were runs before", str(history.folder),
@@ -60,7 +60,7 @@ def recover(history: History, key: signature.Key | None = None) -> list[Run]:
         )  # fmt: skip
     closed = []
     for run in runs:
-        if _is_settled(run, history.head()):
+        if _is_settled(run, head):
             continue
         try:
             statement = run.manifest()
@@ -74,6 +74,7 @@ def recover(history: History, key: signature.Key | None = None) -> list[Run]:
             closed.append(run)
         else:
             _advance(history, run, statement)
+        head = history.head()
     return closed
 
 
